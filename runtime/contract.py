@@ -1,0 +1,97 @@
+"""The one statement of how an image becomes a prediction.
+
+Training writes a `ModelContract`; it travels in the ONNX file's metadata and as `contract.json` beside it in the
+model store, and it is checked when a model is loaded. Nothing else says how large an input is or what class 3 means.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+CONTRACT_FILE = "contract.json"
+ONNX_FILE = "model.onnx"
+CONTRACT_KEY = "vision.contract"  # key of the JSON in the ONNX file's metadata
+PROBABILITIES, LOGITS, IMAGES = "probabilities", "logits", "images"  # names of the graph's outputs and input
+
+ResizeRule = Literal["stretch", "letterbox", "crop"]
+Interpolation = Literal["bilinear", "bicubic"]
+Channel3 = tuple[float, float, float]
+
+
+class ContractError(ValueError):
+    """A contract that is missing, malformed, or at odds with the model it came with."""
+
+
+class Lineage(BaseModel):
+    """Where a model came from; empty strings where a thing was not recorded."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    git_commit: str = ""
+    data_sha256: str = ""
+    mlflow_run_id: str = ""
+    backbone: str = ""
+    weights: str = ""
+
+
+class ModelContract(BaseModel):
+    """How to bring an image to a model and how to read what comes out.
+
+    `mean` and `std` are per RGB channel in units of [0, 1]; the ONNX graph applies them, as well as `temperature`
+    (logits are divided by it before the softmax). `classes[i]` names output column `i`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")] = "vision-classifier"
+    task: Literal["classification"] = "classification"
+    classes: Annotated[tuple[str, ...], Field(min_length=2)]
+    height: Annotated[int, Field(ge=8, le=4096)]
+    width: Annotated[int, Field(ge=8, le=4096)]
+    resize: ResizeRule = "stretch"
+    interpolation: Interpolation = "bilinear"
+    colour: Literal["rgb"] = "rgb"
+    mean: Channel3
+    std: Channel3
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    lineage: Lineage = Lineage()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        doubles = sorted({name for name in self.classes if self.classes.count(name) > 1})
+        if doubles or not all(self.classes):
+            raise ValueError(f"class names must be unique and not empty, got {self.classes}")
+        if min(self.std) <= 0:
+            raise ValueError(f"std must be positive in every channel, got {self.std}")
+        return self
+
+    def to_json(self) -> str:
+        """Return canonical JSON: equal contracts give equal text."""
+        return self.model_dump_json(indent=2) + "\n"
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    @classmethod
+    def from_json(cls, text: str, origin: str) -> Self:
+        """Read a contract; `origin` names the file in the error.
+
+        Raises ContractError if the text is not a contract of a known schema.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as exc:
+            raise ContractError(f"{origin} is not a valid model contract: {exc}") from exc
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read `contract.json`. Raises ContractError if it is missing or malformed."""
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as exc:
+            raise ContractError(f"cannot read the model contract {path}: {exc.strerror}") from exc
+        return cls.from_json(text, str(path))

@@ -1,0 +1,20 @@
+"""What can be wrong with an image that somebody sends, as values that the HTTP edge maps to answers."""
+
+from enum import StrEnum
+
+
+class ImageErrorCode(StrEnum):
+    """Stable codes; clients may switch on them."""
+
+    EMPTY = "empty_file"
+    UNSUPPORTED = "unsupported_format"
+    CORRUPT = "corrupt_image"
+    TOO_MANY_PIXELS = "too_many_pixels"
+
+
+class ImageError(ValueError):
+    """One image that cannot be read; concerns that image alone."""
+
+    def __init__(self, code: ImageErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code

@@ -1,0 +1,48 @@
+"""Pixels to the size a model takes: the only place where an image is resized for a model."""
+
+import numpy as np
+from PIL import Image
+
+from runtime.contract import ModelContract
+from runtime.image import ImageArray
+
+_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+# Letterbox bars are mid-grey: near the mean that the graph subtracts, so they carry little signal.
+_BAR = (128, 128, 128)
+
+
+def preprocess(image_hwc: ImageArray, contract: ModelContract) -> ImageArray:
+    """Bring one RGB image to the size the model takes; the ONNX graph normalises.
+
+    image_hwc: `(height, width, 3)` uint8. Returns `(contract.height, contract.width, 3)` uint8.
+    `stretch` ignores the aspect ratio, `letterbox` keeps it and pads with grey, `crop` keeps it and cuts the centre.
+    Pillow's filters widen when shrinking (antialiasing), so small defects fade evenly and do not vanish by chance.
+    """
+    if image_hwc.ndim != 3 or image_hwc.shape[2] != 3 or image_hwc.dtype != np.uint8:
+        raise ValueError(f"expected (height, width, 3) uint8, got {image_hwc.shape} {image_hwc.dtype}")
+    height, width = image_hwc.shape[:2]
+    if (height, width) == (contract.height, contract.width):
+        return image_hwc
+    image = Image.fromarray(image_hwc)
+    size = (contract.width, contract.height)
+    resample = _FILTERS[contract.interpolation]
+    if contract.resize == "stretch":
+        return np.asarray(image.resize(size, resample))
+    if contract.resize == "letterbox":
+        return _letterbox(image, size, resample)
+    return np.asarray(image.resize(size, resample, box=_centre_box(width, height, size)))
+
+
+def _letterbox(image: Image.Image, size: tuple[int, int], resample: Image.Resampling) -> ImageArray:
+    scale = min(size[0] / image.width, size[1] / image.height)
+    inner = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    canvas = Image.new("RGB", size, _BAR)
+    canvas.paste(image.resize(inner, resample), ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
+    return np.asarray(canvas)
+
+
+def _centre_box(width: int, height: int, size: tuple[int, int]) -> tuple[float, float, float, float]:
+    scale = min(width / size[0], height / size[1])
+    crop_w, crop_h = size[0] * scale, size[1] * scale
+    left, top = (width - crop_w) / 2, (height - crop_h) / 2
+    return left, top, left + crop_w, top + crop_h
