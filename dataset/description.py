@@ -10,8 +10,8 @@ DESCRIPTION_FILE = "description.json"
 class DataDescription(BaseModel):
     """Facts that a source states of itself; empty where it states none.
 
-    `group_meaning` says what a group is ("physical tile"). `compare_protocols` asks for the leaking split by image to be
-    measured beside the headline, because published figures use it.
+    `group_meaning` says what a group is ("physical tile"). `compare_protocols` asks for the leaking split by image to
+    be measured beside the headline, because published figures use it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

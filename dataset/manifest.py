@@ -1,6 +1,6 @@
 """The manifest: one CSV row an image, the only list of pictures that later stages read.
 
-Columns: `path` (relative to the data directory, '/' separated), `label`, `group` (the physical object), `split` and
+Columns: `path` (relative to the CSV's directory, '/' separated), `label`, `group` (the physical object), `split` and
 `split_by_image` (train, val or test; empty before splitting), `sha256` (of the file), `width` and `height` (pixels,
 upright), `mask` (path or empty), then `attributes.<name>` columns such as `attributes.exposure`, all kept as text.
 """
