@@ -64,7 +64,11 @@ class Manifest:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a manifest; its pictures lie beside it. Raises ManifestError if columns are missing."""
+        """Read a manifest; its pictures lie beside it.
+
+        Raises ManifestError if it cannot be read, columns are missing, a picture is listed twice, a split has an
+        unknown name or a size is no number.
+        """
         try:
             table = pd.read_csv(path, dtype=str, keep_default_na=False)
         except (OSError, ValueError) as exc:
@@ -72,4 +76,15 @@ class Manifest:
         missing = [c for c in COLUMNS if c not in table.columns]
         if missing:
             raise ManifestError(f"{path} is not a manifest: column(s) {', '.join(missing)} missing")
-        return cls(table.astype({"width": int, "height": int}), path.parent)
+        doubles = table.loc[table["path"].duplicated(), "path"]
+        if len(doubles):
+            raise ManifestError(f"{path} lists {len(doubles)} picture(s) more than once, such as {doubles.iloc[0]}")
+        for column in SPLIT_COLUMNS.values():
+            strange = table.loc[~table[column].isin(["", *SPLITS])]
+            if len(strange):
+                row = strange.iloc[0]
+                raise ManifestError(f"{path}: {column} of {row['path']} is {row[column]!r}, not one of {SPLITS}")
+        try:
+            return cls(table.astype({"width": int, "height": int}), path.parent)
+        except ValueError as exc:
+            raise ManifestError(f"{path}: width and height must be whole numbers: {exc}") from exc

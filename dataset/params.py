@@ -5,10 +5,10 @@ key or a value out of range is an error that names the file, the section and the
 """
 
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -39,6 +39,12 @@ class SplitParams(Section):
     num_folds: Annotated[int, Field(ge=3)]
     test_fold: Annotated[int, Field(ge=0)]
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.test_fold >= self.num_folds:
+            raise ValueError(f"test_fold must be below num_folds ({self.num_folds}), got {self.test_fold}")
+        return self
+
 
 def read_section(path: Path, name: str, model: type[SectionT]) -> SectionT:
     """Read section `name` of the YAML file at `path`.
@@ -47,12 +53,12 @@ def read_section(path: Path, name: str, model: type[SectionT]) -> SectionT:
     """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as exc:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
         raise ParamsError(f"cannot read {path}: {exc}") from exc
     if not isinstance(document, dict) or name not in document:
         raise ParamsError(f"{path} has no section '{name}'")
     try:
         return model.model_validate(document[name])
     except ValidationError as exc:
-        problems = "; ".join(f"{name}.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
+        problems = "; ".join(f"{'.'.join(map(str, (name, *e['loc'])))}: {e['msg']}" for e in exc.errors())
         raise ParamsError(f"{path}: {problems}") from exc

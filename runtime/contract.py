@@ -43,7 +43,7 @@ class ModelContract(BaseModel):
     (logits are divided by it before the softmax). `classes[i]` names output column `i`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     schema_version: Literal[1] = 1
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")] = "vision-classifier"
@@ -94,4 +94,6 @@ class ModelContract(BaseModel):
             text = path.read_text(encoding="utf-8")
         except OSError as exc:
             raise ContractError(f"cannot read the model contract {path}: {exc.strerror}") from exc
+        except UnicodeDecodeError as exc:
+            raise ContractError(f"{path} is not a valid model contract: it is not UTF-8 text") from exc
         return cls.from_json(text, str(path))

@@ -42,7 +42,10 @@ def _letterbox(image: Image.Image, size: tuple[int, int], resample: Image.Resamp
 
 
 def _centre_box(width: int, height: int, size: tuple[int, int]) -> tuple[float, float, float, float]:
-    scale = min(width / size[0], height / size[1])
-    crop_w, crop_h = size[0] * scale, size[1] * scale
-    left, top = (width - crop_w) / 2, (height - crop_h) / 2
-    return left, top, left + crop_w, top + crop_h
+    """Return the largest centred box of the target's aspect ratio: left, top, right, bottom."""
+    # The full side is taken as it is: multiplied back from a ratio it can come out a hair too long for Pillow.
+    if width * size[1] <= height * size[0]:
+        crop_h = width * size[1] / size[0]
+        return 0.0, (height - crop_h) / 2, float(width), (height + crop_h) / 2
+    crop_w = height * size[0] / size[1]
+    return (width - crop_w) / 2, 0.0, (width + crop_w) / 2, float(height)

@@ -1,0 +1,94 @@
+# Every target sets up what it needs. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# Where pictures come from: empty keeps the last choice (at first the drawn tiles); a folder; or `magnetic-tile`.
+DATA ?=
+# A CSV `path,group` that names the object each picture shows; only for a folder.
+GROUPS ?=
+# Training processes on this machine; one a GPU.
+NPROC ?= 1
+PORT ?= 3000
+export NPROC
+
+# Nothing phones home.
+export BENTOML_DO_NOT_TRACK := True
+export DO_NOT_TRACK := true
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export NO_ALBUMENTATIONS_UPDATE := 1
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+BIN := .venv/bin
+PYTHON := $(BIN)/python
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 20
+
+.PHONY: setup
+setup: .venv/train.stamp ## install what training and serving need into .venv
+
+.venv/train.stamp: requirements/install.sh requirements/train.txt requirements/uv.txt
+	@requirements/install.sh train
+
+.venv/dev.stamp: requirements/install.sh requirements/dev.txt requirements/uv.txt
+	@requirements/install.sh dev
+
+.PHONY: source
+source: setup
+	@$(PYTHON) -m dataset.source $(DATA) $(if $(GROUPS),--groups $(GROUPS)) --out data/source.yaml
+
+# Each stage of dvc.yaml, with the stages before it; what is up to date is skipped.
+.PHONY: data train predict eval export card
+data: source ## pictures -> manifest with splits (DATA=, GROUPS=)
+	@$(BIN)/dvc repro split
+train: source ## -> artifacts/training/checkpoint.pt (NPROC=)
+	@$(BIN)/dvc repro train
+predict: source
+	@$(BIN)/dvc repro predict
+eval: source ## -> artifacts/evaluation/report.html
+	@$(BIN)/dvc repro evaluate
+export: source ## -> artifacts/export/model.onnx, parity proven
+	@$(BIN)/dvc repro export
+card: source ## -> artifacts/MODEL_CARD.md
+	@$(BIN)/dvc repro
+
+.PHONY: register
+register: card ## both models into the BentoML model store
+	@$(PYTHON) -m export.register
+
+.PHONY: bento
+bento: register ## -> a versioned Bento, vision:latest
+	@$(PYTHON) -m export.bento
+
+.PHONY: serve
+serve: bento ## serve the Bento on the loopback (PORT=)
+	@$(BIN)/bentoml serve vision:latest --host 127.0.0.1 --port $(PORT)
+
+.PHONY: demo
+demo: bento ## everything, from pictures to the answer of a served Bento (DATA=)
+	@$(PYTHON) demo.py
+
+.PHONY: reference-card
+reference-card: ## make the last run's card MODEL_CARD.md, the reference model's
+	@cp artifacts/MODEL_CARD.md MODEL_CARD.md
+
+.PHONY: track
+track: ## let git see dvc.lock, to commit a run of your own
+	@git update-index --no-skip-worktree dvc.lock
+
+.PHONY: test
+test: .venv/dev.stamp ## lint, types and all tests
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/pytest -n 2 --dist loadfile
+
+.PHONY: lock
+lock: ## compile requirements/*.in to pinned, hashed requirements/*.txt
+	@for name in uv serve train dev; do \
+	  uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	    requirements/$$name.in -o requirements/$$name.txt; done

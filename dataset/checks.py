@@ -1,0 +1,116 @@
+"""What is refused in pictures, groups and splits. Every error names the files and says what to do."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import pandas as pd
+
+from dataset.manifest import SPLIT_COLUMNS, SPLITS, ManifestError, Protocol
+
+_NUM_NAMED = 10
+_STATE_GROUPS = "state the groups in a CSV with the columns path,group (make data DATA=... GROUPS=groups.csv)"
+
+
+def named(items: Sequence[str]) -> str:
+    """Join the first ten items for a message and count the rest."""
+    rest = len(items) - _NUM_NAMED
+    return ", ".join(items[:_NUM_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def check_classes(num_pictures: Mapping[str, int]) -> None:
+    """Refuse a class without pictures and fewer than two classes.
+
+    num_pictures: number of pictures of every class folder, empty ones included. Raises ManifestError.
+    """
+    empty = sorted(label for label, number in num_pictures.items() if number == 0)
+    if empty:
+        raise ManifestError(f"class(es) without a picture: {named(empty)}. Add pictures or remove the folder(s)")
+    if len(num_pictures) < 2:
+        raise ManifestError(
+            f"at least 2 classes are needed, got {len(num_pictures)}: {named(sorted(num_pictures)) or 'none'}. "
+            "Each class is one folder of pictures: DATA/<class>/<picture>"
+        )
+
+
+def check_readable(problems: Mapping[str, str]) -> None:
+    """Refuse pictures that could not be decoded.
+
+    problems: file -> reason. Raises ManifestError naming the first ten and the count.
+    """
+    if problems:
+        reasons = [f"{path} ({reason})" for path, reason in sorted(problems.items())]
+        raise ManifestError(f"{len(problems)} picture(s) cannot be read: {named(reasons)}. Repair or remove them")
+
+
+def check_same_bytes(table: pd.DataFrame) -> None:
+    """Refuse files with the same bytes under two labels, or in two groups that were stated.
+
+    table: manifest columns `path`, `label`, `group`, `sha256`. Raises ManifestError.
+    """
+    for column, advice in (
+        ("label", "Decide which label is right and remove the other file"),
+        ("group", "They show one object: give both the same group"),
+    ):
+        clashes = [
+            " and ".join(f"{row.path} ({column} {getattr(row, column)})" for row in rows.itertuples())
+            for _, rows in table.groupby("sha256", sort=False)
+            if rows[column].nunique() > 1
+        ]
+        if clashes:
+            raise ManifestError(f"files with the same bytes but different {column}s: {named(clashes)}. {advice}")
+
+
+def check_group_rows(path: str, pictures: Iterable[str], rows: Sequence[str], empty: Sequence[str]) -> None:
+    """Refuse a groups CSV that does not name every picture exactly once, with a group.
+
+    path: of the CSV. pictures: all pictures found. rows: those the CSV names. empty: those whose group is empty.
+    Raises ManifestError.
+    """
+    counts = pd.Series(rows, dtype=str).value_counts()
+    known = set(pictures)
+    for problem, files in (
+        ("names file(s) that do not exist", sorted(set(rows) - known)),
+        ("names file(s) more than once", sorted(counts[counts > 1].index)),
+        ("has no row for picture(s)", sorted(known - set(rows))),
+        ("has no group for picture(s)", sorted(empty)),
+    ):
+        if files:
+            raise ManifestError(f"{path} {problem}: {named(files)}. It needs one row with a group for every picture")
+
+
+def check_no_group_on_two_sides(table: pd.DataFrame) -> None:
+    """Refuse a split that puts pictures of one group on two sides: the test would contain what was trained on.
+
+    table: manifest columns `path`, `group`, `split`. Raises ManifestError.
+    """
+    sides = table.groupby("group")["split"].nunique()
+    torn = sorted(sides[sides > 1].index)
+    if torn:
+        examples = table[table["group"] == torn[0]].drop_duplicates("split")
+        where = ", ".join(f"{row.path} in {row.split}" for row in examples.itertuples())
+        raise ManifestError(
+            f"group(s) on two sides of the split: {named(torn)} ({where}). "
+            "Make the split again: python -m dataset.split"
+        )
+
+
+def check_every_class_in_every_split(table: pd.DataFrame, protocol: Protocol = "group") -> None:
+    """Refuse a split in which a class is missing from train, val or test.
+
+    table: manifest columns `path`, `label`, `group` and the split column of `protocol`. Raises ManifestError.
+    """
+    column = SPLIT_COLUMNS[protocol]
+    messages = []
+    for label, rows in table.groupby("label"):
+        missing = [split for split in SPLITS if split not in set(rows[column])]
+        if missing:
+            groups = [f"{name} ({named(sorted(members['path']))})" for name, members in rows.groupby("group")]
+            messages.append(
+                f"class {label} is missing in {' and '.join(missing)}: "
+                f"it has {len(rows)} picture(s) in {len(groups)} group(s): {named(groups)}"
+            )
+    if messages:
+        raise ManifestError(
+            f"{'; '.join(messages)}. Add pictures of more objects or lower split.num_folds in params.yaml "
+            f"(3 is the least); if groups were found by likeness and are too large, {_STATE_GROUPS} "
+            "or raise data.near_duplicate_correlation"
+        )

@@ -1,0 +1,137 @@
+"""Decide where pictures come from, and note it in `data/source.yaml`.
+
+    python -m dataset.source [PATH_OR_NAME] [--groups CSV] [--source NAME] --out data/source.yaml
+
+Without an argument the source chosen before is kept, or the drawn tiles are taken. The file is rewritten only when
+something changed, so that DVC reruns loading only then; `fingerprint` tells from names, sizes and times of the files
+that something changed, not what.
+"""
+
+import argparse
+import hashlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, Self, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dataset.file_tree import files_below
+from dataset.magnetic_tile import holds_magnetic_tiles
+from dataset.manifest import ManifestError
+
+SourceName = Literal["synthetic-tiles", "magnetic-tile", "folder"]
+
+logger = logging.getLogger(__name__)
+
+
+class DataSource(BaseModel):
+    """Where pictures come from.
+
+    path: of the pictures; '' for drawn or downloaded ones. groups: CSV of objects, or ''. Both as the user gave them:
+    absolute, or relative to the project root. fingerprint: SHA-256 of what lies there, '' where nothing can change.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: SourceName
+    path: str = ""
+    groups: str = ""
+    fingerprint: str = ""
+
+    def write(self, path: Path) -> bool:
+        """Write YAML if it differs from what is there; tell whether it did."""
+        text = yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True)
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            return False
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+        return True
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read the file. Raises ManifestError if it is missing or malformed."""
+        try:
+            return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        except OSError as exc:
+            raise ManifestError(f"cannot read {path}: {exc.strerror}. Run make data first") from exc
+        except (yaml.YAMLError, UnicodeDecodeError, ValidationError) as exc:
+            raise ManifestError(f"{path} is no data source: {exc}. Remove it and run make data DATA=...") from exc
+
+    def refreshed(self) -> Self:
+        """Return a copy with the fingerprint of what lies there now. Raises ManifestError if it is gone."""
+        return self.model_copy(update={"fingerprint": _fingerprint(self.path, self.groups)})
+
+
+def decide_source(wanted: str, groups: str, name: SourceName | None, earlier: Path) -> DataSource:
+    """Decide the source from what the user asked for.
+
+    wanted: a directory, the name of a source, or '' for the one noted in `earlier`. groups: CSV or ''. name: forces
+    how the directory is read. Raises ManifestError for a missing directory and for requests that contradict.
+    """
+    if not wanted and not name:
+        if groups:
+            raise ManifestError(f"groups {groups} given without pictures: name their directory too (DATA=PATH)")
+        return DataSource.read(earlier).refreshed() if earlier.is_file() else DataSource(source="synthetic-tiles")
+    names = [known for known in get_args(SourceName) if known == wanted and not Path(wanted).is_dir()]
+    path = "" if names else wanted
+    source = name or (names[0] if names else _source_of(Path(path)))
+    if names and source != wanted:
+        raise ManifestError(f"asked for {wanted} and for --source {source}; give one of them")
+    if source == "folder" and not path:
+        raise ManifestError("the source folder needs a directory: make data DATA=PATH")
+    if source == "synthetic-tiles" and path:
+        raise ManifestError(f"synthetic-tiles are drawn and not read from {path}; leave one of them out")
+    if groups and source != "folder":
+        raise ManifestError(f"{source} brings its own groups; with --source folder the directory is read with {groups}")
+    return DataSource(source=source, path=path, groups=groups).refreshed()
+
+
+def _source_of(root: Path) -> SourceName:
+    return "magnetic-tile" if holds_magnetic_tiles(root) else "folder"
+
+
+def _fingerprint(path: str, groups: str) -> str:
+    if not path:
+        return ""
+    root = Path(path)
+    if not root.is_dir():
+        raise ManifestError(
+            f"{path} is {'a file, not a directory' if root.exists() else 'not there'}. Give a directory of pictures or "
+            f"one of {', '.join(n for n in get_args(SourceName) if n != 'folder')}: make data DATA=..."
+        )
+    if groups and not Path(groups).is_file():
+        raise ManifestError(f"the groups file {groups} is not there")
+    digest = hashlib.sha256()
+    for file in [*files_below(root), *([Path(groups)] if groups else [])]:
+        facts = file.stat() if file.exists() else file.lstat()  # lstat: a dangling link; loading reports it
+        digest.update(f"{os.path.relpath(file, root)}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode(errors="replace"))
+    return digest.hexdigest()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m dataset.source", description=__doc__.split("\n")[0])
+    parser.add_argument("wanted", nargs="?", default="", metavar="PATH_OR_NAME")
+    parser.add_argument("--groups", default="", metavar="CSV", help="columns path,group and attributes")
+    parser.add_argument("--source", choices=get_args(SourceName), help="how to read PATH, if not by its layout")
+    parser.add_argument("--out", type=Path, default=Path("data/source.yaml"))
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        source = decide_source(args.wanted, args.groups, args.source, args.out)
+    except ManifestError as exc:
+        sys.stderr.write(f"error: {exc}\n")
+        return 2
+    is_new = source.write(args.out)
+    place = f" in {source.path}" if source.path else ""
+    logger.info("pictures: %s%s (%s)", source.source, place, f"noted in {args.out}" if is_new else "unchanged")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""What every source hands over: labelled pictures, and what is known of the set as a whole."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dataset.description import DataDescription
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePicture:
+    """One picture of a source.
+
+    path: of the picture, relative to the data directory that holds the CSV, '/' separated. label: its class.
+    group: the physical object shown; '' if unknown. mask: path like `path`, or ''. attributes: further facts as text.
+    """
+
+    path: str
+    label: str
+    group: str
+    mask: str = ""
+    attributes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """All pictures of one source.
+
+    originals: the user's file for each `path` and `mask` of `pictures`; empty where a source draws its pictures into
+    the data directory itself. has_stated_groups: groups are facts and are kept; otherwise near-duplicates are joined
+    to them, because an object seen in two groups would stand on both sides of a split.
+    """
+
+    pictures: list[SourcePicture]
+    description: DataDescription
+    has_stated_groups: bool
+    originals: dict[str, Path] = field(default_factory=dict)

@@ -1,0 +1,51 @@
+"""Divide the pictures: `data/pictures.csv` -> `data/manifest.csv`.
+
+python -m dataset.split --pictures data/pictures.csv --out data/manifest.csv [--params params.yaml]
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from dataset.manifest import SPLITS, Manifest, ManifestError
+from dataset.params import PARAMS_FILE, ParamsError, SplitParams, read_section
+from dataset.splits import assign_splits
+
+
+def summarise_splits(table: pd.DataFrame) -> str:
+    """Return a table of class x split, each cell 'pictures / groups', for people to read."""
+    rows = {
+        label: {split: _cell(members[members["split"] == split]) for split in SPLITS}
+        for label, members in [*table.groupby("label"), ("all", table)]
+    }
+    cells = pd.DataFrame.from_dict(rows, orient="index", columns=list(SPLITS))
+    return f"pictures / groups\n{cells.to_string()}\n"
+
+
+def _cell(rows: pd.DataFrame) -> str:
+    return f"{len(rows)} / {rows['group'].nunique()}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m dataset.split", description=__doc__.split("\n")[0])
+    parser.add_argument("--pictures", type=Path, default=Path("data/pictures.csv"))
+    parser.add_argument("--out", type=Path, default=Path("data/manifest.csv"))
+    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
+    args = parser.parse_args(argv)
+    try:
+        params = read_section(args.params, "split", SplitParams)
+        pictures = Manifest.read(args.pictures)
+        table = assign_splits(pictures.table, params)
+        Manifest(table, args.out.parent).write(args.out)
+    except (ManifestError, ParamsError) as exc:
+        sys.stderr.write(f"error: {exc}\n")
+        return 2
+    sys.stdout.write(summarise_splits(table))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

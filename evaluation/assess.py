@@ -1,0 +1,139 @@
+"""Turn predictions into an `Evaluation`: metrics, intervals, slices, confusions and the worst errors."""
+
+import math
+
+import numpy as np
+
+from dataset.checks import check_no_group_on_two_sides
+from dataset.manifest import Manifest, Protocol
+from evaluation.bootstrap import Intervals, bootstrap_intervals
+from evaluation.evaluation import ClassResult, Confusion, Estimate, Evaluation, SliceResult, WrongPrediction
+from evaluation.leakage import count_test_images_seen_in_training, refuse_other_images
+from evaluation.metrics import HEADLINE, PER_CLASS, Metrics, confusion_matrix, metrics_of_confusion
+from evaluation.params import EvaluateParams
+from evaluation.predictions import Predictions
+from evaluation.slices import MIN_SLICE_IMAGES, slice_by_attributes
+
+MAX_WRONG = 24  # thumbnails that fit a page of the report
+
+
+def assess(predictions: Predictions, manifest: Manifest, protocol: Protocol, params: EvaluateParams) -> Evaluation:
+    """Evaluate the test images of one protocol.
+
+    Raises ManifestError if the headline ('group') leaks, PredictionsError if predictions are not of the test images.
+    """
+    if protocol == "group":
+        check_no_group_on_two_sides(manifest.table)
+    refuse_other_images(predictions, manifest, protocol)
+    test = predictions.select("test")
+    num_classes = len(test.classes)
+    confusion = confusion_matrix(test.labels, test.predicted, num_classes)
+    metrics = metrics_of_confusion(confusion)
+    intervals = bootstrap_intervals(test.labels, test.predicted, test.groups, num_classes, params)
+    num_seen = count_test_images_seen_in_training(manifest, protocol)
+    slices, num_smaller = _slices(test, params)
+    wrong = np.flatnonzero(test.predicted != test.labels)
+    return Evaluation(
+        protocol=protocol,
+        leaking=num_seen > 0,
+        num_seen_in_training=num_seen,
+        classes=test.classes,
+        num_images=len(test.labels),
+        num_groups=len(set(test.groups)),
+        majority_class=test.classes[int(metrics.support.argmax())],
+        majority_share=int(metrics.support.max()) / len(test.labels),
+        **{name: _estimate(getattr(metrics, name), intervals.headline[name]) for name in HEADLINE},
+        per_class=_per_class(test, metrics, intervals),
+        confusion=tuple(tuple(row) for row in confusion.tolist()),
+        confusions=_confusions(test),
+        slices=slices,
+        min_slice_images=MIN_SLICE_IMAGES,
+        num_smaller_slices=num_smaller,
+        num_wrong=wrong.size,
+        wrong=_worst(test.take(wrong)) if wrong.size else (),
+        confidence=params.confidence,
+        bootstrap_samples=params.bootstrap_samples,
+        num_resamples_missing_a_class=intervals.num_resamples_missing_a_class,
+        seed=params.seed,
+        data_sha256=manifest.sha256,
+    )
+
+
+def _estimate(value: float | np.ndarray, ends: np.ndarray) -> Estimate:
+    low, high = (None if math.isnan(end) else float(end) for end in ends)
+    return Estimate(value=None if math.isnan(value) else float(value), low=low, high=high)
+
+
+def _per_class(test: Predictions, metrics: Metrics, intervals: Intervals) -> tuple[ClassResult, ...]:
+    predicted = test.predicted
+    return tuple(
+        ClassResult(
+            name=name,
+            num_images=int(metrics.support[index]),
+            num_groups=len(set(test.groups[test.labels == index])),
+            num_predicted=int((predicted == index).sum()),
+            **{
+                figure: _estimate(getattr(metrics, figure)[index], intervals.per_class[figure][:, index])
+                for figure in PER_CLASS
+            },
+        )
+        for index, name in enumerate(test.classes)
+    )
+
+
+def _confusions(test: Predictions) -> tuple[Confusion, ...]:
+    """Return every kind of error that happened, the most frequent first."""
+    predicted = test.predicted
+    pairs = sorted({(int(a), int(p)) for a, p in zip(test.labels, predicted, strict=True) if a != p})
+    found = []
+    for actual, guessed in pairs:
+        rows = (test.labels == actual) & (predicted == guessed)
+        found.append(
+            Confusion(
+                actual=test.classes[actual],
+                predicted=test.classes[guessed],
+                num_images=int(rows.sum()),
+                num_groups=len(set(test.groups[rows])),
+            )
+        )
+    return tuple(sorted(found, key=lambda c: -c.num_images))
+
+
+def _slices(test: Predictions, params: EvaluateParams) -> tuple[tuple[SliceResult, ...], int]:
+    slices, num_smaller = slice_by_attributes(test)
+    results = []
+    for part in slices:
+        rows = part.rows
+        intervals = bootstrap_intervals(
+            test.labels[rows], test.predicted[rows], test.groups[rows], len(test.classes), params
+        )
+        results.append(
+            SliceResult(
+                attribute=part.attribute,
+                value=part.value,
+                num_images=rows.size,
+                num_groups=len(set(test.groups[rows])),
+                accuracy=_estimate(part.accuracy, intervals.headline["accuracy"]),
+                macro_f1=part.macro_f1,
+            )
+        )
+    return tuple(results), num_smaller
+
+
+def _worst(wrong: Predictions) -> tuple[WrongPrediction, ...]:
+    """Return the wrong predictions that the model was surest of."""
+    predicted = wrong.predicted
+    rows = np.arange(len(predicted))
+    confidence = np.clip(wrong.probs[rows, predicted], 0, 1)
+    order = sorted(rows, key=lambda row: (-confidence[row], wrong.paths[row]))[:MAX_WRONG]
+    return tuple(
+        WrongPrediction(
+            path=wrong.paths[row],
+            label=wrong.classes[wrong.labels[row]],
+            group=wrong.groups[row],
+            predicted=wrong.classes[predicted[row]],
+            probability=float(confidence[row]),
+            label_probability=float(wrong.probs[row, wrong.labels[row]]),
+        )
+        for row in order
+    )

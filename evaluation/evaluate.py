@@ -1,0 +1,132 @@
+"""Measure a model's predictions on the test images and write the report: `python -m evaluation.evaluate`.
+
+Writes to `--out`: `evaluation.json` (everything), `metrics.json` (what `dvc metrics` compares), `confusion.csv`,
+`confusion.png`, `per_class_f1.png`, `report.html`, and `by_image.json` if the leaking split was measured as well.
+"""
+
+import argparse
+import csv
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from dataset.description import DESCRIPTION_FILE, DataDescription
+from dataset.manifest import Manifest, ManifestError
+from dataset.params import PARAMS_FILE, ParamsError, read_section
+from evaluation.assess import assess
+from evaluation.evaluation import BY_IMAGE_FILE, EVALUATION_FILE, Evaluation, EvaluationError
+from evaluation.metrics import HEADLINE
+from evaluation.params import EvaluateParams
+from evaluation.plots import draw_confusion, draw_per_class_f1
+from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsError
+from evaluation.report import render_report
+from evaluation.wording import HEADLINE_NAMES, estimate_in_words
+
+METRICS_FILE = "metrics.json"
+REPORT_FILE = "report.html"
+NOT_COMPARED_FILE = "not_compared.txt"
+KNOWN_ERRORS = (EvaluationError, ManifestError, ParamsError, PredictionsError)
+
+logger = logging.getLogger(__name__)
+
+
+def read_description(data_dir: Path) -> DataDescription:
+    """Read what the source says of the data. Raises EvaluationError if that is missing or malformed."""
+    try:
+        return DataDescription.read(data_dir)
+    except (OSError, ValidationError) as exc:
+        raise EvaluationError(f"cannot read {data_dir / DESCRIPTION_FILE}: {exc}; run python -m dataset.load") from exc
+
+
+def evaluate(
+    predictions_path: Path, by_image_dir: Path, data_dir: Path, out_dir: Path, params: EvaluateParams
+) -> Evaluation:
+    """Evaluate, write all files to `out_dir` and return the headline's evaluation.
+
+    Raises ManifestError if the split by group leaks, PredictionsError if predictions are not usable or not of this
+    manifest, EvaluationError if `by_image_dir` or a picture that the report shows is missing.
+    """
+    manifest, description = Manifest.read(data_dir / "manifest.csv"), read_description(data_dir)
+    test_predictions = Predictions.read(predictions_path)
+    headline = assess(test_predictions, manifest, "group", params)
+    by_image, not_compared = _by_image(by_image_dir, manifest, params)
+    report = render_report(headline, by_image, description, manifest.root, not_compared)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    headline.write(out_dir / EVALUATION_FILE)
+    # One left by an earlier run would stand in the model card as if it had been measured now.
+    (out_dir / BY_IMAGE_FILE).unlink(missing_ok=True)
+    if by_image:
+        by_image.write(out_dir / BY_IMAGE_FILE)
+    metrics = json.dumps(summarise(headline, by_image), indent=2, ensure_ascii=False)
+    (out_dir / METRICS_FILE).write_text(metrics + "\n", encoding="utf-8")
+    _write_confusion(test_predictions.select("test"), out_dir / "confusion.csv")
+    (out_dir / "confusion.png").write_bytes(draw_confusion(headline))
+    (out_dir / "per_class_f1.png").write_bytes(draw_per_class_f1(headline))
+    (out_dir / REPORT_FILE).write_text(report, encoding="utf-8")
+    return headline
+
+
+def summarise(headline: Evaluation, by_image: Evaluation | None) -> dict[str, dict[str, object]]:
+    """Return the figures that `dvc metrics diff` compares; null where undefined."""
+    summary = {"test": _figures(headline)}
+    if by_image:
+        summary["by_image"] = {"leaking": by_image.leaking, **_figures(by_image)}
+    return summary
+
+
+def _figures(evaluation: Evaluation) -> dict[str, object]:
+    figures: dict[str, object] = {}
+    for name in HEADLINE:
+        estimate = getattr(evaluation, name)
+        figures |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    return figures | {"f1": {result.name: result.f1.value for result in evaluation.per_class}}
+
+
+def _by_image(by_image_dir: Path, manifest: Manifest, params: EvaluateParams) -> tuple[Evaluation | None, str]:
+    predictions_path, note_path = by_image_dir / PREDICTIONS_FILE, by_image_dir / NOT_COMPARED_FILE
+    if predictions_path.exists():
+        return assess(Predictions.read(predictions_path), manifest, "image", params), ""
+    if note_path.exists():
+        return None, note_path.read_text(encoding="utf-8")
+    raise EvaluationError(
+        f"{by_image_dir} holds neither {PREDICTIONS_FILE} nor {NOT_COMPARED_FILE}; "
+        "run python -m training.compare_protocols"
+    )
+
+
+def _write_confusion(test: Predictions, path: Path) -> None:
+    """Write one row an image, the form that DVC's `confusion` plot template counts."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["actual", "predicted"])
+        for actual, predicted in zip(test.labels, test.predicted, strict=True):
+            writer.writerow([test.classes[actual], test.classes[predicted]])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--predictions", type=Path, default=Path("artifacts/predictions.csv"))
+    parser.add_argument("--by-image", type=Path, default=Path("artifacts/by_image"))
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--out", type=Path, default=Path("artifacts/evaluation"))
+    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        params = read_section(arguments.params, "evaluate", EvaluateParams)
+        headline = evaluate(arguments.predictions, arguments.by_image, arguments.data, arguments.out, params)
+    except KNOWN_ERRORS as exc:
+        sys.stderr.write(f"evaluate: {exc}\n")
+        return 2
+    for name, title in HEADLINE_NAMES.items():
+        logger.info("%s on %d test images: %s", title, headline.num_images, estimate_in_words(getattr(headline, name)))
+    logger.info("report: %s", arguments.out / REPORT_FILE)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

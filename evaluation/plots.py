@@ -1,0 +1,94 @@
+"""Pictures of an evaluation, as PNG bytes: equal evaluations give equal bytes (for one matplotlib version).
+
+Figures are drawn without pyplot, so nothing global changes and no display is needed. Class names are plain text, never
+mathematics, whatever they contain.
+"""
+
+import io
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from evaluation.evaluation import Evaluation
+from evaluation.wording import confidence
+
+_DPI = 120
+_INK, _FAINT, _BAR = "#1f2933", "#9aa5b1", "#2b6cb0"
+_MAX_LABEL = 24  # characters of a class name on an axis
+_DARK = 0.55  # share of a row above which a cell is dark enough to need white text
+
+
+def draw_confusion(evaluation: Evaluation) -> bytes:
+    """Draw the confusion matrix: numbers are images, colour is the share of the row, so that rare classes show."""
+    counts = np.asarray(evaluation.confusion)
+    support = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, support, out=np.zeros(counts.shape), where=support > 0)
+    num_classes = len(evaluation.classes)
+    is_small = num_classes <= 12
+    side_in = 2.2 + max(2.6, (0.52 if is_small else 0.42) * num_classes)
+    figure = Figure(figsize=(side_in + 0.6, side_in), layout="constrained")
+    axes = figure.add_subplot()
+    picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    # Thin white lines between cells, so that empty neighbours stay countable.
+    axes.set_xticks(np.arange(num_classes + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(num_classes + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="#d9e2ec", linewidth=0.6)
+    axes.tick_params(which="both", length=0)
+    font_size = 10 if is_small else 8
+    for row, column in np.argwhere(counts > 0):
+        colour = "white" if shares[row, column] > _DARK else _INK
+        axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=font_size)
+    labels = [_shortened(name) for name in evaluation.classes]
+    axes.set_xticks(range(num_classes), labels, rotation=45, ha="right", rotation_mode="anchor", parse_math=False)
+    axes.set_yticks(range(num_classes), labels, parse_math=False)
+    axes.tick_params(labelsize=font_size)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("actual")
+    colour_bar = figure.colorbar(picture, ax=axes, fraction=0.046, pad=0.03)
+    colour_bar.set_label("share of the actual class")
+    colour_bar.ax.tick_params(labelsize=font_size)
+    return _png(figure)
+
+
+def draw_per_class_f1(evaluation: Evaluation) -> bytes:
+    """Draw each class's F1 with its interval, the highest on top; an undefined F1 is said in words."""
+    ordered = sorted(evaluation.per_class, key=lambda c: -1.0 if c.f1.value is None else c.f1.value)
+    figure = Figure(figsize=(6.4, 1.1 + 0.36 * len(ordered)), layout="constrained")
+    axes = figure.add_subplot()
+    for position, result in enumerate(ordered):
+        if result.f1.value is None:
+            axes.text(0.01, position, "undefined: never there, never predicted", va="center", color=_FAINT, fontsize=9)
+            continue
+        if result.f1.low is not None and result.f1.high is not None:
+            axes.plot([result.f1.low, result.f1.high], [position, position], color=_BAR, linewidth=5, alpha=0.35)
+        axes.plot(result.f1.value, position, "o", color=_BAR, markersize=7, clip_on=False)
+    names = [f"{_shortened(c.name)}  ({c.num_images} images, {c.num_groups} groups)" for c in ordered]
+    axes.set_yticks(range(len(ordered)), names, parse_math=False)
+    axes.set_ylim(-0.6, len(ordered) - 0.4)
+    axes.set_xlim(0, 1)
+    _quieten(axes)
+    axes.set_xlabel(f"F1, bar: {confidence(evaluation)} interval over groups")
+    return _png(figure)
+
+
+def _quieten(axes: Axes) -> None:
+    axes.grid(axis="x", color="#d9e2ec", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0, labelsize=9)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+
+
+def _shortened(name: str) -> str:
+    """Cut the middle, for long class names often differ at their ends."""
+    half = _MAX_LABEL // 2
+    return name if len(name) <= _MAX_LABEL else f"{name[:half]}…{name[1 - half :]}"
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure)  # draws without a display, whatever backend is configured
+    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
+    return buffer.getvalue()

@@ -1,0 +1,98 @@
+"""Export a checkpoint to ONNX and prove parity: `python -m export.export`.
+
+Writes `model.onnx`, `contract.json` and `parity.json` to `--out`. Failing parity is an error and removes `model.onnx`.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from dataset.manifest import Manifest
+from dataset.params import PARAMS_FILE, read_section
+from export.graph import ServedModel, write_onnx
+from export.params import ExportParams
+from export.parity import FloatArray, ImageBatch, Parity, ParityError, Predict, measure_parity
+from runtime.contract import CONTRACT_FILE, ONNX_FILE
+from runtime.session import Predictor
+from training.checkpoint import Checkpoint
+from training.data import PictureDataset
+from training.model import load_classifier
+from training.train import KNOWN_ERRORS
+
+PARITY_FILE = "parity.json"
+logger = logging.getLogger(__name__)
+
+
+def export_checkpoint(checkpoint: Checkpoint, manifest: Manifest, params: ExportParams, out_dir: Path) -> Parity:
+    """Write the ONNX file and its contract, and prove parity over the validation pictures.
+
+    Raises ParityError, after which the ONNX file is gone but `parity.json` tells what was measured.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    onnx_path = out_dir / ONNX_FILE
+    contract = checkpoint.contract
+    model = ServedModel(load_classifier(contract, checkpoint.state_dict), contract.temperature).eval()
+    write_onnx(model, contract, onnx_path, params.opset)
+    (out_dir / CONTRACT_FILE).write_text(contract.to_json(), encoding="utf-8")
+    dataset = PictureDataset(manifest.select("val"), contract)
+    images = [dataset[i][0].numpy() for i in range(len(dataset))]
+    parity = measure_parity(
+        images,
+        expected=_torch_probabilities(model),
+        exported=_onnx_probabilities(out_dir),
+        batch_sizes=params.batch_sizes,
+        limit=params.max_probability_difference,
+        split="val",
+    )
+    (out_dir / PARITY_FILE).write_text(parity.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    try:
+        parity.check()
+    except ParityError:
+        onnx_path.unlink()
+        raise
+    return parity
+
+
+def _torch_probabilities(model: ServedModel) -> Predict:
+    @torch.inference_mode()
+    def predict(images: ImageBatch) -> FloatArray:
+        probabilities: FloatArray = model(torch.from_numpy(images))[0].numpy()
+        return probabilities
+
+    return predict
+
+
+def _onnx_probabilities(model_dir: Path) -> Predict:
+    predictor = Predictor.load(model_dir)
+    return lambda images: predictor.predict(images)[0]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", type=Path, default=Path("artifacts/training/checkpoint.pt"))
+    parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
+    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
+    parser.add_argument("--out", type=Path, default=Path("artifacts/export"))
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        params = read_section(arguments.params, "export", ExportParams)
+        parity = export_checkpoint(
+            Checkpoint.load(arguments.checkpoint), Manifest.read(arguments.manifest), params, arguments.out
+        )
+    except (*KNOWN_ERRORS, ParityError) as exc:
+        sys.stderr.write(f"export: {exc}\n")
+        return 2
+    logger.info(
+        "parity over %d val pictures at batches %s: largest difference of a probability %.2e, same class in all",
+        parity.num_images, list(parity.batch_sizes), parity.max_probability_difference,
+    )  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

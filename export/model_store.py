@@ -1,0 +1,155 @@
+"""Put checkpoint and classifier into BentoML's model store: both whole, or neither.
+
+BentoML copies a new model file by file to its final place, so a killed process leaves a directory there that breaks
+`bentoml models list`. Here both models are made in a store of their own beside the real one and moved in with one
+rename each, the classifier last. What a killed registration left behind is cleared away by the next one.
+"""
+
+import fcntl
+import filecmp
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import bentoml
+from bentoml._internal.configuration.containers import BentoMLContainer
+from bentoml._internal.models import ModelStore
+from bentoml.exceptions import NotFound
+
+CLASSIFIER = "vision-classifier"
+CHECKPOINT = "vision-checkpoint"
+_STAGING_PREFIX = "vision-register-"
+
+
+@dataclass(frozen=True)
+class ModelContent:
+    """One model of a pair: its name in the store and its files, name in the model -> file to copy."""
+
+    name: str
+    files: Mapping[str, Path]
+    metadata: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Registered:
+    """Tags of a pair in the model store, and whether this registration put it there."""
+
+    checkpoint: str
+    classifier: str
+    is_new: bool
+
+
+def register_pair(checkpoint: ModelContent, classifier: ModelContent, labels: Mapping[str, str]) -> Registered:
+    """Put both models into the store under one new version, unless the newest pair there is the same.
+
+    An OSError or BentoMLException leaves the store as it was.
+    """
+    with _only_one_at_a_time():
+        _clear_leftovers()
+        newest = _newest_version(classifier.name)
+        if newest and all(_is_same(content, newest, labels) for content in (checkpoint, classifier)):
+            return Registered(f"{checkpoint.name}:{newest}", f"{classifier.name}:{newest}", is_new=False)
+        version = str(bentoml.Tag(classifier.name, None).make_new_version().version)
+        staging = _temporary_dir() / f"{_STAGING_PREFIX}{version}"
+        try:
+            for content in (checkpoint, classifier):
+                _stage(content, version, labels, staging)
+            _move_in([checkpoint.name, classifier.name], version, staging)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+        return Registered(f"{checkpoint.name}:{version}", f"{classifier.name}:{version}", is_new=True)
+
+
+def _stage(content: ModelContent, version: str, labels: Mapping[str, str], staging: Path) -> None:
+    with bentoml.models.create(
+        f"{content.name}:{version}",
+        labels=dict(labels),
+        metadata=dict(content.metadata),
+        _model_store=ModelStore(staging),
+    ) as model:
+        for name, source in content.files.items():
+            shutil.copyfile(source, model.path_of(name))
+
+
+def _move_in(names: list[str], version: str, staging: Path) -> None:
+    """Rename the staged models into the store in order; the pair is there once the last one is."""
+    try:
+        for name in names:
+            target = _store_dir() / name / version
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (staging / name / version).rename(target)
+    except BaseException:
+        for name in names:
+            _remove(name, version)
+        raise
+    for name in names:
+        _point_latest_at(name, version)
+
+
+def _clear_leftovers() -> None:
+    """Finish or undo registrations that were killed: finished if the classifier had moved in, undone if not."""
+    for staging in _temporary_dir().glob(f"{_STAGING_PREFIX}*"):
+        if not staging.is_dir():
+            continue
+        version = staging.name.removeprefix(_STAGING_PREFIX)
+        has_classifier = (_store_dir() / CLASSIFIER / version).is_dir()
+        for name in (CHECKPOINT, CLASSIFIER):
+            if has_classifier:
+                _point_latest_at(name, version)
+            else:
+                _remove(name, version)
+        shutil.rmtree(staging)
+
+
+def _remove(name: str, version: str) -> None:
+    # Not models.delete: it reads every version of the name, and an empty directory for the name stays an error there.
+    shutil.rmtree(_store_dir() / name / version, ignore_errors=True)
+    latest = _store_dir() / name / "latest"
+    if latest.is_file() and latest.read_text() == version:
+        latest.unlink()
+    if (_store_dir() / name).is_dir() and not any((_store_dir() / name).iterdir()):
+        (_store_dir() / name).rmdir()
+
+
+def _point_latest_at(name: str, version: str) -> None:
+    latest = _store_dir() / name / "latest"
+    temporary = _temporary_dir() / f"{name}-latest"
+    temporary.write_text(version)
+    temporary.replace(latest)
+
+
+def _newest_version(name: str) -> str | None:
+    try:
+        return bentoml.models.get(f"{name}:latest").tag.version
+    except (NotFound, FileNotFoundError):
+        return None
+
+
+def _is_same(content: ModelContent, version: str, labels: Mapping[str, str]) -> bool:
+    try:
+        model = bentoml.models.get(f"{content.name}:{version}")
+    except NotFound:
+        return False
+    return dict(model.info.labels) == dict(labels) and all(
+        Path(model.path_of(name)).is_file() and filecmp.cmp(source, model.path_of(name), shallow=False)
+        for name, source in content.files.items()
+    )
+
+
+def _store_dir() -> Path:
+    return Path(BentoMLContainer.model_store_dir.get())
+
+
+def _temporary_dir() -> Path:
+    """A directory on the store's own file system, so that a rename is one step; BentoML keeps it for such use."""
+    return Path(BentoMLContainer.tmp_bento_store_dir.get())
+
+
+@contextmanager
+def _only_one_at_a_time() -> Iterator[None]:
+    _temporary_dir().mkdir(parents=True, exist_ok=True)
+    with (_temporary_dir() / "vision-register.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

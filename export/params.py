@@ -1,0 +1,15 @@
+"""The section `export:` of `params.yaml`."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from dataset.params import Section
+
+
+class ExportParams(Section):
+    """opset: of ONNX. max_probability_difference: parity's limit. batch_sizes: at which parity is proven."""
+
+    opset: Annotated[int, Field(ge=17)]
+    max_probability_difference: Annotated[float, Field(gt=0, lt=1)]
+    batch_sizes: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]

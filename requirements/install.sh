@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Install requirements/NAME.txt into .venv with uv: requirements/install.sh train|dev
+# Needs Python 3.11 alone. uv is taken from the PATH or else installed into .uv, pinned and hashed as the rest.
+set -euo pipefail
+name=${1:?usage: requirements/install.sh train|dev}
+cd "$(dirname "$0")/.."
+
+say() { printf '%s\n' "$*" >&2; }
+
+python=$(command -v python3.11 || command -v python3 || true)
+if [ -z "$python" ] || ! "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then
+  say "bento-vision needs Python 3.11, found ${python:-none}: install it (Debian 12: apt-get install python3)"
+  exit 2
+fi
+
+if ! uv=$(command -v uv); then
+  uv=.uv/bin/uv
+  if [ ! -x "$uv" ]; then
+    if ! "$python" -c 'import ensurepip' 2>/dev/null; then
+      # Debian ships venv's bootstrap as a package of its own.
+      if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+        say "$python cannot make virtual environments: install python3-venv (Debian: sudo apt-get install python3-venv)"
+        exit 2
+      fi
+      say "installing the Debian package python3-venv"
+      apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv
+    fi
+    say "installing uv into .uv"
+    "$python" -m venv .uv
+    .uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+  fi
+fi
+
+[ -x .venv/bin/python ] || "$uv" venv --quiet --python "$python" .venv
+say "installing requirements/$name.txt into .venv (PyTorch's CUDA build is about 3 GB to download the first time)"
+"$uv" pip install --python .venv/bin/python --require-hashes -r "requirements/$name.txt"
+
+# A run rewrites dvc.lock. Git shall not see that until somebody wants to commit it: see `make track`.
+if [ ! -e .venv/train.stamp ] && [ ! -e .venv/dev.stamp ] && git ls-files --error-unmatch dvc.lock >/dev/null 2>&1; then
+  git update-index --skip-worktree dvc.lock
+fi
+touch ".venv/$name.stamp"

@@ -1,0 +1,55 @@
+"""Probabilities to an answer: the last step of the one way an image takes."""
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from runtime.contract import ModelContract
+
+FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+
+
+class ModelIdentity(BaseModel):
+    """Which model answered."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: Annotated[str, Field(description="name in the model store")]
+    version: Annotated[str, Field(description="version in the model store")]
+    sha256: Annotated[str, Field(description="SHA-256 of the ONNX file")]
+
+
+class Prediction(BaseModel):
+    """What the model says of one image."""
+
+    model_config = ConfigDict(frozen=True)
+
+    label: Annotated[str, Field(description="the most probable class")]
+    class_id: Annotated[int, Field(ge=0, description="index of that class in the model's contract")]
+    probability: Annotated[float, Field(ge=0, le=1, description="calibrated probability of that class")]
+    probabilities: Annotated[dict[str, float], Field(description="probability of every class; sums to 1")]
+    logits: Annotated[dict[str, float], Field(description="score of every class before temperature and softmax")]
+    model: ModelIdentity
+
+
+def to_predictions(
+    probs: FloatArray, logits: FloatArray, contract: ModelContract, model: ModelIdentity
+) -> list[Prediction]:
+    """Name the columns of a batch's output.
+
+    probs, logits: `(N, C)` float32 with C = len(contract.classes). Returns N predictions in the same order; of equally
+    probable classes the first wins.
+    """
+    return [
+        Prediction(
+            label=contract.classes[best],
+            class_id=best,
+            # float32 may round a certain class to just above 1.
+            probability=min(1.0, float(row[best])),
+            probabilities=dict(zip(contract.classes, row.tolist(), strict=True)),
+            logits=dict(zip(contract.classes, scores.tolist(), strict=True)),
+            model=model,
+        )
+        for row, scores, best in zip(probs, logits, probs.argmax(axis=1).tolist(), strict=True)
+    ]

@@ -1,0 +1,161 @@
+"""Batches to probabilities: the ONNX graph behind its contract, for the service, parity checks and benchmarks alike."""
+
+import ctypes
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import onnxruntime as ort
+
+from runtime.contract import (
+    CONTRACT_FILE,
+    CONTRACT_KEY,
+    IMAGES,
+    LOGITS,
+    ONNX_FILE,
+    PROBABILITIES,
+    ContractError,
+    ModelContract,
+)
+from runtime.hashing import file_sha256
+from runtime.image import ImageArray
+from runtime.results import FloatArray
+from runtime.settings import Device, SettingsError
+
+logger = logging.getLogger("vision.session")
+
+_ERRORS_ONLY = 3  # ONNX Runtime's severity; warnings about unassigned nodes are of no use to an operator
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A loaded model that agrees with its contract.
+
+    `sha256` is of the ONNX file. `predict` may be called from several threads at once.
+    """
+
+    contract: ModelContract
+    sha256: str
+    device: Device
+    _session: ort.InferenceSession
+
+    @classmethod
+    def load(cls, model_dir: Path, device: Device = "auto", threads: int = 0) -> Self:
+        """Load `model.onnx` and `contract.json` from `model_dir`.
+
+        threads: of one inference on a CPU, 0 for every core this process may use.
+        Raises ContractError if a file is missing or broken or the two disagree, SettingsError if `device` is "cuda"
+        and no CUDA device can be used.
+        """
+        contract = ModelContract.read(model_dir / CONTRACT_FILE)
+        onnx_path = model_dir / ONNX_FILE
+        try:
+            onnx_sha256 = file_sha256(onnx_path)
+        except OSError as exc:
+            raise ContractError(f"cannot read the model {onnx_path}: {exc.strerror}") from exc
+        session = _open(onnx_path, device, threads)
+        _check_metadata(session, contract, onnx_path)
+        _check_shapes(session, contract, onnx_path)
+        used: Device = "cuda" if session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
+        return cls(contract, onnx_sha256, used, session)
+
+    def predict(self, images_nhwc: ImageArray) -> tuple[FloatArray, FloatArray]:
+        """Run the graph.
+
+        images_nhwc: `(N, contract.height, contract.width, 3)` uint8 with N >= 1.
+        Returns probabilities and logits, each `(N, C)` float32. Raises ValueError on another shape or type.
+        """
+        expected = (self.contract.height, self.contract.width, 3)
+        if images_nhwc.dtype != np.uint8 or images_nhwc.ndim != 4 or images_nhwc.shape[1:] != expected:
+            raise ValueError(
+                f"expected (N, {', '.join(map(str, expected))}) uint8, got {images_nhwc.shape} {images_nhwc.dtype}"
+            )
+        probs, logits = self._session.run([PROBABILITIES, LOGITS], {IMAGES: images_nhwc})
+        return probs, logits
+
+    def warm_up(self) -> None:
+        """Run batches of 1 and 2, so that no request pays for first-time work and a dead graph is found at start.
+
+        Raises ContractError if what comes out are not probabilities for every class.
+        """
+        for num_images in (1, 2):
+            images = np.zeros((num_images, self.contract.height, self.contract.width, 3), np.uint8)
+            probs, logits = self.predict(images)
+            shape = (num_images, len(self.contract.classes))
+            if probs.shape != shape or logits.shape != shape:
+                raise ContractError(f"expected outputs of shape {shape}, got {probs.shape} and {logits.shape}")
+            # 1e-3: far above what float32 or float16 softmax loses, far below what raw scores would sum to.
+            if probs.min() < 0 or not np.allclose(probs.sum(axis=1), 1, atol=1e-3) or not np.isfinite(logits).all():
+                raise ContractError(f"output '{PROBABILITIES}' does not hold probabilities: {probs[0].tolist()}")
+
+
+def _open(onnx_path: Path, device: Device, threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    options.inter_op_num_threads = 1
+    has_cuda = device != "cpu" and _has_cuda_device()
+    if device == "cuda" and not has_cuda:
+        raise SettingsError("VISION_DEVICE=cuda, but no CUDA device can be used; take VISION_DEVICE=auto or cpu")
+    providers = (["CUDAExecutionProvider"] if has_cuda else []) + ["CPUExecutionProvider"]
+    try:
+        if has_cuda:
+            ort.preload_dlls()  # finds CUDA libraries that came as Python packages
+        session = ort.InferenceSession(onnx_path.read_bytes(), options, providers=providers)
+    except Exception as exc:  # onnxruntime's errors share no public base
+        raise ContractError(f"{onnx_path} cannot be loaded as an ONNX model: {exc}") from exc
+    if has_cuda and session.get_providers()[0] != "CUDAExecutionProvider":
+        if device == "cuda":
+            raise SettingsError("VISION_DEVICE=cuda, but ONNX Runtime cannot load its CUDA libraries (see its log)")
+        logger.warning("a CUDA device is present, but ONNX Runtime cannot use it; running on the CPU")
+    return session
+
+
+def _has_cuda_device() -> bool:
+    """Whether the driver reports a device; asked before ONNX Runtime, which prints errors where there is none."""
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        return False
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    num_devices = ctypes.c_int(0)
+    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(num_devices)) == 0 and num_devices.value > 0
+
+
+def _check_metadata(session: ort.InferenceSession, contract: ModelContract, onnx_path: Path) -> None:
+    metadata = session.get_modelmeta().custom_metadata_map
+    if CONTRACT_KEY not in metadata:
+        raise ContractError(f"{onnx_path} has no metadata '{CONTRACT_KEY}'; export it again with `make export`")
+    inside = ModelContract.from_json(metadata[CONTRACT_KEY], f"metadata '{CONTRACT_KEY}' of {onnx_path}")
+    differences = [
+        f"{field} is {getattr(contract, field)!r} in {CONTRACT_FILE} but {getattr(inside, field)!r} in {ONNX_FILE}"
+        for field in ModelContract.model_fields
+        if getattr(contract, field) != getattr(inside, field)
+    ]
+    if differences:
+        raise ContractError(f"the model in {onnx_path.parent} disagrees with its contract: {'; '.join(differences)}")
+
+
+def _check_shapes(session: ort.InferenceSession, contract: ModelContract, onnx_path: Path) -> None:
+    inputs = {value.name: value for value in session.get_inputs()}
+    outputs = {value.name: value for value in session.get_outputs()}
+    for what, found, wanted in (("inputs", inputs, {IMAGES}), ("outputs", outputs, {PROBABILITIES, LOGITS})):
+        if set(found) != wanted:
+            raise ContractError(f"{onnx_path} has {what} {sorted(found)}, expected {sorted(wanted)}")
+    images = inputs[IMAGES]
+    _check_tensor(images, "tensor(uint8)", [contract.height, contract.width, 3], onnx_path)
+    for name in (PROBABILITIES, LOGITS):
+        _check_tensor(outputs[name], "tensor(float)", [len(contract.classes)], onnx_path)
+
+
+def _check_tensor(value: ort.NodeArg, expected_type: str, expected_tail: list[int], onnx_path: Path) -> None:
+    """Compare type and shape; the first dimension is the batch and must not be fixed."""
+    if value.type != expected_type or list(value.shape[1:]) != expected_tail or isinstance(value.shape[0], int):
+        raise ContractError(
+            f"{onnx_path}: '{value.name}' is {value.type} {value.shape}, "
+            f"but the contract says {expected_type} {['batch', *expected_tail]}"
+        )

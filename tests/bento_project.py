@@ -1,0 +1,72 @@
+"""What `bentoml build` needs, copied to a folder of the test's own, with a tiny model registered in its store."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from tests.onnx_fixture import COLOURS, write_sources
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of the repository's serving part (`folder`) with a BentoML home beside it."""
+
+    folder: Path
+    home: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "BENTOML_HOME": str(self.home), "BENTOML_DO_NOT_TRACK": "True"}
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `python -m ...` in the project."""
+        return subprocess.run(
+            [sys.executable, "-m", *arguments], cwd=self.folder, env=self.environment, capture_output=True, text=True
+        )
+
+    def register(self, scale: float = 8.0) -> str:
+        """Register a tiny model (another `scale` is another model) with its card; returns the classifier's tag."""
+        sources = write_sources(self.folder / "artifacts", scale=scale)
+        done = self.run("export.register", "--checkpoint", str(sources.checkpoint))
+        assert done.returncode == 0, done.stderr
+        return next(word for word in done.stdout.split() if word.startswith("vision-classifier:"))
+
+    def build(self) -> subprocess.CompletedProcess[str]:
+        """Plain `bentoml build`, as a user types it."""
+        return self.run("bentoml", "build", "--output", "tag")
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running server with what it serves."""
+
+    url: str
+    classifier: str
+    pictures: dict[str, Path]
+    project: Project
+
+
+def copy_project(directory: Path) -> Project:
+    folder, home = directory / "project", directory / "home"
+    home.mkdir(parents=True)
+    for name in ("runtime", "export"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("service.py", "bentofile.yaml", "requirements/serve.txt"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(ROOT / name, folder / name)
+    return Project(folder, home)
+
+
+def write_pictures(directory: Path) -> dict[str, Path]:
+    """One PNG of each of the tiny model's classes, by class."""
+    paths = {name: directory / f"{name}.png" for name in COLOURS}
+    for name, path in paths.items():
+        Image.new("RGB", (50, 40), COLOURS[name]).save(path)
+    return paths

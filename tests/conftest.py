@@ -1,0 +1,81 @@
+"""What all tests share: nothing outside temporary folders is written, nothing phones home, one small data set."""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+REFERENCE_DIR = REPOSITORY.parent / "shared" / "data" / "magnetic-tile"
+_HOME = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set the environment before test modules are imported: BentoML reads its home on import."""
+    home = Path(tempfile.mkdtemp(prefix="bento-vision-tests-"))
+    config.stash[_HOME] = home
+    os.environ.update(
+        {
+            "BENTOML_HOME": str(home / "bentoml"),
+            "BENTOML_DO_NOT_TRACK": "True",
+            "DO_NOT_TRACK": "true",
+            "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow.db'}",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "DVC_NO_ANALYTICS": "1",
+            "DVC_GLOBAL_CONFIG_DIR": str(home / "dvc-global"),
+            "DVC_SYSTEM_CONFIG_DIR": str(home / "dvc-system"),
+            "DVC_SITE_CACHE_DIR": str(home / "dvc-site"),
+            "HF_HUB_OFFLINE": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "NO_ALBUMENTATIONS_UPDATE": "1",
+        }
+    )
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _HOME in config.stash:
+        shutil.rmtree(config.stash[_HOME], ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def reference_dir() -> Path:
+    """The magnetic-tile photographs; tests that use it also carry the marker `reference`."""
+    if not REFERENCE_DIR.is_dir():
+        pytest.skip("the magnetic-tile photographs are not beside the checkout")
+    return REFERENCE_DIR
+
+
+@pytest.fixture(scope="session")
+def tiny_tiles_dir(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A data directory of 24 drawn tiles, 144 pictures, with a manifest split in 3 folds. Read it, never write to it.
+
+    Built once a session: with pytest-xdist all workers share it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    data_dir = (base if worker_id == "master" else base.parent) / "tiny-tiles"
+    with (data_dir.parent / "tiny-tiles.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (data_dir / "manifest.csv").is_file():
+            _make_tiny_tiles(data_dir)
+    return data_dir
+
+
+def _make_tiny_tiles(data_dir: Path) -> None:
+    # Imported here, so that tests of rooms without pandas and scikit-learn start fast.
+    from dataset.load import PICTURES_CSV, tabulate
+    from dataset.manifest import Manifest
+    from dataset.params import DataParams, SplitParams
+    from dataset.source_picture import Collection
+    from dataset.splits import assign_splits
+    from dataset.synthetic_tiles import DESCRIPTION, draw_synthetic_tiles
+
+    pictures = draw_synthetic_tiles(data_dir / "pictures", num_tiles=24)
+    collection = Collection(pictures, DESCRIPTION, has_stated_groups=True)
+    table = tabulate(collection, data_dir, DataParams(near_duplicate_correlation=0.9))
+    Manifest(table, data_dir).write(data_dir / PICTURES_CSV)
+    DESCRIPTION.write(data_dir)
+    split = assign_splits(table, SplitParams(seed=0, num_folds=3, test_fold=0))
+    Manifest(split, data_dir).write(data_dir / "manifest.csv")

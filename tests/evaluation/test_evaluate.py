@@ -1,0 +1,195 @@
+"""The stage `evaluate`: files in, files out; leaks and mismatches refused."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
+
+from dataset.manifest import Manifest
+from evaluation import evaluate
+from evaluation.evaluation import Evaluation, EvaluationError
+from evaluation.predictions import Predictions
+from tests.evaluation.project import Project, make_project
+
+OUTPUTS = {
+    "confusion.csv", "confusion.png", "evaluation.json", "metrics.json", "per_class_f1.png", "report.html",
+}  # fmt: skip
+
+
+def run(project: Project) -> Evaluation:
+    assert evaluate.main(project.evaluate_arguments) == 0
+    return Evaluation.read(project.evaluation_dir / "evaluation.json")
+
+
+def test_all_files_are_written_and_nothing_else(project: Project) -> None:
+    run(project)
+    assert {path.name for path in project.evaluation_dir.iterdir()} == OUTPUTS
+
+
+def test_figures_are_those_of_the_test_rows(project: Project) -> None:
+    evaluation = run(project)
+    table = pd.read_csv(project.predictions_path)
+    table = table[table["split"] == "test"]
+    assert evaluation.num_images == len(table) == 30
+    assert evaluation.num_groups == 6
+    assert evaluation.accuracy.value == pytest.approx(accuracy_score(table["label"], table["predicted"]))
+    assert evaluation.macro_f1.value == pytest.approx(f1_score(table["label"], table["predicted"], average="macro"))
+    assert evaluation.balanced_accuracy.value == pytest.approx(
+        balanced_accuracy_score(table["label"], table["predicted"])
+    )
+    crosstab = pd.crosstab(table["label"], table["predicted"])
+    for confusion in evaluation.confusions:
+        assert confusion.num_images == crosstab.loc[confusion.actual, confusion.predicted]
+    assert evaluation.num_wrong == sum(c.num_images for c in evaluation.confusions) > 0
+    assert sum(map(sum, evaluation.confusion)) == 30
+
+
+def test_worst_errors_are_wrong_and_the_surest_come_first(project: Project) -> None:
+    evaluation = run(project)
+    table = pd.read_csv(project.predictions_path).set_index("path")
+    assert len(evaluation.wrong) == min(evaluation.num_wrong, 24)
+    sureness = [item.probability for item in evaluation.wrong]
+    assert sureness == sorted(sureness, reverse=True)
+    for item in evaluation.wrong:
+        row = table.loc[item.path]
+        assert (item.label, item.predicted) == (row["label"], row["predicted"])
+        assert item.label != item.predicted
+        assert item.probability == pytest.approx(row[f"probability.{item.predicted}"])
+
+
+def test_metrics_hold_the_same_numbers_as_the_evaluation(project: Project) -> None:
+    evaluation = run(project)
+    metrics = json.loads((project.evaluation_dir / "metrics.json").read_text(encoding="utf-8"))
+    assert set(metrics) == {"test"}
+    assert metrics["test"]["macro_f1"] == evaluation.macro_f1.value
+    assert metrics["test"]["macro_f1_low"] == evaluation.macro_f1.low
+    assert metrics["test"]["macro_f1_high"] == evaluation.macro_f1.high
+    assert metrics["test"]["f1"] == {result.name: result.f1.value for result in evaluation.per_class}
+
+
+def test_confusion_csv_has_one_row_an_image(project: Project) -> None:
+    evaluation = run(project)
+    table = pd.read_csv(project.evaluation_dir / "confusion.csv")
+    assert list(table.columns) == ["actual", "predicted"]
+    crosstab = pd.crosstab(table["actual"], table["predicted"]).reindex(
+        index=evaluation.classes, columns=evaluation.classes, fill_value=0
+    )
+    assert crosstab.to_numpy().tolist() == [list(row) for row in evaluation.confusion]
+
+
+def test_running_twice_writes_the_same_bytes(project: Project) -> None:
+    run(project)
+    first = {path.name: path.read_bytes() for path in project.evaluation_dir.iterdir()}
+    run(project)
+    assert first == {path.name: path.read_bytes() for path in project.evaluation_dir.iterdir()}
+
+
+def test_the_split_by_image_is_measured_and_called_leaking(project: Project) -> None:
+    project.compare()
+    headline = run(project)
+    by_image = Evaluation.read(project.evaluation_dir / "by_image.json")
+    table = project.manifest.table
+    trained = set(table.loc[table["split_by_image"] == "train", "group"])
+    tested = table[table["split_by_image"] == "test"]
+    assert (by_image.protocol, by_image.leaking) == ("image", True)
+    assert by_image.num_seen_in_training == tested["group"].isin(trained).sum() > 0
+    assert (headline.leaking, headline.num_seen_in_training) == (False, 0)
+    metrics = json.loads((project.evaluation_dir / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["by_image"]["leaking"] is True
+    assert metrics["by_image"]["accuracy"] == by_image.accuracy.value
+
+
+def test_an_earlier_comparison_does_not_outlive_its_predictions(project: Project) -> None:
+    project.compare()
+    run(project)
+    (project.by_image_dir / "predictions.csv").unlink()
+    (project.by_image_dir / "not_compared.txt").write_text("Not asked for.\n", encoding="utf-8")
+    run(project)
+    assert not (project.evaluation_dir / "by_image.json").exists()
+
+
+def test_a_planted_leak_is_refused_with_the_files_named(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    table = project.manifest.table
+    leaked = table.index[table["split"] == "test"][0]
+    table.loc[leaked, "split"] = "train"
+    Manifest(table, project.data_dir).write(project.data_dir / "manifest.csv")
+    project.predict().write(project.predictions_path)
+    assert evaluate.main(project.evaluate_arguments) == 2
+    message = capsys.readouterr().err
+    assert "on two sides of the split" in message
+    assert table.loc[leaked, "group"] in message
+    assert table.loc[leaked, "path"] in message
+    assert not project.evaluation_dir.exists()
+
+
+def test_predictions_of_an_earlier_split_are_refused(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    table = project.manifest.table
+    table["split"] = table["split"].map({"train": "train", "val": "test", "test": "val"})
+    Manifest(table, project.data_dir).write(project.data_dir / "manifest.csv")
+    assert evaluate.main(project.evaluate_arguments) == 2
+    assert "not of the manifest's test images" in capsys.readouterr().err
+
+
+def test_a_missing_test_image_is_refused(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = project.predictions_path.read_text(encoding="utf-8").splitlines(keepends=True)
+    dropped = next(line for line in lines if ",test," in line)
+    project.predictions_path.write_text("".join(line for line in lines if line != dropped), encoding="utf-8")
+    assert evaluate.main(project.evaluate_arguments) == 2
+    message = capsys.readouterr().err
+    assert "1 row(s) differ" in message
+    assert dropped.split(",")[0] in message
+
+
+def test_neither_predictions_by_image_nor_a_reason_is_refused(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project.by_image_dir / "not_compared.txt").unlink()
+    assert evaluate.main(project.evaluate_arguments) == 2
+    assert "holds neither predictions.csv nor not_compared.txt" in capsys.readouterr().err
+
+
+def test_a_missing_picture_is_refused_by_name(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = run(project).wrong[0]
+    (project.data_dir / wrong.path).unlink()
+    assert evaluate.main(project.evaluate_arguments) == 2
+    assert wrong.path in capsys.readouterr().err
+
+
+def test_too_few_resamples_are_refused(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    (project.root / "params.yaml").write_text("evaluate: {seed: 0, confidence: 0.95, bootstrap_samples: 5}\n")
+    assert evaluate.main(project.evaluate_arguments) == 2
+    assert "evaluate.bootstrap_samples" in capsys.readouterr().err
+
+
+def test_a_perfect_model_of_two_classes_has_no_errors_to_show(tmp_path: Path) -> None:
+    project = make_project(tmp_path, ("bad", "good"))
+    project.predict(accuracy=1.0).write(project.predictions_path)
+    evaluation = run(project)
+    assert evaluation.accuracy.value == 1
+    assert (evaluation.wrong, evaluation.confusions, evaluation.num_wrong) == ((), (), 0)
+
+
+def test_a_class_that_is_never_predicted_has_a_null_precision(project: Project) -> None:
+    predictions = project.predict()
+    probs = predictions.probs.copy()
+    probs[:, 0] = 0
+    probs /= probs.sum(axis=1, keepdims=True)
+    without_first = Predictions(
+        predictions.paths, predictions.labels, predictions.groups, predictions.splits, probs, predictions.classes,
+        predictions.attributes,
+    )  # fmt: skip
+    without_first.write(project.predictions_path)
+    evaluation = run(project)
+    first = evaluation.per_class[0]
+    assert (first.num_predicted, first.precision.value, first.recall.value, first.f1.value) == (0, None, 0, 0)
+    assert evaluation.macro_f1.value == pytest.approx(sum(c.f1.value or 0 for c in evaluation.per_class) / 3)
+
+
+def test_a_damaged_evaluation_is_refused_by_name(project: Project) -> None:
+    run(project)
+    path = project.evaluation_dir / "evaluation.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"macro_f1"', '"micro_f1"'), encoding="utf-8")
+    with pytest.raises(EvaluationError, match=r"evaluation\.json is not a valid evaluation"):
+        Evaluation.read(path)

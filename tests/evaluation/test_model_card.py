@@ -1,0 +1,194 @@
+"""The model card: its numbers are the evaluation's, and what was not measured it does not claim."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from evaluation import card, evaluate
+from evaluation.evaluation import Evaluation
+from evaluation.markdown import code, inline
+from runtime.card import card_model_sha256
+from runtime.contract import ModelContract
+from tests.evaluation.project import Project, make_project
+
+
+def card_of(project: Project) -> str:
+    assert evaluate.main(project.evaluate_arguments) == 0
+    assert card.main(project.card_arguments) == 0
+    return project.card_path.read_text(encoding="utf-8")
+
+
+def header_of(text: str) -> dict[str, Any]:
+    header = yaml.safe_load(text.split("---\n")[1])
+    assert isinstance(header, dict)
+    return header
+
+
+def change_contract(project: Project, **changes: object) -> None:
+    path = project.export_dir / "contract.json"
+    changed = ModelContract.read(path).model_copy(update=changes)
+    path.write_text(changed.to_json(), encoding="utf-8")
+
+
+def test_figures_equal_those_of_the_evaluation(project: Project) -> None:
+    text = card_of(project)
+    evaluation = Evaluation.read(project.evaluation_dir / "evaluation.json")
+    for title, estimate in (
+        ("Macro-F1", evaluation.macro_f1),
+        ("Balanced accuracy", evaluation.balanced_accuracy),
+        ("Accuracy", evaluation.accuracy),
+    ):
+        assert f"| {title} | {estimate.value:.3f} ({estimate.low:.3f}–{estimate.high:.3f}) |" in text
+    for result in evaluation.per_class:
+        line = next(x for x in text.splitlines() if x.startswith(f"| {result.name} | 10 (2) |"))
+        assert line.count(f"{result.recall.value:.3f}") >= 1
+        assert f"{result.f1.value:.3f}" in line
+    first = evaluation.confusions[0]
+    assert f"- {first.num_images} of 10 images of {first.actual} were called {first.predicted} (" in text
+    metadata = header_of(text)["model-index"][0]["results"][0]["metrics"]
+    assert {m["type"]: m["value"] for m in metadata} == {
+        "accuracy": evaluation.accuracy.value,
+        "f1": evaluation.macro_f1.value,
+        "balanced_accuracy": evaluation.balanced_accuracy.value,
+    }
+
+
+def test_the_header_names_the_model_it_is_of(project: Project) -> None:
+    text = card_of(project)
+    digest = hashlib.sha256((project.export_dir / "model.onnx").read_bytes()).hexdigest()
+    assert card_model_sha256(text) == digest
+    assert header_of(text)["model_sha256"] == digest
+    assert header_of(text)["license"] == "apache-2.0"
+    assert header_of(text)["pipeline_tag"] == "image-classification"
+
+
+def test_data_are_counted_by_class_and_split(project: Project) -> None:
+    text = card_of(project)
+    assert "90 images of 18 groups. A group: painted tile under several exposures." in text
+    assert "| Crack | 15 (3) | 5 (1) | 10 (2) |" in text
+    assert "Values of exposure: 1, 2, 3, 4, 5." in text
+
+
+def test_other_predictions_change_the_card(project: Project) -> None:
+    before = card_of(project)
+    project.predict(accuracy=0.2).write(project.predictions_path)
+    assert card_of(project) != before
+
+
+def test_the_same_measurements_give_the_same_card(project: Project) -> None:
+    assert card_of(project) == card_of(project)
+
+
+def test_without_a_comparison_nothing_is_said_of_a_split_by_image(project: Project) -> None:
+    text = card_of(project)
+    assert "split by image" not in text
+    assert "LEAKING" not in text
+
+
+def test_both_protocols_stand_side_by_side_and_the_leaking_one_is_labelled(project: Project) -> None:
+    project.compare()
+    text = card_of(project)
+    group = Evaluation.read(project.evaluation_dir / "evaluation.json").accuracy
+    image = Evaluation.read(project.evaluation_dir / "by_image.json").accuracy
+    assert "| figure | split by group (headline) | split by image: LEAKING |" in text
+    assert (
+        f"| Accuracy | {group.value:.3f} ({group.low:.3f}–{group.high:.3f}) "
+        f"| {image.value:.3f} ({image.low:.3f}–{image.high:.3f}) |"
+    ) in text
+    assert "no measure of new groups" in text
+
+
+def test_what_was_not_measured_is_said(project: Project) -> None:
+    text = card_of(project)
+    assert "Not measured: whether the probabilities are calibrated" in text
+    assert "| MLflow run | not recorded |" in text
+    assert "The data's source states no licence." in text
+    assert "Slices with the lowest accuracy" not in text  # six images a slice are too few
+
+
+def test_classes_with_few_test_groups_are_named(project: Project) -> None:
+    assert "fewer than 10 test groups: Blowhole (2), Crack (2), Free (2)." in card_of(project)
+
+
+def test_parity_is_quoted(project: Project) -> None:
+    text = card_of(project)
+    assert "Compared on 30 images of the val split at batch sizes 1 and 7" in text
+    assert "2.5e-07 (limit 1e-04), and both name the same class for 100% of them" in text
+
+
+def test_a_perfect_model_has_no_failure_modes(tmp_path: Path) -> None:
+    project = make_project(tmp_path, ("bad", "good"))
+    project.predict(accuracy=1.0).write(project.predictions_path)
+    text = card_of(project)
+    assert "No test image was classified wrongly." in text
+    assert "were called" not in text
+    assert "The interval of recall has no width for bad, good" in text
+
+
+@pytest.mark.parametrize(
+    ("weights", "licence"),
+    [
+        ("none: trained from random weights", "apache-2.0"),
+        ("timm hub: timm/convnext_tiny.fb_in1k", "other"),
+        ("", "other"),
+    ],
+)
+def test_weights_of_unknown_terms_are_not_passed_off_as_apache(project: Project, weights: str, licence: str) -> None:
+    lineage = ModelContract.read(project.export_dir / "contract.json").lineage
+    change_contract(project, lineage=lineage.model_copy(update={"weights": weights}))
+    assert header_of(card_of(project))["license"] == licence
+
+
+def test_names_with_markup_show_as_written(tmp_path: Path) -> None:
+    project = make_project(tmp_path, ("a|b", "<img src=x>", "*very* [bad](x)"))
+    text = card_of(project)
+    body = text.split("---\n", 2)[2]
+    assert "<img" not in body
+    assert "*very*" not in body.replace("\\*", "")
+    tables = [line for line in body.splitlines() if line.startswith("| a\\|b ")]
+    assert [len(re.findall(r"(?<!\\)\|", line)) for line in tables] == [5, 6]
+
+
+def test_inline_text_and_code_keep_their_markup_characters_visible() -> None:
+    assert inline("a_b *c*\n`d` <e> | f & g") == "a\\_b \\*c\\* \\`d\\` &lt;e&gt; \\| f &amp; g"
+    assert code("plain") == "`plain`"
+    assert code("with `tick`") == "`` with `tick` ``"
+
+
+def refused(project: Project, capsys: pytest.CaptureFixture[str]) -> str:
+    capsys.readouterr()
+    assert card.main(project.card_arguments) == 2
+    assert not project.card_path.exists()
+    return capsys.readouterr().err
+
+
+def test_an_evaluation_of_other_data_is_refused(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate.main(project.evaluate_arguments) == 0
+    lineage = ModelContract.read(project.export_dir / "contract.json").lineage
+    change_contract(project, lineage=lineage.model_copy(update={"data_sha256": "f" * 64}))
+    assert "of different data" in refused(project, capsys)
+
+
+def test_an_evaluation_of_other_classes_is_refused(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate.main(project.evaluate_arguments) == 0
+    change_contract(project, classes=("Free", "Crack", "Blowhole"))
+    assert "run dvc repro" in refused(project, capsys)
+
+
+def test_a_leaking_evaluation_is_refused(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate.main(project.evaluate_arguments) == 0
+    path = project.evaluation_dir / "evaluation.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"leaking": True}), encoding="utf-8")
+    assert "without a leak" in refused(project, capsys)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "parity.json", "contract.json"])
+def test_a_missing_part_is_refused_by_name(project: Project, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    assert evaluate.main(project.evaluate_arguments) == 0
+    (project.export_dir / name).unlink()
+    assert name in refused(project, capsys)

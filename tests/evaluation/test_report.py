@@ -1,0 +1,145 @@
+"""The report: one file, true to the evaluation, safe whatever the data call their classes."""
+
+import html
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from evaluation import evaluate
+from evaluation.evaluation import Evaluation, EvaluationError
+from evaluation.predictions import Predictions
+from evaluation.report import render_report
+from tests.evaluation.project import Project, make_project
+
+
+class Page(HTMLParser):
+    """What a browser would load, and what a person would read."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag not in {"meta", "img", "br"}:
+            self.open.append(tag)
+        self.loaded += [value or "" for name, value in attrs if name in {"src", "href", "srcset", "data", "action"}]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, f"</{tag}> closes nothing"
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def report_of(project: Project) -> Page:
+    assert evaluate.main(project.evaluate_arguments) == 0
+    page = Page((project.evaluation_dir / "report.html").read_text(encoding="utf-8"))
+    assert not page.open
+    return page
+
+
+def test_the_report_needs_nothing_beside_it(project: Project) -> None:
+    page = report_of(project)
+    assert page.loaded
+    assert all(re.match(r"data:image/(png|jpeg);base64,", address) for address in page.loaded)
+    assert not {"script", "link", "iframe"} & set(page.tags)
+    text = (project.evaluation_dir / "report.html").read_text(encoding="utf-8")
+    assert "@import" not in text
+    assert "url(" not in text
+
+
+def test_headline_figures_stand_with_their_intervals(project: Project) -> None:
+    page = report_of(project)
+    evaluation = Evaluation.read(project.evaluation_dir / "evaluation.json")
+    for estimate in (evaluation.macro_f1, evaluation.balanced_accuracy, evaluation.accuracy):
+        assert f"{estimate.value:.3f} 95% interval: {estimate.low:.3f}–{estimate.high:.3f}" in page.text
+    for result in evaluation.per_class:
+        assert f"{result.name} {result.num_images} images, {result.num_groups} groups" in page.text
+
+
+def test_a_changed_prediction_changes_the_report(project: Project) -> None:
+    before = report_of(project).text
+    predictions = project.predict()
+    row = int((predictions.splits == "test").nonzero()[0][0])
+    probs = predictions.probs.copy()
+    probs[row] = 0
+    probs[row, (predictions.predicted[row] + 1) % 3] = 1
+    Predictions(
+        predictions.paths, predictions.labels, predictions.groups, predictions.splits, probs, predictions.classes,
+        predictions.attributes,
+    ).write(project.predictions_path)  # fmt: skip
+    assert report_of(project).text != before
+
+
+def test_every_wrong_answer_shows_its_picture(project: Project) -> None:
+    page = report_of(project)
+    evaluation = Evaluation.read(project.evaluation_dir / "evaluation.json")
+    assert len([address for address in page.loaded if "jpeg" in address]) == len(evaluation.wrong) > 0
+    for item in evaluation.wrong:
+        assert item.path in page.text
+
+
+def test_without_a_comparison_no_leaking_figure_appears_but_the_reason_does(project: Project) -> None:
+    text = report_of(project).text
+    assert "LEAKING" not in text
+    assert "side by side" not in text
+    assert "Not compared with a split by image. Nobody asked for it." in text
+
+
+def test_the_leaking_protocol_is_labelled_and_explained(project: Project) -> None:
+    project.compare()
+    text = report_of(project).text
+    by_image = Evaluation.read(project.evaluation_dir / "by_image.json")
+    assert "Split by image LEAKING" in text
+    assert f"{by_image.accuracy.value:.3f}" in text
+    assert f"{by_image.num_seen_in_training} of its {by_image.num_images} test images" in text
+    assert "no measure of what the model does on a new group" in text
+
+
+def test_a_comparison_that_does_not_leak_is_not_called_leaking(project: Project) -> None:
+    table = project.manifest.table
+    table["split_by_image"] = table["split"]
+    type(project.manifest)(table, project.data_dir).write(project.data_dir / "manifest.csv")
+    project.compare()
+    assert "LEAKING" not in report_of(project).text
+
+
+def test_names_from_the_data_are_shown_and_never_run(tmp_path: Path) -> None:
+    name = "<script>alert('x')</script> & \"co\""
+    project = make_project(tmp_path, (name, "Free", "{{ 7 * 7 }}"))
+    page = report_of(project)
+    assert "script" not in page.tags
+    assert name in page.text
+    assert "{{ 7 * 7 }}" in page.text
+    assert html.escape(name, quote=False) in (project.evaluation_dir / "report.html").read_text(
+        encoding="utf-8"
+    ).replace("&#39;", "'").replace("&#34;", '"')
+
+
+def test_a_leaking_headline_is_never_rendered(project: Project) -> None:
+    report_of(project)
+    evaluation = Evaluation.read(project.evaluation_dir / "evaluation.json")
+    leaking = evaluation.model_copy(update={"leaking": True})
+    description = evaluate.read_description(project.data_dir)
+    with pytest.raises(EvaluationError, match="without a leak"):
+        render_report(leaking, None, description, project.data_dir)
+
+
+def test_a_perfect_model_says_that_there_is_no_error(tmp_path: Path) -> None:
+    project = make_project(tmp_path, ("bad", "good"))
+    project.predict(accuracy=1.0).write(project.predictions_path)
+    text = report_of(project).text
+    assert "No test image was classified wrongly." in text
+    assert "Worst errors There is none." in text

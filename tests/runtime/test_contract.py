@@ -1,0 +1,89 @@
+"""The contract: survives its JSON, and refuses what would bring an image to a model wrongly."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from runtime.contract import ContractError, Lineage, ModelContract
+
+CONTRACT = ModelContract(
+    classes=("Blowhole", "Ärger", "Free"),
+    height=224,
+    width=192,
+    resize="letterbox",
+    interpolation="bicubic",
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+    temperature=1.7,
+    lineage=Lineage(git_commit="abc", backbone="tf_efficientnet_lite0"),
+)
+
+
+def changed(**values: Any) -> str:
+    return json.dumps({**json.loads(CONTRACT.to_json()), **values})
+
+
+def test_json_and_back_gives_the_same_contract_and_hash(tmp_path: Path) -> None:
+    path = tmp_path / "contract.json"
+    path.write_text(CONTRACT.to_json(), encoding="utf-8")
+    again = ModelContract.read(path)
+    assert again == CONTRACT
+    assert again.sha256 == CONTRACT.sha256
+
+
+def test_any_change_changes_the_hash() -> None:
+    others = [
+        CONTRACT.model_copy(update=change)
+        for change in ({"width": 193}, {"classes": ("a", "b")}, {"temperature": 1.0}, {"lineage": Lineage()})
+    ]
+    assert len({contract.sha256 for contract in [CONTRACT, *others]}) == 5
+
+
+def test_a_contract_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        CONTRACT.height = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"classes": ["a"]}, "classes"),
+        ({"classes": ["a", "b", "a"]}, "class names must be unique"),
+        ({"classes": ["a", ""]}, "not empty"),
+        ({"std": [0.2, 0.0, 0.2]}, "std must be positive"),
+        ({"mean": [0.5, 0.5]}, "mean"),
+        ({"temperature": 0}, "temperature"),
+        ({"temperature": -1.0}, "temperature"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"mean": [float("inf"), 0, 0]}, "mean"),
+        ({"height": 7}, "height"),
+        ({"width": 5000}, "width"),
+        ({"resize": "squash"}, "resize"),
+        ({"colour": "bgr"}, "colour"),
+        ({"schema_version": 2}, "schema_version"),
+        ({"name": "Bad Name"}, "name"),
+        ({"normalise": True}, "normalise"),
+        ({"lineage": {"author": "x"}}, "author"),
+    ],
+)
+def test_a_contract_that_does_not_fit_is_refused_by_key(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ContractError, match=message) as caught:
+        ModelContract.from_json(changed(**change), "models/x/contract.json")
+    assert "models/x/contract.json" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"classes": ["a", "b"]}'])
+def test_text_that_is_no_contract_is_refused(text: str) -> None:
+    with pytest.raises(ContractError, match="here is not a valid model contract"):
+        ModelContract.from_json(text, "here")
+
+
+def test_a_missing_or_binary_file_is_a_contract_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=r"cannot read the model contract .*contract\.json: No such file"):
+        ModelContract.read(tmp_path / "contract.json")
+    (tmp_path / "contract.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ContractError, match=r"contract\.json is not a valid model contract"):
+        ModelContract.read(tmp_path / "contract.json")

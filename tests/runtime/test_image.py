@@ -1,0 +1,215 @@
+"""Decoding: what a person would see, or an error with the right code."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from runtime.errors import ImageError, ImageErrorCode
+from runtime.image import MAX_PIXELS, decode_image
+
+# Four quadrants, so that every flip and rotation shows: red green / blue white.
+QUADRANTS = np.repeat(
+    np.repeat(np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], dtype=np.uint8), 16, axis=0),
+    24,
+    axis=1,
+)
+NOISE = np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)
+
+
+def encode(image: Image.Image, kind: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def exif_with_orientation(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+def as_stored(upright: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """What a camera stores so that the viewer's turn shows `upright`; TIFF 6.0, tag 274: where row 0, column 0 lie."""
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.transpose(1, 0, 2),
+        6: upright[:, ::-1].transpose(1, 0, 2),
+        7: upright[::-1, ::-1].transpose(1, 0, 2),
+        8: upright[::-1].transpose(1, 0, 2),
+    }[orientation]
+    return np.ascontiguousarray(stored)
+
+
+def code_of(data: bytes, max_pixels: int = MAX_PIXELS) -> ImageErrorCode:
+    with pytest.raises(ImageError) as caught:
+        decode_image(data, max_pixels)
+    return caught.value.code
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("kind", "options"), [("JPEG", {"quality": 95, "subsampling": 0}), ("PNG", {}), ("TIFF", {})])
+def test_a_turned_photograph_comes_out_upright(orientation: int, kind: str, options: dict[str, int]) -> None:
+    stored = Image.fromarray(as_stored(QUADRANTS, orientation))
+    decoded = decode_image(encode(stored, kind, exif=exif_with_orientation(orientation), **options))
+    assert decoded.shape == QUADRANTS.shape
+    assert np.abs(decoded.astype(int) - QUADRANTS).max() <= 3
+
+
+def test_a_damaged_exif_block_does_not_hide_a_whole_picture() -> None:
+    data = encode(Image.fromarray(QUADRANTS), "PNG", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff garbage")
+    np.testing.assert_array_equal(decode_image(data), QUADRANTS)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
+def test_lossless_formats_keep_every_value(kind: str) -> None:
+    decoded = decode_image(encode(Image.fromarray(NOISE), kind))
+    assert decoded.dtype == np.uint8
+    np.testing.assert_array_equal(decoded, NOISE)
+
+
+def test_lossless_webp_keeps_every_value() -> None:
+    np.testing.assert_array_equal(decode_image(encode(Image.fromarray(NOISE), "WEBP", lossless=True)), NOISE)
+
+
+def test_cmyk_jpeg_shows_its_colours_and_not_their_negative() -> None:
+    cmyk = Image.fromarray(QUADRANTS).convert("CMYK")
+    decoded = decode_image(encode(cmyk, "JPEG", quality=100, subsampling=0))
+    assert np.abs(decoded.astype(int) - QUADRANTS).max() <= 6
+
+
+def test_grey_jpeg_repeats_over_three_channels() -> None:
+    decoded = decode_image(encode(Image.fromarray(NOISE[..., 0]), "JPEG"))
+    assert decoded.shape == NOISE.shape
+    assert (decoded == decoded[..., :1]).all()
+
+
+def test_the_first_picture_of_a_phones_multi_picture_jpeg_is_taken() -> None:
+    first, second = Image.fromarray(QUADRANTS), Image.new("RGB", (48, 32), "black")
+    data = encode(first, "MPO", save_all=True, append_images=[second], quality=95, subsampling=0)
+    assert np.abs(decode_image(data).astype(int) - QUADRANTS).max() <= 3
+
+
+def test_rgba_is_laid_over_white() -> None:
+    pixels = np.array([[[0, 0, 0, 0], [0, 0, 0, 255], [255, 0, 0, 128]]], dtype=np.uint8)
+    decoded = decode_image(encode(Image.fromarray(pixels), "PNG"))
+    np.testing.assert_array_equal(decoded, [[[255, 255, 255], [0, 0, 0], [255, 127, 127]]])
+
+
+def test_grey_with_alpha_is_laid_over_white() -> None:
+    pixels = np.array([[[10, 0], [10, 255]]], dtype=np.uint8)
+    decoded = decode_image(encode(Image.fromarray(pixels), "PNG"))
+    np.testing.assert_array_equal(decoded, [[[255] * 3, [10] * 3]])
+
+
+def test_palette_with_a_transparent_entry_is_laid_over_white() -> None:
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([200, 0, 0, 0, 0, 200])
+    palette.putpixel((1, 0), 1)
+    np.testing.assert_array_equal(
+        decode_image(encode(palette, "PNG", transparency=0)), [[[255, 255, 255], [0, 0, 200]]]
+    )
+    np.testing.assert_array_equal(decode_image(encode(palette, "PNG")), [[[200, 0, 0], [0, 0, 200]]])
+
+
+@pytest.mark.parametrize(
+    ("pixels", "key", "opaque"),
+    [
+        (np.array([[[1, 2, 3], [9, 9, 9]]], dtype=np.uint8), (1, 2, 3), [9, 9, 9]),
+        (np.array([[7, 90]], dtype=np.uint8), 7, [90, 90, 90]),
+    ],
+)
+def test_a_png_colour_declared_transparent_is_white(
+    pixels: NDArray[np.uint8], key: tuple[int, ...] | int, opaque: list[int]
+) -> None:
+    data = encode(Image.fromarray(pixels), "PNG", transparency=key)
+    np.testing.assert_array_equal(decode_image(data), [[[255, 255, 255], opaque]])
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bit_grey_is_scaled_by_its_full_range(kind: str) -> None:
+    deep = np.array([[0, 200, 32768, 65400, 65535]], dtype=np.uint16)
+    decoded = decode_image(encode(Image.fromarray(deep), kind))
+    np.testing.assert_array_equal(decoded[0, :, 0], [0, 1, 128, 254, 255])
+    assert decoded.shape == (1, 5, 3)
+
+
+def test_float_tiff_in_unit_range_is_scaled_and_nan_is_black() -> None:
+    values = np.array([[0.0, 0.5, 1.0, np.nan]], dtype=np.float32)
+    np.testing.assert_array_equal(decode_image(encode(Image.fromarray(values), "TIFF"))[0, :, 0], [0, 128, 255, 0])
+
+
+def test_one_bit_png_is_black_and_white() -> None:
+    bits = Image.fromarray(np.array([[0, 255]], dtype=np.uint8)).convert("1")
+    np.testing.assert_array_equal(decode_image(encode(bits, "PNG")), [[[0] * 3, [255] * 3]])
+
+
+def test_the_format_is_told_by_content() -> None:
+    jpeg = encode(Image.fromarray(QUADRANTS), "JPEG", quality=95, subsampling=0)
+    assert np.abs(decode_image(jpeg).astype(int) - QUADRANTS).max() <= 3  # bytes carry no name at all
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.6, 0.9, 0.98])
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("JPEG", {}),
+        ("JPEG", {"progressive": True}),
+        ("PNG", {}),
+        ("WEBP", {}),
+        ("BMP", {}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+    ],
+)
+def test_a_truncated_picture_is_refused(kind: str, options: dict[str, object], share: float) -> None:
+    data = encode(Image.fromarray(NOISE), kind, **options)
+    code = code_of(data[: int(len(data) * share)])
+    assert code in (ImageErrorCode.CORRUPT, ImageErrorCode.UNSUPPORTED)
+    assert share < 0.2 or kind == "TIFF" or code is ImageErrorCode.CORRUPT
+
+
+def test_png_with_a_flipped_bit_is_refused() -> None:
+    data = bytearray(encode(Image.fromarray(NOISE), "PNG"))
+    data[len(data) // 2] ^= 0x10
+    assert code_of(bytes(data)) is ImageErrorCode.CORRUPT
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG whose header claims a size that its few bytes do not hold."""
+    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    pixels = b"IDAT" + zlib.compress(b"\x00" * 64)
+    chunks = [struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in (body, pixels, b"IEND")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+@pytest.mark.parametrize(("width", "height"), [(60_000, 60_000), (9_460, 9_460), (MAX_PIXELS + 1, 1)])
+def test_a_header_that_claims_too_many_pixels_is_refused_before_decoding(width: int, height: int) -> None:
+    assert code_of(png_header(width, height)) is ImageErrorCode.TOO_MANY_PIXELS
+
+
+def test_the_limit_itself_is_accepted_and_one_pixel_more_is_not() -> None:
+    data = encode(Image.fromarray(NOISE), "PNG")
+    assert decode_image(data, max_pixels=64 * 80).shape == NOISE.shape
+    with pytest.raises(ImageError, match="80 x 64 pixels; at most 5119"):
+        decode_image(data, max_pixels=64 * 80 - 1)
+
+
+def test_no_bytes_are_an_empty_file() -> None:
+    assert code_of(b"") is ImageErrorCode.EMPTY
+
+
+@pytest.mark.parametrize("data", [b"path,label\n", b"\xff\xd8", b"%PDF-1.7", bytes(1000), b"<svg></svg>"])
+def test_what_is_no_picture_is_unsupported(data: bytes) -> None:
+    assert code_of(data) is ImageErrorCode.UNSUPPORTED
+
+
+def test_a_format_outside_the_list_is_unsupported_and_the_list_is_named() -> None:
+    with pytest.raises(ImageError, match="JPEG, PNG, WEBP, BMP, TIFF"):
+        decode_image(encode(Image.fromarray(QUADRANTS), "GIF"))

@@ -1,0 +1,109 @@
+"""A model is only loaded if graph, metadata and contract file say the same."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from runtime.contract import CONTRACT_FILE, CONTRACT_KEY, ONNX_FILE, ContractError
+from runtime.session import Predictor
+from tests.onnx_fixture import COLOURS, tiny_contract, tiny_graph, write_tiny_model
+
+
+def test_predictor_answers_in_the_order_of_the_batch(tmp_path: Path) -> None:
+    contract = write_tiny_model(tmp_path)
+    predictor = Predictor.load(tmp_path, device="cpu", threads=1)
+    predictor.warm_up()
+    order = [2, 0, 1, 1]
+    images = np.stack([np.full((16, 24, 3), COLOURS[contract.classes[i]], np.uint8) for i in order])
+    probs, logits = predictor.predict(images)
+    assert probs.argmax(axis=1).tolist() == order
+    assert probs.dtype == logits.dtype == np.float32
+    np.testing.assert_allclose(probs, np.exp(logits) / np.exp(logits).sum(1, keepdims=True), rtol=1e-5)
+
+
+def test_contract_file_that_differs_from_the_metadata_is_refused(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path)
+    other = tiny_contract(classes=("red", "blue", "green"))
+    (tmp_path / CONTRACT_FILE).write_text(other.to_json(), encoding="utf-8")
+    with pytest.raises(ContractError, match=r"classes is \('red', 'blue', 'green'\).*but \('red', 'green', 'blue'\)"):
+        Predictor.load(tmp_path)
+
+
+def test_graph_of_another_input_size_is_refused(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path, tiny_contract(height=16))
+    taller = tiny_contract(height=32)
+    graph = onnx.load(tmp_path / ONNX_FILE)
+    onnx.helper.set_model_props(graph, {CONTRACT_KEY: taller.to_json()})
+    onnx.save(graph, tmp_path / ONNX_FILE)
+    (tmp_path / CONTRACT_FILE).write_text(taller.to_json(), encoding="utf-8")
+    with pytest.raises(ContractError, match=r"'images' is tensor\(uint8\) \['batch', 16, 24, 3\].*\['batch', 32"):
+        Predictor.load(tmp_path)
+
+
+def test_graph_with_another_number_of_classes_is_refused(tmp_path: Path) -> None:
+    contract = write_tiny_model(tmp_path)
+    onnx.save(tiny_graph(contract, num_columns=4), tmp_path / ONNX_FILE)
+    with pytest.raises(ContractError, match=r"'batch', 4\].*\['batch', 3\]"):
+        Predictor.load(tmp_path)
+
+
+def test_fixed_batch_is_refused(tmp_path: Path) -> None:
+    contract = write_tiny_model(tmp_path)
+    graph = tiny_graph(contract)
+    graph.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    onnx.save(graph, tmp_path / ONNX_FILE)
+    with pytest.raises(ContractError, match=r"\[1, 16, 24, 3\]"):
+        Predictor.load(tmp_path)
+
+
+def test_swapped_outputs_are_found_by_warming_up(tmp_path: Path) -> None:
+    contract = write_tiny_model(tmp_path)
+    graph = tiny_graph(contract)
+    graph.graph.node[2].output[0], graph.graph.node[3].input[0] = "scores", "scores"
+    graph.graph.node.extend([onnx.helper.make_node("Identity", ["scores"], ["probabilities"])])
+    graph.graph.node[3].output[0] = "logits"
+    onnx.save(graph, tmp_path / ONNX_FILE)
+    with pytest.raises(ContractError, match="does not hold probabilities"):
+        Predictor.load(tmp_path).warm_up()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a graph"])
+def test_broken_model_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    write_tiny_model(tmp_path)
+    (tmp_path / ONNX_FILE).write_bytes(content)
+    with pytest.raises(ContractError, match="cannot be loaded as an ONNX model"):
+        Predictor.load(tmp_path)
+
+
+def test_missing_model_file_is_refused(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path)
+    (tmp_path / ONNX_FILE).unlink()
+    with pytest.raises(ContractError, match="cannot read the model"):
+        Predictor.load(tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(16, 24, 3), (1, 3, 16, 24), (1, 24, 16, 3)])
+def test_images_of_another_shape_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    write_tiny_model(tmp_path)
+    with pytest.raises(ValueError, match=r"expected \(N, 16, 24, 3\) uint8, got"):
+        Predictor.load(tmp_path).predict(np.zeros(shape, np.uint8))
+
+
+def test_loading_prints_nothing_and_hidden_cuda_is_refused_when_asked_for(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path)
+    code = (
+        "import pathlib, runtime.session as s\n"
+        f"d = pathlib.Path({str(tmp_path)!r})\n"
+        "s.Predictor.load(d, 'auto').warm_up()\n"
+        "try: s.Predictor.load(d, 'cuda')\n"
+        "except s.SettingsError as e: assert 'VISION_DEVICE=cuda' in str(e)\n"
+        "else: raise SystemExit('cuda was not refused')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"CUDA_VISIBLE_DEVICES": "", "PATH": ""}, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

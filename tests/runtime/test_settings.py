@@ -1,0 +1,34 @@
+"""The environment is read once, and a value that does not fit is named."""
+
+import pytest
+
+from runtime.settings import ServingSettings, SettingsError
+
+
+def test_variables_override_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISION_THREADS", "3")
+    monkeypatch.setenv("VISION_DEVICE", "cpu")
+    settings = ServingSettings.read()
+    assert (settings.threads, settings.device, settings.model) == (3, "cpu", "vision-classifier:latest")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("VISION_DEVICE", "tpu"),
+        ("VISION_THREADS", "-1"),
+        ("VISION_MAX_PIXELS", "many"),
+        ("VISION_MODEL", "Not A Tag"),
+        ("VISION_MAX_IMAGES_PER_REQUEST", "0"),
+    ],
+)
+def test_value_that_does_not_fit_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=f"{variable}='{value}'"):
+        ServingSettings.read()
+
+
+def test_variables_that_kubernetes_sets_for_a_service_named_vision_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISION_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("VISION_PORT", "tcp://10.0.0.1:3000")
+    assert ServingSettings.read() == ServingSettings()

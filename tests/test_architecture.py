@@ -1,0 +1,92 @@
+"""The plan in docs/ARCHITECTURE.md is held: who imports whom, and what production never loads."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+NEVER_IN_PRODUCTION = ("torch", "torchvision", "timm", "albumentations", "mlflow", "sklearn", "pandas", "cv2")
+
+
+def _rooms() -> dict[str, set[str]]:
+    """Read the table `| place | what lives there | may import |`."""
+    rows = re.findall(
+        r"^\| `(\w+)` \| .+ \| ([\w, -]+) \|$", (REPOSITORY / "docs/ARCHITECTURE.md").read_text(encoding="utf-8"), re.M
+    )
+    return {room: set(re.findall(r"\w+", imports)) for room, imports in rows}
+
+
+ROOMS = _rooms()
+
+
+def _files(room: str) -> list[Path]:
+    single = REPOSITORY / f"{room}.py"
+    return [single] if single.is_file() else sorted((REPOSITORY / room).rglob("*.py"))
+
+
+def _imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} uses a relative import"
+            names.add((node.module or "").split(".")[0])
+    return names
+
+
+def test_every_python_file_belongs_to_a_room() -> None:
+    tracked = subprocess.run(
+        ["git", "-C", str(REPOSITORY), "ls-files", "-co", "--exclude-standard", "*.py"],
+        capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    places = {path.split("/")[0].removesuffix(".py") for path in tracked}
+    assert places == set(ROOMS) | {"tests"}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_what_the_plan_allows(room: str) -> None:
+    assert _files(room), f"docs/ARCHITECTURE.md names {room}, which is not there"
+    for path in _files(room):
+        forbidden = _imported(path) & (set(ROOMS) | {"tests"}) - ROOMS[room] - {room}
+        assert not forbidden, f"{path} imports {sorted(forbidden)}"
+
+
+@pytest.mark.parametrize("room", ["service", "runtime", "demo"])
+def test_production_code_names_no_training_package(room: str) -> None:
+    for path in _files(room):
+        assert not _imported(path) & set(NEVER_IN_PRODUCTION), path
+
+
+def test_one_module_each_knows_albumentations_and_mlflow() -> None:
+    for package, owner in (("albumentations", "training/augmentation.py"), ("mlflow", "training/tracking.py")):
+        users = [
+            p.relative_to(REPOSITORY).as_posix() for room in ROOMS for p in _files(room) if package in _imported(p)
+        ]
+        assert users == [owner]
+
+
+@pytest.mark.parametrize("room", ["runtime", "dataset", "evaluation"])
+def test_importing_a_room_reads_no_project_file_and_prints_nothing(room: str, tmp_path: Path) -> None:
+    modules = [p.relative_to(REPOSITORY).with_suffix("").as_posix().replace("/", ".") for p in _files(room)]
+    code = f"import importlib\nfor name in {modules!r}: importlib.import_module(name)"
+    environment = {"PYTHONPATH": str(REPOSITORY), "PATH": "", "HOME": str(tmp_path)}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    assert not [p for p in tmp_path.iterdir() if not p.name.startswith(".")]
+
+
+def test_modules_and_functions_stay_small() -> None:
+    for room in ROOMS:
+        for path in _files(room):
+            source = path.read_text(encoding="utf-8")
+            assert source.count("\n") <= 300, f"{path} has more than 300 lines: could one room be two?"
+            for node in ast.walk(ast.parse(source)):
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                    length = (node.end_lineno or node.lineno) - node.lineno + 1
+                    assert length <= 60, f"{path}:{node.lineno} {node.name} has {length} lines"

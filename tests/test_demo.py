@@ -1,0 +1,99 @@
+"""The demo shows one answer and leaves nothing running."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from demo import DemoError, Picture, describe, picture_of_test_split
+from runtime.results import ModelIdentity, Prediction
+from tests.bento_project import ROOT, Project, copy_project, write_pictures
+
+MANIFEST = "path,label,group,split\npictures/red.png,red,a,train\npictures/green.png,green,b,test\n"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with a built Bento and a manifest of three pictures."""
+    project = copy_project(tmp_path_factory.mktemp("demo"))
+    shutil.copyfile(ROOT / "demo.py", project.folder / "demo.py")
+    pictures = project.folder / "data" / "pictures"
+    pictures.mkdir(parents=True)
+    write_pictures(pictures)
+    (project.folder / "data" / "manifest.csv").write_text(MANIFEST)
+    project.register()
+    built = project.build()
+    assert built.returncode == 0, built.stderr
+    return project
+
+
+def run_demo(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "demo.py", *arguments],
+        cwd=project.folder,
+        env=project.environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def servers_of(project: Project) -> list[str]:
+    """Command lines of running processes that name this project's Bento."""
+    version = (project.home / "bentos" / "vision" / "latest").read_text().strip()
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            lines.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:
+            continue  # it ended while we looked
+    return [line for line in lines if version in line]
+
+
+def test_demo_prints_answer_true_label_and_where_things_lie_and_leaves_no_process(project: Project) -> None:
+    done = run_demo(project)
+    assert done.returncode == 0, done.stderr
+    assert "true label   green\nanswer       green (99.6%)" in done.stdout
+    bento = next((project.home / "bentos" / "vision").glob("*/bento.yaml")).parent
+    for place in ("artifacts/evaluation/report.html", "artifacts/MODEL_CARD.md", str(bento)):
+        assert place in done.stdout
+    assert servers_of(project) == []
+
+
+def test_picture_of_ones_own_has_no_true_label() -> None:
+    model = ModelIdentity(name="m", version="1", sha256="0" * 64)
+    answer = Prediction(
+        label="b",
+        class_id=1,
+        probability=0.75,
+        probabilities={"a": 0.25, "b": 0.75},
+        logits={"a": 0, "b": 1},
+        model=model,
+    )
+    lines = describe(Picture(Path("own.png"), ""), answer).splitlines()
+    assert lines[1:3] == ["true label   not known", "answer       b (75.0%)"]
+    assert [line.split()[0] for line in lines[3:5]] == ["b", "a"]
+
+
+def test_server_that_does_not_start_shows_its_log_and_leaves_no_process(project: Project, tmp_path: Path) -> None:
+    broken = Project(project.folder, Path(shutil.copytree(project.home, tmp_path / "home")))
+    [model] = broken.home.glob("models/vision-classifier/*/model.onnx")
+    model.write_bytes(b"broken")
+    done = run_demo(broken)
+    assert done.returncode == 2
+    assert "does not start; the end of its log:" in done.stderr
+    assert "cannot be loaded as an ONNX model" in done.stderr
+    assert servers_of(broken) == []
+
+
+def test_missing_bento_names_the_command(project: Project, tmp_path: Path) -> None:
+    done = run_demo(Project(project.folder, tmp_path / "home"))
+    assert (done.returncode, done.stderr.startswith("there is no Bento vision:latest; run `make bento`")) == (2, True)
+
+
+def test_manifest_without_test_pictures_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "manifest.csv").write_text("path,label,split\na.png,a,train\n")
+    with pytest.raises(DemoError, match=r"no picture in the test split; run `make data`"):
+        picture_of_test_split(tmp_path / "manifest.csv")

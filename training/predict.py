@@ -1,0 +1,64 @@
+"""Run a checkpoint over validation and test pictures: `python -m training.predict`.
+
+Writes one CSV row a picture with the probability of every class; evaluation reads nothing else of the model.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from dataset.manifest import SPLIT_COLUMNS, Manifest, Protocol
+from evaluation.predictions import Predictions
+from training.checkpoint import Checkpoint
+from training.data import PictureDataset
+from training.distributed import single_worker
+from training.loop import run_model
+from training.model import load_classifier
+from training.train import KNOWN_ERRORS
+
+BATCH_SIZE = 32
+logger = logging.getLogger(__name__)
+
+
+def predict(manifest: Manifest, protocol: Protocol, checkpoint: Checkpoint) -> Predictions:
+    """Return the probabilities of all pictures of val and test, softmax(logits / temperature)."""
+    contract = checkpoint.contract
+    column = SPLIT_COLUMNS[protocol]
+    rows = manifest.table[manifest.table[column].isin(["val", "test"])].reset_index(drop=True)
+    rows = rows.assign(split=rows[column])
+    this = single_worker()
+    model = load_classifier(contract, checkpoint.state_dict).to(this.device)
+    dataset = PictureDataset(Manifest(rows, manifest.root), contract)
+    logits = run_model(model, dataset, BATCH_SIZE, this, "predict").logits
+    probs = torch.from_numpy(logits.astype(np.float64) / contract.temperature).softmax(dim=1).numpy()
+    return Predictions.from_table(pd.DataFrame(rows), probs, contract.classes)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
+    parser.add_argument("--checkpoint", type=Path, default=Path("artifacts/training/checkpoint.pt"))
+    parser.add_argument("--out", type=Path, default=Path("artifacts/predictions.csv"))
+    parser.add_argument("--protocol", choices=("group", "image"), default="group")
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        predictions = predict(
+            Manifest.read(arguments.manifest), arguments.protocol, Checkpoint.load(arguments.checkpoint)
+        )
+        predictions.write(arguments.out)
+    except KNOWN_ERRORS as exc:
+        sys.stderr.write(f"predict: {exc}\n")
+        return 2
+    logger.info("%d predictions in %s", len(predictions.labels), arguments.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

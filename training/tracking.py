@@ -1,0 +1,73 @@
+"""What a run leaves behind: JSONL records that stand alone, a CSV for DVC's plots, and an MLflow run.
+
+The only module that knows MLflow. Without MLFLOW_TRACKING_URI it writes to the SQLite file `mlflow.db` here.
+"""
+
+import csv
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
+EXPERIMENT = "bento-vision"
+Scalar = str | int | float | bool
+
+
+class Run:
+    """One training run's log; use as a context manager in the main process only."""
+
+    def __init__(self, out_dir: Path, params: Mapping[str, Scalar], tags: Mapping[str, str]) -> None:
+        self._out_dir = out_dir
+        self._params = dict(params)
+        self._tags = dict(tags)
+        self._history: list[dict[str, float]] = []
+        self.run_id = ""
+
+    def __enter__(self) -> Self:
+        mlflow = _mlflow()
+        self._out_dir.mkdir(parents=True, exist_ok=True)
+        self._log = (self._out_dir / "log.jsonl").open("w", encoding="utf-8")
+        mlflow.set_experiment(EXPERIMENT)
+        self.run_id = mlflow.start_run(tags=self._tags).info.run_id
+        mlflow.log_params(self._params)
+        return self
+
+    def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Record one epoch everywhere; every JSONL record repeats the hyperparameters, so that it stands alone."""
+        record: dict[str, Any] = {"time": time.time(), "run_id": self.run_id, "epoch": epoch, **metrics}
+        self._log.write(json.dumps({**record, "params": self._params}) + "\n")
+        self._log.flush()
+        self._history.append({"epoch": epoch, **metrics})
+        self._write_history()
+        _mlflow().log_metrics(dict(metrics), step=epoch)
+
+    def log_artifact(self, path: Path) -> None:
+        _mlflow().log_artifact(str(path))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._log.close()
+        _mlflow().end_run("FAILED" if kind else "FINISHED")
+
+    def _write_history(self) -> None:
+        temporary = self._out_dir / "history.csv.tmp"
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=list(self._history[0]))
+            writer.writeheader()
+            writer.writerows(self._history)
+        temporary.replace(self._out_dir / "history.csv")
+
+
+def _mlflow() -> Any:
+    """Import MLflow when first needed (it takes seconds), silent towards the outside."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("MLFLOW_TRACKING_URI", DEFAULT_TRACKING_URI)
+    import mlflow
+
+    return mlflow

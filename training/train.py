@@ -1,0 +1,51 @@
+"""Train a classifier: `torchrun --standalone --nproc-per-node N -m training.train`.
+
+Writes `checkpoint.pt` (best epoch by macro-F1 on the validation split), `log.jsonl` and `history.csv` to `--out`, and a
+run to MLflow (MLFLOW_TRACKING_URI, by default the SQLite file `mlflow.db`).
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dataset.manifest import Manifest, ManifestError, Protocol
+from dataset.params import PARAMS_FILE, ParamsError
+from training.checkpoint import CheckpointError
+from training.distributed import worker
+from training.fit import fit
+from training.model import WeightsError
+from training.params import Params
+
+# What a user can cause and mend; anything else is a bug and shows its traceback.
+KNOWN_ERRORS = (CheckpointError, ManifestError, ParamsError, WeightsError, FloatingPointError)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
+    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
+    parser.add_argument("--out", type=Path, default=Path("artifacts/training"))
+    parser.add_argument("--protocol", choices=("group", "image"), default="group", help="image: leaks, for comparison")
+    parser.add_argument("--workers", type=int, default=0, help="processes that decode, for each training process")
+    arguments = parser.parse_args(argv)
+    return run(arguments.manifest, arguments.params, arguments.out, arguments.protocol, arguments.workers)
+
+
+def run(manifest_path: Path, params_path: Path, out_dir: Path, protocol: Protocol, num_workers: int) -> int:
+    """Train, and return the exit status: 2 after an error that the user can mend."""
+    with worker() as this:
+        logging.basicConfig(level=logging.INFO if this.is_main else logging.WARNING, format="%(message)s")
+        try:
+            manifest, params = Manifest.read(manifest_path), Params.read(params_path)
+            fit(manifest, protocol, params, out_dir, this, num_workers)
+        except KNOWN_ERRORS as exc:
+            if this.is_main:
+                sys.stderr.write(f"training: {exc}\n")
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
