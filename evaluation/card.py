@@ -1,7 +1,6 @@
 """Write the model card from what was measured: `python -m evaluation.card`."""
 
 import argparse
-import hashlib
 import logging
 import sys
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from evaluation.evaluation import BY_IMAGE_FILE, EVALUATION_FILE, Evaluation, Ev
 from evaluation.model_card import Measured, ParityRecord, render_model_card
 from runtime.card import CardError
 from runtime.contract import ContractError, ModelContract
+from runtime.hashing import file_sha256
 
 KNOWN_ERRORS = (CardError, ContractError, EvaluationError, ManifestError)
 
@@ -37,8 +37,7 @@ def read_measured(
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as exc:
         raise CardError(f"cannot read the model {path}: {exc.strerror}; run python -m export.export") from exc
 

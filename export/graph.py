@@ -34,7 +34,8 @@ def write_onnx(model: ServedModel, contract: ModelContract, path: Path, opset: i
     temporary = path.with_name(path.name + ".tmp")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own deprecations
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        for name in ("torch.onnx", "onnxscript", "onnx_ir"):  # they report every folded constant
+            logging.getLogger(name).setLevel(logging.ERROR)
         torch.onnx.export(
             model.eval(),
             (example,),
