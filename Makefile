@@ -37,8 +37,11 @@ setup: .venv/train.stamp ## install what training and serving need into .venv
 .venv/dev.stamp: requirements/install.sh requirements/dev.txt requirements/uv.txt
 	@requirements/install.sh dev
 
+# A run rewrites dvc.lock; git shall not see that until somebody wants to commit a run of their own: `make track`.
 .PHONY: source
 source: setup
+	@[ -e data/source.yaml ] || ! git ls-files --error-unmatch dvc.lock >/dev/null 2>&1 || \
+	  git update-index --skip-worktree dvc.lock
 	@$(PYTHON) -m dataset.source $(DATA) $(if $(GROUPS),--groups $(GROUPS)) --out data/source.yaml
 
 # Each stage of dvc.yaml, with the stages before it; what is up to date is skipped.

@@ -34,9 +34,5 @@ fi
 [ -x .venv/bin/python ] || "$uv" venv --quiet --python "$python" .venv
 say "installing requirements/$name.txt into .venv (PyTorch's CUDA build is about 3 GB to download the first time)"
 "$uv" pip install --python .venv/bin/python --require-hashes -r "requirements/$name.txt"
-
-# A run rewrites dvc.lock. Git shall not see that until somebody wants to commit it: see `make track`.
-if [ ! -e .venv/train.stamp ] && [ ! -e .venv/dev.stamp ] && git ls-files --error-unmatch dvc.lock >/dev/null 2>&1; then
-  git update-index --skip-worktree dvc.lock
-fi
 touch ".venv/$name.stamp"
+[ "$name" = train ] || touch .venv/train.stamp # dev holds all of train
