@@ -29,7 +29,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 20
 
 .PHONY: setup
-setup: .venv/train.stamp ## install what training and serving need into .venv
+setup: .venv/train.stamp data/source.yaml ## install what training and serving need into .venv
 
 .venv/train.stamp: requirements/install.sh requirements/train.txt requirements/uv.txt
 	@requirements/install.sh train
@@ -38,11 +38,13 @@ setup: .venv/train.stamp ## install what training and serving need into .venv
 	@requirements/install.sh dev
 
 # A run rewrites dvc.lock; git shall not see that until somebody wants to commit a run of their own: `make track`.
+data/source.yaml: | .venv/train.stamp
+	@! git ls-files --error-unmatch dvc.lock >/dev/null 2>&1 || git update-index --skip-worktree dvc.lock
+	@$(PYTHON) -m dataset.source $(if $(DATA),"$(DATA)") $(if $(GROUPS),--groups "$(GROUPS)") --out $@
+
 .PHONY: source
 source: setup
-	@[ -e data/source.yaml ] || ! git ls-files --error-unmatch dvc.lock >/dev/null 2>&1 || \
-	  git update-index --skip-worktree dvc.lock
-	@$(PYTHON) -m dataset.source $(DATA) $(if $(GROUPS),--groups $(GROUPS)) --out data/source.yaml
+	@$(PYTHON) -m dataset.source $(if $(DATA),"$(DATA)") $(if $(GROUPS),--groups "$(GROUPS)") --out data/source.yaml
 
 # Each stage of dvc.yaml, with the stages before it; what is up to date is skipped.
 .PHONY: data train predict eval export card

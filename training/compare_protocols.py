@@ -1,5 +1,5 @@
 """Train once more on a split by image, which leaks, to show beside the headline what the leak does to a score:
-`torchrun --standalone --nproc-per-node N -m training.compare_protocols`.
+`python -m training.launch training.compare_protocols`.
 
 Done only for data whose description asks for it (published figures use such a split); else a note says that nothing was
 compared. Writes `checkpoint.pt`, `log.jsonl` and `predictions.csv`, or `not_compared.txt`, to `--out`.

@@ -1,6 +1,7 @@
 """Real runs under torchrun (gloo): any number of processes trains the same and measures the same."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,11 +14,10 @@ from training.checkpoint import Checkpoint
 REPOSITORY = Path(__file__).parent.parent.parent
 
 
-def torchrun(num_processes: int, *arguments: str, status: int = 0) -> str:
+def torchrun(num_processes: int, *arguments: str) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num_processes}"]
     done = subprocess.run([*command, *arguments], cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
-    assert (done.returncode == 0) == (status == 0), done.stderr[-3000:]
-    return done.stderr
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 @pytest.fixture(scope="module")
@@ -71,13 +71,36 @@ def test_a_run_of_two_processes_is_logged_once_and_ends_with_a_checkpoint(
     assert checkpoint.metrics["val_macro_f1"] == max(record["val_macro_f1"] for record in records)
 
 
+def _launch(num_processes: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "training.launch", *arguments]
+    environment = {**os.environ, "NPROC": str(num_processes)}
+    return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=300)
+
+
 @pytest.mark.slow
-def test_a_batch_that_three_processes_cannot_share_stops_all_with_one_message(
+def test_a_batch_that_processes_cannot_share_stops_all_with_one_message_and_no_traceback(
     tiny_tiles_dir: Path, params_file: Path, tmp_path: Path
 ) -> None:
-    params_file.write_text(params_file.read_text().replace("batch_size: 12", "batch_size: 16"))
+    params_file.write_text(params_file.read_text().replace("batch_size: 12", "batch_size: 13"))
     manifest = str(tiny_tiles_dir / "manifest.csv")
-    arguments = ["--manifest", manifest, "--params", str(params_file), "--out", str(tmp_path / "out")]
-    stderr = torchrun(3, "-m", "training.train", *arguments, status=1)
-    assert stderr.count("which 3 processes cannot share evenly") == 1
-    assert "Traceback" not in stderr.split("torch/distributed", maxsplit=1)[0]
+    done = _launch(2, "training.train", "--manifest", manifest, "--params", str(params_file), "--out", str(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr.count("which 2 processes cannot share evenly") == 1
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_crash_that_nobody_explained_is_shown_in_full() -> None:
+    done = _launch(1, "no.such.module")
+    assert done.returncode == 1
+    assert "No module named 'no'" in done.stderr
+    assert "ChildFailedError" in done.stderr
+
+
+def test_a_wrong_number_of_processes_is_refused() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "training.launch", "training.train"],
+        cwd=REPOSITORY, env={**os.environ, "NPROC": "two"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "got NPROC=two" in done.stderr

@@ -1,0 +1,108 @@
+"""How fast one image becomes pixels and a batch becomes probabilities, in process: `python -m benchmarks.session`.
+
+Measures decoding with resizing, and the ONNX session at several batch sizes, on a registered model and one of its
+pictures. All variants take turns in every round, so that a busy machine slows them alike; figures are medians with the
+quartiles of the rounds. The ceiling for any server on this machine; not measured: HTTP, batching, several sessions.
+"""
+
+import argparse
+import csv
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from tqdm import tqdm
+
+from runtime.image import decode_image
+from runtime.model_reference import ModelUnavailable, find_model
+from runtime.preprocess import preprocess
+from runtime.session import Predictor
+
+BATCH_SIZES = (1, 8, 32)
+MIN_ROUND_S = 0.2  # of one variant in one round: long against the clock's and the scheduler's grain
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Images a second: median and quartiles over rounds."""
+
+    name: str
+    median: float
+    low: float
+    high: float
+
+
+def measure(variants: dict[str, tuple[Callable[[], object], int]], num_rounds: int) -> list[Rate]:
+    """Time callables in turns. variants: name -> (callable, images that one call treats)."""
+    for call, _ in variants.values():
+        call()
+    rates: dict[str, list[float]] = {name: [] for name in variants}
+    for _ in tqdm(range(num_rounds), "rounds", disable=None):
+        for name, (call, num_images) in variants.items():
+            rates[name].append(_images_per_s(call, num_images))
+    quartiles = {name: np.percentile(values, (50, 25, 75)) for name, values in rates.items()}
+    return [Rate(name, *map(float, values)) for name, values in quartiles.items()]
+
+
+def _images_per_s(call: Callable[[], object], num_images: int) -> float:
+    start = time.perf_counter()
+    num_calls = 0
+    while (elapsed := time.perf_counter() - start) < MIN_ROUND_S:
+        call()
+        num_calls += 1
+    return num_calls * num_images / elapsed
+
+
+def variants_of(predictor: Predictor, encoded: bytes) -> dict[str, tuple[Callable[[], object], int]]:
+    """Return what is measured for one model and one encoded picture."""
+    contract = predictor.contract
+    pixels = preprocess(decode_image(encoded), contract)
+    variants: dict[str, tuple[Callable[[], object], int]] = {
+        "decode and resize": (lambda: preprocess(decode_image(encoded), contract), 1)
+    }
+    for size in BATCH_SIZES:
+        batch = np.repeat(pixels[None], size, axis=0)
+        variants[f"session, batch {size}"] = (partial(predictor.predict, batch), size)
+    return variants
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="vision-classifier:latest")
+    parser.add_argument("--picture", type=Path, help="else the first of data/manifest.csv")
+    parser.add_argument("--threads", type=int, default=0, help="of one inference; 0 takes every core")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--out", type=Path, default=Path("artifacts/benchmarks/session.json"))
+    arguments = parser.parse_args(argv)
+    try:
+        predictor = Predictor.load(Path(find_model(arguments.model).path), threads=arguments.threads)
+        encoded = (arguments.picture or _first_picture(Path("data/manifest.csv"))).read_bytes()
+    except (ModelUnavailable, OSError) as exc:
+        sys.stderr.write(f"benchmark: {exc}\n")
+        return 2
+    rates = measure(variants_of(predictor, encoded), arguments.rounds)
+    cores = len(os.sched_getaffinity(0))
+    where = f"{predictor.device}, {cores} cores, {platform.machine()}, onnxruntime {onnxruntime.__version__}"
+    sys.stdout.write(f"{arguments.model} on {where}\n")
+    for rate in rates:
+        sys.stdout.write(f"{rate.name:<20} {rate.median:8.1f} images/s ({rate.low:.1f} to {rate.high:.1f})\n")
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps({"machine": where, "rates": [asdict(rate) for rate in rates]}, indent=2) + "\n")
+    return 0
+
+
+def _first_picture(manifest: Path) -> Path:
+    with manifest.open(newline="", encoding="utf-8") as file:
+        return manifest.parent / next(csv.DictReader(file))["path"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""torchrun on this machine, with errors a person can read: `python -m training.launch MODULE [ARGUMENTS]`.
+
+Starts NPROC processes (an environment variable; 1 if unset) as `torchrun --standalone` does. Where a process has said
+what is wrong and how to mend it (exit status 2), torchrun's own report of thirty lines is left out; any other failure
+shows it.
+For several machines call `torchrun` itself: nothing here is needed then.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from torch.distributed import run as torchrun
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+EXPLAINED = 2  # exit status of an entry point that has printed what is wrong
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    words = list(sys.argv[1:] if argv is None else argv)
+    num_processes = os.environ.get("NPROC", "1")
+    if not words or not num_processes.isdigit() or num_processes == "0":
+        sys.stderr.write(f"usage: NPROC=1 python -m training.launch MODULE [ARGUMENTS]; got NPROC={num_processes}\n")
+        return EXPLAINED
+    # torchrun would set 1 and warn about it; training sets PyTorch's own threads the same way.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // int(num_processes))))
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the failure is reported below
+    options = ["--standalone", f"--nproc-per-node={num_processes}", "-m", *words]
+    try:
+        torchrun.run(torchrun.parse_args(options))  # type: ignore[no-untyped-call]
+    except ChildFailedError as exc:
+        _, first = exc.get_first_failure()
+        if first.exitcode == EXPLAINED:
+            return EXPLAINED
+        raise
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
