@@ -23,7 +23,9 @@ if ! uv=$(command -v uv); then
         exit 2
       fi
       say "installing the Debian package python3-venv"
-      apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv
+      { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3-venv; } >.apt.log 2>&1 ||
+        { cat .apt.log >&2; exit 2; }
+      rm .apt.log
     fi
     say "installing uv into .uv"
     "$python" -m venv .uv
