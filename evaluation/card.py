@@ -9,12 +9,13 @@ from pathlib import Path
 from dataset.manifest import Manifest, ManifestError
 from evaluation.evaluate import read_description
 from evaluation.evaluation import BY_IMAGE_FILE, EVALUATION_FILE, Evaluation, EvaluationError
-from evaluation.model_card import Measured, ParityRecord, render_model_card
+from evaluation.model_card import Measured, render_model_card
+from evaluation.parity import Parity, ParityError
 from runtime.card import CardError
 from runtime.contract import ContractError, ModelContract
 from runtime.hashing import file_sha256
 
-KNOWN_ERRORS = (CardError, ContractError, EvaluationError, ManifestError)
+KNOWN_ERRORS = (CardError, ContractError, EvaluationError, ManifestError, ParityError)
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ def read_measured(
         evaluation=Evaluation.read(evaluation_dir / EVALUATION_FILE),
         by_image=Evaluation.read(by_image_path) if by_image_path.exists() else None,
         contract=ModelContract.read(contract_path),
-        parity=ParityRecord.read(parity_path),
+        parity=Parity.read(parity_path),
         description=read_description(data_dir),
         manifest=Manifest.read(data_dir / "manifest.csv"),
         onnx_sha256=_sha256(onnx_path),
@@ -39,7 +40,7 @@ def _sha256(path: Path) -> str:
     try:
         return file_sha256(path)
     except OSError as exc:
-        raise CardError(f"cannot read the model {path}: {exc.strerror}; run python -m export.export") from exc
+        raise CardError(f"cannot read the model {path}: {exc.strerror}; run `make export`") from exc
 
 
 def main(argv: Sequence[str] | None = None) -> int:

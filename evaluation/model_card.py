@@ -5,11 +5,8 @@ is said. Metadata keys: https://huggingface.co/docs/hub/model-cards#model-card-m
 """
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dataset.description import DataDescription
 from dataset.manifest import Manifest
@@ -17,6 +14,7 @@ from evaluation.card_sections import DataFacts, data_section, failures_section, 
 from evaluation.evaluation import Evaluation
 from evaluation.markdown import code, inline, paragraph
 from evaluation.metrics import HEADLINE
+from evaluation.parity import Parity
 from evaluation.wording import HEADLINE_NAMES, counted
 from runtime.card import MODEL_SHA256_KEY, CardError
 from runtime.contract import ModelContract
@@ -31,31 +29,6 @@ _OTHER_WEIGHTS = "Starting weights: under their own terms, which were not looked
 _METRIC_TYPES = {"accuracy": "accuracy", "macro_f1": "f1", "balanced_accuracy": "balanced_accuracy"}
 
 
-class ParityRecord(BaseModel):
-    """What export wrote of the comparison of network and ONNX graph (`parity.json`)."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    split: str
-    num_images: int
-    batch_sizes: tuple[int, ...]
-    max_probability_difference: float
-    limit: float
-    argmax_agreement: float
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read `parity.json`. Raises CardError if it is missing or malformed."""
-        try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
-        except OSError as exc:
-            raise CardError(
-                f"cannot read the parity figures {path}: {exc.strerror}; run python -m export.export"
-            ) from exc
-        except ValidationError as exc:
-            raise CardError(f"{path} holds no parity figures: {exc}") from exc
-
-
 @dataclass(frozen=True)
 class Measured:
     """Everything a card may speak of. `onnx_sha256` is 64 hexadecimal digits. Raises CardError if the parts differ."""
@@ -63,7 +36,7 @@ class Measured:
     evaluation: Evaluation
     by_image: Evaluation | None
     contract: ModelContract
-    parity: ParityRecord
+    parity: Parity
     description: DataDescription
     manifest: Manifest
     onnx_sha256: str

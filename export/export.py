@@ -13,9 +13,9 @@ import torch
 
 from dataset.manifest import Manifest
 from dataset.params import PARAMS_FILE, read_section
+from evaluation.parity import PARITY_FILE, FloatArray, ImageBatch, Parity, ParityError, Predict, measure_parity
 from export.graph import ServedModel, write_onnx
 from export.params import ExportParams
-from export.parity import FloatArray, ImageBatch, Parity, ParityError, Predict, measure_parity
 from runtime.contract import CONTRACT_FILE, ONNX_FILE
 from runtime.session import Predictor
 from training.checkpoint import Checkpoint
@@ -23,7 +23,6 @@ from training.data import PictureDataset
 from training.model import load_classifier
 from training.train import KNOWN_ERRORS
 
-PARITY_FILE = "parity.json"
 logger = logging.getLogger(__name__)
 
 

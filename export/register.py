@@ -13,18 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bentoml.exceptions import BentoMLException
-from pydantic import ValidationError
 
+from evaluation.parity import PARITY_FILE, Parity, ParityError
 from export.model_store import CHECKPOINT, CLASSIFIER, ModelContent, Registered, register_pair
-from export.parity import Parity, ParityError
-from runtime.card import CardError, card_model_sha256
+from runtime.card import CardError, check_card
 from runtime.contract import CONTRACT_FILE, ONNX_FILE, ContractError, ModelContract
 from runtime.session import Predictor
 
 CHECKPOINT_FILE = "checkpoint.pt"
 EVALUATION_FILE = "evaluation.json"
 METRICS_FILE = "metrics.json"
-PARITY_FILE = "parity.json"
 CARD_FILE = "MODEL_CARD.md"
 
 
@@ -50,9 +48,12 @@ def register(sources: Sources) -> Registered:
     """
     contract, onnx_sha256 = _check_model(sources.export_dir)
     parity = _check_parity(sources.export_dir / PARITY_FILE)
-    metrics = _read_json(sources.evaluation_dir / METRICS_FILE, "make evaluate")
-    _read_json(sources.evaluation_dir / EVALUATION_FILE, "make evaluate")
-    _check_card(sources.card, onnx_sha256)
+    metrics = _read_json(sources.evaluation_dir / METRICS_FILE, "make eval")
+    _read_json(sources.evaluation_dir / EVALUATION_FILE, "make eval")
+    try:
+        check_card(sources.card, onnx_sha256)
+    except CardError as exc:
+        raise RegistrationError(str(exc)) from exc
     if not sources.checkpoint.is_file():
         raise RegistrationError(f"there is no checkpoint {sources.checkpoint}; run `make train`")
     lineage = contract.lineage
@@ -87,12 +88,8 @@ def _check_model(export_dir: Path) -> tuple[ModelContract, str]:
 
 def _check_parity(path: Path) -> Parity:
     try:
-        parity = Parity.model_validate_json(path.read_text(encoding="utf-8"))
+        parity = Parity.read(path)
         parity.check()
-    except OSError as exc:
-        raise RegistrationError(f"cannot read {path}: {exc.strerror}; run `make export`") from exc
-    except ValidationError as exc:
-        raise RegistrationError(f"{path} is not a parity record: {exc}; run `make export`") from exc
     except ParityError as exc:
         raise RegistrationError(f"{path}: {exc}") from exc
     return parity
@@ -103,20 +100,6 @@ def _read_json(path: Path, command: str) -> object:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as exc:
         raise RegistrationError(f"cannot read {path}: {exc}; run `{command}`") from exc
-
-
-def _check_card(path: Path, onnx_sha256: str) -> None:
-    try:
-        described = card_model_sha256(path.read_text(encoding="utf-8"))
-    except OSError as exc:
-        raise RegistrationError(f"cannot read the model card {path}: {exc.strerror}; run `make card`") from exc
-    except CardError as exc:
-        raise RegistrationError(f"{path}: {exc}") from exc
-    if described != onnx_sha256:
-        raise RegistrationError(
-            f"{path} is the card of another model: it describes the ONNX file {described[:12]}, "
-            f"but the exported one is {onnx_sha256[:12]}; run `make card`"
-        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

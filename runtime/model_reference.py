@@ -6,7 +6,7 @@ import bentoml
 from _bentoml_sdk.models import BentoModel
 from bentoml.exceptions import BentoMLException, NotFound
 
-from runtime.card import CardError, card_model_sha256
+from runtime.card import CardError, check_card
 from runtime.contract import ONNX_FILE
 from runtime.hashing import file_sha256
 from runtime.settings import ServingSettings, SettingsError
@@ -41,7 +41,10 @@ class VisionModel(BentoModel):  # type: ignore[misc]  # BentoML's SDK package ca
         Raises ModelUnavailable if there is no model, StaleCard if the card is missing or of another model.
         """
         model = find_model(wanted_tag())
-        check_card(self.card_path, model)
+        try:
+            check_card(self.card_path, file_sha256(Path(model.path_of(ONNX_FILE))))
+        except CardError as exc:
+            raise StaleCard(f"{exc}, `make register`, then build again") from exc
         return BentoModel(model.tag).to_info(alias)
 
     def resolve(self, base_path: object = None) -> bentoml.Model:
@@ -66,19 +69,3 @@ def find_model(tag: str) -> bentoml.Model:
         return bentoml.models.get(tag)
     except (NotFound, FileNotFoundError) as exc:
         raise ModelUnavailable(f"there is no model '{tag}' in the model store; {HOW_TO_GET_ONE}") from exc
-
-
-def check_card(card_path: Path, model: bentoml.Model) -> None:
-    """Refuse a card that was not written for `model`. Raises StaleCard."""
-    held = file_sha256(Path(model.path_of(ONNX_FILE)))
-    try:
-        described = card_model_sha256(card_path.read_text(encoding="utf-8"))
-    except OSError as exc:
-        raise StaleCard(f"cannot read the model card {card_path}: {exc.strerror}; run `make card`") from exc
-    except CardError as exc:
-        raise StaleCard(f"{card_path}: {exc}; run `make card`") from exc
-    if described != held:
-        raise StaleCard(
-            f"{card_path} is the card of another model: it describes the ONNX file {described[:12]}, "
-            f"but {model.tag} holds {held[:12]}; run `make card` and `make register`, then build again"
-        )

@@ -56,7 +56,7 @@ class Served:
 def copy_project(directory: Path) -> Project:
     folder, home = directory / "project", directory / "home"
     home.mkdir(parents=True)
-    for name in ("runtime", "export"):
+    for name in ("runtime", "evaluation", "export"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("service.py", "bentofile.yaml", "requirements/serve.txt"):
         (folder / name).parent.mkdir(exist_ok=True)

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from export.parity import Parity
+from evaluation.parity import Parity
 from export.register import Sources
 from runtime.contract import CONTRACT_FILE, CONTRACT_KEY, IMAGES, LOGITS, ONNX_FILE, PROBABILITIES, ModelContract
 from runtime.hashing import file_sha256

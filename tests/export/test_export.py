@@ -11,9 +11,9 @@ import torch
 import yaml
 
 from dataset.manifest import Manifest
+from evaluation.parity import ParityError, measure_parity
 from export import export
 from export.graph import ServedModel, write_onnx
-from export.parity import ParityError, measure_parity
 from runtime.contract import CONTRACT_KEY, Lineage, ModelContract
 from runtime.image import decode_image
 from runtime.preprocess import preprocess

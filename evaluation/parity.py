@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from tqdm import tqdm
+
+PARITY_FILE = "parity.json"
 
 FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.floating]]
 ImageBatch = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
@@ -13,7 +17,7 @@ Predict = Callable[[ImageBatch], FloatArray]
 
 
 class ParityError(RuntimeError):
-    """The exported graph does not answer as the network; nothing may be registered."""
+    """The exported graph does not answer as the network, or nobody knows: nothing may be registered."""
 
 
 class Parity(BaseModel):
@@ -27,6 +31,16 @@ class Parity(BaseModel):
     max_probability_difference: float
     limit: float
     argmax_agreement: float
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read `parity.json`. Raises ParityError if it is missing or malformed."""
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except OSError as exc:
+            raise ParityError(f"cannot read {path}: {exc.strerror}; run `make export`") from exc
+        except ValidationError as exc:
+            raise ParityError(f"{path} is not a parity record: {exc}; run `make export`") from exc
 
     def check(self) -> None:
         """Raise ParityError if a probability differs by more than the limit or another class wins."""
