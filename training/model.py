@@ -33,6 +33,7 @@ class Classifier(nn.Module):
         std_tensor = torch.tensor(std).view(1, 3, 1, 1)
         self.register_buffer("scale", 1 / (255 * std_tensor), persistent=False)
         self.register_buffer("shift", -torch.tensor(mean).view(1, 3, 1, 1) / std_tensor, persistent=False)
+        self.train()  # a new module counts as training already, but its BatchNorm layers would too
 
     def forward(self, images_nhwc: torch.Tensor) -> torch.Tensor:
         # NHWC memory seen as NCHW is PyTorch's channels_last: no copy, and the faster layout on CPU and GPU.

@@ -194,6 +194,7 @@ def test_bento_holds_no_torch_and_the_card_of_its_model(served: Served) -> None:
     card = (bento / "README.md").read_text()
     answer = httpx.post(f"{served.url}/predict", files=[GOOD]).json()[0]
     assert f"model_sha256: {answer['model']['sha256']}" in card
-    packed = {path.relative_to(bento / "src").parts[0] for path in (bento / "src").rglob("*.*") if path.is_file()}
+    files = [path for path in (bento / "src").rglob("*.*") if path.is_file() and "__pycache__" not in path.parts]
+    packed = {path.relative_to(bento / "src").parts[0] for path in files}
     assert packed == {"service.py", "runtime", "artifacts", "bentofile.yaml"}
     assert json.loads((bento / "apis/schema.json").read_text())["routes"][0]["batchable"] is True

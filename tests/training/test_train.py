@@ -42,7 +42,7 @@ def test_a_run_learns_and_leaves_checkpoint_log_history_and_mlflow_run(
     params_file.write_text(yaml.safe_dump(tiny_params), encoding="utf-8")
     assert _run(tiny_tiles_dir, params_file, tmp_path / "run") == 0
     records = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
-    history = list(csv.DictReader((tmp_path / "run/history.csv").open(encoding="utf-8")))
+    history = list(csv.DictReader((tmp_path / "run/history.csv").read_text().splitlines()))
     assert [r["epoch"] for r in records] == [1, 2, 3, 4] == [int(row["epoch"]) for row in history]
     assert all(r["params"]["train.lr"] == tiny_params["train"]["lr"] for r in records)
     assert records[-1]["train_loss"] < records[0]["train_loss"] * 0.8
