@@ -94,7 +94,9 @@ def ask(url: str, picture_path: Path) -> Prediction:
 def describe(picture: Picture, answer: Prediction) -> str:
     """Lay the answer out for a person, most probable class first."""
     lines = [f"picture      {picture.path}", f"true label   {picture.label or 'not known'}"]
-    lines.append(f"answer       {answer.label} ({answer.probability:.1%})")
+    is_wrong = picture.label not in ("", answer.label)
+    mark = ", which is wrong: the model card says what is taken for what" if is_wrong else ""
+    lines.append(f"answer       {answer.label} ({answer.probability:.1%}){mark}")
     width = max(map(len, answer.probabilities))
     for name, probability in sorted(answer.probabilities.items(), key=lambda item: -item[1]):
         lines.append(f"  {name:<{width}}  {probability:6.1%}  {'#' * round(probability * BAR_WIDTH)}")

@@ -62,19 +62,25 @@ def test_demo_prints_answer_true_label_and_where_things_lie_and_leaves_no_proces
     assert servers_of(project) == []
 
 
+ANSWER = Prediction(
+    label="b",
+    class_id=1,
+    probability=0.75,
+    probabilities={"a": 0.25, "b": 0.75},
+    logits={"a": 0, "b": 1},
+    model=ModelIdentity(name="m", version="1", sha256="0" * 64),
+)
+
+
 def test_picture_of_ones_own_has_no_true_label() -> None:
-    model = ModelIdentity(name="m", version="1", sha256="0" * 64)
-    answer = Prediction(
-        label="b",
-        class_id=1,
-        probability=0.75,
-        probabilities={"a": 0.25, "b": 0.75},
-        logits={"a": 0, "b": 1},
-        model=model,
-    )
-    lines = describe(Picture(Path("own.png"), ""), answer).splitlines()
+    lines = describe(Picture(Path("own.png"), ""), ANSWER).splitlines()
     assert lines[1:3] == ["true label   not known", "answer       b (75.0%)"]
     assert [line.split()[0] for line in lines[3:5]] == ["b", "a"]
+
+
+def test_a_wrong_answer_is_called_wrong_and_a_right_one_is_not() -> None:
+    assert "which is wrong" in describe(Picture(Path("own.png"), "a"), ANSWER)
+    assert "wrong" not in describe(Picture(Path("own.png"), "b"), ANSWER)
 
 
 def test_server_that_does_not_start_shows_its_log_and_leaves_no_process(project: Project, tmp_path: Path) -> None:
