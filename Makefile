@@ -47,13 +47,18 @@ source: setup
 	@$(PYTHON) -m dataset.source $(if $(DATA),"$(DATA)") $(if $(GROUPS),--groups "$(GROUPS)") --out data/source.yaml
 
 # Each stage of dvc.yaml, with the stages before it; what is up to date is skipped.
-.PHONY: data train predict eval export card
-data: source ## pictures -> manifest with splits (DATA=, GROUPS=)
+.PHONY: data load split train predict compare eval export card
+data: split ## pictures -> manifest with splits (DATA=, GROUPS=)
+load: source
+	@$(BIN)/dvc repro load
+split: source
 	@$(BIN)/dvc repro split
 train: source ## -> artifacts/training/checkpoint.pt (NPROC=)
 	@$(BIN)/dvc repro train
 predict: source
 	@$(BIN)/dvc repro predict
+compare: source
+	@$(BIN)/dvc repro compare
 eval: source ## -> artifacts/evaluation/report.html
 	@$(BIN)/dvc repro evaluate
 export: source ## -> artifacts/export/model.onnx, parity proven

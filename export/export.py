@@ -34,6 +34,7 @@ def export_checkpoint(checkpoint: Checkpoint, manifest: Manifest, params: Export
     out_dir.mkdir(parents=True, exist_ok=True)
     onnx_path = out_dir / ONNX_FILE
     contract = checkpoint.contract
+    logger.info("exporting %s to ONNX", contract.lineage.backbone)
     model = ServedModel(load_classifier(contract, checkpoint.state_dict), contract.temperature).eval()
     write_onnx(model, contract, onnx_path, params.opset)
     (out_dir / CONTRACT_FILE).write_text(contract.to_json(), encoding="utf-8")

@@ -1,6 +1,7 @@
 """dvc.yaml: what a stage reads is what makes it run again."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -85,3 +86,12 @@ def test_a_stage_names_every_module_of_ours_that_it_loads() -> None:
 
 def _is_ours(path: Path) -> bool:
     return path.is_relative_to(REPOSITORY) and ".venv" not in path.parts and path.name != "__init__.py"
+
+
+def test_every_stage_has_a_make_target() -> None:
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    reproduced = set(re.findall(r"dvc repro ?(\w*)$", makefile, re.M))
+    last = "card"  # `make card` runs the whole pipeline
+    stages = set(yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"])
+    assert stages - {"environment", last} == reproduced - {""}
+    assert "" in reproduced
