@@ -7,6 +7,8 @@ SHELL := /bin/bash
 DATA ?=
 # A CSV `path,group` that names the object each picture shows; only for a folder.
 GROUPS ?=
+# Anything here makes `make bench` a short run.
+QUICK ?=
 # Training processes on this machine; one a GPU.
 NPROC ?= 1
 PORT ?= 3000
@@ -82,6 +84,13 @@ serve: bento ## serve the Bento on the loopback (PORT=)
 demo: bento ## everything, from pictures to the answer of a served Bento (DATA=)
 	@$(PYTHON) demo.py
 
+.venv-bench/bench.stamp: requirements/install.sh requirements/bench.txt requirements/triton.txt requirements/uv.txt
+	@requirements/install.sh bench
+
+.PHONY: bench
+bench: bento .venv-bench/bench.stamp ## our server and its peers under load -> artifacts/benchmarks (QUICK=1)
+	@.venv-bench/bin/python -m benchmarks.serve_load $(if $(QUICK),--quick)
+
 .PHONY: reference-card
 reference-card: ## make the last run's card MODEL_CARD.md, the reference model's
 	@cp artifacts/MODEL_CARD.md MODEL_CARD.md
@@ -99,6 +108,6 @@ test: .venv/dev.stamp ## lint, types and all tests
 
 .PHONY: lock
 lock: ## compile requirements/*.in to pinned, hashed requirements/*.txt
-	@for name in uv serve train dev; do \
+	@for name in uv serve train dev bench triton; do \
 	  uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
-	    requirements/$$name.in -o requirements/$$name.txt; done
+	    $$([ $$name = triton ] && echo --no-deps) requirements/$$name.in -o requirements/$$name.txt; done

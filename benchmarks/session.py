@@ -21,9 +21,8 @@ import numpy as np
 import onnxruntime
 from tqdm import tqdm
 
-from runtime.image import decode_image
 from runtime.model_reference import ModelUnavailable, find_model
-from runtime.preprocess import preprocess
+from runtime.preprocess import read_for_model
 from runtime.session import Predictor
 
 BATCH_SIZES = (1, 8, 32)
@@ -64,9 +63,9 @@ def _images_per_s(call: Callable[[], object], num_images: int) -> float:
 def variants_of(predictor: Predictor, encoded: bytes) -> dict[str, tuple[Callable[[], object], int]]:
     """Return what is measured for one model and one encoded picture."""
     contract = predictor.contract
-    pixels = preprocess(decode_image(encoded), contract)
+    pixels = read_for_model(encoded, contract)
     variants: dict[str, tuple[Callable[[], object], int]] = {
-        "decode and resize": (lambda: preprocess(decode_image(encoded), contract), 1)
+        "decode and resize": (lambda: read_for_model(encoded, contract), 1)
     }
     for size in BATCH_SIZES:
         batch = np.repeat(pixels[None], size, axis=0)

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Install requirements/NAME.txt into .venv with uv: requirements/install.sh train|dev
+# Install requirements/NAME.txt with uv: requirements/install.sh train|dev into .venv, bench into .venv-bench
 # Needs Python 3.11 alone. uv is taken from the PATH or else installed into .uv, pinned and hashed as the rest.
 set -euo pipefail
-name=${1:?usage: requirements/install.sh train|dev}
+name=${1:?usage: requirements/install.sh train|dev|bench}
 cd "$(dirname "$0")/.."
 
 say() { printf '%s\n' "$*" >&2; }
@@ -31,6 +31,17 @@ if ! uv=$(command -v uv); then
     "$python" -m venv .uv
     .uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
   fi
+fi
+
+if [ "$name" = bench ]; then
+  [ -x .venv-bench/bin/python ] || "$uv" venv --quiet --python "$python" .venv-bench
+  say "installing requirements/bench.txt and requirements/triton.txt into .venv-bench (about 1 GB)"
+  "$uv" pip install --python .venv-bench/bin/python --require-hashes -r requirements/bench.txt
+  # Triton and the NumPy it was built for lie apart: nothing but its own process may find them.
+  "$uv" pip install --python .venv-bench/bin/python --require-hashes --no-deps --target .venv-bench/triton \
+    -r requirements/triton.txt
+  touch .venv-bench/bench.stamp
+  exit
 fi
 
 [ -x .venv/bin/python ] || "$uv" venv --quiet --python "$python" .venv

@@ -1,8 +1,8 @@
 """One JSON object for everything that goes wrong: `{"error": {"code", "message", "index", "request_id"}}`.
 
-BentoML answers an error raised while a request is read in forms of its own (a list with one item, or a sentence).
-`ErrorBodyMiddleware` stands between BentoML and the client and writes ours instead. Not covered: what BentoML's own
-outer middlewares answer before a request comes here (429 of `max_concurrency`, 504 of `timeout`).
+BentoML and Starlette answer errors in forms of their own: a list with one item, a sentence, a page of plain text.
+`ErrorBodyMiddleware` stands around all of them, also around BentoML's timeout and concurrency limit, and writes ours
+instead. Not covered: what uvicorn answers to bytes that are no HTTP request (400 in plain text).
 """
 
 import json
@@ -15,11 +15,27 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from runtime.intake import RequestRefused
+from runtime.refusals import RequestErrorCode, RequestRefused
 
 REQUEST_ID_HEADER = "x-request-id"
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _STATE_KEY = "vision.refusal"
+_RETRY_AFTER_S = 1  # where a layer that is not ours refuses for load and does not say when to come back
+# Of errors that come from around the service. Any other status has its name in lower case, such as `not_found`.
+EDGE_CODES: dict[int, str] = {
+    HTTPStatus.NOT_FOUND: "not_found",
+    HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
+    HTTPStatus.TOO_MANY_REQUESTS: RequestErrorCode.OVERLOADED.value,
+    HTTPStatus.INTERNAL_SERVER_ERROR: "internal_server_error",
+    HTTPStatus.SERVICE_UNAVAILABLE: RequestErrorCode.OVERLOADED.value,
+    HTTPStatus.GATEWAY_TIMEOUT: RequestErrorCode.DEADLINE_EXCEEDED.value,
+}
+_MESSAGES: dict[int, str] = {
+    HTTPStatus.TOO_MANY_REQUESTS: "the service has as many requests as it takes; try again later",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "the service failed; its log has the cause under this request id",
+    HTTPStatus.SERVICE_UNAVAILABLE: "the service has more work than it can do in time; try again later",
+    HTTPStatus.GATEWAY_TIMEOUT: "the request could not be answered in time",
+}
 
 
 def note_refusal(request: Request, refusal: RequestRefused) -> None:
@@ -59,27 +75,41 @@ class ErrorBodyMiddleware:
 
 async def _send_error(start: Message, refusals: list[RequestRefused], request_id: str, send: Send) -> None:
     refusal = refusals[0] if refusals else None
-    status = HTTPStatus(refusal.error_code if refusal else start["status"])
-    error = {
-        "code": refusal.code.value if refusal else status.name.lower(),
-        "message": str(refusal) if refusal else status.description or status.phrase,
-        "index": refusal.index if refusal else None,
-        "request_id": request_id,
-    }
-    body = json.dumps({"error": error}).encode()
     headers = MutableHeaders(scope=start)
+    if refusal:
+        status = int(refusal.error_code)
+        code, message, index = refusal.code.value, str(refusal), refusal.index
+        retry_after_s = refusal.retry_after_s
+    else:
+        status, index = start["status"], None
+        code, message = _edge_code(status), _edge_message(status)
+        retry_after_s = _RETRY_AFTER_S if code == RequestErrorCode.OVERLOADED.value else None
+    if retry_after_s is not None:
+        headers["retry-after"] = str(retry_after_s)
+    error = {"code": code, "message": message, "index": index, "request_id": request_id}
+    body = json.dumps({"error": error}).encode()
     headers["content-type"] = "application/json"
     headers["content-length"] = str(len(body))
-    await send({**start, "status": int(status)})
+    await send({**start, "status": status})
     await send({"type": "http.response.body", "body": body})
 
 
+def _edge_code(status: int) -> str:
+    return EDGE_CODES.get(status) or (HTTPStatus(status).name.lower() if status in _KNOWN else f"http_{status}")
+
+
+def _edge_message(status: int) -> str:
+    if status in _MESSAGES:
+        return _MESSAGES[status]
+    known = HTTPStatus(status) if status in _KNOWN else None
+    return (known.description or known.phrase) if known else f"HTTP status {status}"
+
+
+_KNOWN = frozenset(map(int, HTTPStatus))
+
+
 class RefusalLogFilter(logging.Filter):
-    """Turns the traceback that BentoML logs for a refused request into one warning; other records pass as they are."""
+    """Drops what BentoML logs for a refused request, a traceback: the request's own log line has the reason."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, RequestRefused):
-            record.levelno, record.levelname = logging.WARNING, "WARNING"
-            record.msg, record.args, record.exc_info = "request refused with %s: %s", (error.code.value, error), None
-        return True
+        return not (record.exc_info and isinstance(record.exc_info[1], RequestRefused))

@@ -7,7 +7,8 @@ white, 16-bit scaled to 8, grey-scale repeated over three channels. The format i
 import io
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile  # also of MPO, the multi-picture JPEGs of phones
 
 from runtime.errors import ImageError, ImageErrorCode
 
@@ -15,14 +16,28 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 # Pillow's own threshold, 89 megapixels: above nearly any camera, 270 MB once decoded. Above it Pillow also warns, and
 # silencing that would mean changing process-wide state from request threads.
 MAX_PIXELS = 89_478_485
+# Encoders write about 10 scans. Each scan walks the whole picture again, so a small file with thousands of them keeps
+# a core busy for hours. Source: "Two Issues with the JPEG Standard", libjpeg-turbo project.
+MAX_JPEG_SCANS = 100
+_START_OF_SCAN = b"\xff\xda"  # inside coded data 0xff is followed by 0x00, so this is never data
+# Pixels of `at_least` by which the far edge may move where the scale does not divide a side: far below what is seen.
+_MAX_SLIVER = 0.2
 
 ImageArray = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+Size = tuple[int, int]  # height, width
 
 
-def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> ImageArray:
-    """Decode one encoded image to RGB.
+def decode_image(data: bytes, max_pixels: int = MAX_PIXELS, at_least: Size | None = None) -> ImageArray:
+    """Decode one encoded image to RGB; see `open_image`. Returns `(height, width, 3)` uint8."""
+    return np.asarray(open_image(data, max_pixels, at_least))
 
-    Returns `(height, width, 3)` uint8. Size limits are checked on the header, before pixels are decoded.
+
+def open_image(data: bytes, max_pixels: int = MAX_PIXELS, at_least: Size | None = None) -> Image.Image:
+    """Decode one encoded image to an upright Pillow image of mode RGB.
+
+    at_least: (height, width) below which neither side is reduced. A JPEG may then come out at 1/2, 1/4 or 1/8 of its
+    size, because decoding fewer DCT coefficients is faster; other formats and `None` give every pixel.
+    Size limits are checked on the header, before pixels are decoded.
     Raises ImageError with a code if the bytes are empty, of an unsupported format, truncated, corrupt or too large.
     """
     if not data:
@@ -34,9 +49,10 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> ImageArray:
             ImageErrorCode.TOO_MANY_PIXELS,
             f"the image has {width} x {height} pixels; at most {max_pixels} pixels are accepted",
         )
+    if image.format in ("JPEG", "MPO") and data.count(_START_OF_SCAN) > MAX_JPEG_SCANS:
+        raise ImageError(ImageErrorCode.CORRUPT, f"the JPEG has more than {MAX_JPEG_SCANS} scans")
     try:
-        image.load()
-        return np.asarray(_to_rgb(_upright(image)))
+        return _to_rgb(_upright(_load(image, at_least)))
     except Exception as exc:  # Pillow's plugins raise OSError, SyntaxError, struct.error and more on damaged files
         raise ImageError(ImageErrorCode.CORRUPT, f"the image is truncated or corrupt: {exc}") from exc
 
@@ -52,6 +68,42 @@ def _open(data: bytes) -> Image.Image:
         raise ImageError(ImageErrorCode.TOO_MANY_PIXELS, f"the image is too large: {exc}") from exc
     except Exception as exc:
         raise ImageError(ImageErrorCode.CORRUPT, f"the image's header is damaged: {exc}") from exc
+
+
+def _load(image: Image.Image, at_least: Size | None) -> Image.Image:
+    """Decode the pixels, at reduced scale if `at_least` allows it and the format can."""
+    scale = 1
+    if at_least is not None and isinstance(image, JpegImageFile):
+        stored_at_least = at_least[::-1] if _is_on_its_side(image) else at_least
+        scale = _scale((image.height, image.width), stored_at_least)
+    if scale == 1:
+        image.load()
+        return image
+    height, width = round(image.height / scale), round(image.width / scale)
+    image.draft(None, (image.width // scale, image.height // scale))
+    image.load()
+    # A side that the scale does not divide ends in a sliver that is mostly the encoder's padding.
+    return image.crop((0, 0, width, height))
+
+
+def _scale(size: Size, at_least: Size) -> int:
+    """Return by how much a JPEG may be reduced: 8, 4, 2 or 1 (not at all)."""
+    for scale in (8, 4, 2):
+        reduced = [side / scale for side in size]
+        slivers = [abs(side - round(side)) / side for side in reduced]
+        if all(
+            side >= least and sliver * least <= _MAX_SLIVER
+            for side, sliver, least in zip(reduced, slivers, at_least, strict=True)
+        ):
+            return scale
+    return 1
+
+
+def _is_on_its_side(image: Image.Image) -> bool:
+    try:
+        return bool(image.getexif().get(ExifTags.Base.Orientation, 1) >= 5)
+    except Exception:  # a damaged EXIF block turns nothing, see `_upright`
+        return False
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -4,11 +4,14 @@ import numpy as np
 from PIL import Image
 
 from runtime.contract import ModelContract
-from runtime.image import ImageArray
+from runtime.image import MAX_PIXELS, ImageArray, Size, open_image
 
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 # Letterbox bars are mid-grey: near the mean that the graph subtracts, so they carry little signal.
 _BAR = (128, 128, 128)
+# Times the model's input that is left to the filters above after decoding at reduced scale; measured in
+# docs/DECODING.md.
+OVERSAMPLING = 2
 
 
 def preprocess(image_hwc: ImageArray, contract: ModelContract) -> ImageArray:
@@ -20,17 +23,35 @@ def preprocess(image_hwc: ImageArray, contract: ModelContract) -> ImageArray:
     """
     if image_hwc.ndim != 3 or image_hwc.shape[2] != 3 or image_hwc.dtype != np.uint8:
         raise ValueError(f"expected (height, width, 3) uint8, got {image_hwc.shape} {image_hwc.dtype}")
-    height, width = image_hwc.shape[:2]
-    if (height, width) == (contract.height, contract.width):
+    if image_hwc.shape[:2] == (contract.height, contract.width):
         return image_hwc
-    image = Image.fromarray(image_hwc)
+    return _resize(Image.fromarray(image_hwc), contract)
+
+
+def read_for_model(data: bytes, contract: ModelContract, max_pixels: int = MAX_PIXELS) -> ImageArray:
+    """Decode one encoded image and bring it to the size the model takes: `decode_image`, then `preprocess`.
+
+    Returns `(contract.height, contract.width, 3)` uint8. JPEGs much larger than that are decoded at reduced scale,
+    never below `sufficient_size`; `docs/DECODING.md` says how far the result may be from that of every pixel.
+    Raises ImageError as `decode_image` does.
+    """
+    image = open_image(data, max_pixels, sufficient_size(contract))
+    return np.asarray(image) if image.size == (contract.width, contract.height) else _resize(image, contract)
+
+
+def sufficient_size(contract: ModelContract) -> Size:
+    """Return (height, width) that an image must keep when it is decoded at reduced scale for this model."""
+    return OVERSAMPLING * contract.height, OVERSAMPLING * contract.width
+
+
+def _resize(image: Image.Image, contract: ModelContract) -> ImageArray:
     size = (contract.width, contract.height)
     resample = _FILTERS[contract.interpolation]
     if contract.resize == "stretch":
         return np.asarray(image.resize(size, resample))
     if contract.resize == "letterbox":
         return _letterbox(image, size, resample)
-    return np.asarray(image.resize(size, resample, box=_centre_box(width, height, size)))
+    return np.asarray(image.resize(size, resample, box=_centre_box(*image.size, size)))
 
 
 def _letterbox(image: Image.Image, size: tuple[int, int], resample: Image.Resampling) -> ImageArray:

@@ -1,9 +1,10 @@
 """Batches to probabilities: the ONNX graph behind its contract, for the service, parity checks and benchmarks alike."""
 
 import ctypes
+import itertools
 import logging
-import os
-from dataclasses import dataclass
+import queue
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -20,6 +21,7 @@ from runtime.contract import (
     ContractError,
     ModelContract,
 )
+from runtime.cores import share_cores, usable_cores
 from runtime.hashing import file_sha256
 from runtime.image import ImageArray
 from runtime.results import FloatArray
@@ -32,21 +34,25 @@ _ERRORS_ONLY = 3  # ONNX Runtime's severity; warnings about unassigned nodes are
 
 @dataclass(frozen=True)
 class Predictor:
-    """A loaded model that agrees with its contract.
+    """A loaded model that agrees with its contract, in one session or in several that run side by side.
 
-    `sha256` is of the ONNX file. `predict` may be called from several threads at once.
+    `sha256` is of the ONNX file. `predict` may be called from any number of threads at once; `len(sessions)` of them
+    compute, the others wait.
     """
 
     contract: ModelContract
     sha256: str
     device: Device
-    _session: ort.InferenceSession
+    sessions: tuple[ort.InferenceSession, ...]
+    # Last in, first out: under light load one session, warm in its core's cache, does all the work.
+    _free: "queue.LifoQueue[ort.InferenceSession]" = field(default_factory=queue.LifoQueue, init=False)
 
     @classmethod
-    def load(cls, model_dir: Path, device: Device = "auto", threads: int = 0) -> Self:
+    def load(cls, model_dir: Path, device: Device = "auto", threads: int = 0, sessions: int = 1) -> Self:
         """Load `model.onnx` and `contract.json` from `model_dir`.
 
-        threads: of one inference on a CPU, 0 for every core this process may use.
+        sessions: how many batches may run at once; 0 for one for every `threads` cores (one thread if that is 0 too)
+        on a CPU and one on a GPU. threads: of one inference on a CPU, 0 for the session's share of the cores.
         Raises ContractError if a file is missing or broken or the two disagree, SettingsError if `device` is "cuda"
         and no CUDA device can be used.
         """
@@ -56,11 +62,19 @@ class Predictor:
             onnx_sha256 = file_sha256(onnx_path)
         except OSError as exc:
             raise ContractError(f"cannot read the model {onnx_path}: {exc.strerror}") from exc
-        session = _open(onnx_path, device, threads)
-        _check_metadata(session, contract, onnx_path)
-        _check_shapes(session, contract, onnx_path)
-        used: Device = "cuda" if session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
-        return cls(contract, onnx_sha256, used, session)
+        num_sessions, threads = share_cores(usable_cores(), sessions, threads)
+        first = _open(onnx_path, device, threads)
+        _check_metadata(first, contract, onnx_path)
+        _check_shapes(first, contract, onnx_path)
+        used: Device = "cuda" if first.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
+        if used == "cuda":
+            num_sessions = sessions or 1
+        others = (_open(onnx_path, used, threads) for _ in range(num_sessions - 1))
+        return cls(contract, onnx_sha256, used, (first, *others))
+
+    def __post_init__(self) -> None:
+        for session in self.sessions:
+            self._free.put(session)
 
     def predict(self, images_nhwc: ImageArray) -> tuple[FloatArray, FloatArray]:
         """Run the graph.
@@ -73,17 +87,20 @@ class Predictor:
             raise ValueError(
                 f"expected (N, {', '.join(map(str, expected))}) uint8, got {images_nhwc.shape} {images_nhwc.dtype}"
             )
-        probs, logits = self._session.run([PROBABILITIES, LOGITS], {IMAGES: images_nhwc})
-        return probs, logits
+        session = self._free.get()
+        try:
+            return _run(session, images_nhwc)
+        finally:
+            self._free.put(session)
 
     def warm_up(self) -> None:
-        """Run batches of 1 and 2, so that no request pays for first-time work and a dead graph is found at start.
+        """Run batches of 1 and 2 in every session: no request pays for first-time work, a dead graph is found at start.
 
         Raises ContractError if what comes out are not probabilities for every class.
         """
-        for num_images in (1, 2):
+        for session, num_images in itertools.product(self.sessions, (1, 2)):
             images = np.zeros((num_images, self.contract.height, self.contract.width, 3), np.uint8)
-            probs, logits = self.predict(images)
+            probs, logits = _run(session, images)
             shape = (num_images, len(self.contract.classes))
             if probs.shape != shape or logits.shape != shape:
                 raise ContractError(f"expected outputs of shape {shape}, got {probs.shape} and {logits.shape}")
@@ -92,10 +109,15 @@ class Predictor:
                 raise ContractError(f"output '{PROBABILITIES}' does not hold probabilities: {probs[0].tolist()}")
 
 
+def _run(session: ort.InferenceSession, images_nhwc: ImageArray) -> tuple[FloatArray, FloatArray]:
+    probs, logits = session.run([PROBABILITIES, LOGITS], {IMAGES: images_nhwc})
+    return probs, logits
+
+
 def _open(onnx_path: Path, device: Device, threads: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
-    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     has_cuda = device != "cpu" and _has_cuda_device()
     if device == "cuda" and not has_cuda:

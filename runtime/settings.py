@@ -6,12 +6,13 @@ A value that does not fit is an error at start. Unknown `VISION_*` variables are
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runtime.image import MAX_PIXELS
 
 Device = Literal["auto", "cpu", "cuda"]
+Batching = Literal["work-conserving", "bentoml"]
 
 
 class SettingsError(ValueError):
@@ -29,8 +30,24 @@ class ServingSettings(BaseSettings):
     device: Device = "auto"
     """Where the graph runs: `auto` takes CUDA if a device is there, `cuda` refuses to start without one."""
 
+    sessions: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Batches that run at the same time; 0 means one for every `threads` cores on a CPU and one on a GPU."""
+
     threads: Annotated[int, Field(ge=0, le=1024)] = 0
-    """Threads of one inference on a CPU; 0 means as many as cores that this process may use."""
+    """Threads of one inference on a CPU; 0 means an equal share of the cores for each session, one thread where
+    `sessions` is 0 too."""
+
+    batching: Batching = "work-conserving"
+    """Rules of batching: ours (docs/BATCHING.md) or BentoML's own, which know neither queue bound nor deadline."""
+
+    max_batch_images: Annotated[int, Field(ge=0, le=4096)] = 0
+    """Most images in one batch; 0 means 4 on a CPU, where larger ones gain nothing, and 64 on a GPU."""
+
+    max_queued_images: Annotated[int, Field(ge=1, le=1_000_000)] = 256
+    """Most images that wait for a session; a request beyond it is answered with 503 at once."""
+
+    deadline_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 5000
+    """Time from the end of a request's body after which it is answered with 504 instead of computed."""
 
     decode_threads: Annotated[int, Field(ge=1, le=256)] = 2
     """Images that are decoded and resized at the same time, beside the event loop."""
@@ -39,7 +56,22 @@ class ServingSettings(BaseSettings):
     """Largest width x height of an image; larger ones are refused from their header."""
 
     max_images_per_request: Annotated[int, Field(ge=1, le=1000)] = 32
-    """Most files that one request may carry."""
+    """Most images that one request may carry."""
+
+    max_body_bytes: Annotated[int, Field(ge=1)] = 64 * 2**20
+    """Largest body of a request; refused while it streams."""
+
+    body_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    """Longest that a client may take to send a body."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.max_images_per_request > self.max_queued_images:
+            raise ValueError(
+                f"VISION_MAX_QUEUED_IMAGES={self.max_queued_images} must not be less than "
+                f"VISION_MAX_IMAGES_PER_REQUEST={self.max_images_per_request}"
+            )
+        return self
 
     @classmethod
     def read(cls) -> Self:
@@ -48,6 +80,7 @@ class ServingSettings(BaseSettings):
             return cls()
         except ValidationError as exc:
             problems = "; ".join(
-                f"VISION_{'_'.join(map(str, e['loc'])).upper()}={e['input']!r}: {e['msg']}" for e in exc.errors()
+                f"VISION_{'_'.join(map(str, e['loc'])).upper()}={e['input']!r}: {e['msg']}" if e["loc"] else e["msg"]
+                for e in exc.errors()
             )
             raise SettingsError(f"cannot use the environment: {problems}") from exc

@@ -14,14 +14,14 @@ def _pins(name: str) -> dict[str, str]:
     return dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^ ]+) \\$", text, re.M))
 
 
-@pytest.mark.parametrize(("smaller", "larger"), [("serve", "train"), ("train", "dev")])
+@pytest.mark.parametrize(("smaller", "larger"), [("serve", "train"), ("train", "dev"), ("serve", "bench")])
 def test_what_a_smaller_set_pins_the_larger_pins_alike(smaller: str, larger: str) -> None:
     pins = _pins(larger)
     assert len(_pins(smaller)) > 20
     assert {name: pins.get(name) for name in _pins(smaller)} == _pins(smaller)
 
 
-@pytest.mark.parametrize("name", ["uv", "serve", "train", "dev"])
+@pytest.mark.parametrize("name", ["uv", "serve", "train", "dev", "bench", "triton"])
 def test_every_package_is_pinned_with_hashes_and_no_index_is_named(name: str) -> None:
     text = (REQUIREMENTS / f"{name}.txt").read_text(encoding="utf-8")
     assert "://" not in text

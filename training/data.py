@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader, Dataset
 from dataset.manifest import Manifest, ManifestError
 from runtime.contract import ModelContract
 from runtime.errors import ImageError
-from runtime.image import decode_image
-from runtime.preprocess import preprocess
+from runtime.image import ImageArray, decode_image
+from runtime.preprocess import preprocess, read_for_model, sufficient_size
 from training.augmentation import Augmentation
 
 
@@ -44,13 +44,17 @@ class PictureDataset(Dataset[tuple[torch.Tensor, int, int]]):
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int, int]:
         path = self._paths[index]
         try:
-            image = decode_image(path.read_bytes())
+            pixels = self._read(path.read_bytes(), index)
         except (OSError, ImageError) as exc:
             raise ManifestError(f"{path} can no longer be read ({exc}); run `make data` again") from exc
-        if self._augmentation is not None:
-            image = self._augmentation(image, self.epoch, index)
-        pixels = np.array(preprocess(image, self._contract))  # a copy: torch refuses read-only memory
-        return torch.from_numpy(pixels), self.labels[index], index
+        # A copy: torch refuses read-only memory.
+        return torch.from_numpy(np.array(pixels)), self.labels[index], index
+
+    def _read(self, data: bytes, index: int) -> ImageArray:
+        if self._augmentation is None:
+            return read_for_model(data, self._contract)
+        image = decode_image(data, at_least=sufficient_size(self._contract))
+        return preprocess(self._augmentation(image, self.epoch, index), self._contract)
 
 
 def _collate(samples: list[tuple[torch.Tensor, int, int]]) -> Batch:

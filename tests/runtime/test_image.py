@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from runtime.errors import ImageError, ImageErrorCode
-from runtime.image import MAX_PIXELS, decode_image
+from runtime.image import MAX_PIXELS, ImageArray, decode_image
 
 # Four quadrants, so that every flip and rotation shows: red green / blue white.
 QUADRANTS = np.repeat(
@@ -213,3 +213,107 @@ def test_what_is_no_picture_is_unsupported(data: bytes) -> None:
 def test_a_format_outside_the_list_is_unsupported_and_the_list_is_named() -> None:
     with pytest.raises(ImageError, match="JPEG, PNG, WEBP, BMP, TIFF"):
         decode_image(encode(Image.fromarray(QUADRANTS), "GIF"))
+
+
+def blocks(height: int, width: int) -> ImageArray:
+    """Smooth colour with an edge in each quarter: what reduced decoding must keep, and every turn shows."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    red = columns * 255 // width
+    green = rows * 255 // height
+    blue = np.where((rows > height // 4) & (columns > width // 2), 220, 30)
+    return np.stack([red, green, blue], axis=-1).astype(np.uint8)
+
+
+def area_mean(image: ImageArray, scale: int) -> NDArray[np.float64]:
+    height, width = image.shape[0] // scale, image.shape[1] // scale
+    means: NDArray[np.float64] = image.reshape(height, scale, width, scale, 3).mean(axis=(1, 3))
+    return means
+
+
+@pytest.mark.parametrize(
+    ("options", "mode", "atol"),
+    [
+        ({}, "RGB", 3),
+        ({"progressive": True}, "RGB", 3),
+        ({"subsampling": 0}, "CMYK", 12),
+        ({}, "L", 3),
+    ],
+)
+@pytest.mark.parametrize(("at_least", "scale"), [((80, 100), 8), ((81, 100), 4), ((160, 201), 2), ((500, 100), 1)])
+def test_large_jpeg_is_reduced_to_the_mean_of_its_blocks_but_not_below_what_is_asked(
+    options: dict[str, object], mode: str, atol: int, at_least: tuple[int, int], scale: int
+) -> None:
+    """640 x 800 pixels, so 8 gives exactly 80 x 100. Errors in mode or scale show as whole colours off."""
+    data = encode(Image.fromarray(blocks(640, 800)).convert(mode), "JPEG", quality=95, **options)
+    full, reduced = decode_image(data), decode_image(data, at_least=at_least)
+    assert reduced.shape == (640 // scale, 800 // scale, 3)
+    np.testing.assert_allclose(np.median(np.abs(reduced - area_mean(full, scale))), 0, atol=1)
+    assert np.percentile(np.abs(reduced - area_mean(full, scale)), 99) <= atol
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_reduced_photograph_comes_out_upright(orientation: int) -> None:
+    upright = blocks(640, 800)
+    stored = Image.fromarray(as_stored(upright, orientation))
+    data = encode(stored, "JPEG", exif=exif_with_orientation(orientation), quality=95, subsampling=0)
+    reduced = decode_image(data, at_least=(150, 190))
+    assert reduced.shape == (160, 200, 3)
+    assert np.percentile(np.abs(reduced - area_mean(upright, 4)), 99) <= 4
+
+
+def test_sides_asked_for_are_those_of_the_upright_picture() -> None:
+    """Stored on its side, 320 x 800 upright: reduced by its upright height, not by the stored one."""
+    stored = Image.fromarray(as_stored(blocks(320, 800), 6))
+    data = encode(stored, "JPEG", exif=exif_with_orientation(6))
+    assert decode_image(data, at_least=(160, 100)).shape == (160, 400, 3)
+    assert decode_image(data, at_least=(100, 401)).shape == (320, 800, 3)
+
+
+@pytest.mark.parametrize(("height", "width"), [(641, 803), (647, 801), (1281, 1599)])
+def test_side_that_the_scale_does_not_divide_is_not_stretched(height: int, width: int) -> None:
+    """What a scale would leave over at the edge moves it by less than 0.2 pixels, or the scale is not used."""
+    data = encode(Image.fromarray(blocks(height, width)), "JPEG", quality=95)
+    reduced = decode_image(data, at_least=(80, 100))
+    scale = round(height / reduced.shape[0])
+    for side, least, result in zip((height, width), (80, 100), reduced.shape[:2], strict=True):
+        assert abs(side / scale - result) / result * least <= 0.2
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 0.98])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+def test_truncated_jpeg_is_refused_at_reduced_scale_too(options: dict[str, object], share: float) -> None:
+    data = encode(Image.fromarray(blocks(640, 800)), "JPEG", **options)
+    with pytest.raises(ImageError) as caught:
+        decode_image(data[: int(len(data) * share)], at_least=(80, 100))
+    assert caught.value.code is ImageErrorCode.CORRUPT
+
+
+def test_formats_that_cannot_be_reduced_come_out_whole() -> None:
+    for kind in ("PNG", "BMP", "TIFF"):
+        data = encode(Image.fromarray(NOISE), kind)
+        np.testing.assert_array_equal(decode_image(data, at_least=(4, 4)), NOISE)
+
+
+def test_multi_picture_jpeg_of_a_phone_is_reduced_like_any_other() -> None:
+    first, second = Image.fromarray(blocks(640, 800)), Image.new("RGB", (800, 640), "black")
+    options: dict[str, object] = {"quality": 95, "subsampling": 0}
+    alone = encode(first, "JPEG", **options)
+    both = encode(first, "MPO", save_all=True, append_images=[second], **options)
+    np.testing.assert_array_equal(decode_image(both, at_least=(80, 100)), decode_image(alone, at_least=(80, 100)))
+
+
+def test_pixels_are_limited_before_reduction() -> None:
+    data = encode(Image.fromarray(blocks(640, 800)), "JPEG")
+    with pytest.raises(ImageError, match="800 x 640 pixels"):
+        decode_image(data, max_pixels=640 * 800 - 1, at_least=(80, 100))
+
+
+def test_jpeg_of_endless_scans_is_refused_before_it_is_decoded() -> None:
+    """Each scan walks the whole picture again: a few kilobytes could keep a core busy for hours."""
+    data = encode(Image.fromarray(blocks(640, 800)), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    scan = data[last : data.rindex(b"\xff\xd9")]
+    assert decode_image(data[:-2] + scan * 10 + b"\xff\xd9").shape == (640, 800, 3)
+    with pytest.raises(ImageError, match="more than 100 scans") as caught:
+        decode_image(data[:-2] + scan * 100 + b"\xff\xd9")
+    assert caught.value.code is ImageErrorCode.CORRUPT

@@ -1,17 +1,21 @@
 """Resizing: golden values for every rule, and sizes that rounding could break."""
 
+import io
 from typing import Literal
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from runtime.contract import ModelContract
-from runtime.image import ImageArray
-from runtime.preprocess import preprocess
+from runtime.image import ImageArray, decode_image
+from runtime.preprocess import preprocess, read_for_model, sufficient_size
 
 Resize = Literal["stretch", "letterbox", "crop"]
 Interpolation = Literal["bilinear", "bicubic"]
+# In units of 0 to 255, against decoding every pixel: docs/DECODING.md.
+MAX_MEAN_DIFFERENCE, MAX_P99_DIFFERENCE = 1.0, 6
 RULES: tuple[Resize, ...] = ("stretch", "letterbox", "crop")
 
 # Columns rise in red, rows in green, a checkerboard in blue: every axis, flip and blur shows.
@@ -134,3 +138,36 @@ def test_a_small_defect_fades_evenly_wherever_it_lies() -> None:
 def test_what_is_no_rgb_picture_is_refused_with_its_shape(wrong: NDArray[np.uint8]) -> None:
     with pytest.raises(ValueError, match=r"expected \(height, width, 3\) uint8, got \("):
         preprocess(wrong, contract("stretch"))
+
+
+def photograph(height: int, width: int) -> bytes:
+    """A JPEG with gradients, texture of several sizes and hard edges."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[0:height, 0:width]
+    image = np.stack([columns * 255 / width, rows * 255 / height, 128 + 60 * np.sin(columns / 9)], axis=-1)
+    for grain in (4, 16, 64):
+        noise = rng.normal(0, 12, (height // grain + 1, width // grain + 1, 3))
+        image += np.kron(noise, np.ones((grain, grain, 1)))[:height, :width]
+    image[height // 3 : height // 3 + 40, :, :] = 20
+    file = io.BytesIO()
+    Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("resize", RULES)
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_reading_at_reduced_scale_stays_within_the_stated_bound(resize: Resize, interpolation: Interpolation) -> None:
+    """The bound of docs/DECODING.md. The picture must be reduced at all, or nothing would be tested."""
+    data, target = photograph(1500, 2000), contract(resize, 224, 224, interpolation)
+    assert decode_image(data, at_least=sufficient_size(target)).shape == (750, 1000, 3)
+    exact = preprocess(decode_image(data), target).astype(int)
+    difference = np.abs(read_for_model(data, target) - exact)
+    assert 0 < difference.mean() <= MAX_MEAN_DIFFERENCE
+    assert np.percentile(difference, 99) <= MAX_P99_DIFFERENCE
+
+
+@pytest.mark.parametrize("resize", RULES)
+@pytest.mark.parametrize("size", [(447, 900), (300, 200), (224, 224)])
+def test_pictures_that_are_not_reduced_are_read_to_the_last_bit(resize: Resize, size: tuple[int, int]) -> None:
+    data, target = photograph(*size), contract(resize, 224, 224)
+    np.testing.assert_array_equal(read_for_model(data, target), preprocess(decode_image(data), target))

@@ -1,7 +1,10 @@
 """A model is only loaded if graph, metadata and contract file say the same."""
 
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ import onnx
 import pytest
 
 from runtime.contract import CONTRACT_FILE, CONTRACT_KEY, ONNX_FILE, ContractError
+from runtime.cores import share_cores, usable_cores
 from runtime.session import Predictor
 from tests.onnx_fixture import COLOURS, tiny_contract, tiny_graph, write_tiny_model
 
@@ -23,6 +27,64 @@ def test_predictor_answers_in_the_order_of_the_batch(tmp_path: Path) -> None:
     assert probs.argmax(axis=1).tolist() == order
     assert probs.dtype == logits.dtype == np.float32
     np.testing.assert_allclose(probs, np.exp(logits) / np.exp(logits).sum(1, keepdims=True), rtol=1e-5)
+
+
+def test_many_threads_share_few_sessions_and_each_gets_its_own_answer(tmp_path: Path) -> None:
+    contract = write_tiny_model(tmp_path)
+    predictor = Predictor.load(tmp_path, device="cpu", threads=1, sessions=3)
+    predictor.warm_up()
+    assert len(predictor.sessions) == 3
+
+    def ask(i: int) -> bool:
+        image = np.full((1 + i % 4, 16, 24, 3), COLOURS[contract.classes[i % 3]], np.uint8)
+        probs, _ = predictor.predict(image)
+        return bool((probs.argmax(axis=1) == i % 3).all()) and len(probs) == 1 + i % 4
+
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(ask, range(500)))
+
+
+def test_session_is_given_back_when_a_batch_fails(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path)
+    predictor = Predictor.load(tmp_path, device="cpu", threads=1)
+    empty = np.zeros((0, 16, 24, 3), np.uint8)
+    for _ in range(3):
+        with suppress(Exception):  # whether an empty batch is an error is ONNX Runtime's affair
+            predictor.predict(empty)
+    assert predictor.predict(np.zeros((1, 16, 24, 3), np.uint8))[0].shape == (1, 3)
+
+
+def test_sessions_left_to_choose_share_the_cores(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path)
+    assert len(Predictor.load(tmp_path, device="cpu", sessions=0).sessions) == usable_cores()
+    assert len(Predictor.load(tmp_path, device="cpu", threads=usable_cores(), sessions=0).sessions) == 1
+
+
+@pytest.mark.parametrize(
+    ("cores", "sessions", "threads", "expected"),
+    [
+        (8, 0, 0, (8, 1)),
+        (8, 0, 3, (2, 3)),
+        (8, 3, 0, (3, 2)),
+        (8, 1, 0, (1, 8)),
+        (2, 0, 4, (1, 4)),
+        (2, 5, 0, (5, 1)),
+        (2, 5, 7, (5, 7)),
+    ],
+)
+def test_cores_are_shared_without_asking_for_more_than_there_are(
+    cores: int, sessions: int, threads: int, expected: tuple[int, int]
+) -> None:
+    assert share_cores(cores, sessions, threads) == expected
+
+
+@pytest.mark.parametrize(
+    ("quota", "expected"), [("max 100000", None), ("100000 100000", 1), ("50000 100000", 1), ("99900000 100000", None)]
+)
+def test_cores_are_limited_by_a_containers_quota(tmp_path: Path, quota: str, expected: int | None) -> None:
+    path = tmp_path / "cpu.max"
+    path.write_text(f"{quota}\n")
+    assert usable_cores(path) == (expected or len(os.sched_getaffinity(0)))
 
 
 def test_contract_file_that_differs_from_the_metadata_is_refused(tmp_path: Path) -> None:

@@ -20,6 +20,10 @@ def test_variables_override_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
         ("VISION_MAX_PIXELS", "many"),
         ("VISION_MODEL", "Not A Tag"),
         ("VISION_MAX_IMAGES_PER_REQUEST", "0"),
+        ("VISION_SESSIONS", "-1"),
+        ("VISION_BATCHING", "greedy"),
+        ("VISION_MAX_QUEUED_IMAGES", "0"),
+        ("VISION_DEADLINE_MS", "3600001"),
     ],
 )
 def test_value_that_does_not_fit_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
@@ -32,3 +36,11 @@ def test_variables_that_kubernetes_sets_for_a_service_named_vision_do_no_harm(mo
     monkeypatch.setenv("VISION_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setenv("VISION_PORT", "tcp://10.0.0.1:3000")
     assert ServingSettings.read() == ServingSettings()
+
+
+def test_queue_that_cannot_hold_one_full_request_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISION_MAX_QUEUED_IMAGES", "31")
+    with pytest.raises(
+        SettingsError, match=r"VISION_MAX_QUEUED_IMAGES=31 must not be less than VISION_MAX_IMAGES_PER_REQUEST=32"
+    ):
+        ServingSettings.read()

@@ -21,6 +21,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     shutil.rmtree(project.folder)
     empty = directory / "empty"
     empty.mkdir()
-    environment = {**project.environment, "VISION_MAX_PIXELS": "10000", "VISION_MAX_IMAGES_PER_REQUEST": "4"}
+    environment = {
+        **project.environment,
+        "VISION_MAX_PIXELS": "10000",
+        "VISION_MAX_IMAGES_PER_REQUEST": "4",
+        "VISION_MAX_BODY_BYTES": "1000000",
+        "VISION_BODY_TIMEOUT_S": "3",
+    }
     with serving("vision:latest", empty, environment) as url:
         yield Served(url, classifier, write_pictures(directory), project)

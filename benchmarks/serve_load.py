@@ -1,0 +1,193 @@
+"""Our server and its peers under load, one run, taking turns: `make bench`, or
+
+    python -m benchmarks.serve_load --bento vision:latest --quick
+
+Writes `serving.json` after every turn and `serving.html` with it, so that a run that is broken off leaves what it has.
+docs/BENCHMARKS.md says what is measured and how to read it.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bentoml
+from bentoml.exceptions import BentoMLException, NotFound
+from tqdm import tqdm
+
+from benchmarks import machine
+from benchmarks.in_process import Ceilings
+from benchmarks.page import render
+from benchmarks.report import Report
+from benchmarks.server_process import ServerFailedError, free_port
+from benchmarks.servers import OURS, Served, servers
+from benchmarks.session import Rate
+from benchmarks.turns import FULL, QUICK, Ground, Plan, run_module, take_turn
+from benchmarks.workload import large_picture, small_picture
+from runtime.model_reference import ModelUnavailable, find_model
+from runtime.settings import ServingSettings, SettingsError
+
+Progress = Any  # tqdm's bar, of whatever it would iterate over
+
+
+class BenchmarkError(ValueError):
+    """The benchmark cannot run; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Arena:
+    """What stays the same over the run."""
+
+    served: Served
+    server_cores: set[int]
+    generator_cores: set[int]
+    small: bytes
+    large: bytes
+    names: list[str]  # of the servers that take part
+
+
+def resolve(bento: str, model: str) -> tuple[str, str, Path]:
+    """Return what `bentoml serve` is given, the model's tag and its folder; the model is the Bento's own.
+
+    bento: a tag in the store, or the project's folder, which serves `model`. Raises BenchmarkError.
+    """
+    try:
+        if Path(bento).is_dir():
+            tag = model
+            target = str(Path(bento).resolve())
+        else:
+            found = bentoml.bentos.get(bento)
+            target, tag = str(found.tag), str(found.info.all_models[0].tag)
+        held = find_model(tag)
+    except (NotFound, ModelUnavailable, BentoMLException, FileNotFoundError) as exc:
+        raise BenchmarkError(f"cannot serve {bento}: {exc}; `make bento` builds one") from exc
+    return target, str(held.tag), Path(held.path)
+
+
+def run(report: Report, arena: Arena, out_dir: Path) -> None:
+    """Give every server its turns and write the report after each. Raises BenchmarkError if ours does not take part."""
+    begin_s = time.monotonic()
+    plan = report.plan
+    round_s = 0.0
+    total = plan.num_rounds * (1 + len(arena.names))
+    progress: Progress
+    with tqdm(total=total, desc="turns", disable=None) as progress:
+        for number in range(plan.num_rounds):
+            expected_s = round_s * plan.turn_s(number) / plan.turn_s(max(0, number - 1))
+            if time.monotonic() - begin_s + expected_s > plan.budget_s:
+                report.notes.append(f"{number} of {plan.num_rounds} rounds: a further one would not fit in the time")
+                break
+            round_begin_s = time.monotonic()
+            _in_process(report, arena, progress)
+            for name in _rotated(arena.names, number):
+                _turn(report, arena, name, number, progress)
+                report.wall_s = time.monotonic() - begin_s
+                write(report, out_dir)
+            round_s = time.monotonic() - round_begin_s
+    report.is_complete = True
+    write(report, out_dir)
+    if broken := [turn.failure for turn in report.turns if turn.server == OURS and turn.failure]:
+        raise BenchmarkError(f"{OURS} did not take part: {broken[0]}")
+
+
+def write(report: Report, out_dir: Path) -> None:
+    """Write `serving.json` and `serving.html`."""
+    out_dir.mkdir(parents=True, exist_ok=True)
+    (out_dir / "serving.json").write_text(report.to_json(), encoding="utf-8")
+    (out_dir / "serving.html").write_text(render(report), encoding="utf-8")
+
+
+def _rotated(names: list[str], number: int) -> list[str]:
+    """Begin each round with another server, so that none is always measured on the same neighbour's leftovers."""
+    start = number % len(names)
+    return names[start:] + names[:start]
+
+
+def _in_process(report: Report, arena: Arena, progress: Progress) -> None:
+    progress.set_postfix_str("in process")
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        picture = Path(folder) / "small.jpg"
+        picture.write_bytes(arena.small)
+        served = arena.served
+        arguments = [f"--model-dir={served.model_dir}", f"--picture={picture}", f"--sessions={served.sessions}"]
+        arguments += [f"--threads={served.threads}", f"--rounds={report.plan.in_process_rounds}"]
+        try:
+            printed = run_module("benchmarks.in_process", arguments, arena.server_cores)
+        except ServerFailedError as exc:
+            raise BenchmarkError(str(exc)) from exc
+    rates = {name: Rate(**rate) for name, rate in printed.pop("rates").items()}
+    report.in_process.append(Ceilings(rates=rates, **printed))
+    progress.update()
+    tqdm.write(f"in process           {report.in_process[-1].limit_per_s:6.0f} images/s at most", file=sys.stderr)
+
+
+def _turn(report: Report, arena: Arena, name: str, number: int, progress: Progress) -> None:
+    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
+        port = free_port()
+        server = next(s for s in servers(arena.served, port, Path(folder)) if s.name == name)
+        expected = report.in_process[-1].probabilities
+        cores = (arena.server_cores, arena.generator_cores)
+        ground = Ground(Path(folder), port, *cores, arena.small, arena.large, expected)
+        note = lambda what: progress.set_postfix_str(f"{name}: {what}")  # noqa: E731 - one line where it is used
+        turn = take_turn(server, report.plan, ground, number, note)
+    report.turns.append(turn)
+    progress.update()
+    capacity = turn.capacity_per_s
+    result = f"failed: {turn.failure}" if turn.failure else f"{capacity or 0:6.0f} requests/s at 32 clients"
+    tqdm.write(f"{name:<36} {result}", file=sys.stderr)
+
+
+def prepare(bento: str, model: str, plan: Plan, wanted: list[str]) -> tuple[Report, Arena]:
+    """Look at the machine, find the model, say who takes part. Raises BenchmarkError."""
+    server_cores, generator_cores = machine.share_cores(os.sched_getaffinity(0))
+    target, tag, model_dir = resolve(bento, model)
+    served = Served(target, model_dir, sessions=len(server_cores), threads=1)
+    everyone = servers(served, port=0, folder=Path())
+    if unknown := set(wanted) - {server.name for server in everyone}:
+        raise BenchmarkError(f"there is no server {sorted(unknown)}; there are {[s.name for s in everyone]}")
+    chosen = [s for s in everyone if not wanted or s.name in (OURS, *wanted)]
+    small, large = small_picture(), large_picture()
+    report = Report(
+        machine=machine.describe(server_cores, generator_cores),
+        bento=target if not Path(target).is_dir() else "the project's folder",
+        model=tag,
+        plan=plan,
+        deadline_ms=float(ServingSettings.read().deadline_ms),
+        picture_bytes={"small": len(small), "large": len(large)},
+        skipped={s.name: s.missing for s in chosen if s.missing},
+        shapes={s.name: s.shape for s in chosen},
+    )
+    names = [s.name for s in chosen if not s.missing]
+    return report, Arena(served, server_cores, generator_cores, small, large, names)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Measure our server and its peers under load.")
+    parser.add_argument("--bento", default="vision:latest", help="a Bento's tag, or the project's folder")
+    parser.add_argument("--model", default="vision-classifier:latest", help="what the project's folder serves")
+    parser.add_argument("--quick", action="store_true", help="about two minutes instead of a quarter of an hour")
+    parser.add_argument("--server", action="append", default=[], help="a peer to compare with; else all (repeatable)")
+    parser.add_argument("--out", type=Path, default=Path("artifacts/benchmarks"), help="folder of the report")
+    args = parser.parse_args(argv)
+    try:
+        report, arena = prepare(args.bento, args.model, QUICK if args.quick else FULL, args.server)
+        for name, reason in report.skipped.items():
+            sys.stderr.write(f"skipped: {name}: {reason}\n")
+        run(report, arena, args.out)
+    except (BenchmarkError, SettingsError, OSError) as exc:
+        sys.stderr.write(f"benchmark: {exc}\n")
+        return 2
+    for criterion in report.summary().criteria:
+        value = f"{criterion.value.median:.2f}" if criterion.value else "not measured"
+        sys.stdout.write(f"{value:>12}  {criterion.text}\n")
+    sys.stdout.write(f"report: {args.out / 'serving.html'}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

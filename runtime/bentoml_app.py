@@ -1,0 +1,123 @@
+"""The three places where BentoML's app is given other rules: its dispatcher, its tracing, the paths its metrics see.
+
+BentoML offers no setting for them, so this reads attributes of its app that are not public. `check_bentoml` refuses
+at start where they are not known to be right. Nothing of BentoML's code is changed: only this app's own objects are.
+"""
+
+import functools
+import os
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol
+
+import bentoml
+from bentoml.exceptions import BentoMLConfigException
+from starlette.applications import Starlette
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
+
+KNOWN_VERSIONS = ("1.4.39",)
+UNKNOWN_PATH = "/{unknown}"
+
+BatchCallback = Callable[[Sequence[Any]], Coroutine[None, None, Sequence[Any]]]
+
+
+class Dispatcher(Protocol):
+    """What BentoML calls for each request of a batchable API, here named after what it is in BentoML."""
+
+    def __call__(self, callback: BatchCallback) -> Callable[[Any], Coroutine[None, None, Any]]: ...
+
+
+class UnknownBentoMLError(BentoMLConfigException):
+    """A BentoML whose app we do not know well enough to change its rules."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"cannot put our batching into this BentoML: {what}. Install bentoml=={KNOWN_VERSIONS[-1]}, "
+            "or set VISION_BATCHING=bentoml to run BentoML's own rules"
+        )
+
+
+def check_bentoml() -> None:
+    """Raises UnknownBentoMLError unless the installed BentoML is a version that we have read."""
+    if bentoml.__version__ not in KNOWN_VERSIONS:
+        raise UnknownBentoMLError(f"it is version {bentoml.__version__}, we know {', '.join(KNOWN_VERSIONS)}")
+
+
+def find_dispatchers(app: Starlette) -> dict[str, Any]:
+    """Return BentoML's own table from API name to dispatcher: the one that it asks at every request.
+
+    Raises UnknownBentoMLError if it is not where version 1.4.39 keeps it.
+    """
+    from bentoml._internal.marshal.dispatcher import CorkDispatcher
+
+    for route in app.routes:
+        # `functools.partial(factory.api_endpoint_wrapper, name)`, `ServiceAppFactory.routes`
+        endpoint = getattr(route, "endpoint", None)
+        if isinstance(endpoint, functools.partial):
+            dispatchers = getattr(getattr(endpoint.func, "__self__", None), "dispatchers", None)
+            if isinstance(dispatchers, dict) and all(isinstance(d, CorkDispatcher) for d in dispatchers.values()):
+                return dispatchers
+    raise UnknownBentoMLError("its app keeps its dispatchers elsewhere")
+
+
+def replace_dispatcher(app: Starlette, api: str, dispatcher: Dispatcher) -> None:
+    """Have the batchable API named `api` ask `dispatcher` from now on. Raises UnknownBentoMLError."""
+    check_bentoml()
+    dispatchers = find_dispatchers(app)
+    if api not in dispatchers:
+        raise UnknownBentoMLError(f"it has no dispatcher for '{api}'")
+    dispatchers[api] = dispatcher
+
+
+def leave_out_idle_tracing(app: Starlette) -> None:
+    """Take OpenTelemetry out of the way of requests where BentoML has no exporter to give their spans to.
+
+    Must run before the first request. BentoML's setting for it, `tracing.excluded_urls`, would silence an exporter
+    that an operator adds in BENTOML_CONFIGURATION, too.
+    """
+    from bentoml._internal.configuration.containers import BentoMLContainer
+    from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+
+    tracing: object = OpenTelemetryMiddleware
+    if BentoMLContainer.tracing.exporter_type.get() is None:
+        app.user_middleware = [entry for entry in app.user_middleware if entry.cls is not tracing]
+
+
+class BoundedPaths:
+    """Stands before BentoML's metrics, which keep a series of every path for ever: those not served become one.
+
+    app: BentoML's own, as its routes say what is served. Nothing is lost, as the answer is 404 for either path.
+    """
+
+    def __init__(self, app: Starlette) -> None:
+        self.app = app
+        self._paths = {route.path for route in app.routes if isinstance(route, Route)}
+        self._files = {
+            route.path: route.app
+            for route in app.routes
+            if isinstance(route, Mount) and isinstance(route.app, StaticFiles)
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket") and not self._is_served(scope["path"]):
+            scope = {**scope, "path": UNKNOWN_PATH, "raw_path": UNKNOWN_PATH.encode()}
+        await self.app(scope, receive, send)
+
+    def _is_served(self, path: str) -> bool:
+        # Starlette redirects a path with one slash too many.
+        if path in self._paths or path.removesuffix("/") in self._paths:
+            return True
+        folder, _, name = path.removeprefix("/").partition("/")
+        files = self._files.get(f"/{folder}")
+        return files is not None and path == f"/{folder}/{name}" and _is_file(files, name)
+
+
+def _is_file(files: StaticFiles, name: str) -> bool:
+    # One spelling only: `a/../a/x.js` names the same file again and again.
+    if name != os.path.normpath(name):
+        return False
+    try:
+        return files.lookup_path(name)[1] is not None
+    except (OSError, ValueError):  # a name too long, or with a null byte
+        return False

@@ -1,0 +1,24 @@
+"""Reading what `/metrics` says."""
+
+import re
+
+import httpx
+
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def read_metrics(url: str) -> Series:
+    """Return each series' value by name and labels."""
+    series: Series = {}
+    for line in httpx.get(f"{url}/metrics").text.splitlines():
+        if not line.startswith("#"):
+            name_and_labels, _, value = line.rpartition(" ")
+            name, _, labels = name_and_labels.partition("{")
+            series[name, frozenset(_LABEL.findall(labels))] = float(value)
+    return series
+
+
+def total(series: Series, name: str, **labels: str) -> float:
+    """Sum the series of that name that carry at least these labels."""
+    return sum(value for (n, found), value in series.items() if n == name and set(labels.items()) <= found)

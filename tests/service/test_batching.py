@@ -1,0 +1,154 @@
+"""Waiting, overload, deadlines and departures with a real server whose model takes 0.1 to 0.2 s an image."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from demo import serving
+from tests.bento_project import Project, copy_project, write_pictures
+from tests.service.metrics_page import read_metrics, total
+from tests.service.requests import png
+from tests.service.slow_model import register_slow_model
+
+MANY = 60  # images: far more than the deadline allows
+DEADLINE_S = 3
+SETTINGS = {
+    "VISION_SESSIONS": "1",
+    "VISION_MAX_BATCH_IMAGES": "1",
+    "VISION_MAX_QUEUED_IMAGES": str(MANY),
+    "VISION_MAX_IMAGES_PER_REQUEST": str(MANY),
+    "VISION_DEADLINE_MS": str(DEADLINE_S * 1000),
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = copy_project(tmp_path_factory.mktemp("batching"))
+    register_slow_model(project)
+    return project
+
+
+@pytest.fixture(scope="module")
+def url(project: Project) -> Iterator[str]:
+    with serving("service:Vision", project.folder, {**project.environment, **SETTINGS}) as url:
+        yield url
+
+
+def files(num_images: int = 1) -> list[tuple[str, bytes]]:
+    return [("images", png())] * num_images
+
+
+def wait_until_idle(url: str) -> None:
+    while httpx.post(f"{url}/predict", files=files(), timeout=30).status_code != 200:
+        time.sleep(0.1)
+
+
+def test_overload_is_refused_at_once_and_every_request_is_answered(url: str) -> None:
+    async def burst(num_requests: int) -> list[httpx.Response]:
+        limits = httpx.Limits(max_connections=num_requests)
+        async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits) as client:
+            return list(await asyncio.gather(*(client.post("/predict", files=files()) for _ in range(num_requests))))
+
+    wait_until_idle(url)
+    responses = asyncio.run(burst(MANY + 40))
+    statuses = Counter(response.status_code for response in responses)
+    assert set(statuses) <= {200, 503, 504}
+    assert statuses[200] > 1
+    assert statuses[503] >= 20
+    for response in responses:
+        if response.status_code == 503:
+            assert response.json()["error"]["code"] == "overloaded"
+            assert int(response.headers["retry-after"]) >= 1
+        if response.status_code == 200:
+            stages = response.headers["server-timing"]
+            assert float(stages.rpartition("total;dur=")[2]) < (DEADLINE_S + 0.5) * 1000  # half a second to be read
+    wait_until_idle(url)
+    lone = httpx.post(f"{url}/predict", files=files())
+    queue = next(part for part in lone.headers["server-timing"].split(", ") if part.startswith("queue;"))
+    assert float(queue.removeprefix("queue;dur=")) < 50  # milliseconds: nothing of the burst's waiting is left
+
+
+def test_request_past_its_deadline_is_answered_with_504_and_the_rest_of_it_is_not_computed(url: str) -> None:
+    wait_until_idle(url)
+    before = total(read_metrics(url), "vision_predictions_total")
+    response = httpx.post(f"{url}/predict", files=files(MANY), timeout=30)
+    assert (response.status_code, response.json()["error"]["code"]) == (504, "deadline_exceeded")
+    assert DEADLINE_S - 0.1 < response.elapsed.total_seconds() < DEADLINE_S + 2
+    wait_until_idle(url)
+    assert total(read_metrics(url), "vision_predictions_total") - before < MANY
+
+
+def test_request_of_a_client_that_went_away_leaves_the_queue(url: str) -> None:
+    wait_until_idle(url)
+    before = read_metrics(url)
+    with ThreadPoolExecutor() as pool:
+        blocker = pool.submit(httpx.post, f"{url}/predict", files=files(2), timeout=30)
+        while not total(read_metrics(url), "vision_queue_images"):
+            time.sleep(0.005)
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{url}/predict", files=files(3), timeout=httpx.Timeout(5, read=0.05))
+        assert blocker.result().status_code == 200
+    wait_until_idle(url)
+    after = read_metrics(url)
+
+    def grown(name: str, **labels: str) -> float:
+        return total(after, name, **labels) - total(before, name, **labels)
+
+    assert grown("vision_refusals_total", reason="client_gone") == 1
+    assert grown("vision_predictions_total") == 2 + 1
+    assert total(after, "vision_queue_images") == 0
+
+
+def test_request_in_flight_is_answered_when_the_server_is_stopped(project: Project) -> None:
+    with ThreadPoolExecutor() as pool:
+        with serving("service:Vision", project.folder, {**project.environment, **SETTINGS}) as url:
+            answer = pool.submit(httpx.post, f"{url}/predict", files=files(2), timeout=30)
+            while not total(read_metrics(url), "vision_queue_images"):
+                time.sleep(0.005)
+            stopped_at = time.monotonic()
+        assert time.monotonic() - stopped_at < 10
+        assert answer.result().status_code == 200
+
+
+IN_PROCESS = """
+import sys
+import bentoml
+bentoml.__version__ = sys.argv[1]
+from starlette.testclient import TestClient
+import service
+with TestClient(service.Vision.to_asgi()) as client:
+    answer = client.post("/predict", files=[("images", open(path, "rb")) for path in sys.argv[2:]])
+assert answer.status_code == 200, answer.text
+print([a["label"] for a in answer.json()], answer.headers["server-timing"])
+"""
+
+
+def run_in_process(
+    project: Project, folder: Path, version: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    pictures = write_pictures(folder)
+    return subprocess.run(
+        [sys.executable, "-c", IN_PROCESS, version, str(pictures["green"]), str(pictures["red"])],
+        cwd=project.folder, env={**project.environment, **environment}, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def test_unknown_bentoml_is_refused_and_the_message_names_the_setting(project: Project, tmp_path: Path) -> None:
+    done = run_in_process(project, tmp_path, "1.5.0")
+    assert done.returncode != 0
+    assert "it is version 1.5.0, we know 1.4.39" in done.stderr
+    assert "set VISION_BATCHING=bentoml" in done.stderr
+
+
+def test_bentomls_own_rules_run_if_asked_for_with_any_bentoml(project: Project, tmp_path: Path) -> None:
+    done = run_in_process(project, tmp_path, "1.5.0", VISION_BATCHING="bentoml")
+    assert "['green', 'red'] decode;dur=" in done.stdout, done.stderr
+    assert "queue;" not in done.stdout  # BentoML's dispatcher does not tell
