@@ -24,7 +24,8 @@ time.sleep(60)
 """
 BUSY_CHILD = """
 import subprocess, sys, time
-subprocess.Popen([sys.executable, "-c", "while True: pass"])
+busy = "import time\\nend = time.monotonic() + 30\\nwhile time.monotonic() < end: pass"
+subprocess.Popen([sys.executable, "-c", busy])
 time.sleep(60)
 """
 
