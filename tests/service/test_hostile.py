@@ -28,6 +28,7 @@ from tests.service.requests import png, post
 
 NUM_WARM_UP, NUM_REQUESTS, NUM_CLIENTS = 3000, 7000, 16
 ANSWER_TIMEOUT_S = 20
+RESET, MAX_RESET_SHARE = -1, 0.005
 DOCUMENTED = {200, 307, 400, 404, 405, 408, 413, 415, 503, 504}  # 307: /predict/ leads to /predict
 RAW = (
     "image/jpeg",
@@ -144,7 +145,7 @@ def hostile_request(number: int, kinds: list[bytes]) -> Sent:
 
 
 async def status_of(sent: Sent, host: str, port: int) -> int | None:
-    """Send and read the whole answer; None where the client left first."""
+    """Send and read the whole answer; None where the client left first, RESET where the answer was lost on the way."""
     reader, writer = await asyncio.open_connection(host, port)
     try:
         writer.write(sent.data)
@@ -153,6 +154,10 @@ async def status_of(sent: Sent, host: str, port: int) -> int | None:
             return None
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
             answer = await reader.read()
+    except ConnectionError:
+        # uvicorn answers, say, a PUT without reading its body; if bytes of it come after it has closed, TCP resets the
+        # connection and the answer with it. It takes a busy machine.
+        return RESET
     except TimeoutError as exc:
         raise AssertionError(f"no answer within {ANSWER_TIMEOUT_S} s to {sent.description}") from exc
     finally:
@@ -221,7 +226,8 @@ def test_damaged_requests_leave_no_500_no_hang_and_nothing_behind(served: Served
     worker = worker_of(served)
     post(served, png(), "image/png")
     before = Footprint.of(worker)
-    asyncio.run(storm(served, range(NUM_WARM_UP, NUM_WARM_UP + NUM_REQUESTS)))
+    seen = asyncio.run(storm(served, range(NUM_WARM_UP, NUM_WARM_UP + NUM_REQUESTS)))
+    assert seen[RESET] <= MAX_RESET_SHARE * NUM_REQUESTS, seen
     assert post(served, png(), "image/png").status_code == 200
     after = Footprint.of(worker)
     counted = [line for line in httpx.get(f"{served.url}/metrics").text.splitlines() if "request_total{" in line]
