@@ -9,6 +9,7 @@ import io
 import json
 import random
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from runtime.cores import usable_cores
 from runtime.error_bodies import EDGE_CODES
 from runtime.refusals import STATUS
 from tests.bento_project import Served
@@ -28,7 +28,6 @@ from tests.service.requests import png, post
 
 NUM_WARM_UP, NUM_REQUESTS, NUM_CLIENTS = 3000, 7000, 16
 ANSWER_TIMEOUT_S = 20
-RESET, MAX_RESET_SHARE = -1, 0.005
 DOCUMENTED = {200, 307, 400, 404, 405, 408, 413, 415, 503, 504}  # 307: /predict/ leads to /predict
 RAW = (
     "image/jpeg",
@@ -144,24 +143,39 @@ def hostile_request(number: int, kinds: list[bytes]) -> Sent:
     return Sent(f"request {number}: {method} {path} {media_type[:40]!r} {len(body)} bytes", data, stays)
 
 
+class Answer(asyncio.Protocol):
+    """All bytes that came, also those before a reset.
+
+    A server that closes while bytes of the request are still under way resets the connection. What it had answered is
+    there all the same, but asyncio's StreamReader forgets it when it learns of the reset.
+    """
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+
 async def status_of(sent: Sent, host: str, port: int) -> int | None:
-    """Send and read the whole answer; None where the client left first, RESET where the answer was lost on the way."""
-    reader, writer = await asyncio.open_connection(host, port)
+    """Send and read the whole answer; None where the client left first."""
+    transport, protocol = await asyncio.get_running_loop().create_connection(Answer, host, port)
     try:
-        writer.write(sent.data)
-        await writer.drain()
+        transport.write(sent.data)
         if not sent.stays:
             return None
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
-            answer = await reader.read()
-    except ConnectionError:
-        # uvicorn answers, say, a PUT without reading its body; if bytes of it come after it has closed, TCP resets the
-        # connection and the answer with it. It takes a busy machine.
-        return RESET
+            await protocol.closed
     except TimeoutError as exc:
         raise AssertionError(f"no answer within {ANSWER_TIMEOUT_S} s to {sent.description}") from exc
     finally:
-        writer.close()
+        transport.close()
+    answer = bytes(protocol.data)
     assert answer.startswith(b"HTTP/1.1 "), f"{answer[:80]!r} to {sent.description}"
     head, _, body = answer.partition(b"\r\n\r\n")
     status = int(head.split()[1])
@@ -224,17 +238,18 @@ def test_damaged_requests_leave_no_500_no_hang_and_nothing_behind(served: Served
     assert len(warm) >= 4, warm  # the storm reaches answers, refusals of several kinds, and clients that leave
     assert warm[200] > NUM_WARM_UP / 20
     worker = worker_of(served)
-    post(served, png(), "image/png")
+    # Batches that overlap for certain: BentoML's pool starts a session's thread when it is first needed.
+    with ThreadPoolExecutor(NUM_CLIENTS) as clients:
+        for _ in range(20 * NUM_CLIENTS):
+            clients.submit(post, served, png(), "image/png")
     before = Footprint.of(worker)
-    seen = asyncio.run(storm(served, range(NUM_WARM_UP, NUM_WARM_UP + NUM_REQUESTS)))
-    assert seen[RESET] <= MAX_RESET_SHARE * NUM_REQUESTS, seen
+    asyncio.run(storm(served, range(NUM_WARM_UP, NUM_WARM_UP + NUM_REQUESTS)))
     assert post(served, png(), "image/png").status_code == 200
     after = Footprint.of(worker)
     counted = [line for line in httpx.get(f"{served.url}/metrics").text.splitlines() if "request_total{" in line]
     assert any('http_response_code="400"' in line for line in counted)
     # Where the client had left nobody saw the answer, but operators would be alarmed.
     assert not [line for line in counted if 'http_response_code="500"' in line and not line.endswith(" 0.0")]
-    # BentoML's pool starts a thread for a session when batches first overlap, which the warm-up need not have seen.
-    assert after.threads <= before.threads + usable_cores()
+    assert after.threads <= before.threads + 1  # the pools start a thread when they first need it
     assert after.files <= before.files + 4  # a connection may still be closing
     assert after.rss_pages <= before.rss_pages * 1.05
