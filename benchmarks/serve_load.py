@@ -170,7 +170,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Measure our server and its peers under load.")
     parser.add_argument("--bento", default="vision:latest", help="a Bento's tag, or the project's folder")
     parser.add_argument("--model", default="vision-classifier:latest", help="what the project's folder serves")
-    parser.add_argument("--quick", action="store_true", help="about two minutes instead of a quarter of an hour")
+    parser.add_argument("--quick", action="store_true", help="about two minutes instead of twenty")
     parser.add_argument("--server", action="append", default=[], help="a peer to compare with; else all (repeatable)")
     parser.add_argument("--out", type=Path, default=Path("artifacts/benchmarks"), help="folder of the report")
     args = parser.parse_args(argv)

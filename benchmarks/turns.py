@@ -34,6 +34,8 @@ class Plan:
     window_s: float
     burst_window_s: float  # at `BURST_CLIENTS`, where a batch is a good part of what is counted
     ramp_s: float
+    overload_ramp_s: float  # until the queue is as full as it gets: filling it is decoding that is answered for later
+    overload_window_s: float
     factors: tuple[float, ...]  # of the capacity, for the open loop
     large_clients: int
     in_process_rounds: int
@@ -42,18 +44,21 @@ class Plan:
     def turn_s(self, round_number: int) -> float:
         """How long a turn of a round takes at the least, without starting, draining and stopping."""
         num_loads = 3 + len(self.clients)  # before, after and large beside the sweep
-        if round_number < self.num_overload_rounds:
-            num_loads += len(self.factors)
-        return num_loads * (self.ramp_s + self.window_s) + self.ramp_s + self.burst_window_s + SETTLE_S + WARM_UP_S
+        burst_s = self.ramp_s + self.burst_window_s
+        overload_s = len(self.factors) * (self.overload_ramp_s + self.overload_window_s)
+        if round_number >= self.num_overload_rounds:
+            overload_s = 0.0
+        return num_loads * (self.ramp_s + self.window_s) + burst_s + overload_s + SETTLE_S + WARM_UP_S
 
 
 QUICK = Plan(
-    num_rounds=1, num_overload_rounds=1, clients=(8,), window_s=0.8, burst_window_s=1.5, ramp_s=0.2, factors=(2.0,),
-    large_clients=2, in_process_rounds=2, budget_s=150.0,
+    num_rounds=1, num_overload_rounds=1, clients=(8,), window_s=0.8, burst_window_s=1.5, ramp_s=0.2,
+    overload_ramp_s=1.5, overload_window_s=1.5, factors=(2.0,), large_clients=2, in_process_rounds=2, budget_s=150.0,
 )  # fmt: skip
 FULL = Plan(
     num_rounds=3, num_overload_rounds=2, clients=(2, 4, 8, 16, 64), window_s=1.5, burst_window_s=3.0, ramp_s=0.3,
-    factors=(0.5, 1.0, 2.0, 3.0), large_clients=4, in_process_rounds=4, budget_s=900.0,
+    overload_ramp_s=2.0, overload_window_s=3.0, factors=(0.5, 1.0, 2.0, 3.0), large_clients=4, in_process_rounds=4,
+    budget_s=1200.0,
 )  # fmt: skip
 
 
@@ -155,8 +160,9 @@ class _Loader:
             raise ServerFailedError(
                 f"it answered nothing to {BURST_CLIENTS} clients; its log:\n{self.process.log_tail()}"
             )
-        rate = replace(self._load(self.small_path), num_clients=0, rate_per_s=factor * capacity_per_s)
-        self._measure("overload", factor, rate)
+        rate_per_s, plan = factor * capacity_per_s, self.plan
+        load = replace(self._load(self.small_path), num_clients=0, rate_per_s=rate_per_s)
+        self._measure("overload", factor, replace(load, ramp_s=plan.overload_ramp_s, duration_s=plan.overload_window_s))
 
     def _load(self, path: Path) -> Load:
         plan = self.plan

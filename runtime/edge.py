@@ -9,6 +9,7 @@ from bentoml._internal.server.http.traffic import TimeoutMiddleware
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
+from runtime.admission import AdmissionMiddleware
 from runtime.bentoml_app import BatchCallback, BoundedPaths, Dispatcher, leave_out_idle_tracing, replace_dispatcher
 from runtime.body_limit import BodyLimitMiddleware
 from runtime.error_bodies import ErrorBodyMiddleware
@@ -33,12 +34,14 @@ class EdgeService(Service):  # type: ignore[misc]  # BentoML's SDK package carri
         """
         settings = ServingSettings.read()
         bentoml_app = super().to_asgi(is_main)
+        admitted: ASGIApp = BoundedPaths(bentoml_app)
         if settings.batching == "work-conserving":
             [method] = self.apis.values()
             replace_dispatcher(bentoml_app, method.name, _dispatch_by_service)
+            admitted = AdmissionMiddleware(admitted, method.route, _is_refused_by_service)
         leave_out_idle_tracing(bentoml_app)
         _leave_out_timeout(bentoml_app)
-        answered = ErrorBodyMiddleware(BoundedPaths(bentoml_app))
+        answered = ErrorBodyMiddleware(admitted)
         # The limit is outside the error bodies: it holds their end back until the client has read them.
         return RequestRecordMiddleware(BodyLimitMiddleware(answered, settings.max_body_bytes, settings.body_timeout_s))
 
@@ -57,3 +60,8 @@ def _dispatch_by_service(callback: BatchCallback) -> Callable[[ImageArray], Coro
     """Ask the service's own dispatcher: the application is built before the service is."""
     batching: Dispatcher = bentoml.get_current_service().batching
     return batching(callback)
+
+
+def _is_refused_by_service() -> bool:
+    is_refused: bool = bentoml.get_current_service().batching.refuses_now()
+    return is_refused

@@ -7,8 +7,8 @@ instead. Not covered: what uvicorn answers to bytes that are no HTTP request (40
 
 import json
 import logging
+import random
 import re
-import uuid
 from http import HTTPStatus
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -54,7 +54,7 @@ class ErrorBodyMiddleware:
             await self.app(scope, receive, send)
             return
         wanted = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
-        request_id = wanted if _SANE_REQUEST_ID.fullmatch(wanted) else uuid.uuid4().hex
+        request_id = wanted if _SANE_REQUEST_ID.fullmatch(wanted) else f"{random.getrandbits(128):032x}"
         refusals: list[RequestRefused] = []
         is_replaced = False
 

@@ -72,10 +72,7 @@ class RequestBatching:
             self.batcher.num_arriving += 1
 
         try:
-            try:
-                self.batcher.refuse_if_full(self.deadline_s)
-            except OverloadedError as exc:
-                raise _overloaded(exc) from exc
+            self._refuse_if_full()
             record.on_received = count
             yield record
             if record.decode_s is not None:
@@ -86,6 +83,21 @@ class RequestBatching:
         finally:
             record.on_received = None
             self.batcher.num_arriving -= num_arrived
+
+    def refuses_now(self) -> bool:
+        """Say whether the current request would be refused now, and note the refusal if so."""
+        try:
+            self._refuse_if_full()
+        except RequestRefused as refusal:
+            self._note(current_record(), refusal)
+            return True
+        return False
+
+    def _refuse_if_full(self) -> None:
+        try:
+            self.batcher.refuse_if_full(self.deadline_s)
+        except OverloadedError as exc:
+            raise _overloaded(exc) from exc
 
     def __call__(self, callback: BatchCallback) -> Callable[[ImageArray], Coroutine[None, None, Any]]:
         """BentoML's interface: called for each request, returns what to await with its images."""
