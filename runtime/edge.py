@@ -12,8 +12,10 @@ from starlette.types import ASGIApp
 from runtime.bentoml_app import BatchCallback, BoundedPaths, Dispatcher, leave_out_idle_tracing, replace_dispatcher
 from runtime.body_limit import BodyLimitMiddleware
 from runtime.error_bodies import ErrorBodyMiddleware
+from runtime.header_timeout import bound_headers
 from runtime.image import ImageArray
 from runtime.openapi import OpenAPIDocument, describe
+from runtime.refusals import RequestErrorCode
 from runtime.request_record import RequestRecordMiddleware
 from runtime.settings import ServingSettings
 
@@ -36,6 +38,7 @@ class EdgeService(Service):  # type: ignore[misc]  # BentoML's SDK package carri
         if settings.batching == "work-conserving":
             [method] = self.apis.values()
             replace_dispatcher(bentoml_app, method.name, _dispatch_by_service)
+        bound_headers(settings.header_timeout_s, _count_header_timeout)
         leave_out_idle_tracing(bentoml_app)
         _leave_out_timeout(bentoml_app)
         answered = ErrorBodyMiddleware(BoundedPaths(bentoml_app))
@@ -57,3 +60,7 @@ def _dispatch_by_service(callback: BatchCallback) -> Callable[[ImageArray], Coro
     """Ask the service's own dispatcher: the application is built before the service is."""
     batching: Dispatcher = bentoml.get_current_service().batching
     return batching(callback)
+
+
+def _count_header_timeout() -> None:
+    bentoml.get_current_service().batching.metrics.refused(RequestErrorCode.HEADER_TIMEOUT.value)

@@ -35,6 +35,7 @@ class ServiceMetrics:
         )
         refusals = Counter("vision_refusals", "Requests that got an error instead of predictions", ["reason"])
         predictions = Counter("vision_predictions", "Images by most probable class", ["label"])
+        self._abstentions = Counter("vision_abstentions", "Images whose answer says that the model is not sure")
         self._refusals = {reason: refusals.labels(reason) for reason in reasons}
         self._predictions = {label: predictions.labels(label) for label in classes}
 
@@ -48,8 +49,14 @@ class ServiceMetrics:
         self.batch_requests.observe(num_requests)
         self.inference.observe(seconds)
 
+    def filtered(self, predictions: Sequence[Prediction]) -> None:
+        """Count what the filters made of a request's answers."""
+        self._abstentions.inc(sum(prediction.abstained for prediction in predictions))
+
     def predicted(self, predictions: Sequence[Prediction]) -> None:
-        """Count images by answer. Called from the threads that compute; Prometheus's clients lock."""
+        """Count images by what the model said, before any filter. Called from the threads that compute; Prometheus's
+        clients lock.
+        """
         for prediction in predictions:
             self._predictions[prediction.label].inc()
             self.confidence.observe(prediction.probability)

@@ -3,8 +3,10 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Self
 
 from pydantic import TypeAdapter
@@ -15,13 +17,14 @@ from starlette.types import Receive
 from runtime.batching import Batcher, DeadlineExceededError, Outcome, OverloadedError
 from runtime.bentoml_app import BatchCallback
 from runtime.error_bodies import note_refusal
+from runtime.filters import FilterChain, FilterFailedError
 from runtime.image import ImageArray
 from runtime.metrics import ServiceMetrics, service_metrics
 from runtime.refusals import STATUS, RequestErrorCode, RequestRefused
 from runtime.request_record import CLIENT_GONE, RequestRecord, current_record
 from runtime.results import Prediction
-from runtime.session import Predictor
-from runtime.settings import Device, ServingSettings
+from runtime.served_model import ServedModel
+from runtime.settings import Device
 
 # As BentoML would write it, but once: BentoML validates the predictions again, dumps them to look at their type, and
 # dumps them a second time.
@@ -36,17 +39,21 @@ class RequestBatching:
     """A dispatcher for BentoML with the rules of `batcher`.
 
     deadline_s: from the end of a request's body. `batcher` calls BentoML with what BentoML gave it; nothing of
-    BentoML's way from there to `predict` and back is changed.
+    BentoML's way from there to `predict` and back is changed. `filters` get what comes back, one request at a time;
+    hooks in threads of their own, so that one that hangs takes nothing else with it.
     """
 
     batcher: Batcher[Any, Prediction]
     deadline_s: float
     metrics: ServiceMetrics
+    filters: FilterChain = field(default_factory=FilterChain)
+    hook_threads: Executor = field(default_factory=partial(ThreadPoolExecutor, thread_name_prefix="hook"))
 
     @classmethod
-    def of(cls, predictor: Predictor, settings: ServingSettings) -> Self:
+    def of(cls, served: ServedModel) -> Self:
         """Batches as large and as many at once as suit the device, unless the settings say otherwise."""
-        metrics = service_metrics(predictor.contract.classes, _REASONS)
+        predictor, settings = served.predictor, served.settings
+        metrics = service_metrics(served.contract.classes, _REASONS)
         batcher: Batcher[Any, Prediction] = Batcher(
             num_sessions=len(predictor.sessions),
             max_batch_images=settings.max_batch_images or _BATCH_IMAGES[predictor.device],
@@ -54,7 +61,12 @@ class RequestBatching:
             on_batch=metrics.batch_done,
             on_queue=metrics.queue_images.set,
         )
-        return cls(batcher, settings.deadline_ms / 1e3, metrics)
+        return cls(batcher, settings.deadline_ms / 1e3, metrics, served.filters)
+
+    async def close(self) -> None:
+        """Refuse what waits, let running batches end. Safe to call twice."""
+        await self.batcher.close()
+        self.hook_threads.shutdown(wait=False, cancel_futures=True)
 
     @contextmanager
     def admitting(self) -> Iterator[RequestRecord]:
@@ -94,13 +106,14 @@ class RequestBatching:
             record = current_record()
             try:
                 outcome = await self._submit(images, callback, record)
+                predictions = await self._filter(outcome.answers, record)
             except RequestRefused as refusal:
                 self._note(record, refusal)
                 raise
             record.queue_s, record.inference_s = outcome.wait_s, outcome.inference_s
             record.batch_images = outcome.batch_images
             self.metrics.queue_wait.observe(outcome.wait_s)
-            return Response(_ANSWER.dump_json(outcome.answers), media_type="application/json")
+            return Response(_ANSWER.dump_json(predictions), media_type="application/json")
 
         return answer
 
@@ -110,9 +123,29 @@ class RequestBatching:
         record.refusal = record.refusal or refusal.code.value
         self.metrics.refused(record.refusal)
 
+    async def _filter(self, answers: list[Prediction], record: RequestRecord) -> list[Prediction]:
+        if not self.filters.steps:
+            return answers
+        try:
+            if self.filters.has_hooks:
+                loop = asyncio.get_running_loop()
+                async with asyncio.timeout(self._left_s(record)):
+                    answers = await loop.run_in_executor(self.hook_threads, self.filters.apply, answers)
+            else:
+                answers = self.filters.apply(answers)
+        except FilterFailedError as exc:
+            raise RequestRefused(RequestErrorCode.FILTER_FAILED, str(exc), exc.index) from exc
+        except TimeoutError as exc:
+            message = "a filter of the service did not end within the deadline"
+            raise RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, message) from exc
+        self.metrics.filtered(answers)
+        return answers
+
+    def _left_s(self, record: RequestRecord) -> float:
+        return self.deadline_s - (time.perf_counter() - (record.received_at or record.started_at))
+
     async def _submit(self, images: ImageArray, callback: BatchCallback, record: RequestRecord) -> Outcome[Prediction]:
-        left_s = self.deadline_s - (time.perf_counter() - (record.received_at or record.started_at))
-        work = self.batcher.submit(images, callback, left_s)
+        work = self.batcher.submit(images, callback, self._left_s(record))
         try:
             # A watcher costs a task; a batch that starts at once runs to its end anyway.
             if self.batcher.has_free_session or record.received_at is None:

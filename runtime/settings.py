@@ -64,6 +64,9 @@ class ServingSettings(BaseSettings):
     body_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
     """Longest that a client may take to send a body."""
 
+    header_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    """Longest that a client may take to send a request's headers, and that a new connection may be silent."""
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.max_images_per_request > self.max_queued_images:

@@ -27,6 +27,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         "VISION_MAX_IMAGES_PER_REQUEST": "4",
         "VISION_MAX_BODY_BYTES": "1000000",
         "VISION_BODY_TIMEOUT_S": "3",
+        "VISION_HEADER_TIMEOUT_S": "2",
     }
     with serving("vision:latest", empty, environment) as url:
         yield Served(url, classifier, write_pictures(directory), project)
