@@ -6,6 +6,7 @@ Settings are the environment variables `VISION_*` of `runtime/settings.py`.
 """
 
 import logging
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
@@ -67,10 +68,11 @@ class Vision:
 
     def __init__(self) -> None:
         logging.getLogger("bentoml._internal.server.http_app").addFilter(RefusalLogFilter())
-        self.served = load_served_model(Vision.bento)  # type: ignore[attr-defined]
+        inference = [service.name for service in Vision.inference_services]  # type: ignore[attr-defined]
+        self.served = load_served_model(Vision.bento, computes=not inference)  # type: ignore[attr-defined]
         log_to_stdout()
         warm_up_decoding()
-        self.batching = RequestBatching.of(self.served)
+        self.batching = RequestBatching.of(self.served, inference)
         decode_threads = self.served.settings.decode_threads
         self.decoders = ThreadPoolExecutor(decode_threads, thread_name_prefix="decode")
 
@@ -80,17 +82,31 @@ class Vision:
         served = load_served_model(Vision.bento)  # type: ignore[attr-defined]
         if served.settings.batching == "work-conserving":
             check_bentoml()
+        if served.settings.front_workers:
+            # Processes that start later, too, serve this model and not one that is registered meanwhile.
+            os.environ["VISION_MODEL"] = f"{served.identity.name}:{served.identity.version}"
+
+    @bentoml.on_startup  # type: ignore[untyped-decorator]
+    async def wait_for_inference(self) -> None:
+        await self.batching.start()
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def close(self) -> None:
         await self.batching.close()
         self.decoders.shutdown(wait=True)
 
+    async def __is_ready__(self) -> bool:
+        return self.batching.is_ready
+
+    async def __is_alive__(self) -> bool:
+        return self.batching.is_alive
+
     @bentoml.api(  # type: ignore[untyped-decorator]
         batchable=True, input_spec=PredictInput, max_batch_size=MAX_BATCH_SIZE, max_latency_ms=MAX_LATENCY_MS
     )
     def predict(self, images: ImageArray) -> list[Prediction]:
         """Classify one or more images; the answer is a list in the order sent."""
+        assert self.served.predictor is not None  # a front's batcher does not call this
         probs, logits = self.served.predictor.predict(images)
         predictions = to_predictions(probs, logits, self.served.contract, self.served.identity)
         self.batching.metrics.predicted(predictions)

@@ -1,7 +1,9 @@
 """Numbers for Prometheus beside BentoML's own, served at the same `/metrics`. Every label has a fixed set of values."""
 
+import os
 from collections.abc import Iterable, Sequence
 from functools import cache
+from pathlib import Path
 
 from runtime.results import Prediction
 
@@ -66,3 +68,14 @@ class ServiceMetrics:
 def service_metrics(classes: tuple[str, ...], reasons: tuple[str, ...]) -> ServiceMetrics:
     """Return this process's metrics: Prometheus refuses the same names twice, and a test may start a service twice."""
     return ServiceMetrics(classes, reasons)
+
+
+def forget_dead_processes() -> None:
+    """Take the gauges of processes that were killed out of the sum, such as the queue of a dead worker."""
+    from prometheus_client import multiprocess
+
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    for path in Path(folder).glob("gauge_live*_*.db") if folder else ():
+        pid = path.stem.rpartition("_")[2]
+        if not Path(f"/proc/{pid}").exists():
+            multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]

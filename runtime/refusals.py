@@ -22,6 +22,7 @@ class RequestErrorCode(StrEnum):
     BODY_TIMEOUT = "body_timeout"
     HEADER_TIMEOUT = "header_timeout"
     OVERLOADED = "overloaded"
+    UNAVAILABLE = "inference_unavailable"
     DEADLINE_EXCEEDED = "deadline_exceeded"
     FILTER_FAILED = "filter_failed"
 
@@ -38,6 +39,7 @@ STATUS: dict[RequestErrorCode | ImageErrorCode, HTTPStatus] = {
     RequestErrorCode.BODY_TIMEOUT: HTTPStatus.REQUEST_TIMEOUT,
     RequestErrorCode.HEADER_TIMEOUT: HTTPStatus.REQUEST_TIMEOUT,
     RequestErrorCode.OVERLOADED: HTTPStatus.SERVICE_UNAVAILABLE,
+    RequestErrorCode.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     RequestErrorCode.DEADLINE_EXCEEDED: HTTPStatus.GATEWAY_TIMEOUT,
     RequestErrorCode.FILTER_FAILED: HTTPStatus.INTERNAL_SERVER_ERROR,  # the fault of whoever runs the service
     ImageErrorCode.EMPTY: HTTPStatus.BAD_REQUEST,

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,13 +12,15 @@ from typing import Any, Self
 from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive
 
 from runtime.batching import Batcher, DeadlineExceededError, Outcome, OverloadedError
 from runtime.bentoml_app import BatchCallback
+from runtime.departures import ClientGoneError, unless_disconnected
 from runtime.error_bodies import note_refusal
 from runtime.filters import FilterChain, FilterFailedError
+from runtime.front_batcher import FrontBatcher
 from runtime.image import ImageArray
+from runtime.inference_client import InferenceUnavailableError
 from runtime.metrics import ServiceMetrics, service_metrics
 from runtime.refusals import STATUS, RequestErrorCode, RequestRefused
 from runtime.request_record import CLIENT_GONE, RequestRecord, current_record
@@ -43,25 +45,31 @@ class RequestBatching:
     hooks in threads of their own, so that one that hangs takes nothing else with it.
     """
 
-    batcher: Batcher[Any, Prediction]
+    batcher: Batcher[Any, Prediction] | FrontBatcher
     deadline_s: float
     metrics: ServiceMetrics
     filters: FilterChain = field(default_factory=FilterChain)
     hook_threads: Executor = field(default_factory=partial(ThreadPoolExecutor, thread_name_prefix="hook"))
 
     @classmethod
-    def of(cls, served: ServedModel) -> Self:
-        """Batches as large and as many at once as suit the device, unless the settings say otherwise."""
-        predictor, settings = served.predictor, served.settings
-        metrics = service_metrics(served.contract.classes, _REASONS)
-        batcher: Batcher[Any, Prediction] = Batcher(
-            num_sessions=len(predictor.sessions),
-            max_batch_images=settings.max_batch_images or _BATCH_IMAGES[predictor.device],
-            max_queued_images=settings.max_queued_images,
-            on_batch=metrics.batch_done,
-            on_queue=metrics.queue_images.set,
-        )
-        return cls(batcher, settings.deadline_ms / 1e3, metrics, served.filters)
+    def of(cls, served: ServedModel, inference_services: Sequence[str] = ()) -> Self:
+        """Batch in this process, or have the services of these names do it."""
+        metrics = metrics_of(served)
+        batcher = FrontBatcher.of(served, inference_services, metrics) if inference_services else local_batcher(served)
+        return cls(batcher, served.settings.deadline_ms / 1e3, metrics, served.filters)
+
+    async def start(self) -> None:
+        """Wait for those who compute; must be called on the loop that serves."""
+        if isinstance(self.batcher, FrontBatcher):
+            await self.batcher.start()
+
+    @property
+    def is_ready(self) -> bool:
+        return not isinstance(self.batcher, FrontBatcher) or self.batcher.is_ready
+
+    @property
+    def is_alive(self) -> bool:
+        return not isinstance(self.batcher, FrontBatcher) or self.batcher.is_alive
 
     async def close(self) -> None:
         """Refuse what waits, let running batches end. Safe to call twice."""
@@ -150,7 +158,11 @@ class RequestBatching:
             # A watcher costs a task; a batch that starts at once runs to its end anyway.
             if self.batcher.has_free_session or record.received_at is None:
                 return await work
-            return await _unless_disconnected(work, record)
+            return await unless_disconnected(work, record.receive)
+        except ClientGoneError as exc:
+            record.refusal = CLIENT_GONE
+            # Nobody will read it.
+            raise RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, str(exc)) from None
         except OverloadedError as exc:
             raise _overloaded(exc) from exc
         except DeadlineExceededError as exc:
@@ -158,34 +170,24 @@ class RequestBatching:
 
 
 def _overloaded(error: OverloadedError) -> RequestRefused:
-    return RequestRefused(RequestErrorCode.OVERLOADED, str(error), retry_after_s=error.retry_after_s)
+    is_gone = isinstance(error, InferenceUnavailableError)
+    code = RequestErrorCode.UNAVAILABLE if is_gone else RequestErrorCode.OVERLOADED
+    return RequestRefused(code, str(error), retry_after_s=error.retry_after_s)
 
 
-async def _unless_disconnected(
-    work: Coroutine[None, None, Outcome[Prediction]], record: RequestRecord
-) -> Outcome[Prediction]:
-    """Await `work` until it is done or the client is gone, which raises RequestRefused that nobody will read."""
-    task = asyncio.current_task()
-    assert task is not None
-    is_gone = False
-
-    def abandon() -> None:
-        nonlocal is_gone
-        is_gone = task.cancel()
-
-    watcher = asyncio.create_task(_until_disconnected(record.receive, abandon))
-    try:
-        return await work
-    except asyncio.CancelledError:
-        if not is_gone or task.uncancel():
-            raise
-        record.refusal = CLIENT_GONE
-        raise RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, "the client closed the connection") from None
-    finally:
-        watcher.cancel()
+def local_batcher(served: ServedModel) -> Batcher[Any, Any]:
+    """Return a batcher for the sessions in this process: as suits the device, unless the settings say otherwise."""
+    predictor, settings = served.predictor, served.settings
+    assert predictor is not None
+    metrics = metrics_of(served)
+    return Batcher(
+        num_sessions=len(predictor.sessions),
+        max_batch_images=settings.max_batch_images or _BATCH_IMAGES[predictor.device],
+        max_queued_images=settings.max_queued_images,
+        on_batch=metrics.batch_done,
+        on_queue=metrics.queue_images.set,
+    )
 
 
-async def _until_disconnected(receive: Receive, abandon: Callable[[], None]) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    abandon()
+def metrics_of(served: ServedModel) -> ServiceMetrics:
+    return service_metrics(served.contract.classes, _REASONS)
