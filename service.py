@@ -6,6 +6,7 @@ Settings are the environment variables `VISION_*` of `runtime/settings.py`.
 """
 
 import logging
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
@@ -14,17 +15,15 @@ import bentoml
 from starlette.requests import Request
 
 from runtime.bentoml_app import check_bentoml
-from runtime.contract import ContractError
 from runtime.edge import EdgeService
 from runtime.error_bodies import RefusalLogFilter
 from runtime.image import ImageArray
 from runtime.intake import read_images, warm_up_decoding
-from runtime.model_reference import ModelUnavailable, VisionModel, find_model
+from runtime.model_reference import VisionModel
 from runtime.request_batching import RequestBatching
 from runtime.request_record import log_to_stdout
-from runtime.results import ModelIdentity, Prediction, to_predictions
-from runtime.session import Predictor
-from runtime.settings import ServingSettings, SettingsError
+from runtime.results import Prediction, to_predictions
+from runtime.served_model import load_served_model
 
 CARD_PATH = Path(__file__).parent / "artifacts" / "MODEL_CARD.md"
 # Of BentoML's own rules, which only run with VISION_BATCHING=bentoml.
@@ -44,35 +43,11 @@ class PredictInput(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML's SDK
         """Decode and resize before the batch, so that a bad image is an answer to its own request alone."""
         vision = bentoml.get_current_service()
         with vision.batching.admitting() as record:
-            images = await read_images(request, vision.predictor.contract, vision.settings, vision.decoders)
+            images = await read_images(request, vision.served.contract, vision.served.settings, vision.decoders)
             record.decoded(len(images))
         # `predict` gets pixels where clients and OpenAPI see files.
         prepared: Self = cls.model_construct(images=images)
         return prepared
-
-
-def load_predictor(bento: bentoml.Bento | None) -> tuple[Predictor, ModelIdentity, ServingSettings]:
-    """Load and check what is served: the model that `bento` was built with, else the tag in `VISION_MODEL`.
-
-    Raises ModelUnavailable saying what is wrong and what to run.
-    """
-    try:
-        settings = ServingSettings.read()
-        tag = settings.model if bento is None else _pinned_tag(bento, settings)
-        model = find_model(tag)
-        predictor = Predictor.load(Path(model.path), settings.device, settings.threads, settings.sessions)
-        predictor.warm_up()
-    except (ContractError, SettingsError) as exc:
-        raise ModelUnavailable(f"cannot serve: {exc}") from exc
-    identity = ModelIdentity(name=model.tag.name, version=model.tag.version or "", sha256=predictor.sha256)
-    return predictor, identity, settings
-
-
-def _pinned_tag(bento: bentoml.Bento, settings: ServingSettings) -> str:
-    tags = [str(info.tag) for info in bento.info.all_models]
-    if settings.model not in (*tags, ServingSettings.model_fields["model"].default):
-        raise SettingsError(f"VISION_MODEL={settings.model}, but this Bento holds {tags[0]}; unset it")
-    return tags[0]
 
 
 @bentoml.service(
@@ -93,30 +68,48 @@ class Vision:
 
     def __init__(self) -> None:
         logging.getLogger("bentoml._internal.server.http_app").addFilter(RefusalLogFilter())
-        self.predictor, self.identity, self.settings = load_predictor(Vision.bento)  # type: ignore[attr-defined]
+        inference = [service.name for service in Vision.inference_services]  # type: ignore[attr-defined]
+        self.served = load_served_model(Vision.bento, computes=not inference)  # type: ignore[attr-defined]
         log_to_stdout()
         warm_up_decoding()
-        self.batching = RequestBatching.of(self.predictor, self.settings)
-        self.decoders = ThreadPoolExecutor(self.settings.decode_threads, thread_name_prefix="decode")
+        self.batching = RequestBatching.of(self.served, inference)
+        decode_threads = self.served.settings.decode_threads
+        self.decoders = ThreadPoolExecutor(decode_threads, thread_name_prefix="decode")
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     def refuse_to_start_without_model() -> None:
         """Check once, before any worker starts: a worker that fails would be restarted for ever."""
-        _, _, settings = load_predictor(Vision.bento)  # type: ignore[attr-defined]
-        if settings.batching == "work-conserving":
+        served = load_served_model(Vision.bento)  # type: ignore[attr-defined]
+        if served.settings.batching == "work-conserving":
             check_bentoml()
+        if served.settings.front_workers:
+            # Processes that start later, too, serve this model and not one that is registered meanwhile.
+            os.environ["VISION_MODEL"] = f"{served.identity.name}:{served.identity.version}"
+
+    @bentoml.on_startup  # type: ignore[untyped-decorator]
+    async def wait_for_inference(self) -> None:
+        await self.batching.start()
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def close(self) -> None:
-        await self.batching.batcher.close()
+        await self.batching.close()
         self.decoders.shutdown(wait=True)
+
+    async def __is_ready__(self) -> bool:
+        return self.batching.is_ready
+
+    async def __is_alive__(self) -> bool:
+        return self.batching.is_alive
 
     @bentoml.api(  # type: ignore[untyped-decorator]
         batchable=True, input_spec=PredictInput, max_batch_size=MAX_BATCH_SIZE, max_latency_ms=MAX_LATENCY_MS
     )
     def predict(self, images: ImageArray) -> list[Prediction]:
         """Classify one or more images; the answer is a list in the order sent."""
-        probs, logits = self.predictor.predict(images)
-        predictions = to_predictions(probs, logits, self.predictor.contract, self.identity)
+        assert self.served.predictor is not None  # a front's batcher does not call this
+        probs, logits = self.served.predictor.predict(images)
+        predictions = to_predictions(probs, logits, self.served.contract, self.served.identity)
         self.batching.metrics.predicted(predictions)
-        return predictions
+        if self.served.settings.batching == "bentoml":
+            return self.served.filters.apply(predictions)
+        return predictions  # the filters run a request at a time, once its images are out of their batches

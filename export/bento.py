@@ -22,6 +22,7 @@ from runtime.model_reference import find_model, wanted_tag
 BENTO = "vision"
 CONTENT_LABEL = "content_sha256"
 PACKED = ("bentofile.yaml", "service.py", "requirements/serve.txt", "artifacts/MODEL_CARD.md")
+CODE = ("runtime", "hooks")  # the latter is the user's own, if there is one
 
 
 def build(project_dir: Path) -> tuple[Bento, bool]:
@@ -50,8 +51,8 @@ def content_sha256(project_dir: Path) -> str:
     Raises ModelUnavailable (a BentoMLException) if there is no model, OSError if a file is missing.
     """
     digest = hashlib.sha256(str(find_model(wanted_tag()).tag).encode())
-    code = sorted(path.relative_to(project_dir).as_posix() for path in (project_dir / "runtime").rglob("*.py"))
-    for name in (*PACKED, *code):
+    code = [path for folder in CODE for path in (project_dir / folder).rglob("*.py")]
+    for name in (*PACKED, *sorted(path.relative_to(project_dir).as_posix() for path in code)):
         data = (project_dir / name).read_bytes()
         digest.update(f"\0{name}\0{len(data)}\0".encode())
         digest.update(data)

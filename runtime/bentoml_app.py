@@ -7,6 +7,7 @@ at start where they are not known to be right. Nothing of BentoML's code is chan
 import functools
 import os
 from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import bentoml
@@ -82,6 +83,20 @@ def leave_out_idle_tracing(app: Starlette) -> None:
     tracing: object = OpenTelemetryMiddleware
     if BentoMLContainer.tracing.exporter_type.get() is None:
         app.user_middleware = [entry for entry in app.user_middleware if entry.cls is not tracing]
+
+
+def socket_path_of(name: str) -> Path:
+    """Where the service `name`, started beside this one, listens.
+
+    Raises UnknownBentoMLError if that is not a unix socket.
+    """
+    from bentoml._internal.configuration.containers import BentoMLContainer
+    from bentoml._internal.utils.uri import uri_to_path
+
+    uri = BentoMLContainer.remote_runner_mapping.get().get(name, "")
+    if not uri.startswith("file://"):
+        raise UnknownBentoMLError(f"it serves '{name}' at '{uri}', not at a unix socket")
+    return Path(uri_to_path(uri))
 
 
 class BoundedPaths:

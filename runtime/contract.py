@@ -8,7 +8,7 @@ import hashlib
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 CONTRACT_FILE = "contract.json"
 ONNX_FILE = "model.onnx"
@@ -36,11 +36,34 @@ class Lineage(BaseModel):
     weights: str = ""
 
 
+class AbstainFilter(BaseModel):
+    """Mark an answer whose calibrated probability is below `below` as one that the model is not sure of."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    kind: Literal["abstain"] = "abstain"
+    below: Annotated[float, Field(gt=0, le=1)]
+
+
+class HookFilter(BaseModel):
+    """Call a function of the user's own, `package.module:function`, with each answer and `options` as keywords."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["hook"] = "hook"
+    path: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")]
+    options: dict[str, JsonValue] = {}
+
+
+Filter = Annotated[AbstainFilter | HookFilter, Field(discriminator="kind")]
+
+
 class ModelContract(BaseModel):
     """How to bring an image to a model and how to read what comes out.
 
     `mean` and `std` are per RGB channel in units of [0, 1]; the ONNX graph applies them, as well as `temperature`
-    (logits are divided by it before the softmax). `classes[i]` names output column `i`.
+    (logits are divided by it before the softmax). `classes[i]` names output column `i`. `filters` stand between the
+    model and the answer, in this order (docs/FILTERS.md).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -57,6 +80,7 @@ class ModelContract(BaseModel):
     mean: Channel3
     std: Channel3
     temperature: Annotated[float, Field(gt=0)] = 1.0
+    filters: tuple[Filter, ...] = ()
     lineage: Lineage = Lineage()
 
     @model_validator(mode="after")
@@ -66,6 +90,8 @@ class ModelContract(BaseModel):
             raise ValueError(f"class names must be unique and not empty, got {self.classes}")
         if min(self.std) <= 0:
             raise ValueError(f"std must be positive in every channel, got {self.std}")
+        if sum(step.kind == "abstain" for step in self.filters) > 1:
+            raise ValueError("filters may hold one 'abstain': an answer names one threshold")
         return self
 
     def to_json(self) -> str:

@@ -1,6 +1,7 @@
 """What stands around BentoML's own server: limits of the body, our errors and our OpenAPI document."""
 
 from collections.abc import Callable, Coroutine
+from functools import cached_property
 from typing import Any
 
 import bentoml
@@ -12,15 +13,44 @@ from starlette.types import ASGIApp
 from runtime.admission import AdmissionMiddleware
 from runtime.bentoml_app import BatchCallback, BoundedPaths, Dispatcher, leave_out_idle_tracing, replace_dispatcher
 from runtime.body_limit import BodyLimitMiddleware
+from runtime.devices import num_inference_workers, visible_cuda_devices
 from runtime.error_bodies import ErrorBodyMiddleware
+from runtime.header_timeout import bound_headers
 from runtime.image import ImageArray
+from runtime.inference_worker import InferenceService
+from runtime.model_reference import ModelUnavailable
 from runtime.openapi import OpenAPIDocument, describe
+from runtime.refusals import RequestErrorCode
 from runtime.request_record import RequestRecordMiddleware
-from runtime.settings import ServingSettings
+from runtime.settings import ServingSettings, SettingsError
 
 
 class EdgeService(Service):  # type: ignore[misc]  # BentoML's SDK package carries no types
     """A BentoML service with one API whose errors all have one form: `@bentoml.service(service_class=EdgeService)`."""
+
+    @cached_property
+    def inference_services(self) -> list[InferenceService]:
+        """The services that compute, one a GPU, if there are fronts. Raises ModelUnavailable for a bad setting."""
+        settings = _read_settings()
+        num_workers = num_inference_workers(settings.device, visible_cuda_devices()) if settings.front_workers else 0
+        return [InferenceService(index) for index in range(num_workers)]
+
+    def all_services(self, exclude_urls: bool = False) -> dict[str, Service]:
+        """What BentoML starts: this service, and those that compute for it."""
+        own: dict[str, Service] = super().all_services(exclude_urls)
+        return own | {service.name: service for service in self.inference_services}
+
+    def on_load_bento(self, bento: bentoml.Bento) -> None:
+        """Take the Bento; its manifest does not name the services that a setting adds when it is served."""
+        self.bento = bento
+        for service in self.inference_services:
+            service.bento = bento
+
+    def inject_config(self) -> None:
+        """Have BentoML start as many processes as there are fronts."""
+        if num_fronts := _read_settings().front_workers:
+            self.config["workers"] = num_fronts
+        super().inject_config()
 
     @property
     def openapi_spec(self) -> OpenAPIDocument:
@@ -39,11 +69,19 @@ class EdgeService(Service):  # type: ignore[misc]  # BentoML's SDK package carri
             [method] = self.apis.values()
             replace_dispatcher(bentoml_app, method.name, _dispatch_by_service)
             admitted = AdmissionMiddleware(admitted, method.route, _is_refused_by_service)
+        bound_headers(settings.header_timeout_s, _count_header_timeout)
         leave_out_idle_tracing(bentoml_app)
         _leave_out_timeout(bentoml_app)
         answered = ErrorBodyMiddleware(admitted)
         # The limit is outside the error bodies: it holds their end back until the client has read them.
         return RequestRecordMiddleware(BodyLimitMiddleware(answered, settings.max_body_bytes, settings.body_timeout_s))
+
+
+def _read_settings() -> ServingSettings:
+    try:
+        return ServingSettings.read()
+    except SettingsError as exc:
+        raise ModelUnavailable(f"cannot serve: {exc}") from exc
 
 
 def _leave_out_timeout(app: Starlette) -> None:
@@ -65,3 +103,7 @@ def _dispatch_by_service(callback: BatchCallback) -> Callable[[ImageArray], Coro
 def _is_refused_by_service() -> bool:
     is_refused: bool = bentoml.get_current_service().batching.refuses_now()
     return is_refused
+
+
+def _count_header_timeout() -> None:
+    bentoml.get_current_service().batching.metrics.refused(RequestErrorCode.HEADER_TIMEOUT.value)

@@ -1,7 +1,9 @@
 """Numbers for Prometheus beside BentoML's own, served at the same `/metrics`. Every label has a fixed set of values."""
 
+import os
 from collections.abc import Iterable, Sequence
 from functools import cache
+from pathlib import Path
 
 from runtime.results import Prediction
 
@@ -35,6 +37,7 @@ class ServiceMetrics:
         )
         refusals = Counter("vision_refusals", "Requests that got an error instead of predictions", ["reason"])
         predictions = Counter("vision_predictions", "Images by most probable class", ["label"])
+        self._abstentions = Counter("vision_abstentions", "Images whose answer says that the model is not sure")
         self._refusals = {reason: refusals.labels(reason) for reason in reasons}
         self._predictions = {label: predictions.labels(label) for label in classes}
 
@@ -48,8 +51,14 @@ class ServiceMetrics:
         self.batch_requests.observe(num_requests)
         self.inference.observe(seconds)
 
+    def filtered(self, predictions: Sequence[Prediction]) -> None:
+        """Count what the filters made of a request's answers."""
+        self._abstentions.inc(sum(prediction.abstained for prediction in predictions))
+
     def predicted(self, predictions: Sequence[Prediction]) -> None:
-        """Count images by answer. Called from the threads that compute; Prometheus's clients lock."""
+        """Count images by what the model said, before any filter. Called from the threads that compute; Prometheus's
+        clients lock.
+        """
         for prediction in predictions:
             self._predictions[prediction.label].inc()
             self.confidence.observe(prediction.probability)
@@ -59,3 +68,14 @@ class ServiceMetrics:
 def service_metrics(classes: tuple[str, ...], reasons: tuple[str, ...]) -> ServiceMetrics:
     """Return this process's metrics: Prometheus refuses the same names twice, and a test may start a service twice."""
     return ServiceMetrics(classes, reasons)
+
+
+def forget_dead_processes() -> None:
+    """Take the gauges of processes that were killed out of the sum, such as the queue of a dead worker."""
+    from prometheus_client import multiprocess
+
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    for path in Path(folder).glob("gauge_live*_*.db") if folder else ():
+        pid = path.stem.rpartition("_")[2]
+        if not Path(f"/proc/{pid}").exists():
+            multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]

@@ -20,8 +20,11 @@ class RequestErrorCode(StrEnum):
     TOO_MANY_IMAGES = "too_many_images"
     BODY_TOO_LARGE = "body_too_large"
     BODY_TIMEOUT = "body_timeout"
+    HEADER_TIMEOUT = "header_timeout"
     OVERLOADED = "overloaded"
+    UNAVAILABLE = "inference_unavailable"
     DEADLINE_EXCEEDED = "deadline_exceeded"
+    FILTER_FAILED = "filter_failed"
 
 
 STATUS: dict[RequestErrorCode | ImageErrorCode, HTTPStatus] = {
@@ -34,8 +37,11 @@ STATUS: dict[RequestErrorCode | ImageErrorCode, HTTPStatus] = {
     RequestErrorCode.TOO_MANY_IMAGES: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     RequestErrorCode.BODY_TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     RequestErrorCode.BODY_TIMEOUT: HTTPStatus.REQUEST_TIMEOUT,
+    RequestErrorCode.HEADER_TIMEOUT: HTTPStatus.REQUEST_TIMEOUT,
     RequestErrorCode.OVERLOADED: HTTPStatus.SERVICE_UNAVAILABLE,
+    RequestErrorCode.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     RequestErrorCode.DEADLINE_EXCEEDED: HTTPStatus.GATEWAY_TIMEOUT,
+    RequestErrorCode.FILTER_FAILED: HTTPStatus.INTERNAL_SERVER_ERROR,  # the fault of whoever runs the service
     ImageErrorCode.EMPTY: HTTPStatus.BAD_REQUEST,
     ImageErrorCode.UNSUPPORTED: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     ImageErrorCode.CORRUPT: HTTPStatus.BAD_REQUEST,

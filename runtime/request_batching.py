@@ -2,26 +2,31 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Self
 
 from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive
 
 from runtime.batching import Batcher, DeadlineExceededError, Outcome, OverloadedError
 from runtime.bentoml_app import BatchCallback
+from runtime.departures import ClientGoneError, unless_disconnected
 from runtime.error_bodies import note_refusal
+from runtime.filters import FilterChain, FilterFailedError
+from runtime.front_batcher import FrontBatcher
 from runtime.image import ImageArray
+from runtime.inference_client import InferenceUnavailableError
 from runtime.metrics import ServiceMetrics, service_metrics
 from runtime.refusals import STATUS, RequestErrorCode, RequestRefused
 from runtime.request_record import CLIENT_GONE, RequestRecord, current_record
 from runtime.results import Prediction
-from runtime.session import Predictor
-from runtime.settings import Device, ServingSettings
+from runtime.served_model import ServedModel
+from runtime.settings import Device
 
 # As BentoML would write it, but once: BentoML validates the predictions again, dumps them to look at their type, and
 # dumps them a second time.
@@ -36,25 +41,40 @@ class RequestBatching:
     """A dispatcher for BentoML with the rules of `batcher`.
 
     deadline_s: from the end of a request's body. `batcher` calls BentoML with what BentoML gave it; nothing of
-    BentoML's way from there to `predict` and back is changed.
+    BentoML's way from there to `predict` and back is changed. `filters` get what comes back, one request at a time;
+    hooks in threads of their own, so that one that hangs takes nothing else with it.
     """
 
-    batcher: Batcher[Any, Prediction]
+    batcher: Batcher[Any, Prediction] | FrontBatcher
     deadline_s: float
     metrics: ServiceMetrics
+    filters: FilterChain = field(default_factory=FilterChain)
+    hook_threads: Executor = field(default_factory=partial(ThreadPoolExecutor, thread_name_prefix="hook"))
 
     @classmethod
-    def of(cls, predictor: Predictor, settings: ServingSettings) -> Self:
-        """Batches as large and as many at once as suit the device, unless the settings say otherwise."""
-        metrics = service_metrics(predictor.contract.classes, _REASONS)
-        batcher: Batcher[Any, Prediction] = Batcher(
-            num_sessions=len(predictor.sessions),
-            max_batch_images=settings.max_batch_images or _BATCH_IMAGES[predictor.device],
-            max_queued_images=settings.max_queued_images,
-            on_batch=metrics.batch_done,
-            on_queue=metrics.queue_images.set,
-        )
-        return cls(batcher, settings.deadline_ms / 1e3, metrics)
+    def of(cls, served: ServedModel, inference_services: Sequence[str] = ()) -> Self:
+        """Batch in this process, or have the services of these names do it."""
+        metrics = metrics_of(served)
+        batcher = FrontBatcher.of(served, inference_services, metrics) if inference_services else local_batcher(served)
+        return cls(batcher, served.settings.deadline_ms / 1e3, metrics, served.filters)
+
+    async def start(self) -> None:
+        """Wait for those who compute; must be called on the loop that serves."""
+        if isinstance(self.batcher, FrontBatcher):
+            await self.batcher.start()
+
+    @property
+    def is_ready(self) -> bool:
+        return not isinstance(self.batcher, FrontBatcher) or self.batcher.is_ready
+
+    @property
+    def is_alive(self) -> bool:
+        return not isinstance(self.batcher, FrontBatcher) or self.batcher.is_alive
+
+    async def close(self) -> None:
+        """Refuse what waits, let running batches end. Safe to call twice."""
+        await self.batcher.close()
+        self.hook_threads.shutdown(wait=False, cancel_futures=True)
 
     @contextmanager
     def admitting(self) -> Iterator[RequestRecord]:
@@ -106,13 +126,14 @@ class RequestBatching:
             record = current_record()
             try:
                 outcome = await self._submit(images, callback, record)
+                predictions = await self._filter(outcome.answers, record)
             except RequestRefused as refusal:
                 self._note(record, refusal)
                 raise
             record.queue_s, record.inference_s = outcome.wait_s, outcome.inference_s
             record.batch_images = outcome.batch_images
             self.metrics.queue_wait.observe(outcome.wait_s)
-            return Response(_ANSWER.dump_json(outcome.answers), media_type="application/json")
+            return Response(_ANSWER.dump_json(predictions), media_type="application/json")
 
         return answer
 
@@ -122,14 +143,38 @@ class RequestBatching:
         record.refusal = record.refusal or refusal.code.value
         self.metrics.refused(record.refusal)
 
+    async def _filter(self, answers: list[Prediction], record: RequestRecord) -> list[Prediction]:
+        if not self.filters.steps:
+            return answers
+        try:
+            if self.filters.has_hooks:
+                loop = asyncio.get_running_loop()
+                async with asyncio.timeout(self._left_s(record)):
+                    answers = await loop.run_in_executor(self.hook_threads, self.filters.apply, answers)
+            else:
+                answers = self.filters.apply(answers)
+        except FilterFailedError as exc:
+            raise RequestRefused(RequestErrorCode.FILTER_FAILED, str(exc), exc.index) from exc
+        except TimeoutError as exc:
+            message = "a filter of the service did not end within the deadline"
+            raise RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, message) from exc
+        self.metrics.filtered(answers)
+        return answers
+
+    def _left_s(self, record: RequestRecord) -> float:
+        return self.deadline_s - (time.perf_counter() - (record.received_at or record.started_at))
+
     async def _submit(self, images: ImageArray, callback: BatchCallback, record: RequestRecord) -> Outcome[Prediction]:
-        left_s = self.deadline_s - (time.perf_counter() - (record.received_at or record.started_at))
-        work = self.batcher.submit(images, callback, left_s)
+        work = self.batcher.submit(images, callback, self._left_s(record))
         try:
             # A watcher costs a task; a batch that starts at once runs to its end anyway.
             if self.batcher.has_free_session or record.received_at is None:
                 return await work
-            return await _unless_disconnected(work, record)
+            return await unless_disconnected(work, record.receive)
+        except ClientGoneError as exc:
+            record.refusal = CLIENT_GONE
+            # Nobody will read it.
+            raise RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, str(exc)) from None
         except OverloadedError as exc:
             raise _overloaded(exc) from exc
         except DeadlineExceededError as exc:
@@ -137,34 +182,24 @@ class RequestBatching:
 
 
 def _overloaded(error: OverloadedError) -> RequestRefused:
-    return RequestRefused(RequestErrorCode.OVERLOADED, str(error), retry_after_s=error.retry_after_s)
+    is_gone = isinstance(error, InferenceUnavailableError)
+    code = RequestErrorCode.UNAVAILABLE if is_gone else RequestErrorCode.OVERLOADED
+    return RequestRefused(code, str(error), retry_after_s=error.retry_after_s)
 
 
-async def _unless_disconnected(
-    work: Coroutine[None, None, Outcome[Prediction]], record: RequestRecord
-) -> Outcome[Prediction]:
-    """Await `work` until it is done or the client is gone, which raises RequestRefused that nobody will read."""
-    task = asyncio.current_task()
-    assert task is not None
-    is_gone = False
-
-    def abandon() -> None:
-        nonlocal is_gone
-        is_gone = task.cancel()
-
-    watcher = asyncio.create_task(_until_disconnected(record.receive, abandon))
-    try:
-        return await work
-    except asyncio.CancelledError:
-        if not is_gone or task.uncancel():
-            raise
-        record.refusal = CLIENT_GONE
-        raise RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, "the client closed the connection") from None
-    finally:
-        watcher.cancel()
+def local_batcher(served: ServedModel) -> Batcher[Any, Any]:
+    """Return a batcher for the sessions in this process: as suits the device, unless the settings say otherwise."""
+    predictor, settings = served.predictor, served.settings
+    assert predictor is not None
+    metrics = metrics_of(served)
+    return Batcher(
+        num_sessions=len(predictor.sessions),
+        max_batch_images=settings.max_batch_images or _BATCH_IMAGES[predictor.device],
+        max_queued_images=settings.max_queued_images,
+        on_batch=metrics.batch_done,
+        on_queue=metrics.queue_images.set,
+    )
 
 
-async def _until_disconnected(receive: Receive, abandon: Callable[[], None]) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    abandon()
+def metrics_of(served: ServedModel) -> ServiceMetrics:
+    return service_metrics(served.contract.classes, _REASONS)

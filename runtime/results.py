@@ -3,10 +3,16 @@
 from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from runtime.contract import ModelContract
 
+# As OpenAPI 3.0 has it, which does not know JSON Schema's type "null".
+_THRESHOLD_SCHEMA = {
+    "type": "number",
+    "nullable": True,
+    "description": "calibrated probability below which the service abstains; null if it never does",
+}
 FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
 
@@ -23,13 +29,18 @@ class ModelIdentity(BaseModel):
 class Prediction(BaseModel):
     """What the model says of one image."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
 
     label: Annotated[str, Field(description="the most probable class")]
     class_id: Annotated[int, Field(ge=0, description="index of that class in the model's contract")]
     probability: Annotated[float, Field(ge=0, le=1, description="calibrated probability of that class")]
     probabilities: Annotated[dict[str, float], Field(description="probability of every class; sums to 1")]
     logits: Annotated[dict[str, float], Field(description="score of every class before temperature and softmax")]
+    abstained: Annotated[
+        bool,
+        Field(description="whether the probability is too low to rely on; the label is stated anyway"),
+    ] = False
+    abstain_below: Annotated[float | None, WithJsonSchema(_THRESHOLD_SCHEMA)] = None
     model: ModelIdentity
 
 

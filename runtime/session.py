@@ -1,6 +1,5 @@
 """Batches to probabilities: the ONNX graph behind its contract, for the service, parity checks and benchmarks alike."""
 
-import ctypes
 import itertools
 import logging
 import queue
@@ -22,6 +21,7 @@ from runtime.contract import (
     ModelContract,
 )
 from runtime.cores import share_cores, usable_cores
+from runtime.devices import visible_cuda_devices
 from runtime.hashing import file_sha256
 from runtime.image import ImageArray
 from runtime.results import FloatArray
@@ -48,11 +48,14 @@ class Predictor:
     _free: "queue.LifoQueue[ort.InferenceSession]" = field(default_factory=queue.LifoQueue, init=False)
 
     @classmethod
-    def load(cls, model_dir: Path, device: Device = "auto", threads: int = 0, sessions: int = 1) -> Self:
+    def load(
+        cls, model_dir: Path, device: Device = "auto", threads: int = 0, sessions: int = 1, device_index: int = 0
+    ) -> Self:
         """Load `model.onnx` and `contract.json` from `model_dir`.
 
         sessions: how many batches may run at once; 0 for one for every `threads` cores (one thread if that is 0 too)
         on a CPU and one on a GPU. threads: of one inference on a CPU, 0 for the session's share of the cores.
+        device_index: which of the CUDA devices that this process may use.
         Raises ContractError if a file is missing or broken or the two disagree, SettingsError if `device` is "cuda"
         and no CUDA device can be used.
         """
@@ -63,13 +66,13 @@ class Predictor:
         except OSError as exc:
             raise ContractError(f"cannot read the model {onnx_path}: {exc.strerror}") from exc
         num_sessions, threads = share_cores(usable_cores(), sessions, threads)
-        first = _open(onnx_path, device, threads)
+        first = _open(onnx_path, device, threads, device_index)
         _check_metadata(first, contract, onnx_path)
         _check_shapes(first, contract, onnx_path)
         used: Device = "cuda" if first.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
         if used == "cuda":
             num_sessions = sessions or 1
-        others = (_open(onnx_path, used, threads) for _ in range(num_sessions - 1))
+        others = (_open(onnx_path, used, threads, device_index) for _ in range(num_sessions - 1))
         return cls(contract, onnx_sha256, used, (first, *others))
 
     def __post_init__(self) -> None:
@@ -114,15 +117,23 @@ def _run(session: ort.InferenceSession, images_nhwc: ImageArray) -> tuple[FloatA
     return probs, logits
 
 
-def _open(onnx_path: Path, device: Device, threads: int) -> ort.InferenceSession:
+def providers_of(device_index: int | None) -> list[tuple[str, dict[str, str]]]:
+    """Return ONNX Runtime's providers in order of preference; `device_index` is of a CUDA device, None for the CPU."""
+    cuda = [] if device_index is None else [("CUDAExecutionProvider", {"device_id": str(device_index)})]
+    return [*cuda, ("CPUExecutionProvider", {})]
+
+
+def _open(onnx_path: Path, device: Device, threads: int, device_index: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    has_cuda = device != "cpu" and _has_cuda_device()
+    can_cuda = "CUDAExecutionProvider" in ort.get_available_providers()
+    # The driver is asked before ONNX Runtime, which prints errors where there is no device.
+    has_cuda = device != "cpu" and can_cuda and visible_cuda_devices() > 0
     if device == "cuda" and not has_cuda:
         raise SettingsError("VISION_DEVICE=cuda, but no CUDA device can be used; take VISION_DEVICE=auto or cpu")
-    providers = (["CUDAExecutionProvider"] if has_cuda else []) + ["CPUExecutionProvider"]
+    providers = providers_of(device_index if has_cuda else None)
     try:
         if has_cuda:
             ort.preload_dlls()  # finds CUDA libraries that came as Python packages
@@ -134,18 +145,6 @@ def _open(onnx_path: Path, device: Device, threads: int) -> ort.InferenceSession
             raise SettingsError("VISION_DEVICE=cuda, but ONNX Runtime cannot load its CUDA libraries (see its log)")
         logger.warning("a CUDA device is present, but ONNX Runtime cannot use it; running on the CPU")
     return session
-
-
-def _has_cuda_device() -> bool:
-    """Whether the driver reports a device; asked before ONNX Runtime, which prints errors where there is none."""
-    if "CUDAExecutionProvider" not in ort.get_available_providers():
-        return False
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return False
-    num_devices = ctypes.c_int(0)
-    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(num_devices)) == 0 and num_devices.value > 0
 
 
 def _check_metadata(session: ort.InferenceSession, contract: ModelContract, onnx_path: Path) -> None:

@@ -37,6 +37,10 @@ class ServingSettings(BaseSettings):
     """Threads of one inference on a CPU; 0 means an equal share of the cores for each session, one thread where
     `sessions` is 0 too."""
 
+    front_workers: Annotated[int, Field(ge=0, le=256)] = 0
+    """Processes that take HTTP and decode, before one inference process a GPU (one on a CPU); 0 for one process that
+    does all (docs/SHAPES.md)."""
+
     batching: Batching = "work-conserving"
     """Rules of batching: ours (docs/BATCHING.md) or BentoML's own, which know neither queue bound nor deadline."""
 
@@ -64,6 +68,9 @@ class ServingSettings(BaseSettings):
     body_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
     """Longest that a client may take to send a body."""
 
+    header_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    """Longest that a client may take to send a request's headers, and that a new connection may be silent."""
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.max_images_per_request > self.max_queued_images:
@@ -71,6 +78,8 @@ class ServingSettings(BaseSettings):
                 f"VISION_MAX_QUEUED_IMAGES={self.max_queued_images} must not be less than "
                 f"VISION_MAX_IMAGES_PER_REQUEST={self.max_images_per_request}"
             )
+        if self.front_workers and self.batching == "bentoml":
+            raise ValueError("VISION_FRONT_WORKERS and VISION_BATCHING=bentoml exclude each other; unset one")
         return self
 
     @classmethod

@@ -45,7 +45,8 @@ def test_every_python_file_belongs_to_a_room() -> None:
         capture_output=True, text=True, check=True,
     ).stdout.split()  # fmt: skip
     places = {path.split("/")[0].removesuffix(".py") for path in tracked}
-    assert places == set(ROOMS) | {"tests"}
+    own = {"hooks"}  # of a user who has filters of their own: docs/FILTERS.md
+    assert places - own == set(ROOMS) | {"tests"}
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -35,11 +35,15 @@ def test_bento_is_built_once_and_again_when_code_or_model_change(project: Projec
     with (project.folder / "runtime" / "card.py").open("a") as code:
         code.write("# changed\n")
     assert project.run("export.bento").stdout.startswith("built vision:")
+    hooks = project.folder / "hooks"
+    hooks.mkdir()
+    (hooks / "own.py").write_text("# a filter of the user's own\n")
+    assert project.run("export.bento").stdout.startswith("built vision:")
     classifier = project.register(scale=4.0)
     rebuilt = project.run("export.bento").stdout
     assert rebuilt.startswith("built vision:")
     assert classifier in rebuilt
-    assert len(bentos(project)) == 3
+    assert len(bentos(project)) == 4
 
 
 def test_card_older_than_the_model_is_refused_by_both_ways_to_build(project: Project) -> None:

@@ -67,6 +67,11 @@ def test_a_contract_cannot_be_changed() -> None:
         ({"name": "Bad Name"}, "name"),
         ({"normalise": True}, "normalise"),
         ({"lineage": {"author": "x"}}, "author"),
+        ({"filters": [{"kind": "refuse"}]}, "refuse"),
+        ({"filters": [{"kind": "abstain", "below": 0}]}, "below"),
+        ({"filters": [{"kind": "abstain", "below": 0.5}] * 2}, "one 'abstain'"),
+        ({"filters": [{"kind": "hook", "path": "no_function"}]}, "path"),
+        ({"filters": [{"kind": "hook", "path": "a:b", "below": 0.5}]}, "below"),
     ],
 )
 def test_a_contract_that_does_not_fit_is_refused_by_key(change: dict[str, Any], message: str) -> None:
@@ -87,3 +92,12 @@ def test_a_missing_or_binary_file_is_a_contract_error_that_names_it(tmp_path: Pa
     (tmp_path / "contract.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ContractError, match=r"contract\.json is not a valid model contract"):
         ModelContract.read(tmp_path / "contract.json")
+
+
+def test_filters_keep_their_order_and_kind_and_a_contract_from_before_them_has_none() -> None:
+    filters = [{"kind": "hook", "path": "hooks.rules:check", "options": {"a": [1]}}, {"kind": "abstain", "below": 0.7}]
+    contract = ModelContract.from_json(changed(filters=filters), "here")
+    assert contract.model_dump(mode="json")["filters"] == filters
+    before = json.loads(CONTRACT.to_json())
+    del before["filters"]
+    assert ModelContract.from_json(json.dumps(before), "here") == CONTRACT

@@ -73,6 +73,7 @@ def test_client_that_goes_away_frees_its_place_and_the_one_behind_it_is_served(m
         await asyncio.sleep(0)
         with pytest.raises(RequestRefused, match="closed the connection"):
             await call(RequestRecordMiddleware(wait_in_queue), [False])  # and then it disconnects
+        assert isinstance(batching.batcher, Batcher)
         assert batching.batcher.queued_images == 0
         assert not blocker.done()
         gate.set()

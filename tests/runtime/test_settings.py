@@ -44,3 +44,11 @@ def test_queue_that_cannot_hold_one_full_request_is_refused(monkeypatch: pytest.
         SettingsError, match=r"VISION_MAX_QUEUED_IMAGES=31 must not be less than VISION_MAX_IMAGES_PER_REQUEST=32"
     ):
         ServingSettings.read()
+
+
+def test_fronts_and_bentomls_own_rules_exclude_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISION_FRONT_WORKERS", "2")
+    assert ServingSettings.read().front_workers == 2
+    monkeypatch.setenv("VISION_BATCHING", "bentoml")
+    with pytest.raises(SettingsError, match="VISION_FRONT_WORKERS and VISION_BATCHING=bentoml exclude each other"):
+        ServingSettings.read()

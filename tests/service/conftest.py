@@ -2,17 +2,26 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from demo import serving
 from tests.bento_project import Served, copy_project, write_pictures
 
+SETTINGS = {
+    "VISION_MAX_PIXELS": "10000",
+    "VISION_MAX_IMAGES_PER_REQUEST": "4",
+    "VISION_MAX_BODY_BYTES": "1000000",
+    "VISION_BODY_TIMEOUT_S": "3",
+    "VISION_HEADER_TIMEOUT_S": "2",
+}
 
-@pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+
+@contextmanager
+def served_bento(directory: Path, **settings: str) -> Iterator[Served]:
     """A Bento served from an empty folder; the project it was built from is gone and a newer model is registered."""
-    directory = tmp_path_factory.mktemp("served")
     project = copy_project(directory)
     classifier = project.register()
     built = project.build()
@@ -21,12 +30,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     shutil.rmtree(project.folder)
     empty = directory / "empty"
     empty.mkdir()
-    environment = {
-        **project.environment,
-        "VISION_MAX_PIXELS": "10000",
-        "VISION_MAX_IMAGES_PER_REQUEST": "4",
-        "VISION_MAX_BODY_BYTES": "1000000",
-        "VISION_BODY_TIMEOUT_S": "3",
-    }
-    with serving("vision:latest", empty, environment) as url:
+    with serving("vision:latest", empty, {**project.environment, **SETTINGS, **settings}) as url:
         yield Served(url, classifier, write_pictures(directory), project)
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One process that does all."""
+    with served_bento(tmp_path_factory.mktemp("served")) as served:
+        yield served

@@ -37,8 +37,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.fixture(scope="module")
-def url(project: Project) -> Iterator[str]:
-    with serving("service:Vision", project.folder, {**project.environment, **SETTINGS}) as url:
+def environment(project: Project) -> dict[str, str]:
+    return {**project.environment, **SETTINGS}
+
+
+@pytest.fixture(scope="module")
+def url(project: Project, environment: dict[str, str]) -> Iterator[str]:
+    with serving("service:Vision", project.folder, environment) as url:
         yield url
 
 
@@ -107,9 +112,11 @@ def test_request_of_a_client_that_went_away_leaves_the_queue(url: str) -> None:
     assert total(after, "vision_queue_images") == 0
 
 
-def test_request_in_flight_is_answered_when_the_server_is_stopped(project: Project) -> None:
+def test_request_in_flight_is_answered_when_the_server_is_stopped(
+    project: Project, environment: dict[str, str]
+) -> None:
     with ThreadPoolExecutor() as pool:
-        with serving("service:Vision", project.folder, {**project.environment, **SETTINGS}) as url:
+        with serving("service:Vision", project.folder, environment) as url:
             answer = pool.submit(httpx.post, f"{url}/predict", files=files(2), timeout=30)
             while not total(read_metrics(url), "vision_queue_images"):
                 time.sleep(0.005)

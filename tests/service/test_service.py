@@ -8,6 +8,7 @@ import sys
 import httpx
 import pytest
 
+from runtime.results import Prediction
 from tests.bento_project import Served
 from tests.onnx_fixture import COLOURS
 from tests.service.requests import code_and_index, png, truncated_jpeg
@@ -21,7 +22,8 @@ def test_answers_come_in_the_order_sent_and_name_the_model_in_the_bento(served: 
     answers = response.json()
     assert [answer["label"] for answer in answers] == order
     for answer in answers:
-        assert set(answer) == {"label", "class_id", "probability", "probabilities", "logits", "model"}
+        assert set(answer) == set(Prediction.model_fields)
+        assert (answer["abstained"], answer["abstain_below"]) == (False, None)
         assert list(answer["probabilities"]) == list(answer["logits"]) == ["red", "green", "blue"]
         assert answer["probability"] == answer["probabilities"][answer["label"]]
         assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-6)

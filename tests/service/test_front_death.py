@@ -1,0 +1,103 @@
+"""What it costs when an inference worker or a front is killed: clear 503s, nothing left behind, and it comes back."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from demo import serving
+from tests.bento_project import copy_project
+from tests.service.metrics_page import read_metrics, total
+from tests.service.requests import code_and_index
+from tests.service.slow_model import register_slow_model
+from tests.service.test_batching import files, wait_until_idle
+
+RESTART_TIMEOUT_S = 100
+SETTINGS = {
+    "VISION_FRONT_WORKERS": "2",
+    "VISION_SESSIONS": "1",
+    "VISION_MAX_BATCH_IMAGES": "1",
+    "VISION_DEADLINE_MS": "60000",  # no deadline hides that somebody waits
+}
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    project = copy_project(tmp_path_factory.mktemp("death"))
+    register_slow_model(project)
+    with serving("service:Vision", project.folder, {**project.environment, **SETTINGS}) as url:
+        yield url
+
+
+def children_of_server(url: str) -> dict[str, list[Path]]:
+    """Processes of the server in /proc, by BentoML's name of the service they run."""
+    port = str(urlsplit(url).port).encode()
+    found: dict[str, list[Path]] = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # gone in between
+            if {b"serve", port} <= set((process / "cmdline").read_bytes().split(b"\0")):
+                for child in (process / "task" / process.name / "children").read_text().split():
+                    words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+                    if b"--service-name" in words:  # not one that has ended and is not yet reaped
+                        name = words[words.index(b"--service-name") + 1].decode()
+                        found.setdefault(name, []).append(Path(f"/proc/{child}"))
+    return found
+
+
+def num_open_files(processes: list[Path]) -> int:
+    return sum(len(list((process / "fd").iterdir())) for process in processes)
+
+
+def test_inference_worker_that_is_killed_costs_503s_and_comes_back(url: str) -> None:
+    wait_until_idle(url)
+    processes = children_of_server(url)
+    assert {name: len(found) for name, found in processes.items()} == {"vision": 2, "vision-inference-0": 1}
+    [worker] = processes["vision-inference-0"]
+    files_before = num_open_files(processes["vision"])
+    with ThreadPoolExecutor(6) as pool:
+        in_flight = [pool.submit(httpx.post, f"{url}/predict", files=files(2), timeout=90) for _ in range(6)]
+        while not total(read_metrics(url), "vision_queue_images"):
+            time.sleep(0.005)
+        os.kill(int(worker.name), signal.SIGKILL)
+        killed_s = time.monotonic()
+        responses = [future.result() for future in in_flight]
+    lost = [response for response in responses if response.status_code != 200]
+    assert lost
+    for response in lost:
+        assert (response.status_code, *code_and_index(response)) == (503, "inference_unavailable", None)
+        assert int(response.headers["retry-after"]) >= 1
+    statuses = set()
+    while httpx.get(f"{url}/readyz", timeout=30).status_code != 200:
+        response = httpx.post(f"{url}/predict", files=files(), timeout=30)
+        statuses.add(response.status_code)
+        assert time.monotonic() - killed_s < RESTART_TIMEOUT_S
+        time.sleep(0.05)
+    assert 503 in statuses
+    assert statuses <= {503, 200}
+    wait_until_idle(url)
+    while num_open_files(processes["vision"]) > files_before + 2:  # kept connections are closed after some seconds
+        assert time.monotonic() - killed_s < RESTART_TIMEOUT_S, "files of the dead worker are left open"
+        time.sleep(0.2)
+    assert total(read_metrics(url), "vision_queue_images") == 0
+    [again] = children_of_server(url)["vision-inference-0"]
+    assert again != worker
+
+
+def test_front_that_is_killed_is_started_again_and_the_worker_stays(url: str) -> None:
+    wait_until_idle(url)
+    processes = children_of_server(url)
+    os.kill(int(processes["vision"][0].name), signal.SIGKILL)
+    deadline_s = time.monotonic() + RESTART_TIMEOUT_S
+    while len(set(children_of_server(url).get("vision", [])) - {processes["vision"][0]}) < 2:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.1)
+    for _ in range(4):
+        assert httpx.post(f"{url}/predict", files=files(), timeout=30).status_code == 200
+    assert children_of_server(url)["vision-inference-0"] == processes["vision-inference-0"]
