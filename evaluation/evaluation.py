@@ -4,37 +4,30 @@ It is written as `evaluation.json` and travels with the model. Undefined figures
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from dataset.manifest import Protocol
+from evaluation.calibration import Calibration
+from evaluation.document import Count, Document, Figure, Share
+from evaluation.document import Estimate as Estimate
+from evaluation.document import WrongPrediction as WrongPrediction
+from evaluation.fairness import Fairness
+from evaluation.label_review import LabelReview
+from evaluation.threshold import DefectDetection
+from evaluation.weak_slices import SliceSearch
 
 EVALUATION_FILE = "evaluation.json"
 BY_IMAGE_FILE = "by_image.json"
-
-Count = Annotated[int, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class EvaluationError(ValueError):
     """An evaluation that is missing or malformed, or that does not belong to what it is shown with."""
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Estimate(_Document):
-    """A figure in [0, 1] and its interval; `value` is null if undefined, the ends if too few groups bear on it."""
-
-    value: Share | None
-    low: Share | None = None
-    high: Share | None = None
-
-
-class ClassResult(_Document):
-    """What one class got; `num_images` is its support."""
+class ClassResult(Document):
+    """What one class got; `num_images` is its support, `average_precision` that of its probability against the rest."""
 
     name: str
     num_images: Count
@@ -43,9 +36,10 @@ class ClassResult(_Document):
     precision: Estimate
     recall: Estimate
     f1: Estimate
+    average_precision: Estimate | None = None
 
 
-class Confusion(_Document):
+class Confusion(Document):
     """Images of class `actual` that were called `predicted`, and how many groups they come from."""
 
     actual: str
@@ -54,7 +48,7 @@ class Confusion(_Document):
     num_groups: Count
 
 
-class SliceResult(_Document):
+class SliceResult(Document):
     """The figures of all test images whose `attribute` has `value`."""
 
     attribute: str
@@ -65,24 +59,14 @@ class SliceResult(_Document):
     macro_f1: Share
 
 
-class WrongPrediction(_Document):
-    """One image that was called something else; probabilities of what it was called and of what it is."""
-
-    path: str
-    label: str
-    group: str
-    predicted: str
-    probability: Share
-    label_probability: Share
-
-
-class Evaluation(_Document):
+class Evaluation(Document):
     """Result of one protocol on the test split.
 
     `num_seen_in_training` counts test images whose group has images in training; `leaking` says whether there are
     any. `confusion[i][j]` counts images of class i called class j. `majority_share` is the accuracy of always
     answering the most frequent class, `majority_class`. `wrong` lists the most confident wrong predictions, of
-    `num_wrong`.
+    `num_wrong`. `mcc` is Matthews' correlation coefficient for several classes (Gorodkin 2004), in [-1, 1].
+    `detection` is null where the data name no normal class. Analyses that were not made are null.
     """
 
     schema_version: Literal[1] = 1
@@ -98,6 +82,7 @@ class Evaluation(_Document):
     accuracy: Estimate
     macro_f1: Estimate
     balanced_accuracy: Estimate
+    mcc: Figure | None = None
     per_class: tuple[ClassResult, ...]
     confusion: tuple[tuple[Count, ...], ...]
     confusions: tuple[Confusion, ...]
@@ -106,17 +91,16 @@ class Evaluation(_Document):
     num_smaller_slices: Count
     num_wrong: Count
     wrong: tuple[WrongPrediction, ...]
+    calibration: Calibration | None = None
+    detection: DefectDetection | None = None
+    slice_search: SliceSearch | None = None
+    fairness: Fairness | None = None
+    label_review: LabelReview | None = None
     confidence: Share
     bootstrap_samples: Count
     num_resamples_missing_a_class: Count
     seed: Count
     data_sha256: str
-
-    def write(self, path: Path) -> None:
-        """Write the document whole or not at all."""
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        temporary.replace(path)
 
     @classmethod
     def read(cls, path: Path) -> Self:

@@ -1,0 +1,48 @@
+"""What all documents of evaluation are made of: frozen, no unknown key, undefined figures are null."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Document(BaseModel):
+    """Base of every document and of its parts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def write(self, path: Path) -> None:
+        """Write JSON whole or not at all."""
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        temporary.replace(path)
+
+
+class Estimate(Document):
+    """A figure in [0, 1] and its interval; `value` is null if undefined, the ends if too few groups bear on it."""
+
+    value: Share | None
+    low: Share | None = None
+    high: Share | None = None
+
+
+class Figure(Document):
+    """A figure of any range, such as a difference, a ratio or a cost, and its interval; null as in `Estimate`."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+class WrongPrediction(Document):
+    """One image that was called something else; probabilities of what it was called and of what it is."""
+
+    path: str
+    label: str
+    group: str
+    predicted: str
+    probability: Share
+    label_probability: Share

@@ -1,0 +1,36 @@
+"""The document of analyses that ask the exported model itself: `review.json`, written by `evaluation.review`."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import ValidationError
+
+from evaluation.attention import Attention
+from evaluation.document import Document
+from evaluation.robustness import Robustness
+
+REVIEW_FILE = "review.json"
+
+
+class ReviewError(ValueError):
+    """A review that is missing or malformed, or that cannot be made."""
+
+
+class ModelReview(Document):
+    """Robustness and attention of the model with `onnx_sha256` on the test split of the data with `data_sha256`."""
+
+    schema_version: Literal[1] = 1
+    onnx_sha256: str
+    data_sha256: str
+    robustness: Robustness
+    attention: Attention
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a document. Raises ReviewError if it is missing or malformed."""
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except OSError as exc:
+            raise ReviewError(f"cannot read the review {path}: {exc.strerror}; run evaluation.review") from exc
+        except ValidationError as exc:
+            raise ReviewError(f"{path} is not a valid review: {exc}") from exc
