@@ -1,0 +1,91 @@
+"""Paths to rows: files are read, decoded and scored by a few threads, each a chunk at a time.
+
+A chunk stays in one thread from file to answer, so that what is in memory is bounded by the number of threads: at most
+`2 * num_workers` chunks of pixels, whatever the length of the list. Decoding and the ONNX session run outside Python's
+lock.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from runtime.errors import ImageError
+from runtime.filters import FilterChain, FilterFailedError
+from runtime.image import ImageArray
+from runtime.preprocess import read_for_model
+from runtime.results import ModelIdentity, Prediction, to_predictions
+from runtime.session import Predictor
+from scoring.results import Row
+
+MAX_FILE_BYTES = 256 * 2**20  # far above any picture; a stray archive must not fill the memory
+UNREADABLE, TOO_LARGE, FILTER_FAILED = "unreadable_file", "file_too_large", "filter_failed"
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """One model with its filters, ready for any number of pictures. batch_size: pictures a chunk."""
+
+    predictor: Predictor
+    filters: FilterChain
+    identity: ModelIdentity
+    batch_size: int
+    num_workers: int
+
+    def score(self, root: Path, paths: Iterable[str]) -> Iterator[Row]:
+        """Yield exactly one row a path, in order. A picture that cannot be read is a row with its error."""
+        chunks = _chunks(paths, self.batch_size)
+        pending: deque[Future[list[Row]]] = deque()
+        with ThreadPoolExecutor(self.num_workers, "score") as pool:
+            try:
+                for chunk in chunks:
+                    pending.append(pool.submit(self._score_chunk, root, chunk))
+                    if len(pending) >= 2 * self.num_workers:
+                        yield from pending.popleft().result()
+                while pending:
+                    yield from pending.popleft().result()
+            finally:
+                for future in pending:
+                    future.cancel()
+
+    def _score_chunk(self, root: Path, paths: list[str]) -> list[Row]:
+        read = [self._read(root / path, path) for path in paths]
+        images = [item for item in read if not isinstance(item, Row)]
+        scored = iter(self._predict(images) if images else [])
+        good = iter(path for path, item in zip(paths, read, strict=True) if not isinstance(item, Row))
+        return [item if isinstance(item, Row) else self._filter(next(good), next(scored)) for item in read]
+
+    def _read(self, file: Path, path: str) -> ImageArray | Row:
+        try:
+            if not file.is_file() and file.exists():
+                return Row(path, error=UNREADABLE, message="Not a regular file")  # opening a pipe would wait for ever
+            with file.open("rb") as stream:
+                data = stream.read(MAX_FILE_BYTES + 1)
+        except (OSError, ValueError) as exc:  # ValueError: a name with a zero byte
+            return Row(path, error=UNREADABLE, message=getattr(exc, "strerror", None) or str(exc))
+        if len(data) > MAX_FILE_BYTES:
+            return Row(path, error=TOO_LARGE, message=f"the file has more than {MAX_FILE_BYTES} bytes")
+        try:
+            return read_for_model(data, self.predictor.contract)
+        except ImageError as exc:
+            return Row(path, error=str(exc.code), message=str(exc))
+
+    def _predict(self, images: list[ImageArray]) -> list[Prediction]:
+        probs, logits = self.predictor.predict(np.stack(images))
+        return to_predictions(probs, logits, self.predictor.contract, self.identity)
+
+    def _filter(self, path: str, prediction: Prediction) -> Row:
+        try:
+            return Row(path, prediction=self.filters.apply([prediction])[0])
+        except FilterFailedError as exc:
+            return Row(path, error=FILTER_FAILED, message=str(exc))
+
+
+def _chunks(paths: Iterable[str], size: int) -> Iterator[list[str]]:
+    rest = iter(paths)
+    while chunk := list(islice(rest, size)):
+        yield chunk

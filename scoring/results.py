@@ -1,0 +1,112 @@
+"""The Parquet files of scores: one row a picture, written whole or not at all.
+
+Columns: `path`; `label`, `class_id`, `probability`, `probability.<class>` for every class and `abstained`, null where
+the picture could not be scored; `error` (a stable code) and `message`, null where it could; `model_sha256`. The same
+input gives the same bytes: nothing in a file depends on when or where it was written.
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from runtime.results import Prediction
+from scoring.pictures import ScoringError
+
+MODEL_KEY, SHARD_KEY = b"vision.model_sha256", b"vision.shard_sha256"
+ROW_GROUP_ROWS = 8192
+TEMPORARY_SUFFIX = ".tmp"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one picture: a prediction, or an error code with a message."""
+
+    path: str
+    prediction: Prediction | None = None
+    error: str | None = None
+    message: str | None = None
+
+
+def schema_of(classes: tuple[str, ...], model_sha256: str, shard_sha256: str = "") -> pa.Schema:
+    fields = [
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("label", pa.string()),
+        pa.field("class_id", pa.int32()),
+        pa.field("probability", pa.float32()),
+        *(pa.field(f"probability.{name}", pa.float32()) for name in classes),
+        pa.field("abstained", pa.bool_()),
+        pa.field("error", pa.string()),
+        pa.field("message", pa.string()),
+        pa.field("model_sha256", pa.string(), nullable=False),
+    ]
+    return pa.schema(fields, {MODEL_KEY: model_sha256.encode(), SHARD_KEY: shard_sha256.encode()})
+
+
+def to_batch(rows: list[Row], schema: pa.Schema) -> pa.RecordBatch:
+    model = schema.metadata[MODEL_KEY].decode()
+    return pa.RecordBatch.from_pylist([_to_record(row, model) for row in rows], schema=schema)
+
+
+def _to_record(row: Row, model_sha256: str) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "path": row.path,
+        "error": row.error,
+        "message": row.message,
+        "model_sha256": model_sha256,
+    }
+    if row.prediction is None:
+        return record
+    prediction = row.prediction
+    record |= {f"probability.{name}": value for name, value in prediction.probabilities.items()}
+    return record | {
+        "label": prediction.label,
+        "class_id": prediction.class_id,
+        "probability": prediction.probability,
+        "abstained": prediction.abstained,
+    }
+
+
+@contextmanager
+def atomic_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+    """Write a Parquet file beside its place and move it there at the end; an error leaves nothing behind.
+
+    The temporary name is this process's own, so that two that write the same shard do not meet.
+    """
+    temporary = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    try:
+        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+            yield writer
+        with temporary.open("rb+") as file:  # a node that dies after the rename must not leave an empty file there
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class ResultFile:
+    """What a result file says of itself."""
+
+    path: Path
+    num_rows: int
+    model_sha256: str
+    shard_sha256: str
+
+    @classmethod
+    def open(cls, path: Path) -> "ResultFile":
+        """Read the footer. Raises ScoringError if the file is damaged or none of ours."""
+        try:
+            found = pq.read_metadata(path)
+        except (OSError, pa.ArrowInvalid) as exc:
+            raise ScoringError(f"{path} is damaged: {exc}. Remove it and score again: only its shard is done") from exc
+        metadata = found.metadata or {}
+        if MODEL_KEY not in metadata or SHARD_KEY not in metadata:
+            raise ScoringError(f"{path} was not written by scoring.score; remove it")
+        return cls(path, found.num_rows, metadata[MODEL_KEY].decode(), metadata[SHARD_KEY].decode())

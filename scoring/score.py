@@ -1,0 +1,132 @@
+"""Score shards of a planned run: `python -m scoring.score RUN_DIR --task 0 --tasks 4`.
+
+Task i of n takes the shards i, i + n, i + 2n, ... that have no result yet; each is written whole or not at all, so a
+task that was killed is simply run again. `slurm/score.sbatch` runs one task for every index of a job array.
+"""
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+from runtime.contract import ContractError
+from runtime.cores import usable_cores
+from runtime.filters import FilterChain, FilterError
+from runtime.results import ModelIdentity
+from runtime.session import Predictor
+from runtime.settings import SettingsError
+from scoring.pictures import ScoringError
+from scoring.pipeline import Scorer
+from scoring.plan import Plan, read_shard, result_path
+from scoring.results import ROW_GROUP_ROWS, ResultFile, Row, atomic_writer, schema_of, to_batch
+
+CPU_BATCH_SIZE, GPU_BATCH_SIZE = 8, 64  # as the service has it: larger gains nothing on a CPU
+KNOWN_ERRORS = (ScoringError, ContractError, SettingsError, FilterError, OSError)
+logger = logging.getLogger(__name__)
+
+
+def load_scorer(plan: Plan, batch_size: int = 0, num_workers: int = 0) -> Scorer:
+    """Load the model that the plan names.
+
+    batch_size, num_workers: 0 chooses; on a CPU one worker a core and one more, which covers waiting for the disk.
+    Raises ScoringError if the model there is not the planned one any more.
+    """
+    predictor = Predictor.load(Path(plan.model_dir), sessions=0)
+    if predictor.sha256 != plan.model_sha256:
+        raise ScoringError(
+            f"the model in {plan.model_dir} is {predictor.sha256[:12]}, but the run was planned with "
+            f"{plan.model_sha256[:12]}. Plan a new run for it"
+        )
+    predictor.warm_up()
+    identity = ModelIdentity(name=predictor.contract.name, version=plan.model, sha256=predictor.sha256)
+    default = CPU_BATCH_SIZE if predictor.device == "cpu" else GPU_BATCH_SIZE
+    workers = num_workers or usable_cores() + 1
+    return Scorer(predictor, FilterChain.load(predictor.contract), identity, batch_size or default, workers)
+
+
+def is_done(run_dir: Path, plan: Plan, index: int) -> bool:
+    """Tell whether a shard has its result. Raises ScoringError if the file there is damaged or not of this plan."""
+    path = result_path(run_dir, index)
+    if not path.is_file():
+        return False
+    check_result(ResultFile.open(path), plan, index)
+    return True
+
+
+def check_result(found: ResultFile, plan: Plan, index: int) -> None:
+    """Refuse a result of another model or another list. Raises ScoringError naming the file."""
+    shard = plan.shards[index]
+    if found.model_sha256 != plan.model_sha256:
+        raise ScoringError(
+            f"{found.path} was scored by the model {found.model_sha256[:12]}, this run is of "
+            f"{plan.model_sha256[:12]}. Remove the file or plan a run of its own"
+        )
+    if found.shard_sha256 != shard.sha256 or found.num_rows != shard.num_pictures:
+        raise ScoringError(
+            f"{found.path} holds other pictures than the plan's shard {index}. Remove it and score again"
+        )
+
+
+def score_shard(run_dir: Path, plan: Plan, index: int, scorer: Scorer) -> int:
+    """Score one shard and return how many of its pictures could not be."""
+    shard = plan.shards[index]
+    paths = read_shard(run_dir, index, shard)
+    schema = schema_of(scorer.predictor.contract.classes, plan.model_sha256, shard.sha256)
+    rows = scorer.score(Path(plan.root), paths)
+    num_errors = 0
+    with atomic_writer(result_path(run_dir, index), schema) as writer:
+        for group in _groups(rows):
+            num_errors += sum(row.error is not None for row in group)
+            writer.write_batch(to_batch(group, schema))
+    return num_errors
+
+
+def _groups(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    while group := list(islice(rows, ROW_GROUP_ROWS)):
+        yield group
+
+
+def run(run_dir: Path, task: int, num_tasks: int, batch_size: int, num_workers: int) -> None:
+    """Score every shard of one task that is not done yet. Raises one of KNOWN_ERRORS."""
+    plan = Plan.read(run_dir)
+    mine = range(task, len(plan.shards), num_tasks)
+    todo = [index for index in mine if not is_done(run_dir, plan, index)]
+    logger.info("task %d of %d: %d of its %d shards to do", task, num_tasks, len(todo), len(mine))
+    if not todo:
+        return
+    scorer = load_scorer(plan, batch_size, num_workers)
+    for index in todo:
+        start = time.perf_counter()
+        num_errors = score_shard(run_dir, plan, index, scorer)
+        took_s = time.perf_counter() - start
+        num = plan.shards[index].num_pictures
+        logger.info("shard %05d: %d pictures, %d errors, %.1f pictures/s", index, num, num_errors, num / took_s)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run_dir", type=Path, help="folder that scoring.shard made")
+    parser.add_argument("--task", type=int, default=0, help="0 to tasks - 1")
+    parser.add_argument("--tasks", type=int, default=1)
+    parser.add_argument("--batch-size", type=int, default=0, help="0: 8 on a CPU, 64 on a GPU")
+    parser.add_argument("--workers", type=int, default=0, help="threads; 0: one a core and one more")
+    arguments = parser.parse_args(argv)
+    if not 0 <= arguments.task < arguments.tasks:
+        parser.error(
+            f"task {arguments.task} of {arguments.tasks}: tasks count from 0. A job array must be 0-(n-1); to do what is "
+            "left, submit all of it again: shards that are done are passed over"
+        )
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        run(arguments.run_dir, arguments.task, arguments.tasks, arguments.batch_size, arguments.workers)
+    except KNOWN_ERRORS as exc:
+        sys.stderr.write(f"score: {exc}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

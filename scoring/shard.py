@@ -1,0 +1,50 @@
+"""Plan a scoring run: freeze which pictures are scored by which model: `python -m scoring.shard SOURCE RUN_DIR`.
+
+SOURCE is a folder, a text file with one path a line, or a CSV with a column `path`, such as data/manifest.csv.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from runtime.contract import ONNX_FILE
+from runtime.model_reference import DEFAULT_MODEL, ModelUnavailable, find_model
+from scoring.pictures import ScoringError
+from scoring.plan import write_plan
+
+PICTURES_PER_SHARD = 10_000  # minutes of work on one core: what a killed task loses at most
+
+
+def model_folder(model: str) -> tuple[str, Path]:
+    """Return the exact tag and the folder of a model: a tag in the model store, or a folder with its ONNX file.
+
+    Raises ModelUnavailable if there is neither.
+    """
+    if (Path(model) / ONNX_FILE).is_file():
+        return str(Path(model).resolve()), Path(model)
+    found = find_model(model)
+    return str(found.tag), Path(found.path)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="tag in the model store, or a folder with model.onnx")
+    parser.add_argument("--pictures-per-shard", type=int, default=PICTURES_PER_SHARD)
+    arguments = parser.parse_args(argv)
+    if arguments.pictures_per_shard < 1:
+        parser.error("a shard holds at least one picture")
+    try:
+        model, model_dir = model_folder(arguments.model)
+        plan = write_plan(arguments.source, arguments.run_dir, model, model_dir, arguments.pictures_per_shard)
+    except (ScoringError, ModelUnavailable, OSError) as exc:
+        sys.stderr.write(f"shard: {exc}\n")
+        return 2
+    sys.stdout.write(f"{plan.num_pictures} pictures in {len(plan.shards)} shards, to be scored by {plan.model}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
