@@ -34,9 +34,9 @@ class Augmentation:
         self._transforms = transforms
         self._compose = A.Compose(transforms)
 
-    def __call__(self, image_hwc: ImageArray, epoch: int, index: int) -> ImageArray:
+    def __call__(self, image_hwc: ImageArray, epoch: int, index: int, repeat: int = 0) -> ImageArray:
         """Return a changed copy of a `(height, width, 3)` uint8 image; the size may shrink."""
-        draws = np.random.SeedSequence([self._seed, epoch, index]).generate_state(len(self._transforms))
+        draws = np.random.SeedSequence([self._seed, epoch, index, repeat]).generate_state(len(self._transforms))
         # One seed a transform: Compose would give all the same one, and both flips would always come together.
         for transform, draw in zip(self._transforms, draws, strict=True):
             transform.set_random_seed(int(draw))

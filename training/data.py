@@ -14,14 +14,24 @@ from runtime.errors import ImageError
 from runtime.image import ImageArray, decode_image
 from runtime.preprocess import preprocess, read_for_model, sufficient_size
 from training.augmentation import Augmentation
+from training.batch_params import SamplingRule
+from training.losses import one_hot
+from training.sampling import Draws, epoch_order
+
+Draw = tuple[int, int]  # a picture's index, and how often this epoch drew it before
 
 
 class Batch(NamedTuple):
-    """images: `(n, height, width, 3)` uint8; labels: `(n,)` int64; indices: `(n,)` int64, rows of the manifest."""
+    """What a process sees of one step.
+
+    images: `(n, height, width, 3)` uint8. labels, indices: `(n,)` int64, the latter rows of the manifest. targets:
+    `(n, classes)` float32, what the loss compares with: one-hot unless pictures are mixed.
+    """
 
     images: torch.Tensor
     labels: torch.Tensor
     indices: torch.Tensor
+    targets: torch.Tensor
 
 
 class PictureDataset(Dataset[tuple[torch.Tensor, int, int]]):
@@ -34,6 +44,7 @@ class PictureDataset(Dataset[tuple[torch.Tensor, int, int]]):
         if unknown:
             raise ManifestError(f"class(es) {', '.join(unknown)} are not among the model's {contract.classes}")
         self.labels = [class_ids[label] for label in manifest.table["label"]]
+        self._num_classes = len(contract.classes)
         self._contract = contract
         self._augmentation = augmentation
         self.epoch = 0
@@ -41,55 +52,70 @@ class PictureDataset(Dataset[tuple[torch.Tensor, int, int]]):
     def __len__(self) -> int:
         return len(self._paths)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int, int]:
+    def __getitem__(self, draw: Draw | int) -> tuple[torch.Tensor, int, int]:
+        index, repeat = (draw, 0) if isinstance(draw, int) else draw
         path = self._paths[index]
         try:
-            pixels = self._read(path.read_bytes(), index)
+            pixels = self._read(path.read_bytes(), index, repeat)
         except (OSError, ImageError) as exc:
             raise ManifestError(f"{path} can no longer be read ({exc}); run `make data` again") from exc
         # A copy: torch refuses read-only memory.
         return torch.from_numpy(np.array(pixels)), self.labels[index], index
 
-    def _read(self, data: bytes, index: int) -> ImageArray:
+    def collate(self, samples: list[tuple[torch.Tensor, int, int]]) -> Batch:
+        """Put pictures together to a batch."""
+        images, labels, indices = zip(*samples, strict=True)
+        targets = one_hot(torch.tensor(labels), self._num_classes)
+        return Batch(torch.stack(images), torch.tensor(labels), torch.tensor(indices), targets)
+
+    def _read(self, data: bytes, index: int, repeat: int) -> ImageArray:
         if self._augmentation is None:
             return read_for_model(data, self._contract)
         image = decode_image(data, at_least=sufficient_size(self._contract))
-        return preprocess(self._augmentation(image, self.epoch, index), self._contract)
-
-
-def _collate(samples: list[tuple[torch.Tensor, int, int]]) -> Batch:
-    images, labels, indices = zip(*samples, strict=True)
-    return Batch(torch.stack(images), torch.tensor(labels), torch.tensor(indices))
+        return preprocess(self._augmentation(image, self.epoch, index, repeat), self._contract)
 
 
 def training_batches(
-    dataset: PictureDataset, epoch: int, batch_size: int, rank: int, world_size: int, seed: int, num_workers: int = 0
+    dataset: PictureDataset,
+    epoch: int,
+    batch_size: int,
+    rank: int,
+    world_size: int,
+    seed: int,
+    num_workers: int = 0,
+    rule: SamplingRule = "shuffle",
+    start_step: int = 0,
 ) -> Iterator[Batch]:
-    """Yield this process's share of every batch of one shuffled epoch.
+    """Yield this process's share of every batch of one epoch, from `start_step` on.
 
     The order depends on seed and epoch alone; each global batch of `batch_size` is dealt out evenly, so any number of
-    processes trains on the same batches. What does not fill a last batch waits for another epoch's shuffle.
+    processes trains on the same batches. What does not fill a last batch waits for another epoch's draw.
     """
     dataset.epoch = epoch
-    order = np.random.default_rng([seed, epoch]).permutation(len(dataset))
+    order = epoch_order(dataset.labels, rule, seed, epoch)
     num_steps = len(order) // batch_size
     share = batch_size // world_size
-    batches = order[: num_steps * batch_size].reshape(num_steps, batch_size)[:, rank * share : (rank + 1) * share]
-    return iter(_loader(dataset, batches.tolist(), num_workers))
+    batches = order[: num_steps * batch_size].reshape(num_steps, batch_size, 2)[start_step:]
+    mine = [[(index, repeat) for index, repeat in batch] for batch in _share(batches, rank, share).tolist()]
+    return iter(_loader(dataset, mine, num_workers))
+
+
+def _share(batches: Draws, rank: int, share: int) -> Draws:
+    return batches[:, rank * share : (rank + 1) * share]
 
 
 def evaluation_batches(
     dataset: PictureDataset, batch_size: int, rank: int = 0, world_size: int = 1, num_workers: int = 0
 ) -> Iterable[Batch]:
     """Return every `world_size`-th picture, each exactly once over all processes: none is padded or repeated."""
-    mine = list(range(rank, len(dataset), world_size))
+    mine = [(index, 0) for index in range(rank, len(dataset), world_size)]
     batches = [mine[i : i + batch_size] for i in range(0, len(mine), batch_size)]
     return _loader(dataset, batches, num_workers)
 
 
-def _loader(dataset: PictureDataset, batches: list[list[int]], num_workers: int) -> Iterable[Batch]:
+def _loader(dataset: PictureDataset, batches: list[list[Draw]], num_workers: int) -> Iterable[Batch]:
     """Wrap PyTorch's loader, whose stubs do not see that collate_fn makes a Batch."""
-    return DataLoader(dataset, batch_sampler=batches, collate_fn=_collate, num_workers=num_workers)
+    return DataLoader(dataset, batch_sampler=batches, collate_fn=dataset.collate, num_workers=num_workers)
 
 
 def check_batch_size(num_pictures: int, batch_size: int, world_size: int) -> None:

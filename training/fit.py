@@ -20,9 +20,11 @@ from training.data import PictureDataset, check_batch_size
 from training.distributed import Worker
 from training.lineage import git_commit
 from training.loop import Outputs, run_model, train_one_epoch
+from training.losses import Loss, class_weights, classifier_loss
 from training.model import Classifier, create_backbone
-from training.optimiser import class_weights, cosine_schedule, head_only_optimiser, whole_network_optimiser
+from training.optimiser import cosine_schedule, head_only_optimiser, whole_network_optimiser
 from training.params import Params
+from training.sampling import describe, expected_counts
 from training.tracking import Run
 
 CHECKPOINT_FILE = "checkpoint.pt"
@@ -93,9 +95,7 @@ class _Fitting:
     best: tuple[float, float] = (-1.0, float("-inf"))  # macro-F1, then minus the loss for ties
 
     def run(self) -> None:
-        labels = self.data.train.labels
-        weights = class_weights(labels, len(self.contract.classes), self.params.train.class_weight_power)
-        weights = weights.to(self.worker.device)
+        loss_function = self._loss()
         epoch = 0
         for phase in _phases(self.params):
             network = self._network(phase)
@@ -104,7 +104,7 @@ class _Fitting:
             for _ in range(phase.num_epochs):
                 epoch += 1
                 loss = train_one_epoch(
-                    network, self.data.train, optimiser, schedule, weights, self.params.train, self.worker, epoch,
+                    network, self.data.train, optimiser, schedule, loss_function, self.params.train, self.worker, epoch,
                     self.data.num_workers,
                 )  # fmt: skip
                 outputs = run_model(
@@ -116,6 +116,13 @@ class _Fitting:
     @property
     def _num_steps(self) -> int:
         return len(self.data.train) // self.params.train.batch_size
+
+    def _loss(self) -> Loss:
+        labels, params = self.data.train.labels, self.params.train
+        logger.info("%s", describe(labels, params.sampling))
+        counts = expected_counts(labels, len(self.contract.classes), params.sampling)
+        weights = class_weights(counts, params.class_weighting, params.class_weight_power, params.effective_number_beta)
+        return classifier_loss(params.loss, weights.to(self.worker.device), params.label_smoothing, params.focal_gamma)
 
     def _optimiser(self, phase: Phase) -> AdamW:
         make = head_only_optimiser if phase.head_only else whole_network_optimiser

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from training.data import PictureDataset, evaluation_batches, training_batches
 from training.distributed import Worker
+from training.losses import Loss
 from training.params import TrainParams
 
 
@@ -23,24 +24,12 @@ class Outputs:
     losses: np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
 
-def weighted_cross_entropy(
-    logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, smoothing: float
-) -> torch.Tensor:
-    """Mean over pictures of weight[label] * cross-entropy, a scalar.
-
-    The mean is over pictures and not over weights (PyTorch's own choice), so that the average over processes is the
-    value of the whole batch.
-    """
-    losses = F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
-    return (losses * weights[labels]).mean()
-
-
 def train_one_epoch(
     model: nn.Module,
     dataset: PictureDataset,
     optimiser: Optimizer,
     schedule: LRScheduler,
-    weights: torch.Tensor,
+    loss_function: Loss,
     params: TrainParams,
     worker: Worker,
     epoch: int,
@@ -49,14 +38,14 @@ def train_one_epoch(
     """Optimise over one shuffled epoch; return the mean training loss of this process."""
     model.train()
     batches = training_batches(
-        dataset, epoch, params.batch_size, worker.rank, worker.world_size, params.seed, num_workers
+        dataset, epoch, params.batch_size, worker.rank, worker.world_size, params.seed, num_workers, params.sampling
     )
     num_steps = len(dataset) // params.batch_size
     losses = []
     for batch in tqdm(batches, f"epoch {epoch} train", num_steps, disable=not worker.is_main, leave=False):
-        images, labels = batch.images.to(worker.device), batch.labels.to(worker.device)
+        images, targets = batch.images.to(worker.device), batch.targets.to(worker.device)
         optimiser.zero_grad(set_to_none=True)
-        loss = weighted_cross_entropy(model(images), labels, weights, params.label_smoothing)
+        loss = loss_function(model(images), targets)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()

@@ -1,9 +1,7 @@
-"""Parameter groups, learning rates and class weights."""
+"""Parameter groups and learning rates."""
 
 import math
-from collections.abc import Sequence
 
-import torch
 from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
@@ -42,18 +40,6 @@ def cosine_schedule(optimiser: AdamW, num_steps: int) -> LambdaLR:
         return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, num_steps - warm_up)))
 
     return LambdaLR(optimiser, factor)
-
-
-def class_weights(labels: Sequence[int], num_classes: int, power: float) -> torch.Tensor:
-    """Return `(num_classes,)` loss weights, `(1 / frequency) ** power`, scaled so that their mean over labels is 1.
-
-    Raises ValueError if a class has no label: its weight would be infinite.
-    """
-    counts = torch.bincount(torch.tensor(labels), minlength=num_classes).double()
-    if (counts == 0).any():
-        raise ValueError(f"class(es) {torch.where(counts == 0)[0].tolist()} have no training picture")
-    weights = counts**-power
-    return (weights * counts.sum() / (weights * counts).sum()).float()
 
 
 def _groups(parameters: list[nn.Parameter], lr: float, weight_decay: float) -> list[dict[str, object]]:

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from dataset.params import Section, read_section
 from runtime.contract import Interpolation, ResizeRule
+from training.batch_params import BatchParams
 
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -30,7 +31,7 @@ class ModelParams(Section):
     drop_rate: Share
 
 
-class TrainParams(Section):
+class TrainParams(BatchParams):
     """`train:` the optimisation. `batch_size` is over all processes together, so their number changes nothing."""
 
     seed: Count

@@ -13,7 +13,8 @@ from evaluation.metrics import confusion_matrix, metrics_of_confusion
 from runtime.contract import ModelContract
 from training.data import PictureDataset, training_batches
 from training.distributed import Worker, worker
-from training.loop import run_model, weighted_cross_entropy
+from training.loop import run_model
+from training.losses import cross_entropy
 from training.model import Classifier
 
 
@@ -23,7 +24,7 @@ def _gradient(model: Classifier, dataset: PictureDataset, this: Worker) -> list[
     network = model if this.world_size == 1 else DistributedDataParallel(model, broadcast_buffers=False)
     batch = next(training_batches(dataset, 1, 12, this.rank, this.world_size, seed=0))
     weights = torch.linspace(0.5, 2.0, 6)
-    weighted_cross_entropy(network(batch.images), batch.labels, weights, 0.1).backward()  # type: ignore[no-untyped-call]
+    cross_entropy(network(batch.images), batch.targets, weights, 0.1).backward()  # type: ignore[no-untyped-call]
     gradient = model.head_parameters()[0].grad
     assert gradient is not None
     return gradient.flatten().tolist()

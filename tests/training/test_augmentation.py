@@ -64,4 +64,4 @@ def test_without_augmentation_training_sees_the_pixels_that_the_service_sees(tin
     data = (tiny_tiles_dir / manifest.table["path"][5]).read_bytes()
     for epoch in (1, 2):
         dataset.epoch = epoch
-        assert np.array_equal(dataset[5][0].numpy(), preprocess(decode_image(data), contract))
+        assert np.array_equal(dataset[5, 0][0].numpy(), preprocess(decode_image(data), contract))

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dataset.manifest import Manifest, ManifestError
 from runtime.contract import ModelContract
+from training.batch_params import SamplingRule
 from training.data import PictureDataset, check_batch_size, evaluation_batches, training_batches
 
 
@@ -44,6 +46,26 @@ def test_an_epoch_repeats_no_picture_and_another_epoch_shuffles_anew(dataset: Pi
     assert first != _flat(_epoch(dataset, 2, 0, 1))
 
 
+@pytest.mark.parametrize("rule", ["shuffle", "balanced"])
+def test_an_epoch_begun_in_its_middle_goes_on_with_the_same_batches(
+    dataset: PictureDataset, rule: SamplingRule
+) -> None:
+    options: dict[str, Any] = {"rank": 1, "world_size": 2, "seed": 5, "rule": rule}
+    whole = list(training_batches(dataset, 1, 12, **options))
+    rest = list(training_batches(dataset, 1, 12, **options, start_step=2))
+    assert len(whole) > 3
+    assert len(rest) == len(whole) - 2
+    for resumed, first in zip(rest, whole[2:], strict=True):
+        assert all((a == b).all() for a, b in zip(resumed, first, strict=True))
+
+
+def test_targets_are_the_labels_one_hot(dataset: PictureDataset) -> None:
+    batch = next(training_batches(dataset, 1, 12, 0, 1, seed=5))
+    assert batch.targets.shape == (12, 6)
+    assert batch.targets.argmax(dim=1).tolist() == batch.labels.tolist()
+    assert batch.targets.sum().item() == 12
+
+
 @pytest.mark.parametrize("world_size", [1, 2, 3, 5])
 def test_evaluation_covers_every_picture_exactly_once(dataset: PictureDataset, world_size: int) -> None:
     seen = [
@@ -78,4 +100,4 @@ def test_a_picture_that_went_bad_is_named(dataset: PictureDataset, manifest: Man
     table = manifest.table.head(1).assign(path="gone.jpg")
     contract = ModelContract(classes=manifest.classes, height=32, width=32, mean=(0, 0, 0), std=(1, 1, 1))
     with pytest.raises(ManifestError, match=r"gone\.jpg can no longer be read"):
-        PictureDataset(Manifest(table, tmp_path), contract)[0]
+        PictureDataset(Manifest(table, tmp_path), contract)[0, 0]

@@ -1,11 +1,10 @@
-"""Learning rates, weight decay and class weights are what they are said to be."""
+"""Learning rates and weight decay are what they are said to be."""
 
 import pytest
 import torch
 
-from training.loop import weighted_cross_entropy
 from training.model import Classifier, create_backbone
-from training.optimiser import class_weights, cosine_schedule, head_only_optimiser, whole_network_optimiser
+from training.optimiser import cosine_schedule, head_only_optimiser, whole_network_optimiser
 from training.params import ModelParams, TrainParams
 
 PARAMS = TrainParams(
@@ -56,28 +55,3 @@ def test_the_schedule_warms_up_and_ends_near_zero(model: Classifier) -> None:
         schedule.step()
     assert rates[0] < rates[3] < rates[5] == max(rates) == pytest.approx(0.1)
     assert rates[-1] < 0.001
-
-
-def test_class_weights_follow_the_power_and_average_to_one() -> None:
-    labels = [0] * 8 + [1] * 2
-    assert class_weights(labels, 2, 0).tolist() == [1, 1]
-    balanced = class_weights(labels, 2, 1)
-    assert balanced.tolist() == pytest.approx([10 / 16, 10 / 4])
-    root = class_weights(labels, 2, 0.5)
-    assert root[1] / root[0] == pytest.approx(2)
-    assert (root[0] * 8 + root[1] * 2) / 10 == pytest.approx(1)
-    with pytest.raises(ValueError, match=r"\[2\] have no training picture"):
-        class_weights(labels, 3, 1)
-
-
-def test_the_loss_of_a_batch_is_the_mean_over_any_equal_shares() -> None:
-    """PyTorch's own weighted mean divides by the share's weights, which would differ between processes."""
-    logits, labels = torch.randn(8, 3, generator=torch.manual_seed(0)), torch.tensor([0, 0, 0, 0, 0, 0, 1, 2])
-    weights = torch.tensor([0.5, 2.0, 3.0])
-    whole = weighted_cross_entropy(logits, labels, weights, 0.1)
-    halves = [weighted_cross_entropy(logits[i : i + 4], labels[i : i + 4], weights, 0.1) for i in (0, 4)]
-    assert torch.stack(halves).mean() == pytest.approx(float(whole))
-    by_hand = [-weights[y] * torch.log_softmax(row, 0)[y] for row, y in zip(logits, labels, strict=True)]
-    assert float(weighted_cross_entropy(logits, labels, weights, 0)) == pytest.approx(
-        float(torch.stack(by_hand).mean())
-    )
