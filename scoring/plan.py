@@ -39,7 +39,7 @@ class Shard(BaseModel):
 
 
 class Plan(BaseModel):
-    """What is scored by what. root: absolute, of relative paths. model: tag or folder; model_dir holds the ONNX file."""
+    """What is scored by what. root: folder of relative paths. model: tag or folder; model_dir holds the ONNX file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

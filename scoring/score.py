@@ -116,8 +116,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if not 0 <= arguments.task < arguments.tasks:
         parser.error(
-            f"task {arguments.task} of {arguments.tasks}: tasks count from 0. A job array must be 0-(n-1); to do what is "
-            "left, submit all of it again: shards that are done are passed over"
+            f"task {arguments.task} of {arguments.tasks}: tasks count from 0. A job array must be 0-(n-1); to do what "
+            "is left, submit all of it again: shards that are done are passed over"
         )
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
