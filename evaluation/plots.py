@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from evaluation.comparison import Comparison
 from evaluation.evaluation import Evaluation
-from evaluation.wording import confidence
+from evaluation.wording import HEADLINE_NAMES, confidence
 
 _DPI = 120
 _INK, _FAINT, _BAR = "#1f2933", "#9aa5b1", "#2b6cb0"
@@ -70,6 +71,25 @@ def draw_per_class_f1(evaluation: Evaluation) -> bytes:
     axes.set_xlim(0, 1)
     _quieten(axes)
     axes.set_xlabel(f"F1, bar: {confidence(evaluation)} interval over groups")
+    return _png(figure)
+
+
+def draw_differences(comparison: Comparison) -> bytes:
+    """Draw the differences of two models with their intervals; right of the line the second is better."""
+    rows = [(title, getattr(comparison, name)) for name, title in HEADLINE_NAMES.items()]
+    rows += [(f"recall of {_shortened(part.name)}", part.recall) for part in comparison.per_class]
+    figure = Figure(figsize=(6.4, 1.1 + 0.36 * len(rows)), layout="constrained")
+    axes = figure.add_subplot()
+    axes.axvline(0, color=_INK, linewidth=1)
+    for position, (_, part) in enumerate(reversed(rows)):
+        if part.low is not None and part.high is not None:
+            axes.plot([part.low, part.high], [position, position], color=_BAR, linewidth=5, alpha=0.35)
+        if part.difference is not None:
+            axes.plot(part.difference, position, "o", color=_BAR, markersize=7, clip_on=False)
+    axes.set_yticks(range(len(rows)), [title for title, _ in reversed(rows)], parse_math=False)
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    _quieten(axes)
+    axes.set_xlabel("second minus first; bar: interval over groups")
     return _png(figure)
 
 

@@ -1,6 +1,7 @@
 """How figures read in the report and the model card: the same number is written the same way in both."""
 
 from dataset.manifest import Protocol
+from evaluation.comparison import Difference
 from evaluation.evaluation import Confusion, Estimate, Evaluation
 
 HEADLINE_NAMES = {"macro_f1": "Macro-F1", "balanced_accuracy": "Balanced accuracy", "accuracy": "Accuracy"}
@@ -41,7 +42,7 @@ def percentage(share: float) -> str:
 
 def confidence(evaluation: Evaluation) -> str:
     """Write the confidence of intervals exactly: `95%`, `99.5%`."""
-    return f"{100 * evaluation.confidence:.6g}%"
+    return share_of_resamples(evaluation.confidence)
 
 
 def confusion_in_words(confusion: Confusion, evaluation: Evaluation) -> tuple[str, str]:
@@ -50,3 +51,28 @@ def confusion_in_words(confusion: Confusion, evaluation: Evaluation) -> tuple[st
     share = percentage(confusion.num_images / actual.num_images)
     before = f"{confusion.num_images} of {counted(actual.num_images, 'image')} of"
     return before, f"({share}; from {confusion.num_groups} of {counted(actual.num_groups, 'group')})"
+
+
+def share_of_resamples(share: float) -> str:
+    """Write the confidence of intervals exactly: `95%`, `99.5%`."""
+    return f"{100 * share:.6g}%"
+
+
+def gain(value: float | None) -> str:
+    """Write a difference of figures with its sign and three decimals, or say that it is undefined."""
+    if value is None:
+        return "undefined"
+    written = f"{value:+.3f}".replace("-", "−")
+    return "0.000" if written[1:] == "0.000" else written
+
+
+def difference_in_words(difference: Difference) -> str:
+    """Write a difference with its interval in brackets."""
+    if difference.low is None or difference.high is None:
+        return f"{gain(difference.difference)} (no interval)"
+    return f"{gain(difference.difference)} ({gain(difference.low)} to {gain(difference.high)})"
+
+
+def p_value(value: float) -> str:
+    """Write a probability with two significant digits; what is smaller than 0.001 is said to be so."""
+    return "under 0.001" if value < 0.001 else f"{value:.2g}"

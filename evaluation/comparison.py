@@ -1,0 +1,93 @@
+"""The document that a comparison of two models on the same pictures leaves: `comparison.json`.
+
+Differences are the second model's figure minus the first's. Undefined figures are null.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from evaluation.document import Count, Document, Share
+
+COMPARISON_FILE = "comparison.json"
+MAX_CHANGED = 200  # pictures listed in each direction
+
+Gain = Annotated[float, Field(ge=-1, le=1)]
+
+
+class Difference(Document):
+    """A figure of both models and the second's minus the first's; null where undefined, as `evaluation.metrics` states.
+
+    `low` and `high` are the ends of the difference's interval, null if too few groups bear on it.
+    """
+
+    first: Share | None
+    second: Share | None
+    difference: Gain | None
+    low: Gain | None = None
+    high: Gain | None = None
+
+
+class ClassDifference(Document):
+    """The recall of one class."""
+
+    name: str
+    num_images: Count
+    num_groups: Count
+    recall: Difference
+
+
+class SignTest(Document):
+    """How many favour one model or the other, and the exact two-sided binomial probability of a split as uneven.
+
+    Over images this is McNemar's test (McNemar 1947, Psychometrika 12) in its exact form.
+    """
+
+    num_first: Count
+    num_second: Count
+    p_value: Share
+
+
+class Change(Document):
+    """A picture that one model gets right and the other does not; probabilities are those of its label."""
+
+    path: str
+    sha256: str
+    group: str
+    label: str
+    first_predicted: str
+    second_predicted: str
+    first_probability: Share
+    second_probability: Share
+
+
+class Comparison(Document):
+    """Everything that a comparison states.
+
+    `mcnemar` counts images, as if they were independent; `by_group` counts groups on which one model gets more images
+    right. `fixed` and `broken` list what changed for better and for worse, the largest change of probability first,
+    at most `MAX_CHANGED` of `num_fixed` and `num_broken`. `notes` say what the comparison left out.
+    """
+
+    schema_version: Literal[1] = 1
+    first: str
+    second: str
+    split: str
+    classes: tuple[str, ...]
+    num_images: Count
+    num_groups: Count
+    macro_f1: Difference
+    balanced_accuracy: Difference
+    accuracy: Difference
+    per_class: tuple[ClassDifference, ...]
+    mcnemar: SignTest
+    by_group: SignTest
+    num_fixed: Count
+    num_broken: Count
+    num_wrong_otherwise: Count
+    fixed: tuple[Change, ...]
+    broken: tuple[Change, ...]
+    confidence: Share
+    bootstrap_samples: Count
+    seed: Count
+    notes: tuple[str, ...] = ()

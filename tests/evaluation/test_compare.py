@@ -1,0 +1,60 @@
+"""`python -m evaluation.compare`: two tables of predictions to one JSON and one page."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from evaluation import compare
+from evaluation.predictions import Predictions
+from tests.evaluation.project import Project
+from tests.evaluation.test_report import Page
+
+
+def two_models(project: Project) -> list[str]:
+    """The project's predictions, and the same with the first test picture that is right made wrong."""
+    first = project.predict()
+    probs = first.probs.copy()
+    row = int(((first.splits == "test") & (first.predicted == first.labels)).nonzero()[0][0])
+    probs[row] = 0
+    probs[row, (first.labels[row] + 1) % 3] = 1
+    Predictions(
+        first.paths, first.labels, first.groups, first.splits, probs, first.classes, first.attributes
+    ).write(project.root / "second.csv")  # fmt: skip
+    arguments = {"data": project.data_dir, "out": project.root / "out", "params": project.root / "params.yaml"}
+    options = [part for name, path in arguments.items() for part in (f"--{name}", str(path))]
+    return [str(project.predictions_path), str(project.root / "second.csv"), *options]
+
+
+def test_a_changed_picture_stands_on_the_page_with_path_and_hash(project: Project) -> None:
+    assert compare.main(two_models(project)) == 0
+    document = json.loads((project.root / "out/comparison.json").read_text())
+    (change,) = document["broken"]
+    digest = hashlib.sha256((project.data_dir / change["path"]).read_bytes()).hexdigest()
+    page = Page((project.root / "out/comparison.html").read_text(encoding="utf-8"))
+    assert "Changed for the worse: 1" in page.text
+    assert change["path"] in page.text
+    assert digest in page.text
+    assert len([address for address in page.loaded if "image/jpeg" in address]) == 1
+    assert f"{document['accuracy']['difference']:+.3f}".replace("-", "−") in page.text
+
+
+def test_without_the_data_the_page_names_pictures_and_shows_none(project: Project) -> None:
+    arguments = [*two_models(project), "--no-pictures"]
+    (project.data_dir / "manifest.csv").unlink()
+    assert compare.main(arguments) == 0
+    page = Page((project.root / "out/comparison.html").read_text(encoding="utf-8"))
+    assert not [address for address in page.loaded if "image/jpeg" in address]
+    assert "Changed for the worse: 1" in page.text
+
+
+def test_a_table_of_other_pictures_is_refused_by_name(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = two_models(project)
+    table = Path(arguments[1]).read_text().splitlines(keepends=True)
+    Path(arguments[1]).write_text("".join(table[:-1]))
+    assert compare.main(arguments) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("compare: ")
+    assert f"only in {arguments[0]}, such as {table[-1].split(',')[0]}" in message
+    assert not (project.root / "out").exists()
