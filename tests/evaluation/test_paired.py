@@ -71,7 +71,8 @@ def test_what_is_hard_for_both_models_cancels_out() -> None:
     accuracy = compare_predictions(first, second, NAMES, PARAMS).accuracy
     assert accuracy.difference == pytest.approx(-1 / 40)
     assert accuracy.low is not None
-    assert -4.5 / 40 < accuracy.low < accuracy.high == 0
+    assert accuracy.high == 0
+    assert -4.5 / 40 < accuracy.low < 0
 
 
 def test_pictures_of_one_group_are_drawn_together() -> None:
