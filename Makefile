@@ -7,6 +7,8 @@ SHELL := /bin/bash
 DATA ?=
 # A CSV `path,group` that names the object each picture shows; only for a folder.
 GROUPS ?=
+# The class that is no defect ("good"), for figures of 'defect or not'; only for a folder.
+NORMAL ?=
 # Anything here makes `make bench` a short run.
 QUICK ?=
 # Training processes on this machine; one a GPU.
@@ -42,11 +44,11 @@ setup: .venv/train.stamp data/source.yaml ## install what training and serving n
 # A run rewrites dvc.lock; git shall not see that until somebody wants to commit a run of their own: `make track`.
 data/source.yaml: | .venv/train.stamp
 	@! git ls-files --error-unmatch dvc.lock >/dev/null 2>&1 || git update-index --skip-worktree dvc.lock
-	@$(PYTHON) -m dataset.source $(if $(DATA),"$(DATA)") $(if $(GROUPS),--groups "$(GROUPS)") --out $@
+	@$(PYTHON) -m dataset.source $(if $(DATA),"$(DATA)") $(if $(GROUPS),--groups "$(GROUPS)") $(if $(NORMAL),--normal "$(NORMAL)") --out $@
 
 .PHONY: source
 source: setup
-	@$(PYTHON) -m dataset.source $(if $(DATA),"$(DATA)") $(if $(GROUPS),--groups "$(GROUPS)") --out data/source.yaml
+	@$(PYTHON) -m dataset.source $(if $(DATA),"$(DATA)") $(if $(GROUPS),--groups "$(GROUPS)") $(if $(NORMAL),--normal "$(NORMAL)") --out data/source.yaml
 
 # Each stage of dvc.yaml, with the stages before it; what is up to date is skipped.
 .PHONY: data load split train predict compare eval export card

@@ -11,7 +11,7 @@ class DataDescription(BaseModel):
     """Facts that a source states of itself; empty where it states none.
 
     `group_meaning` says what a group is ("physical tile"). `compare_protocols` asks for the leaking split by image to
-    be measured beside the headline, because published figures use it.
+    be measured beside the headline, because published figures use it. `normal_class` names the class that is no defect.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -21,6 +21,7 @@ class DataDescription(BaseModel):
     summary: str
     collection: str = ""
     group_meaning: str
+    normal_class: str = ""
     licence: str = ""
     citation: str = ""
     url: str = ""

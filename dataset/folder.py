@@ -20,13 +20,15 @@ _SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "te
 logger = logging.getLogger(__name__)
 
 
-def read_folder(root: Path, groups_csv: Path | None) -> Collection:
-    """List the pictures below `root`, one class a folder.
+def read_folder(root: Path, groups_csv: Path | None, normal_class: str = "") -> Collection:
+    """List the pictures below `root`, one class a folder; `normal_class` is the one that is no defect, or ''.
 
     Raises ManifestError for pictures outside class folders, an empty class, fewer than two classes, folders that are
-    splits instead of classes, and a groups CSV that does not fit the pictures.
+    splits instead of classes, a normal class that is none, and a groups CSV that does not fit the pictures.
     """
     files = _files_by_class(root)
+    if normal_class and normal_class not in files:
+        raise ManifestError(f"{normal_class!r} is to be the normal class, but the classes are {', '.join(files)}")
     relative = [path.relative_to(root).as_posix() for label in files for path in files[label]]
     facts = _read_groups(groups_csv, relative) if groups_csv else {}
     pictures = [
@@ -39,10 +41,10 @@ def read_folder(root: Path, groups_csv: Path | None) -> Collection:
         for path in relative
     ]
     originals = {f"pictures/images/{path}": root / path for path in relative}
-    return Collection(pictures, _describe(root, groups_csv), groups_csv is not None, originals)
+    return Collection(pictures, _describe(root, groups_csv, normal_class), groups_csv is not None, originals)
 
 
-def _describe(root: Path, groups_csv: Path | None) -> DataDescription:
+def _describe(root: Path, groups_csv: Path | None, normal_class: str) -> DataDescription:
     name = root.resolve().name
     return DataDescription(
         name=name,
@@ -51,6 +53,7 @@ def _describe(root: Path, groups_csv: Path | None) -> DataDescription:
         group_meaning=(
             "object named in the groups file" if groups_csv else "near-duplicate pictures (found, not stated)"
         ),
+        normal_class=normal_class,
     )
 
 

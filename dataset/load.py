@@ -84,7 +84,8 @@ def _collect(source: DataSource, data_dir: Path, staging: Path) -> Collection:
         return Collection(pictures, synthetic_tiles.DESCRIPTION, has_stated_groups=True)
     if source.source == "magnetic-tile":
         return read_magnetic_tile(Path(source.path) if source.path else download_magnetic_tile(data_dir / "downloads"))
-    return read_folder(Path(source.path), Path(source.groups) if source.groups else None)
+    groups_csv = Path(source.groups) if source.groups else None
+    return read_folder(Path(source.path), groups_csv, source.normal_class)
 
 
 def tabulate(collection: Collection, staging: Path, params: DataParams) -> pd.DataFrame:

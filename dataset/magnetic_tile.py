@@ -37,6 +37,7 @@ DESCRIPTION = DataDescription(
         "show the same tile."
     ),
     group_meaning="physical tile (inferred from file order and similarity)",
+    normal_class="Free",
     licence="no licence file; the authors welcome use and ask for citation",
     citation=(
         "Y. Huang, C. Qiu, Y. Guo, X. Wang, K. Yuan: Surface defect saliency of magnetic tile. "

@@ -1,6 +1,6 @@
 """Decide where pictures come from, and note it in `data/source.yaml`.
 
-    python -m dataset.source [PATH_OR_NAME] [--groups CSV] [--source NAME] --out data/source.yaml
+    python -m dataset.source [PATH_OR_NAME] [--groups CSV] [--normal CLASS] [--source NAME] --out data/source.yaml
 
 Without an argument the source chosen before is kept, or the drawn tiles are taken. The file is rewritten only when
 something changed, so that DVC reruns loading only then; `fingerprint` tells from names, sizes and times of the files
@@ -32,7 +32,8 @@ class DataSource(BaseModel):
     """Where pictures come from.
 
     path: of the pictures; '' for drawn or downloaded ones. groups: CSV of objects, or ''. Both as the user gave them:
-    absolute, or relative to the project root. fingerprint: SHA-256 of what lies there, '' where nothing can change.
+    absolute, or relative to the project root. normal_class: the class of a folder that is no defect, or ''.
+    fingerprint: SHA-256 of what lies there, '' where nothing can change.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,6 +41,7 @@ class DataSource(BaseModel):
     source: SourceName
     path: str = ""
     groups: str = ""
+    normal_class: str = ""
     fingerprint: str = ""
 
     def write(self, path: Path) -> bool:
@@ -68,15 +70,20 @@ class DataSource(BaseModel):
         return self.model_copy(update={"fingerprint": _fingerprint(self.path, self.groups)})
 
 
-def decide_source(wanted: str, groups: str, name: SourceName | None, earlier: Path) -> DataSource:
+def decide_source(
+    wanted: str, groups: str, name: SourceName | None, earlier: Path, normal_class: str = ""
+) -> DataSource:
     """Decide the source from what the user asked for.
 
     wanted: a directory, the name of a source, or '' for the one noted in `earlier`. groups: CSV or ''. name: forces
-    how the directory is read. Raises ManifestError for a missing directory and for requests that contradict.
+    how the directory is read. normal_class: of a folder, or ''.
+    Raises ManifestError for a missing directory and for requests that contradict.
     """
     if not wanted and not name:
         if groups:
             raise ManifestError(f"groups {groups} given without pictures: name their directory too (DATA=PATH)")
+        if normal_class:
+            raise ManifestError(f"class {normal_class} given without pictures: name their directory too (DATA=PATH)")
         return DataSource.read(earlier).refreshed() if earlier.is_file() else DataSource(source="synthetic-tiles")
     names = [known for known in get_args(SourceName) if known == wanted and not Path(wanted).is_dir()]
     path = "" if names else wanted
@@ -89,7 +96,9 @@ def decide_source(wanted: str, groups: str, name: SourceName | None, earlier: Pa
         raise ManifestError(f"synthetic-tiles are drawn and not read from {path}; leave one of them out")
     if groups and source != "folder":
         raise ManifestError(f"{source} brings its own groups; with --source folder the directory is read with {groups}")
-    return DataSource(source=source, path=path, groups=groups).refreshed()
+    if normal_class and source != "folder":
+        raise ManifestError(f"{source} says itself which class is normal; leave {normal_class} out")
+    return DataSource(source=source, path=path, groups=groups, normal_class=normal_class).refreshed()
 
 
 def _source_of(root: Path) -> SourceName:
@@ -118,12 +127,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m dataset.source", description=__doc__.split("\n")[0])
     parser.add_argument("wanted", nargs="?", default="", metavar="PATH_OR_NAME")
     parser.add_argument("--groups", default="", metavar="CSV", help="columns path,group and attributes")
+    parser.add_argument("--normal", default="", metavar="CLASS", help="the class that is no defect, if there is one")
     parser.add_argument("--source", choices=get_args(SourceName), help="how to read PATH, if not by its layout")
     parser.add_argument("--out", type=Path, default=Path("data/source.yaml"))
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        source = decide_source(args.wanted, args.groups, args.source, args.out)
+        source = decide_source(args.wanted, args.groups, args.source, args.out, args.normal)
     except ManifestError as exc:
         sys.stderr.write(f"error: {exc}\n")
         return 2

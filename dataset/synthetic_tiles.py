@@ -43,6 +43,7 @@ DESCRIPTION = DataDescription(
         "dust and scratches on every tile, one kind of defect on some, from obvious to barely visible."
     ),
     group_meaning="drawn tile",
+    normal_class="Free",
     licence="Apache-2.0, drawn by this project",
     compare_protocols=False,
 )

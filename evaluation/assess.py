@@ -6,33 +6,43 @@ import numpy as np
 
 from dataset.checks import check_no_group_on_two_sides
 from dataset.manifest import Manifest, Protocol
-from evaluation.bootstrap import Intervals, bootstrap_intervals
-from evaluation.evaluation import ClassResult, Confusion, Estimate, Evaluation, SliceResult, WrongPrediction
+from evaluation.bootstrap import Intervals, Resampling, bootstrap_intervals
+from evaluation.calibration import measure_calibration, remaining_temperature
+from evaluation.document import Estimate, Figure
+from evaluation.evaluation import ClassResult, Confusion, Evaluation, SliceResult
 from evaluation.leakage import count_test_images_seen_in_training, refuse_other_images
 from evaluation.metrics import HEADLINE, PER_CLASS, Metrics, confusion_matrix, metrics_of_confusion
 from evaluation.params import EvaluateParams
 from evaluation.predictions import Predictions
+from evaluation.ranking import ranking_figures
 from evaluation.slices import MIN_SLICE_IMAGES, slice_by_attributes
+from evaluation.threshold import measure_detection, why_no_detection
+from evaluation.worst_errors import most_confident_errors
 
 MAX_WRONG = 24  # thumbnails that fit a page of the report
 
 
-def assess(predictions: Predictions, manifest: Manifest, protocol: Protocol, params: EvaluateParams) -> Evaluation:
+def assess(
+    predictions: Predictions, manifest: Manifest, protocol: Protocol, params: EvaluateParams, normal_class: str = ""
+) -> Evaluation:
     """Evaluate the test images of one protocol.
 
+    normal_class: the class that is no defect, or ''.
     Raises ManifestError if the headline ('group') leaks, PredictionsError if predictions are not of the test images.
     """
     if protocol == "group":
         check_no_group_on_two_sides(manifest.table)
     refuse_other_images(predictions, manifest, protocol)
     test = predictions.select("test")
+    val = predictions.select("val") if (predictions.splits == "val").any() else None
+    no_detection = why_no_detection(test, val, normal_class)
+    resampling = Resampling(test.groups, params)
     num_classes = len(test.classes)
     confusion = confusion_matrix(test.labels, test.predicted, num_classes)
     metrics = metrics_of_confusion(confusion)
     intervals = bootstrap_intervals(test.labels, test.predicted, test.groups, num_classes, params)
     num_seen = count_test_images_seen_in_training(manifest, protocol)
     slices, num_smaller = _slices(test, params)
-    wrong = np.flatnonzero(test.predicted != test.labels)
     return Evaluation(
         protocol=protocol,
         leaking=num_seen > 0,
@@ -43,14 +53,18 @@ def assess(predictions: Predictions, manifest: Manifest, protocol: Protocol, par
         majority_class=test.classes[int(metrics.support.argmax())],
         majority_share=int(metrics.support.max()) / len(test.labels),
         **{name: _estimate(getattr(metrics, name), intervals.headline[name]) for name in HEADLINE},
-        per_class=_per_class(test, metrics, intervals),
+        mcc=_figure(metrics.mcc, intervals.headline["mcc"]),
+        per_class=_per_class(test, metrics, intervals, resampling),
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         confusions=_confusions(test),
         slices=slices,
         min_slice_images=MIN_SLICE_IMAGES,
         num_smaller_slices=num_smaller,
-        num_wrong=wrong.size,
-        wrong=_worst(test.take(wrong)) if wrong.size else (),
+        num_wrong=int((test.predicted != test.labels).sum()),
+        wrong=most_confident_errors(test, MAX_WRONG),
+        calibration=measure_calibration(test, resampling, remaining_temperature(predictions)),
+        detection=measure_detection(test, val, normal_class, resampling, params) if val and not no_detection else None,
+        no_detection=no_detection,
         confidence=params.confidence,
         bootstrap_samples=params.bootstrap_samples,
         num_resamples_missing_a_class=intervals.num_resamples_missing_a_class,
@@ -60,11 +74,17 @@ def assess(predictions: Predictions, manifest: Manifest, protocol: Protocol, par
 
 
 def _estimate(value: float | np.ndarray, ends: np.ndarray) -> Estimate:
+    return Estimate.model_validate(_figure(value, ends).model_dump())
+
+
+def _figure(value: float | np.ndarray, ends: np.ndarray) -> Figure:
     low, high = (None if math.isnan(end) else float(end) for end in ends)
-    return Estimate(value=None if math.isnan(value) else float(value), low=low, high=high)
+    return Figure(value=None if math.isnan(value) else float(value), low=low, high=high)
 
 
-def _per_class(test: Predictions, metrics: Metrics, intervals: Intervals) -> tuple[ClassResult, ...]:
+def _per_class(
+    test: Predictions, metrics: Metrics, intervals: Intervals, resampling: Resampling
+) -> tuple[ClassResult, ...]:
     predicted = test.predicted
     return tuple(
         ClassResult(
@@ -72,6 +92,7 @@ def _per_class(test: Predictions, metrics: Metrics, intervals: Intervals) -> tup
             num_images=int(metrics.support[index]),
             num_groups=len(set(test.groups[test.labels == index])),
             num_predicted=int((predicted == index).sum()),
+            average_precision=ranking_figures(test.probs[:, index], test.labels == index, resampling).average_precision,
             **{
                 figure: _estimate(getattr(metrics, figure)[index], intervals.per_class[figure][:, index])
                 for figure in PER_CLASS
@@ -118,22 +139,3 @@ def _slices(test: Predictions, params: EvaluateParams) -> tuple[tuple[SliceResul
             )
         )
     return tuple(results), num_smaller
-
-
-def _worst(wrong: Predictions) -> tuple[WrongPrediction, ...]:
-    """Return the wrong predictions that the model was surest of."""
-    predicted = wrong.predicted
-    rows = np.arange(len(predicted))
-    confidence = np.clip(wrong.probs[rows, predicted], 0, 1)
-    order = sorted(rows, key=lambda row: (-confidence[row], wrong.paths[row]))[:MAX_WRONG]
-    return tuple(
-        WrongPrediction(
-            path=wrong.paths[row],
-            label=wrong.classes[wrong.labels[row]],
-            group=wrong.groups[row],
-            predicted=wrong.classes[predicted[row]],
-            probability=float(confidence[row]),
-            label_probability=float(wrong.probs[row, wrong.labels[row]]),
-        )
-        for row in order
-    )

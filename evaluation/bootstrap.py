@@ -9,12 +9,15 @@ others, as `evaluation.metrics` states.
 Not covered: groups that do not stand for the population, and the chance in training (one model is evaluated).
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from evaluation.document import Estimate, Figure
 from evaluation.metrics import HEADLINE, PER_CLASS, Metrics, metrics_of_confusion
 from evaluation.params import EvaluateParams
 
@@ -22,16 +25,109 @@ from evaluation.params import EvaluateParams
 MIN_GROUPS = 2
 # Numbers held at once by one batch of resamples: 32 MB as int64.
 _BATCH_NUMBERS = 4_000_000
+_OVERALL = (*HEADLINE, "mcc")
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
+class Resampling:
+    """Resamples of the groups of N images; the same groups and params always draw the same.
+
+    groups: `(N,)` names.
+    """
+
+    groups: npt.NDArray[np.object_]
+    params: EvaluateParams
+
+    @cached_property
+    def group_ids(self) -> npt.NDArray[np.intp]:
+        """`(N,)` position of each image's group among the sorted names."""
+        ids: npt.NDArray[np.intp] = np.unique(self.groups.astype(str), return_inverse=True)[1]
+        return ids
+
+    @property
+    def num_groups(self) -> int:
+        return int(self.group_ids.max()) + 1
+
+    @property
+    def tails(self) -> list[float]:
+        """The two quantiles at which an interval ends."""
+        return [(1 - self.params.confidence) / 2, (1 + self.params.confidence) / 2]
+
+    def draws(self, numbers_each: int = 0) -> Iterator[IntArray]:
+        """Yield `(b, G)` how often each group is in each of the next b resamples, in batches of bounded memory.
+
+        numbers_each: how many numbers the caller holds for one resample, if more than there are groups.
+        """
+        rng = np.random.default_rng(self.params.seed)
+        num_groups = self.num_groups
+        batch = max(1, _BATCH_NUMBERS // max(num_groups, numbers_each))
+        for start in range(0, self.params.bootstrap_samples, batch):
+            size = min(batch, self.params.bootstrap_samples - start)
+            drawn = rng.integers(num_groups, size=(size, num_groups)) + np.arange(size)[:, None] * num_groups
+            yield np.bincount(drawn.ravel(), minlength=size * num_groups).reshape(size, num_groups)
+
+    def sums(self, columns: FloatArray) -> FloatArray:
+        """Return `(B, K)` sums of `(N, K)` numbers over the images of each resample."""
+        shape = (self.num_groups, len(self.group_ids))
+        members = sparse.csr_array((np.ones(shape[1]), (self.group_ids, np.arange(shape[1]))), shape=shape)
+        by_group: FloatArray = members @ columns
+        batches = [times.astype(np.float64) @ by_group for times in self.draws(columns.shape[1])]
+        return np.concatenate(batches)
+
+    def num_bearing(self, rows: npt.NDArray[np.bool_]) -> int:
+        """Count the groups with an image among `rows`, `(N,)`."""
+        return len(np.unique(self.group_ids[rows]))
+
+    def ends(self, values: FloatArray, num_bearing: int) -> tuple[float | None, float | None]:
+        """Return the ends of the interval of `(B,)` values; None if fewer than two groups bear on the figure."""
+        if num_bearing < MIN_GROUPS or np.isnan(values).all():
+            return None, None
+        low, high = np.nanquantile(values, self.tails)
+        return float(low), float(high)
+
+
+Statistic = Callable[[FloatArray], FloatArray]
+
+
+def figure_of_sums(
+    resampling: Resampling, columns: FloatArray, statistics: dict[str, Statistic], bearing: dict[str, int] | None = None
+) -> dict[str, Figure]:
+    """Compute figures that follow from sums over images, with their intervals.
+
+    columns: `(N, K)`. statistics: name -> function of `(..., K)` sums that returns `(...)`, NaN where undefined.
+    bearing: name -> number of groups that bear on a figure, if not all.
+    """
+    sums, resampled = columns.sum(axis=0), resampling.sums(columns)
+    figures = {}
+    for name, statistic in statistics.items():
+        value = float(statistic(sums))
+        low, high = resampling.ends(statistic(resampled), (bearing or {}).get(name, resampling.num_groups))
+        figures[name] = Figure(value=None) if np.isnan(value) else Figure(value=value, low=low, high=high)
+    return figures
+
+
+def ratio(part: FloatArray, whole: FloatArray) -> FloatArray:
+    """Divide; NaN where `whole` is 0."""
+    result = np.full(np.shape(whole), np.nan)
+    np.divide(part, whole, out=result, where=np.asarray(whole) > 0)
+    return result
+
+
+def as_estimate(figure: Figure) -> Estimate:
+    """Return a figure that is a share; what rounding put outside [0, 1] is brought back."""
+    values = (figure.value, figure.low, figure.high)
+    value, low, high = (None if v is None else min(max(v, 0.0), 1.0) for v in values)
+    return Estimate(value=value, low=low, high=high)
+
+
+@dataclass(frozen=True)
 class Intervals:
     """Ends of the intervals; NaN where there are too few groups for one.
 
-    headline: `(2,)` low and high by metric name. per_class: `(2, C)` by figure name.
+    headline: `(2,)` low and high by metric name, MCC's among them. per_class: `(2, C)` by figure name.
     num_resamples_missing_a_class: resamples without any image of some class that the data hold.
     """
 
@@ -50,16 +146,16 @@ def bootstrap_intervals(
     for its recall and F1, groups with images predicted as a class for its precision.
     """
     actual, guessed = np.asarray(labels, dtype=np.int64), np.asarray(predicted, dtype=np.int64)
-    _, group_ids = np.unique(np.asarray(groups).astype(str), return_inverse=True)
+    resampling = Resampling(np.asarray(groups).astype(object), params)
+    group_ids, tails = resampling.group_ids, resampling.tails
     cells = _cells_by_group(actual, guessed, group_ids, num_classes)
-    resampled = _resample(cells, num_classes, params)
-    tails = [(1 - params.confidence) / 2, (1 + params.confidence) / 2]
+    resampled = _resample(cells, num_classes, resampling)
     labelled = _groups_per_class(group_ids, actual, num_classes)
     claimed = _groups_per_class(group_ids, guessed, num_classes)
     bearing = {"precision": claimed, "recall": labelled, "f1": labelled}
     enough = np.asarray([cells.shape[0] >= MIN_GROUPS])
     return Intervals(
-        headline={n: _quantiles(getattr(resampled, n)[:, None], tails, enough)[:, 0] for n in HEADLINE},
+        headline={n: _quantiles(getattr(resampled, n)[:, None], tails, enough)[:, 0] for n in _OVERALL},
         per_class={n: _quantiles(getattr(resampled, n), tails, bearing[n] >= MIN_GROUPS) for n in PER_CLASS},
         num_resamples_missing_a_class=int((resampled.support[:, labelled > 0] == 0).any(axis=1).sum()),
     )
@@ -79,19 +175,13 @@ def _cells_by_group(
     return sparse.coo_array((ones, (group_ids, actual * num_classes + guessed)), shape=shape).tocsr()
 
 
-def _resample(cells: sparse.csr_array, num_classes: int, params: EvaluateParams) -> Metrics:
+def _resample(cells: sparse.csr_array, num_classes: int, resampling: Resampling) -> Metrics:
     """Return metrics of all resamples, leading dimension B, computed in batches of bounded memory."""
-    num_groups = cells.shape[0]
-    rng = np.random.default_rng(params.seed)
-    batch = max(1, _BATCH_NUMBERS // max(num_groups, num_classes**2))
     parts = []
-    for start in range(0, params.bootstrap_samples, batch):
-        size = min(batch, params.bootstrap_samples - start)
-        drawn = rng.integers(num_groups, size=(size, num_groups)) + np.arange(size)[:, None] * num_groups
-        times = np.bincount(drawn.ravel(), minlength=size * num_groups).reshape(size, num_groups)
-        confusions = np.asarray(cells.T @ times.T).T.reshape(size, num_classes, num_classes)
+    for times in resampling.draws(num_classes**2):
+        confusions = np.asarray(cells.T @ times.T).T.reshape(len(times), num_classes, num_classes)
         parts.append(metrics_of_confusion(confusions))
-    names = (*HEADLINE, *PER_CLASS, "support")
+    names = (*_OVERALL, *PER_CLASS, "support")
     return Metrics(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 

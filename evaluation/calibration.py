@@ -1,6 +1,19 @@
 """Whether probabilities can be taken at their word: calibration error, Brier score, reliability, temperature."""
 
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
+
+from evaluation.bootstrap import FloatArray, Resampling, Statistic, as_estimate, figure_of_sums, ratio
 from evaluation.document import Count, Document, Estimate, Figure, Share
+from evaluation.predictions import Predictions
+
+NUM_BINS = 15
+TEMPERATURE_RANGE = (0.25, 10.0)
+_LEAST_PROBABILITY = 1e-12
+# Columns of the sums: images, confidence, right, Brier, log loss, then three numbers for every bin.
+_IN_BIN, _CONFIDENT, _RIGHT = (slice(5 + i * NUM_BINS, 5 + (i + 1) * NUM_BINS) for i in range(3))
 
 
 class ReliabilityBin(Document):
@@ -20,8 +33,9 @@ class Calibration(Document):
     weighted by their images. `overconfidence` is mean highest probability minus accuracy: positive if the model is too
     sure. `brier` is the squared distance of the probabilities from the truth, summed over classes, in [0, 2];
     `log_loss` is in nats, of probabilities of at least 1e-12. `is_miscalibrated` says that the interval of
-    `overconfidence` does not hold 0. `temperature` is what the model's logits were divided by, fitted on validation
-    images; null if the predictions do not say.
+    `overconfidence` does not hold 0. `temperature` is what the logits would have to be divided by once more, fitted on
+    the validation images: 1 for a model that is calibrated on them; null without validation images. The expected
+    error of few images is biased upwards, and so is its interval.
     """
 
     expected_error: Estimate
@@ -31,3 +45,81 @@ class Calibration(Document):
     is_miscalibrated: bool
     bins: tuple[ReliabilityBin, ...]
     temperature: float | None = None
+
+
+def measure_calibration(test: Predictions, resampling: Resampling, temperature: float | None) -> Calibration:
+    """Compare probabilities with what happened; see `Calibration`."""
+    # Edges belong to the bin below, so that a probability of exactly 1 has a bin.
+    confidence = np.minimum(test.probs.max(axis=1), 1.0)
+    bins = np.clip(np.ceil(confidence * NUM_BINS).astype(int) - 1, 0, NUM_BINS - 1)
+    statistics: dict[str, Statistic] = {
+        "expected_error": lambda s: np.abs(s[..., _CONFIDENT] - s[..., _RIGHT]).sum(axis=-1) / s[..., 0],
+        "overconfidence": lambda s: (s[..., 1] - s[..., 2]) / s[..., 0],
+        "brier": lambda s: s[..., 3] / s[..., 0],
+        "log_loss": lambda s: s[..., 4] / s[..., 0],
+    }
+    occupied = sorted(set(bins.tolist()))
+    statistics |= {f"bin{index}": _bin_accuracy(index) for index in occupied}
+    bearing = {f"bin{index}": resampling.num_bearing(bins == index) for index in occupied}
+    figures = figure_of_sums(resampling, _columns(test, confidence, bins), statistics, bearing)
+    over = figures["overconfidence"]
+    return Calibration(
+        expected_error=as_estimate(figures["expected_error"]),
+        overconfidence=over,
+        brier=figures["brier"],
+        log_loss=figures["log_loss"],
+        is_miscalibrated=over.low is not None and over.high is not None and (over.low > 0 or over.high < 0),
+        bins=tuple(
+            ReliabilityBin(
+                low=index / NUM_BINS,
+                high=(index + 1) / NUM_BINS,
+                num_images=int((bins == index).sum()),
+                confidence=float(confidence[bins == index].mean()),
+                accuracy=as_estimate(figures[f"bin{index}"]),
+            )
+            for index in occupied
+        ),
+        temperature=temperature,
+    )
+
+
+def _columns(test: Predictions, confidence: FloatArray, bins: npt.NDArray[np.int_]) -> FloatArray:
+    """Return `(N, 5 + 3 * NUM_BINS)` numbers whose sums give every figure."""
+    right = (test.predicted == test.labels).astype(np.float64)
+    truth = test.probs[np.arange(len(right)), test.labels]
+    brier = (test.probs**2).sum(axis=1) - 2 * truth + 1
+    log_loss = -np.log(np.maximum(truth, _LEAST_PROBABILITY))
+    member = np.eye(NUM_BINS)[bins]
+    overall = np.column_stack([np.ones(len(right)), confidence, right, brier, log_loss])
+    return np.hstack([overall, member, member * confidence[:, None], member * right[:, None]])
+
+
+def _bin_accuracy(index: int) -> Statistic:
+    return lambda sums: ratio(sums[..., _RIGHT][..., index], sums[..., _IN_BIN][..., index])
+
+
+def fit_temperature(logits: npt.ArrayLike, labels: npt.ArrayLike) -> float:
+    """Return the number by which logits are to be divided so that softmax gives the least log loss (Guo et al. 2017).
+
+    logits: `(N, C)`, N >= 1; log-probabilities serve as well. labels: `(N,)` int. The result lies in [0.25, 10]: where
+    every image is right the best temperature would be 0, certainty that no finite set of images supports.
+    """
+    scores, actual = np.asarray(logits, dtype=np.float64), np.asarray(labels, dtype=np.int64)
+    if scores.ndim != 2 or actual.shape != scores.shape[:1] or not len(actual):
+        raise ValueError(f"expected (N, C) logits and (N,) labels with N >= 1, got {scores.shape} and {actual.shape}")
+    rows = np.arange(len(actual))
+
+    def log_loss(log_temperature: float) -> float:
+        scaled = scores / np.exp(log_temperature)
+        return float((logsumexp(scaled, axis=1) - scaled[rows, actual]).mean())
+
+    low, high = (float(np.log(end)) for end in TEMPERATURE_RANGE)
+    return float(np.exp(minimize_scalar(log_loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6}).x))
+
+
+def remaining_temperature(predictions: Predictions) -> float | None:
+    """Fit a temperature to the validation images' probabilities: 1 if they are calibrated; None without such images."""
+    rows = predictions.splits == "val"
+    if not rows.any():
+        return None
+    return fit_temperature(np.log(np.maximum(predictions.probs[rows], _LEAST_PROBABILITY)), predictions.labels[rows])

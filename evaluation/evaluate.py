@@ -52,8 +52,8 @@ def evaluate(
     """
     manifest, description = Manifest.read(data_dir / "manifest.csv"), read_description(data_dir)
     test_predictions = Predictions.read(predictions_path)
-    headline = assess(test_predictions, manifest, "group", params)
-    by_image, not_compared = _by_image(by_image_dir, manifest, params)
+    headline = assess(test_predictions, manifest, "group", params, description.normal_class)
+    by_image, not_compared = _by_image(by_image_dir, manifest, params, description.normal_class)
     report = render_report(headline, by_image, description, manifest.root, not_compared)
     out_dir.mkdir(parents=True, exist_ok=True)
     headline.write(out_dir / EVALUATION_FILE)
@@ -86,10 +86,12 @@ def _figures(evaluation: Evaluation) -> dict[str, object]:
     return figures | {"f1": {result.name: result.f1.value for result in evaluation.per_class}}
 
 
-def _by_image(by_image_dir: Path, manifest: Manifest, params: EvaluateParams) -> tuple[Evaluation | None, str]:
+def _by_image(
+    by_image_dir: Path, manifest: Manifest, params: EvaluateParams, normal_class: str
+) -> tuple[Evaluation | None, str]:
     predictions_path, note_path = by_image_dir / PREDICTIONS_FILE, by_image_dir / NOT_COMPARED_FILE
     if predictions_path.exists():
-        return assess(Predictions.read(predictions_path), manifest, "image", params), ""
+        return assess(Predictions.read(predictions_path), manifest, "image", params, normal_class), ""
     if note_path.exists():
         return None, note_path.read_text(encoding="utf-8")
     raise EvaluationError(

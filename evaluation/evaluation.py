@@ -66,7 +66,7 @@ class Evaluation(Document):
     any. `confusion[i][j]` counts images of class i called class j. `majority_share` is the accuracy of always
     answering the most frequent class, `majority_class`. `wrong` lists the most confident wrong predictions, of
     `num_wrong`. `mcc` is Matthews' correlation coefficient for several classes (Gorodkin 2004), in [-1, 1].
-    `detection` is null where the data name no normal class. Analyses that were not made are null.
+    `detection` is null where `no_detection` says why. Analyses that were not made are null.
     """
 
     schema_version: Literal[1] = 1
@@ -93,6 +93,7 @@ class Evaluation(Document):
     wrong: tuple[WrongPrediction, ...]
     calibration: Calibration | None = None
     detection: DefectDetection | None = None
+    no_detection: str = ""
     slice_search: SliceSearch | None = None
     fairness: Fairness | None = None
     label_review: LabelReview | None = None

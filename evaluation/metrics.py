@@ -3,7 +3,8 @@
 Conventions, held to scikit-learn's by test. A figure that divides by zero is undefined and is NaN: the precision of a
 class that was never predicted, the recall of a class without images, the F1 of a class with neither. Averages run over
 the classes for which the figure is defined: macro-F1 over classes that occur among labels or predictions (a class that
-is predicted but never there counts as 0), balanced accuracy over classes that occur among labels.
+is predicted but never there counts as 0), balanced accuracy over classes that occur among labels. Matthews'
+correlation coefficient (Gorodkin 2004) is undefined if all labels or all predictions are of one class.
 
 Confusion matrices of disjoint sets of images add up to that of their union, so metrics over several processes are
 exact if the processes sum their matrices first.
@@ -25,13 +26,14 @@ FloatArray = npt.NDArray[np.float64]
 class Metrics:
     """Figures of one confusion matrix or, with leading dimensions `...`, of many.
 
-    accuracy, macro_f1, balanced_accuracy: `(...)` in [0, 1]. precision, recall, f1: `(..., C)` in [0, 1], NaN where
-    undefined. support: `(..., C)` int, images of each class.
+    accuracy, macro_f1, balanced_accuracy: `(...)` in [0, 1]. mcc: `(...)` in [-1, 1]. precision, recall, f1:
+    `(..., C)` in [0, 1], NaN where undefined. support: `(..., C)` int, images of each class.
     """
 
     accuracy: FloatArray
     macro_f1: FloatArray
     balanced_accuracy: FloatArray
+    mcc: FloatArray
     precision: FloatArray
     recall: FloatArray
     f1: FloatArray
@@ -72,6 +74,7 @@ def metrics_of_confusion(confusion: npt.NDArray[np.int64]) -> Metrics:
         accuracy=correct.sum(axis=-1) / total,
         macro_f1=np.asarray(np.nanmean(f1, axis=-1)),
         balanced_accuracy=np.asarray(np.nanmean(recall, axis=-1)),
+        mcc=_matthews(correct.sum(axis=-1), support, claimed),
         precision=_ratio(correct, claimed),
         recall=recall,
         f1=f1,
@@ -83,3 +86,14 @@ def _ratio(part: IntArray, whole: IntArray) -> FloatArray:
     ratio = np.full(whole.shape, np.nan)
     np.divide(part, whole, out=ratio, where=whole > 0)
     return ratio
+
+
+def _matthews(correct: IntArray, support: IntArray, claimed: IntArray) -> FloatArray:
+    """Return the correlation of labels and predictions as indicator vectors, `(...)`."""
+    actual, guessed = support.astype(np.float64), claimed.astype(np.float64)
+    total = actual.sum(axis=-1)
+    covariance = correct * total - (actual * guessed).sum(axis=-1)
+    variances = (total**2 - (actual**2).sum(axis=-1)) * (total**2 - (guessed**2).sum(axis=-1))
+    mcc = np.full(total.shape, np.nan)
+    np.divide(covariance, np.sqrt(variances), out=mcc, where=variances > 0)
+    return mcc

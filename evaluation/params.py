@@ -8,11 +8,22 @@ from dataset.params import Section
 
 
 class EvaluateParams(Section):
-    """How intervals are computed: seed and number of resamples, and the share of them that an interval covers.
+    """How the model is measured.
 
-    Fewer than 100 resamples cannot place the ends of a 95% interval.
+    seed, confidence, bootstrap_samples: of the intervals; fewer than 100 resamples cannot place the ends of a 95%
+    interval. max_miss_rate: share of defective pictures that may be passed when the threshold for 'defect or not' is
+    set. miss_cost, false_alarm_cost: of one passed defective and one refused normal picture, in any one unit.
+    min_slice_images, min_slice_groups: below these a slice is not tested. max_false_discovery_rate: the share of the
+    slices called weak that may be lucky finds. sensitive_attribute: a manifest attribute to be fair about, or ''.
     """
 
     seed: Annotated[int, Field(ge=0)]
     confidence: Annotated[float, Field(gt=0, lt=1)]
     bootstrap_samples: Annotated[int, Field(ge=100)]
+    max_miss_rate: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    miss_cost: Annotated[float, Field(gt=0)] = 10.0
+    false_alarm_cost: Annotated[float, Field(gt=0)] = 1.0
+    min_slice_images: Annotated[int, Field(ge=2)] = 20
+    min_slice_groups: Annotated[int, Field(ge=3)] = 5
+    max_false_discovery_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    sensitive_attribute: str = ""

@@ -145,3 +145,9 @@ def test_folders_that_are_splits_are_refused_with_the_way_to_merge(tmp_path: Pat
 
 def test_a_class_may_be_named_test_beside_others(tmp_path: Path) -> None:
     assert len(read_folder(make_folder(tmp_path / "set", ("test", "good")), None).pictures) == 12
+
+
+def test_the_normal_class_is_noted_and_must_be_a_class(root: Path) -> None:
+    assert read_folder(root, None, "good").description.normal_class == "good"
+    with pytest.raises(ManifestError, match="'fine' is to be the normal class, but the classes are bad, good"):
+        read_folder(root, None, "fine")

@@ -28,6 +28,7 @@ def test_without_a_word_the_drawn_tiles_are_taken(out: Path) -> None:
         "source": "synthetic-tiles",
         "path": "",
         "groups": "",
+        "normal_class": "",
         "fingerprint": "",
     }
 
@@ -128,3 +129,11 @@ def test_a_malformed_file_is_refused_by_name(tmp_path: Path, text: str) -> None:
 def test_a_missing_file_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="Run make data first"):
         DataSource.read(tmp_path / "source.yaml")
+
+
+def test_a_normal_class_is_kept_for_a_folder_and_refused_for_a_source_that_names_its_own(out: Path, root: Path) -> None:
+    assert decide_source(str(root), "", None, out, "good").normal_class == "good"
+    with pytest.raises(ManifestError, match="says itself which class is normal"):
+        decide_source("synthetic-tiles", "", None, out, "good")
+    with pytest.raises(ManifestError, match="without pictures"):
+        decide_source("", "", None, out, "good")

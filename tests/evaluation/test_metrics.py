@@ -82,3 +82,12 @@ def test_an_index_that_is_no_class_is_refused(labels: list[float]) -> None:
 def test_labels_and_predictions_of_different_length_are_refused() -> None:
     with pytest.raises(ValueError, match="one length"):
         confusion_matrix([0, 1], [0], 2)
+
+
+def test_mcc_is_that_of_scikit_learn_and_undefined_where_one_side_is_constant() -> None:
+    rng = np.random.default_rng(8)
+    labels, predicted = rng.integers(0, 4, 60), rng.integers(0, 4, 60)
+    predicted[:30] = labels[:30]
+    got = metrics_of_confusion(confusion_matrix(labels, predicted, 4))
+    assert got.mcc == pytest.approx(reference.matthews_corrcoef(labels, predicted))
+    assert np.isnan(metrics_of_confusion(confusion_matrix(labels, np.zeros(60, int), 4)).mcc)

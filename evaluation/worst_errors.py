@@ -1,0 +1,25 @@
+"""Which of the wrong predictions to show: those that the model was surest of."""
+
+import numpy as np
+
+from evaluation.document import WrongPrediction
+from evaluation.predictions import Predictions
+
+
+def most_confident_errors(predictions: Predictions, limit: int) -> tuple[WrongPrediction, ...]:
+    """Return at most `limit` wrong predictions, the surest first; ties in the order of paths."""
+    predicted = predictions.predicted
+    wrong = np.flatnonzero(predicted != predictions.labels)
+    confidence = np.clip(predictions.probs[wrong, predicted[wrong]], 0, 1)
+    order = sorted(range(len(wrong)), key=lambda i: (-confidence[i], predictions.paths[wrong[i]]))[:limit]
+    return tuple(
+        WrongPrediction(
+            path=predictions.paths[row],
+            label=predictions.classes[predictions.labels[row]],
+            group=predictions.groups[row],
+            predicted=predictions.classes[predicted[row]],
+            probability=float(confidence[index]),
+            label_probability=float(np.clip(predictions.probs[row, predictions.labels[row]], 0, 1)),
+        )
+        for index, row in ((i, wrong[i]) for i in order)
+    )

@@ -1,0 +1,89 @@
+"""Calibration: a planted miscalibration is found, and a calibrated model is not accused."""
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+from sklearn.metrics import brier_score_loss, log_loss
+
+from evaluation.bootstrap import Resampling
+from evaluation.calibration import NUM_BINS, Calibration, fit_temperature, measure_calibration, remaining_temperature
+from evaluation.predictions import Predictions
+from tests.evaluation.made_up import CLASSES, PARAMS, calibrated_predictions, sharpened
+
+
+def measure(predictions: Predictions) -> Calibration:
+    test = predictions.select("test")
+    return measure_calibration(test, Resampling(test.groups, PARAMS), remaining_temperature(predictions))
+
+
+def test_a_calibrated_model_is_called_calibrated() -> None:
+    calibration = measure(calibrated_predictions())
+    assert not calibration.is_miscalibrated
+    assert calibration.temperature == pytest.approx(1, abs=0.15)
+    assert calibration.expected_error.value is not None
+    assert calibration.expected_error.value < 0.08  # 300 images in 15 bins scatter that much
+
+
+@pytest.mark.parametrize(("temperature", "sign"), [(0.4, 1), (2.5, -1)])
+def test_a_planted_miscalibration_is_found_with_its_direction_and_size(temperature: float, sign: int) -> None:
+    calibration = measure(sharpened(calibrated_predictions(), temperature))
+    assert calibration.is_miscalibrated
+    assert calibration.overconfidence.value is not None
+    assert np.sign(calibration.overconfidence.value) == sign
+    assert calibration.expected_error.value is not None
+    assert calibration.expected_error.value > 0.08
+    assert calibration.temperature == pytest.approx(1 / temperature, rel=0.15)
+
+
+def test_figures_agree_with_their_definitions_and_with_scikit_learn() -> None:
+    test = calibrated_predictions(num_groups=80).select("test")
+    calibration = measure_calibration(test, Resampling(test.groups, PARAMS), None)
+    assert calibration.brier.value == pytest.approx(
+        brier_score_loss(test.labels, test.probs, labels=[0, 1, 2], scale_by_half=False)
+    )
+    assert calibration.log_loss.value == pytest.approx(log_loss(test.labels, test.probs, labels=[0, 1, 2]))
+    confidence, right = test.probs.max(axis=1), test.predicted == test.labels
+    gap = 0.0
+    for index in range(NUM_BINS):
+        rows = (confidence > index / NUM_BINS) & (confidence <= (index + 1) / NUM_BINS)
+        if rows.any():
+            gap += rows.mean() * abs(confidence[rows].mean() - right[rows].mean())
+    assert calibration.expected_error.value == pytest.approx(gap)
+    assert sum(b.num_images for b in calibration.bins) == len(right)
+
+
+def test_a_probability_of_one_has_a_bin_and_an_impossible_label_a_finite_loss() -> None:
+    test = calibrated_predictions(num_groups=4).select("test")
+    probs = np.tile([1.0, 0.0, 0.0], (len(test.labels), 1))
+    sure = Predictions(
+        test.paths, np.array([1, *[0] * (len(probs) - 1)]), test.groups, test.splits, probs, CLASSES, test.attributes
+    )
+    calibration = measure_calibration(sure, Resampling(sure.groups, PARAMS), None)
+    assert [(b.high, b.num_images) for b in calibration.bins] == [(1.0, len(probs))]
+    assert calibration.log_loss.value == pytest.approx(-np.log(1e-12) / len(probs))
+
+
+def test_the_fitted_temperature_has_the_least_loss_of_all_on_a_grid() -> None:
+    rng = np.random.default_rng(3)
+    logits = rng.normal(size=(200, 4)) * 3
+    labels = np.where(rng.random(200) < 0.6, logits.argmax(axis=1), rng.integers(0, 4, 200))
+
+    def loss(temperature: float) -> float:
+        return float(-log_softmax(logits / temperature, axis=1)[np.arange(200), labels].mean())
+
+    fitted = fit_temperature(logits, labels)
+    assert loss(fitted) <= min(loss(t) for t in np.linspace(0.25, 10, 400)) + 1e-9
+
+
+def test_a_model_that_is_always_right_is_not_made_certain() -> None:
+    logits = np.eye(3) * 5
+    assert fit_temperature(logits, np.arange(3)) == pytest.approx(0.25, rel=0.01)
+
+
+def test_no_images_are_refused() -> None:
+    with pytest.raises(ValueError, match="N >= 1"):
+        fit_temperature(np.zeros((0, 3)), np.zeros(0, int))
+
+
+def test_without_validation_images_there_is_no_temperature() -> None:
+    assert remaining_temperature(calibrated_predictions(num_groups=4).select("test")) is None

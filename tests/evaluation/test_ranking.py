@@ -1,0 +1,56 @@
+"""Ranking figures: values as scikit-learn's, ties included; intervals as a plain loop's."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from evaluation.bootstrap import Resampling
+from evaluation.params import EvaluateParams
+from evaluation.ranking import ranking_figures
+
+PARAMS = EvaluateParams(seed=0, confidence=0.9, bootstrap_samples=1000)
+
+
+def scored(num_groups: int, per_group: int, digits: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(5)
+    groups = np.repeat(np.arange(num_groups), per_group).astype(str).astype(object)
+    is_positive = np.repeat(rng.random(num_groups) < 0.4, per_group)
+    scores = np.round(np.clip(rng.normal(0.4 + 0.2 * is_positive, 0.2), 0, 1), digits)
+    return scores, is_positive, groups
+
+
+@pytest.mark.parametrize("digits", [1, 12])
+def test_values_are_those_of_scikit_learn(digits: int) -> None:
+    scores, is_positive, groups = scored(60, 3, digits)
+    got = ranking_figures(scores, is_positive, Resampling(groups, PARAMS))
+    assert got.average_precision.value == pytest.approx(average_precision_score(is_positive, scores))
+    assert got.roc_auc.value == pytest.approx(roc_auc_score(is_positive, scores))
+
+
+def test_intervals_agree_with_a_plain_loop_over_resampled_groups() -> None:
+    scores, is_positive, groups = scored(40, 3, 1)
+    members = [np.flatnonzero(groups == name) for name in np.unique(groups)]
+    rng = np.random.default_rng(99)
+    precisions, areas = [], []
+    for _ in range(PARAMS.bootstrap_samples):
+        rows = np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))])
+        precisions.append(average_precision_score(is_positive[rows], scores[rows]))
+        areas.append(roc_auc_score(is_positive[rows], scores[rows]))
+    got = ranking_figures(scores, is_positive, Resampling(groups, PARAMS))
+    for figure, values in ((got.average_precision, precisions), (got.roc_auc, areas)):
+        ends = np.array([figure.low, figure.high], dtype=float)
+        np.testing.assert_allclose(ends, np.quantile(values, [0.05, 0.95]), atol=0.03)
+
+
+def test_without_images_of_both_kinds_nothing_is_claimed() -> None:
+    scores, _, groups = scored(10, 1, 3)
+    got = ranking_figures(scores, np.zeros(10, bool), Resampling(groups, PARAMS))
+    assert got.average_precision.value is None
+    assert got.roc_auc.value is None
+
+
+def test_positives_of_one_group_get_no_interval() -> None:
+    scores, _, groups = scored(10, 2, 3)
+    got = ranking_figures(scores, groups == "3", Resampling(groups, PARAMS))
+    assert got.average_precision.value is not None
+    assert got.average_precision.low is None
