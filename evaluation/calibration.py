@@ -2,15 +2,13 @@
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar
-from scipy.special import logsumexp
 
 from evaluation.bootstrap import FloatArray, Resampling, Statistic, as_estimate, figure_of_sums, ratio
 from evaluation.document import Count, Document, Estimate, Figure, Share
 from evaluation.predictions import Predictions
+from evaluation.temperature import fit_temperature
 
 NUM_BINS = 15
-TEMPERATURE_RANGE = (0.25, 10.0)
 _LEAST_PROBABILITY = 1e-12
 # Columns of the sums: images, confidence, right, Brier, log loss, then three numbers for every bin.
 _IN_BIN, _CONFIDENT, _RIGHT = (slice(5 + i * NUM_BINS, 5 + (i + 1) * NUM_BINS) for i in range(3))
@@ -96,25 +94,6 @@ def _columns(test: Predictions, confidence: FloatArray, bins: npt.NDArray[np.int
 
 def _bin_accuracy(index: int) -> Statistic:
     return lambda sums: ratio(sums[..., _RIGHT][..., index], sums[..., _IN_BIN][..., index])
-
-
-def fit_temperature(logits: npt.ArrayLike, labels: npt.ArrayLike) -> float:
-    """Return the number by which logits are to be divided so that softmax gives the least log loss (Guo et al. 2017).
-
-    logits: `(N, C)`, N >= 1; log-probabilities serve as well. labels: `(N,)` int. The result lies in [0.25, 10]: where
-    every image is right the best temperature would be 0, certainty that no finite set of images supports.
-    """
-    scores, actual = np.asarray(logits, dtype=np.float64), np.asarray(labels, dtype=np.int64)
-    if scores.ndim != 2 or actual.shape != scores.shape[:1] or not len(actual):
-        raise ValueError(f"expected (N, C) logits and (N,) labels with N >= 1, got {scores.shape} and {actual.shape}")
-    rows = np.arange(len(actual))
-
-    def log_loss(log_temperature: float) -> float:
-        scaled = scores / np.exp(log_temperature)
-        return float((logsumexp(scaled, axis=1) - scaled[rows, actual]).mean())
-
-    low, high = (float(np.log(end)) for end in TEMPERATURE_RANGE)
-    return float(np.exp(minimize_scalar(log_loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6}).x))
 
 
 def remaining_temperature(predictions: Predictions) -> float | None:

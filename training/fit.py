@@ -13,6 +13,7 @@ from torch.optim import AdamW
 from dataset.checks import check_no_group_on_two_sides
 from dataset.manifest import Manifest, Protocol
 from evaluation.metrics import confusion_matrix, metrics_of_confusion
+from evaluation.temperature import fit_temperature
 from runtime.contract import Lineage, ModelContract
 from training.augmentation import Augmentation
 from training.checkpoint import Checkpoint
@@ -152,7 +153,9 @@ class _Fitting:
         self.run_log.log_epoch(epoch, metrics)
         if is_best:
             state = {name: tensor.detach().cpu() for name, tensor in self.model.state_dict().items()}
-            Checkpoint(state, self.contract, self.params.model_dump(), epoch, metrics).save(self.checkpoint_path)
+            temperature = fit_temperature(outputs.logits, self.data.val.labels)
+            contract = self.contract.model_copy(update={"temperature": temperature})
+            Checkpoint(state, contract, self.params.model_dump(), epoch, metrics).save(self.checkpoint_path)
         figures = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
         logger.info("epoch %d: %s%s", epoch, figures, " (best so far)" if is_best else "")
 

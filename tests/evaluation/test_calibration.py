@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy.special import log_softmax
 from sklearn.metrics import brier_score_loss, log_loss
 
 from evaluation.bootstrap import Resampling
-from evaluation.calibration import NUM_BINS, Calibration, fit_temperature, measure_calibration, remaining_temperature
+from evaluation.calibration import NUM_BINS, Calibration, measure_calibration, remaining_temperature
 from evaluation.predictions import Predictions
 from tests.evaluation.made_up import CLASSES, PARAMS, calibrated_predictions, sharpened
 
@@ -61,28 +60,6 @@ def test_a_probability_of_one_has_a_bin_and_an_impossible_label_a_finite_loss() 
     calibration = measure_calibration(sure, Resampling(sure.groups, PARAMS), None)
     assert [(b.high, b.num_images) for b in calibration.bins] == [(1.0, len(probs))]
     assert calibration.log_loss.value == pytest.approx(-np.log(1e-12) / len(probs))
-
-
-def test_the_fitted_temperature_has_the_least_loss_of_all_on_a_grid() -> None:
-    rng = np.random.default_rng(3)
-    logits = rng.normal(size=(200, 4)) * 3
-    labels = np.where(rng.random(200) < 0.6, logits.argmax(axis=1), rng.integers(0, 4, 200))
-
-    def loss(temperature: float) -> float:
-        return float(-log_softmax(logits / temperature, axis=1)[np.arange(200), labels].mean())
-
-    fitted = fit_temperature(logits, labels)
-    assert loss(fitted) <= min(loss(t) for t in np.linspace(0.25, 10, 400)) + 1e-9
-
-
-def test_a_model_that_is_always_right_is_not_made_certain() -> None:
-    logits = np.eye(3) * 5
-    assert fit_temperature(logits, np.arange(3)) == pytest.approx(0.25, rel=0.01)
-
-
-def test_no_images_are_refused() -> None:
-    with pytest.raises(ValueError, match="N >= 1"):
-        fit_temperature(np.zeros((0, 3)), np.zeros(0, int))
 
 
 def test_without_validation_images_there_is_no_temperature() -> None:

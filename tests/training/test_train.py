@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -13,6 +14,7 @@ import yaml
 from dataset.description import DataDescription
 from dataset.manifest import Manifest
 from evaluation.predictions import Predictions
+from evaluation.temperature import fit_temperature
 from runtime.contract import ModelContract
 from training import compare_protocols, predict, train
 from training.checkpoint import Checkpoint
@@ -89,7 +91,12 @@ def test_predictions_cover_val_and_test_with_the_models_probabilities(
     assert set(predictions.paths) == set(table[table["split"].isin(["val", "test"])]["path"])
     val = predictions.select("val")
     accuracy = (val.predicted == val.labels).mean()
-    assert accuracy == pytest.approx(Checkpoint.load(checkpoint_path).metrics["val_accuracy"])
+    checkpoint = Checkpoint.load(checkpoint_path)
+    assert accuracy == pytest.approx(checkpoint.metrics["val_accuracy"])
+    # The probabilities are those of the temperature that was fitted on the validation pictures.
+    logits = np.log(val.probs) * checkpoint.contract.temperature
+    assert checkpoint.contract.temperature != 1
+    assert checkpoint.contract.temperature == pytest.approx(fit_temperature(logits, val.labels), rel=1e-3)
 
 
 def test_a_manifest_whose_split_leaks_is_refused(
