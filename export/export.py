@@ -39,7 +39,7 @@ def export_checkpoint(checkpoint: Checkpoint, manifest: Manifest, params: Export
     write_onnx(model, contract, onnx_path, params.opset)
     (out_dir / CONTRACT_FILE).write_text(contract.to_json(), encoding="utf-8")
     dataset = PictureDataset(manifest.select("val"), contract)
-    images = [dataset[i][0].numpy() for i in range(len(dataset))]
+    images = [dataset[i].image for i in range(len(dataset))]
     parity = measure_parity(
         images,
         expected=_torch_probabilities(model),

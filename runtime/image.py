@@ -74,7 +74,7 @@ def _load(image: Image.Image, at_least: Size | None) -> Image.Image:
     """Decode the pixels, at reduced scale if `at_least` allows it and the format can."""
     scale = 1
     if at_least is not None and isinstance(image, JpegImageFile):
-        stored_at_least = at_least[::-1] if _is_on_its_side(image) else at_least
+        stored_at_least = at_least[::-1] if _orientation(image) >= 5 else at_least
         scale = _scale((image.height, image.width), stored_at_least)
     if scale == 1:
         image.load()
@@ -99,14 +99,17 @@ def _scale(size: Size, at_least: Size) -> int:
     return 1
 
 
-def _is_on_its_side(image: Image.Image) -> bool:
+def _orientation(image: Image.Image) -> int:
+    """Return 1 to 8; from 5 on the picture is stored on its side."""
     try:
-        return bool(image.getexif().get(ExifTags.Base.Orientation, 1) >= 5)
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # a damaged EXIF block turns nothing, see `_upright`
-        return False
+        return 1
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    if _orientation(image) == 1:
+        return image  # exif_transpose would copy it
     try:
         return ImageOps.exif_transpose(image)
     except Exception:  # a damaged EXIF block, which every viewer passes over; the pixels are whole
@@ -119,7 +122,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _from_deep(image: Image.Image) -> Image.Image:

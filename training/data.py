@@ -1,6 +1,6 @@
 """Pictures of a manifest as tensors, and which process sees which of them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,11 +11,11 @@ from torch.utils.data import DataLoader, Dataset
 from dataset.manifest import Manifest, ManifestError
 from runtime.contract import ModelContract
 from runtime.errors import ImageError
-from runtime.image import ImageArray, decode_image
-from runtime.preprocess import preprocess, read_for_model, sufficient_size
+from runtime.image import ImageArray
+from runtime.preprocess import WHOLE, View, read_for_model
 from training.augmentation import Augmentation
 from training.batch_params import SamplingRule
-from training.losses import one_hot
+from training.mixing import Mixing
 from training.sampling import Draws, epoch_order
 
 Draw = tuple[int, int]  # a picture's index, and how often this epoch drew it before
@@ -34,10 +34,25 @@ class Batch(NamedTuple):
     targets: torch.Tensor
 
 
-class PictureDataset(Dataset[tuple[torch.Tensor, int, int]]):
+class Picture(NamedTuple):
+    """image: `(height, width, 3)` uint8 of the model's size. row: of the manifest. repeat: earlier draws this epoch."""
+
+    image: ImageArray
+    label: int
+    row: int
+    repeat: int
+
+
+class PictureDataset(Dataset[Picture]):
     """Rows of a manifest, decoded and preprocessed as the service does; augmented only if an augmentation is given."""
 
-    def __init__(self, manifest: Manifest, contract: ModelContract, augmentation: Augmentation | None = None) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        contract: ModelContract,
+        augmentation: Augmentation | None = None,
+        mixing: Mixing | None = None,
+    ) -> None:
         self._paths: list[Path] = [manifest.root / path for path in manifest.table["path"]]
         class_ids = {name: i for i, name in enumerate(contract.classes)}
         unknown = sorted(set(manifest.table["label"]) - set(class_ids))
@@ -47,32 +62,38 @@ class PictureDataset(Dataset[tuple[torch.Tensor, int, int]]):
         self._num_classes = len(contract.classes)
         self._contract = contract
         self._augmentation = augmentation
+        self._mixing = mixing
         self.epoch = 0
 
     def __len__(self) -> int:
         return len(self._paths)
 
-    def __getitem__(self, draw: Draw | int) -> tuple[torch.Tensor, int, int]:
+    def __getitem__(self, draw: Draw | int) -> Picture:
         index, repeat = (draw, 0) if isinstance(draw, int) else draw
+        augmentation = self._augmentation
+        view = WHOLE if augmentation is None else augmentation.view(self.epoch, index, repeat)
+        image = self._read(index, view)
+        if augmentation is not None:
+            image = augmentation(image, self.epoch, index, repeat)
+        return Picture(image, self.labels[index], index, repeat)
+
+    def collate(self, pictures: Sequence[Picture]) -> Batch:
+        """Put pictures together to a batch, mixed with each other if a mixing was given."""
+        labels, indices = [p.label for p in pictures], [p.row for p in pictures]
+        images = [p.image for p in pictures]
+        targets = np.eye(self._num_classes, dtype=np.float32)[labels]
+        if self._mixing is not None:
+            images, targets = self._mixing(images, targets, [(p.row, p.repeat) for p in pictures], self.epoch)
+        return Batch(
+            torch.from_numpy(np.stack(images)), torch.tensor(labels), torch.tensor(indices), torch.from_numpy(targets)
+        )
+
+    def _read(self, index: int, view: View) -> ImageArray:
         path = self._paths[index]
         try:
-            pixels = self._read(path.read_bytes(), index, repeat)
+            return read_for_model(path.read_bytes(), self._contract, view=view)
         except (OSError, ImageError) as exc:
             raise ManifestError(f"{path} can no longer be read ({exc}); run `make data` again") from exc
-        # A copy: torch refuses read-only memory.
-        return torch.from_numpy(np.array(pixels)), self.labels[index], index
-
-    def collate(self, samples: list[tuple[torch.Tensor, int, int]]) -> Batch:
-        """Put pictures together to a batch."""
-        images, labels, indices = zip(*samples, strict=True)
-        targets = one_hot(torch.tensor(labels), self._num_classes)
-        return Batch(torch.stack(images), torch.tensor(labels), torch.tensor(indices), targets)
-
-    def _read(self, data: bytes, index: int, repeat: int) -> ImageArray:
-        if self._augmentation is None:
-            return read_for_model(data, self._contract)
-        image = decode_image(data, at_least=sufficient_size(self._contract))
-        return preprocess(self._augmentation(image, self.epoch, index, repeat), self._contract)
 
 
 def training_batches(
@@ -118,12 +139,20 @@ def _loader(dataset: PictureDataset, batches: list[list[Draw]], num_workers: int
     return DataLoader(dataset, batch_sampler=batches, collate_fn=dataset.collate, num_workers=num_workers)
 
 
-def check_batch_size(num_pictures: int, batch_size: int, world_size: int) -> None:
-    """Raise ManifestError if batches cannot be filled, or cannot be shared evenly by the processes."""
+def check_batch_size(num_pictures: int, batch_size: int, world_size: int, in_pairs: bool = False) -> None:
+    """Raise ManifestError if batches cannot be filled, or cannot be shared evenly by the processes.
+
+    in_pairs: pictures are mixed with a neighbour, which the same process must hold.
+    """
     if batch_size % world_size:
         raise ManifestError(
             f"train.batch_size is {batch_size} over all processes, which {world_size} processes cannot share evenly: "
             f"use a multiple of {world_size}"
+        )
+    if in_pairs and batch_size // world_size % 2:
+        raise ManifestError(
+            f"MixUp and CutMix take pictures in pairs, but each of {world_size} process(es) would have "
+            f"{batch_size // world_size} of a batch: make train.batch_size a multiple of {2 * world_size}"
         )
     if num_pictures < batch_size:
         raise ManifestError(

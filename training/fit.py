@@ -22,6 +22,7 @@ from training.distributed import Worker
 from training.lineage import git_commit
 from training.loop import Outputs, run_model, train_one_epoch
 from training.losses import Loss, class_weights, classifier_loss
+from training.mixing import Mixing
 from training.model import Classifier, create_backbone
 from training.optimiser import cosine_schedule, head_only_optimiser, whole_network_optimiser
 from training.params import Params
@@ -50,15 +51,11 @@ def fit(
     if protocol == "group":
         check_no_group_on_two_sides(manifest.table)
     train, val = manifest.select("train", protocol), manifest.select("val", protocol)
-    check_batch_size(len(train.table), params.train.batch_size, worker.world_size)
+    check_batch_size(len(train.table), params.train.batch_size, worker.world_size, params.augment.mixes)
     torch.manual_seed(params.train.seed)
     model, contract = _create(manifest, params)
     model.to(worker.device)
-    data = _Data(
-        PictureDataset(train, contract, Augmentation(params.augment, params.train.seed)),
-        PictureDataset(val, contract),
-        num_workers,
-    )
+    data = _Data(_training_pictures(train, contract, params), PictureDataset(val, contract), num_workers)
     checkpoint_path = out_dir / CHECKPOINT_FILE
     if not worker.is_main:
         contract = _with_run_id(contract, worker.broadcast(""))
@@ -158,6 +155,12 @@ class _Fitting:
             Checkpoint(state, contract, self.params.model_dump(), epoch, metrics).save(self.checkpoint_path)
         figures = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
         logger.info("epoch %d: %s%s", epoch, figures, " (best so far)" if is_best else "")
+
+
+def _training_pictures(train: Manifest, contract: ModelContract, params: Params) -> PictureDataset:
+    num_epochs = params.train.head_epochs + params.train.epochs
+    draw = (params.augment, params.train.seed, num_epochs)
+    return PictureDataset(train, contract, Augmentation(*draw), Mixing(*draw))
 
 
 def _phases(params: Params) -> Iterator[Phase]:

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from dataset.params import Section, read_section
 from runtime.contract import Interpolation, ResizeRule
-from training.batch_params import BatchParams
+from training.batch_params import AugmentParams, BatchParams
 
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -50,15 +50,6 @@ class TrainParams(BatchParams):
         if self.head_epochs + self.epochs == 0:
             raise ValueError("head_epochs and epochs are both 0: nothing would be trained")
         return self
-
-
-class AugmentParams(Section):
-    """`augment:` what may happen to a training picture; see training/augmentation.py."""
-
-    flip: bool
-    brightness: Share
-    contrast: Share
-    crop_min_area: Annotated[float, Field(gt=0, le=1)]
 
 
 class Params(Section):
