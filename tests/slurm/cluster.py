@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -102,9 +102,16 @@ class Cluster:
     def dead_nodes(self) -> list[str]:
         return [node for node in NODES if node not in self._daemons]
 
-    def start_node(self, node: str) -> None:
+    def start_node(self, node: str, without: Path | None = None) -> None:
+        """Start a node. without: a folder that is empty for the node, as if its disk were not mounted there."""
         (self.folder / f"spool.{node}").mkdir(exist_ok=True)
-        self._spawn("slurmd", ["-D", "-N", node], node)
+        hide = ["unshare", "-m", "bash", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(without)] if without else []
+        self._spawn("slurmd", ["-D", "-N", node], node, hide)
+
+    def restart_node(self, node: str, without: Path | None = None) -> None:
+        self.kill_node(node)
+        self.start_node(node, without)
+        self.wait_idle()
 
     def kill_node(self, node: str) -> None:
         """End a node as if its power failed: its slurmd and all that it started."""
@@ -151,8 +158,8 @@ class Cluster:
         (self.folder / "slurm.conf").write_text(text)
         (self.folder / "state").mkdir()
 
-    def _spawn(self, program: str, arguments: list[str], name: str = "") -> None:
-        command = [str(shutil.which(program, path=_search_path())), *arguments]
+    def _spawn(self, program: str, arguments: list[str], name: str = "", before: Sequence[str] = ()) -> None:
+        command = [*before, str(shutil.which(program, path=_search_path())), *arguments]
         cores = sorted(os.sched_getaffinity(0))
         core = cores[NODES.index(name) % len(cores)] if name in NODES else None
         if core is not None:

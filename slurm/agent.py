@@ -1,0 +1,119 @@
+"""One node's part of a run over many: `srun --ntasks-per-node=1 python -m slurm.agent ... -- MODULE [ARGUMENTS]`.
+
+Starts torchrun's elastic agent with one process a GPU (one on a CPU) and meets the agents of the other nodes at
+`--head`. SIGTERM, SIGUSR1 and SIGINT are passed on to the processes, which save and leave with status 75. torchrun
+itself would turn the signal into a kill after a while and report no status.
+
+Exit status: 75 if the run wants to be requeued, 2 if it has said what to change, 1 otherwise; then the cause is written
+to `--failures`, one file a node.
+"""
+
+import argparse
+import logging
+import os
+import re
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from pydantic import BaseModel, ConfigDict
+from torch.distributed import run as torchrun
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+
+from runtime.cores import usable_cores
+from runtime.devices import visible_cuda_devices
+from slurm.allocation import node_address
+
+EXPLAINED, REQUEUE = 2, 75
+PASSED_ON = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+
+
+class Failure(BaseModel):
+    """Why a node's part ended: the first of its processes that failed. reason: without what differs from run to run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    node: str
+    rank: int
+    time: int
+    reason: str
+
+
+def reason_of(failure: ProcessFailure) -> str:
+    """Return one line: the signal that ended the process, the exception it raised, or its exit status."""
+    if failure.exitcode < 0:
+        return f"killed by {failure.signal_name()}"
+    if failure.error_file == "<N/A>":
+        return f"exit status {failure.exitcode}"
+    message = failure.error_file_data.get("message")
+    message = message.get("message") if isinstance(message, dict) else message
+    lines = [line for line in str(message or "").splitlines() if line.strip()]
+    # Addresses and process numbers differ though the fault is the same.
+    return re.sub(r"0x[0-9a-f]+|\b\d{3,}\b", "N", lines[-1].strip()) if lines else f"exit status {failure.exitcode}"
+
+
+def num_processes() -> int:
+    return max(1, visible_cuda_devices())
+
+
+def options_of(head: str, run_id: str, nnodes: int, node_id: int, address: str) -> list[str]:
+    """Return torchrun's options. head: host:port of the first node, where all meet."""
+    return [
+        f"--nnodes={nnodes}",
+        f"--nproc-per-node={num_processes()}",
+        "--rdzv-backend=c10d",
+        f"--rdzv-endpoint={head}",
+        f"--rdzv-id={run_id}",
+        # Told, not guessed: torchrun compares host names, which all nodes of a test cluster share.
+        f"--rdzv-conf=is_host={int(node_id == 0)},join_timeout=300",
+        f"--local-addr={address}",
+        "--max-restarts=0",  # a failed step is started again by the job, which counts
+        "--signals-to-handle=SIGQUIT",  # the others are ours
+    ]
+
+
+def _pass_on(number: int, frame: FrameType | None) -> None:
+    """Send the signal to the processes that train: this process's children."""
+    del frame
+    for task in Path("/proc/self/task").iterdir():
+        for child in (task / "children").read_text().split():
+            try:
+                os.kill(int(child), number)
+            except ProcessLookupError:  # ended by itself
+                continue
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--head", required=True, help="host:port where the agents meet")
+    parser.add_argument("--run-id", required=True, help="differs between all runs that may share the port")
+    parser.add_argument("--failures", type=Path, required=True, help="folder on the shared disk")
+    parser.add_argument("command", nargs="+", help="MODULE [ARGUMENTS], after --")
+    arguments = parser.parse_args(argv)
+    node, node_id = os.environ["SLURMD_NODENAME"], int(os.environ["SLURM_NODEID"])
+    nnodes = int(os.environ["SLURM_STEP_NUM_NODES"])
+    # Across machines the processes cannot use the agents' store, which listens for the first node alone (PyTorch 2.15).
+    os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // num_processes())))
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the failure is reported below
+    options = options_of(arguments.head, arguments.run_id, nnodes, node_id, node_address(node))
+    for number in PASSED_ON:
+        signal.signal(number, _pass_on)
+    try:
+        torchrun.run(torchrun.parse_args([*options, "-m", "slurm.rank", *arguments.command]))  # type: ignore[no-untyped-call]
+    except ChildFailedError as exc:
+        rank, first = exc.get_first_failure()
+        if first.exitcode in (EXPLAINED, REQUEUE):
+            return int(first.exitcode)
+        failure = Failure(node=node, rank=rank, time=first.timestamp, reason=reason_of(first))
+        arguments.failures.mkdir(parents=True, exist_ok=True)
+        (arguments.failures / f"{node}.json").write_text(failure.model_dump_json(), encoding="utf-8")
+        sys.stderr.write(f"{node}: rank {rank}: {failure.reason}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""What Slurm says of the job that this process belongs to, and the few things a job asks of Slurm.
+
+The only module that calls `scontrol` and reads `SLURM_*`.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import Self
+
+
+class SlurmError(RuntimeError):
+    """Slurm is not there, or refuses; the message says what was asked of it."""
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """The resources of one job. nodes: names, the first of which runs the batch script.
+
+    cpus_per_task: as asked for with --cpus-per-task, 0 if it was not. restarts: how often Slurm has requeued the job.
+    """
+
+    job_id: str
+    job_name: str
+    nodes: tuple[str, ...]
+    cpus_per_task: int
+    restarts: int
+
+    @classmethod
+    def current(cls) -> Self:
+        """Read the environment. Raises SlurmError outside a job."""
+        job_id, node_list = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_JOB_NODELIST")
+        if not job_id or not node_list:
+            raise SlurmError("this runs inside a Slurm job: use sbatch or salloc (docs/SLURM.md)")
+        return cls(
+            job_id=job_id,
+            job_name=os.environ.get("SLURM_JOB_NAME", ""),
+            nodes=tuple(_scontrol("show", "hostnames", node_list).split()),
+            cpus_per_task=int(os.environ.get("SLURM_CPUS_PER_TASK", "0")),
+            restarts=int(os.environ.get("SLURM_RESTART_COUNT", "0")),
+        )
+
+    def srun(self, *command: str) -> list[str]:
+        """Return the command that runs `command` once on every node of the job."""
+        # srun does not take --cpus-per-task over from the job since Slurm 22.05.
+        cpus = [f"--cpus-per-task={self.cpus_per_task}"] if self.cpus_per_task else []
+        size = [f"--nodes={len(self.nodes)}", f"--ntasks={len(self.nodes)}", "--ntasks-per-node=1"]
+        return ["srun", *size, *cpus, "--unbuffered", *command]
+
+
+def node_address(node: str) -> str:
+    """Return the address by which Slurm itself reaches a node; names of nodes need not be names of hosts."""
+    return _field("NodeAddr", "node", node)
+
+
+def job_state(job_id: str) -> str:
+    """Return the state of a job, such as RUNNING, CANCELLED or TIMEOUT."""
+    return _field("JobState", "job", job_id)
+
+
+def requeue(job_id: str) -> None:
+    """Put the job back into the queue: it ends now and starts anew, under the same number."""
+    _scontrol("requeue", job_id)
+
+
+def _field(name: str, kind: str, which: str) -> str:
+    text = _scontrol("show", "--oneliner", kind, which)
+    found = re.search(rf"(?:^|\s){name}=(\S+)", text)
+    if found is None:
+        raise SlurmError(f"scontrol show {kind} {which} says no {name}: {text.strip()}")
+    return found[1]
+
+
+def _scontrol(*arguments: str) -> str:
+    program = shutil.which("scontrol")
+    if program is None:
+        raise SlurmError("there is no Slurm here: scontrol is not on the PATH")
+    done = subprocess.run([program, *arguments], capture_output=True, text=True)
+    if done.returncode:
+        raise SlurmError(f"scontrol {' '.join(arguments)}: {(done.stderr or done.stdout).strip()}")
+    return done.stdout
