@@ -11,6 +11,8 @@ GROUPS ?=
 NORMAL ?=
 # Anything here makes `make bench` a short run.
 QUICK ?=
+# Why a model that is worse than the registered one is taken all the same: docs/COMPARISON.md.
+ACCEPT_WORSE ?=
 # Training processes on this machine; one a GPU.
 NPROC ?= 1
 PORT ?= 3000
@@ -72,11 +74,11 @@ card: source ## -> artifacts/MODEL_CARD.md
 
 .PHONY: register
 register: card ## both models into the BentoML model store
-	@$(PYTHON) -m export.register
+	@$(PYTHON) -m export.register $(if $(ACCEPT_WORSE),--accept-worse "$(ACCEPT_WORSE)")
 
 .PHONY: bento
 bento: register ## -> a versioned Bento, vision:latest
-	@$(PYTHON) -m export.bento
+	@$(PYTHON) -m export.bento $(if $(ACCEPT_WORSE),--accept-worse "$(ACCEPT_WORSE)")
 
 .PHONY: serve
 serve: bento ## serve the Bento on the loopback (PORT=)

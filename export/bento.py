@@ -2,7 +2,9 @@
 
     python -m export.bento --record artifacts/bento.json
 
-It is what `bentoml build` does, with a label `content_sha256` over code, requirements, card and model.
+A model that is worse than the one in the newest Bento, or than the newest registered one, is refused:
+docs/COMPARISON.md. Otherwise it is what `bentoml build` does, with a label `content_sha256` over code, requirements,
+card and model.
 """
 
 import argparse
@@ -10,13 +12,16 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import bentoml
 from bentoml import Bento
 from bentoml.exceptions import BentoMLException, NotFound
 
+from export.gate import KNOWN_ERRORS, Gate, GateError, add_gate_arguments, outcome_in_words, read_gate
+from export.measured_model import MeasuredModel, find_measured_model, registered_versions, with_pictures
+from export.model_store import CLASSIFIER
 from runtime.model_reference import find_model, wanted_tag
 
 BENTO = "vision"
@@ -25,16 +30,57 @@ PACKED = ("bentofile.yaml", "service.py", "requirements/serve.txt", "artifacts/M
 CODE = ("runtime", "hooks")  # the latter is the user's own, if there is one
 
 
-def build(project_dir: Path) -> tuple[Bento, bool]:
+def build(project_dir: Path, gate: Gate) -> tuple[Bento, bool]:
     """Return the Bento of what is in `project_dir` and in the model store, and whether it was built now.
 
-    Raises BentoMLException if there is no model or the card is not of it, OSError if a file to pack is missing.
+    Raises BentoMLException if there is no model or the card is not of it, OSError if a file to pack is missing,
+    GateError if the model is worse than what is there.
     """
     content = content_sha256(project_dir)
     newest = newest_bento()
     if newest is not None and newest.info.labels.get(CONTENT_LABEL) == content:
         return newest, False
-    return bentoml.bentos.build_bentofile(build_ctx=str(project_dir), labels={CONTENT_LABEL: content}), True
+    labels = {CONTENT_LABEL: content, **admit_to_bento(find_model(wanted_tag()), newest, project_dir / "data", gate)}
+    return bentoml.bentos.build_bentofile(build_ctx=str(project_dir), labels=labels), True
+
+
+def admit_to_bento(model: bentoml.Model, newest: Bento | None, data_dir: Path, gate: Gate) -> dict[str, str]:
+    """Return the labels that record why the model may be packed. Raises GateError if it may not.
+
+    A reason for which the model was registered although it is worse is taken over. data_dir: where the pictures are,
+    if they must be looked at again.
+    """
+    if "accepted_worse" in model.info.labels:
+        return {name: model.info.labels[name] for name in ("gate", "accepted_worse")}
+    version = str(model.tag.version)
+    measured = find_measured_model(version)
+    others = [v for v in dict.fromkeys([*_packed_versions(newest), *registered_versions()]) if v != version]
+    if not others:
+        return {"gate": "first model: there is none to compare with"}
+    if measured is None:
+        raise GateError(f"{model.tag} was registered without its predictions: run `make register`, then build again")
+    measured = with_pictures(measured, data_dir)
+    outcomes = [gate.admit(measured, reference) for reference in _rivals(measured, others, newest)]
+    if not outcomes:
+        return {"gate": f"first model of the data {measured.data.name}: there is none to compare with"}
+    merged = {name: text for outcome in outcomes for name, text in outcome.items()}
+    return {**merged, "gate": "; ".join(dict.fromkeys(outcome["gate"] for outcome in outcomes))}
+
+
+def _packed_versions(newest: Bento | None) -> list[str]:
+    tags = [info.tag for info in newest.info.all_models] if newest else []
+    return [str(tag.version) for tag in tags if tag.name == CLASSIFIER]
+
+
+def _rivals(measured: MeasuredModel, versions: list[str], newest: Bento | None) -> Iterator[MeasuredModel]:
+    """Yield the model in the newest Bento and the newest registered one, as far as they are of the same data."""
+    packed = _packed_versions(newest)
+    for version in versions:
+        rival = find_measured_model(version)
+        if rival is not None and rival.is_of_same_data(measured.data):
+            yield rival
+            if version not in packed:
+                return
 
 
 def newest_bento() -> Bento | None:
@@ -62,19 +108,21 @@ def content_sha256(project_dir: Path) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Build the Bento.")
     parser.add_argument("--record", type=Path, default=Path("artifacts/bento.json"), help="where to note the tag")
+    add_gate_arguments(parser)
     args = parser.parse_args(argv)
     os.environ["BENTOML_DO_NOT_TRACK"] = "True"  # BentoML takes no other word, "1" included
     try:
-        bento, is_new = build(Path.cwd())
+        bento, is_new = build(Path.cwd(), read_gate(args))
         models = [str(info.tag) for info in bento.info.all_models]
         record = {"tag": str(bento.tag), "path": bento.path, "models": models}
         args.record.parent.mkdir(parents=True, exist_ok=True)
         args.record.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    except (BentoMLException, OSError) as exc:
+    except (*KNOWN_ERRORS, BentoMLException, OSError) as exc:
         sys.stderr.write(f"cannot build the Bento: {exc}\n")
         return 2
     what = "built" if is_new else "up to date:"
-    sys.stdout.write(f"{what} {bento.tag} with {', '.join(models)}\n{bento.path}\n")
+    sys.stdout.write(f"{what} {bento.tag} with {', '.join(models)}\n")
+    sys.stdout.write(f"{outcome_in_words(bento.info.labels)}\n{bento.path}\n")
     return 0
 
 

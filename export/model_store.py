@@ -8,7 +8,7 @@ rename each, the classifier last. What a killed registration left behind is clea
 import fcntl
 import filecmp
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,16 +41,23 @@ class Registered:
     is_new: bool
 
 
-def register_pair(checkpoint: ModelContent, classifier: ModelContent, labels: Mapping[str, str]) -> Registered:
+def register_pair(
+    checkpoint: ModelContent,
+    classifier: ModelContent,
+    labels: Mapping[str, str],
+    admit: Callable[[], Mapping[str, str]],
+) -> Registered:
     """Put both models into the store under one new version, unless the newest pair there is the same.
 
-    An OSError or BentoMLException leaves the store as it was.
+    admit: asked while nobody else can register; returns further labels, or raises to refuse the pair.
+    An OSError, a BentoMLException or what `admit` raises leaves the store as it was.
     """
     with _only_one_at_a_time():
         _clear_leftovers()
         newest = _newest_version(classifier.name)
         if newest and all(_is_same(content, newest, labels) for content in (checkpoint, classifier)):
             return Registered(f"{checkpoint.name}:{newest}", f"{classifier.name}:{newest}", is_new=False)
+        labels = {**labels, **admit()}
         version = str(bentoml.Tag(classifier.name, None).make_new_version().version)
         staging = _temporary_dir() / f"{_STAGING_PREFIX}{version}"
         try:
@@ -132,7 +139,7 @@ def _is_same(content: ModelContent, version: str, labels: Mapping[str, str]) -> 
         model = bentoml.models.get(f"{content.name}:{version}")
     except NotFound:
         return False
-    return dict(model.info.labels) == dict(labels) and all(
+    return labels.items() <= dict(model.info.labels).items() and all(
         Path(model.path_of(name)).is_file() and filecmp.cmp(source, model.path_of(name), shallow=False)
         for name, source in content.files.items()
     )

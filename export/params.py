@@ -13,3 +13,13 @@ class ExportParams(Section):
     opset: Annotated[int, Field(ge=17)]
     max_probability_difference: Annotated[float, Field(gt=0, lt=1)]
     batch_sizes: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
+
+
+class GateParams(Section):
+    """How much worse than the registered model a new one may be on the same test pictures, in [0, 1].
+
+    max_macro_f1_drop: of macro-F1. max_recall_drop: of each class's recall.
+    """
+
+    max_macro_f1_drop: Annotated[float, Field(ge=0, le=1)]
+    max_recall_drop: Annotated[float, Field(ge=0, le=1)]

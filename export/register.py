@@ -2,6 +2,8 @@
 
     python -m export.register --checkpoint artifacts/training/checkpoint.pt --export artifacts/export \
         --evaluation artifacts/evaluation --card artifacts/MODEL_CARD.md
+
+A model that is worse than the newest registered one of the same data is refused: docs/COMPARISON.md.
 """
 
 import argparse
@@ -12,16 +14,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import bentoml
 from bentoml.exceptions import BentoMLException
 
+from dataset.manifest import ManifestError
+from evaluation.evaluation import BY_IMAGE_FILE, EVALUATION_FILE
+from evaluation.model_review import REVIEW_FILE, ModelReview, ReviewError
 from evaluation.parity import PARITY_FILE, Parity, ParityError
+from evaluation.predictions import PredictionsError
+from export.gate import KNOWN_ERRORS, Gate, add_gate_arguments, outcome_in_words, read_gate
+from export.measured_model import (
+    MeasuredModel,
+    find_measured_model,
+    measured_files,
+    read_measured_model,
+    registered_versions,
+)
 from export.model_store import CHECKPOINT, CLASSIFIER, ModelContent, Registered, register_pair
 from runtime.card import CardError, check_card
 from runtime.contract import CONTRACT_FILE, ONNX_FILE, ContractError, ModelContract
 from runtime.session import Predictor
 
 CHECKPOINT_FILE = "checkpoint.pt"
-EVALUATION_FILE = "evaluation.json"
 METRICS_FILE = "metrics.json"
 CARD_FILE = "MODEL_CARD.md"
 
@@ -38,13 +52,17 @@ class Sources:
     export_dir: Path
     evaluation_dir: Path
     card: Path
+    predictions: Path
+    data_dir: Path
+    review_dir: Path
 
 
-def register(sources: Sources) -> Registered:
-    """Check that everything is of one model, then register it.
+def register(sources: Sources, gate: Gate) -> Registered:
+    """Check that everything is of one model and no worse than what is registered, then register it.
 
-    Raises RegistrationError if a file is missing or broken, if graph and contract disagree, if parity failed or if the
-    card is of another ONNX file. Nothing is registered then.
+    Raises RegistrationError if a file is missing or broken, if graph and contract disagree, if parity failed, if the
+    card is of another ONNX file or predictions are of other pictures; GateError if the gate refuses the model.
+    Nothing is registered then.
     """
     contract, onnx_sha256 = _check_model(sources.export_dir)
     parity = _check_parity(sources.export_dir / PARITY_FILE)
@@ -56,6 +74,8 @@ def register(sources: Sources) -> Registered:
         raise RegistrationError(str(exc)) from exc
     if not sources.checkpoint.is_file():
         raise RegistrationError(f"there is no checkpoint {sources.checkpoint}; run `make train`")
+    _check_review(sources.review_dir / REVIEW_FILE, onnx_sha256)
+    measured = _read_measured(sources)
     lineage = contract.lineage
     labels = {
         "git_commit": lineage.git_commit,
@@ -65,16 +85,41 @@ def register(sources: Sources) -> Registered:
     }
     metadata = {"metrics": metrics, "parity": parity.model_dump(mode="json")}
     contract_path = sources.export_dir / CONTRACT_FILE
-    checkpoint = ModelContent(
-        CHECKPOINT, {CHECKPOINT_FILE: sources.checkpoint, CONTRACT_FILE: contract_path}, {"metrics": metrics}
-    )
+    checkpoint_files = {
+        CHECKPOINT_FILE: sources.checkpoint,
+        CONTRACT_FILE: contract_path,
+        **measured_files(sources.predictions, sources.data_dir),
+    }
+    optional = (sources.evaluation_dir / BY_IMAGE_FILE, sources.review_dir / REVIEW_FILE)
     classifier_files = {
         ONNX_FILE: sources.export_dir / ONNX_FILE,
         CONTRACT_FILE: contract_path,
         EVALUATION_FILE: sources.evaluation_dir / EVALUATION_FILE,
         CARD_FILE: sources.card,
+        **{path.name: path for path in optional if path.is_file()},
     }
-    return register_pair(checkpoint, ModelContent(CLASSIFIER, classifier_files, metadata), labels)
+    return register_pair(
+        ModelContent(CHECKPOINT, checkpoint_files, {"metrics": metrics}),
+        ModelContent(CLASSIFIER, classifier_files, metadata),
+        labels,
+        lambda: admit_to_store(measured, gate),
+    )
+
+
+def admit_to_store(measured: MeasuredModel, gate: Gate) -> dict[str, str]:
+    """Let the gate compare with the newest registered model of the same data; a data set's first model passes."""
+    for version in registered_versions():
+        reference = find_measured_model(version)
+        if reference is not None and reference.is_of_same_data(measured.data):
+            return gate.admit(measured, reference)
+    return {"gate": f"first model of the data {measured.data.name}: there is none to compare with"}
+
+
+def _read_measured(sources: Sources) -> MeasuredModel:
+    try:
+        return read_measured_model("this model", sources.export_dir, sources.predictions, sources.data_dir)
+    except (ManifestError, PredictionsError) as exc:
+        raise RegistrationError(f"{exc}; run `make card`") from exc
 
 
 def _check_model(export_dir: Path) -> tuple[ModelContract, str]:
@@ -95,6 +140,18 @@ def _check_parity(path: Path) -> Parity:
     return parity
 
 
+def _check_review(path: Path, onnx_sha256: str) -> None:
+    """A review is optional, but one of another model would be taken for this one's."""
+    if not path.is_file():
+        return
+    try:
+        reviewed = ModelReview.read(path).onnx_sha256
+    except ReviewError as exc:
+        raise RegistrationError(str(exc)) from exc
+    if reviewed != onnx_sha256:
+        raise RegistrationError(f"{path} is of another model ({reviewed[:12]}); run `make card`")
+
+
 def _read_json(path: Path, command: str) -> object:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -108,15 +165,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--export", type=Path, default=Path("artifacts/export"))
     parser.add_argument("--evaluation", type=Path, default=Path("artifacts/evaluation"))
     parser.add_argument("--card", type=Path, default=Path("artifacts/MODEL_CARD.md"))
+    parser.add_argument("--predictions", type=Path, default=Path("artifacts/predictions.csv"))
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--review", type=Path, default=Path("artifacts/review"))
+    add_gate_arguments(parser)
     args = parser.parse_args(argv)
     os.environ["BENTOML_DO_NOT_TRACK"] = "True"  # BentoML takes no other word, "1" included
     try:
-        registered = register(Sources(args.checkpoint, args.export, args.evaluation, args.card))
-    except (RegistrationError, BentoMLException, OSError) as exc:
+        sources = Sources(
+            args.checkpoint, args.export, args.evaluation, args.card, args.predictions, args.data, args.review
+        )
+        registered = register(sources, read_gate(args))
+        labels = bentoml.models.get(registered.classifier).info.labels
+    except (RegistrationError, *KNOWN_ERRORS, BentoMLException, OSError) as exc:
         sys.stderr.write(f"cannot register: {exc}\n")
         return 2
     what = "registered" if registered.is_new else "already registered:"
-    sys.stdout.write(f"{what} {registered.classifier} and {registered.checkpoint}\n")
+    sys.stdout.write(f"{what} {registered.classifier} and {registered.checkpoint}\n{outcome_in_words(labels)}\n")
     return 0
 
 

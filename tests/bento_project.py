@@ -31,10 +31,11 @@ class Project:
             [sys.executable, "-m", *arguments], cwd=self.folder, env=self.environment, capture_output=True, text=True
         )
 
-    def register(self, scale: float = 8.0) -> str:
+    def register(self, scale: float = 8.0, confused: bool = False, accept_worse: str = "") -> str:
         """Register a tiny model (another `scale` is another model) with its card; returns the classifier's tag."""
-        sources = write_sources(self.folder / "artifacts", scale=scale)
-        done = self.run("export.register", "--checkpoint", str(sources.checkpoint))
+        sources = write_sources(self.folder / "artifacts", scale=scale, confused=confused)
+        arguments = ["--checkpoint", str(sources.checkpoint), "--data", str(sources.data_dir)]
+        done = self.run("export.register", *arguments, "--accept-worse", accept_worse)
         assert done.returncode == 0, done.stderr
         return next(word for word in done.stdout.split() if word.startswith("vision-classifier:"))
 
@@ -56,9 +57,9 @@ class Served:
 def copy_project(directory: Path) -> Project:
     folder, home = directory / "project", directory / "home"
     home.mkdir(parents=True)
-    for name in ("runtime", "evaluation", "export"):
+    for name in ("runtime", "dataset", "evaluation", "export"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("service.py", "bentofile.yaml", "requirements/serve.txt"):
+    for name in ("service.py", "bentofile.yaml", "params.yaml", "requirements/serve.txt"):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(ROOT / name, folder / name)
     return Project(folder, home)

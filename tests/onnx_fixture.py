@@ -3,15 +3,31 @@
 Class i wins on pictures in the i-th colour: red, green, blue.
 """
 
+import itertools
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
+import pandas as pd
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
+from dataset.description import DataDescription
+from dataset.manifest import COLUMNS, Manifest
 from evaluation.parity import Parity
+from evaluation.predictions import Predictions
 from export.register import Sources
-from runtime.contract import CONTRACT_FILE, CONTRACT_KEY, IMAGES, LOGITS, ONNX_FILE, PROBABILITIES, ModelContract
+from runtime.contract import (
+    CONTRACT_FILE,
+    CONTRACT_KEY,
+    IMAGES,
+    LOGITS,
+    ONNX_FILE,
+    PROBABILITIES,
+    Lineage,
+    ModelContract,
+)
 from runtime.hashing import file_sha256
 
 CLASSES = ("red", "green", "blue")
@@ -22,10 +38,20 @@ def tiny_contract(height: int = 16, width: int = 24, classes: tuple[str, ...] = 
     return ModelContract(classes=classes, height=height, width=width, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
-def tiny_graph(contract: ModelContract, num_columns: int | None = None, scale: float = 8.0) -> onnx.ModelProto:
+def tiny_weights(num_columns: int, scale: float, confused: bool) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    """`(3, num_columns)`: mean colour to logits; `confused` calls green blue."""
+    weights = np.eye(3, num_columns)
+    if confused:
+        weights[1, 1], weights[1, 2] = 0, 1
+    return (weights * scale / 255).astype(np.float32)
+
+
+def tiny_graph(
+    contract: ModelContract, num_columns: int | None = None, scale: float = 8.0, confused: bool = False
+) -> onnx.ModelProto:
     """Build the graph; `num_columns` other than the contract's classes makes the two disagree."""
     num_columns = len(contract.classes) if num_columns is None else num_columns
-    weights = (np.eye(3, num_columns) * scale / 255).astype(np.float32)
+    weights = tiny_weights(num_columns, scale, confused)
     nodes = [
         helper.make_node("Cast", [IMAGES], ["as_float"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["as_float", "axes"], ["mean"], keepdims=0),
@@ -47,19 +73,61 @@ def tiny_graph(contract: ModelContract, num_columns: int | None = None, scale: f
     return model
 
 
-def write_tiny_model(model_dir: Path, contract: ModelContract | None = None, scale: float = 8.0) -> ModelContract:
+def write_tiny_model(
+    model_dir: Path, contract: ModelContract | None = None, scale: float = 8.0, confused: bool = False
+) -> ModelContract:
     """Write `model.onnx` and `contract.json` that agree."""
     contract = contract or tiny_contract()
     model_dir.mkdir(parents=True, exist_ok=True)
     (model_dir / CONTRACT_FILE).write_text(contract.to_json(), encoding="utf-8")
-    onnx.save(tiny_graph(contract, scale=scale), model_dir / ONNX_FILE)
+    onnx.save(tiny_graph(contract, scale=scale, confused=confused), model_dir / ONNX_FILE)
     return contract
 
 
-def write_sources(directory: Path, scale: float = 8.0, limit: float = 1e-4) -> Sources:
+@dataclass(frozen=True)
+class TinyData:
+    """Pictures of one colour each: of every class one object for each of `splits`, two pictures of each."""
+
+    name: str = "colours"
+    splits: tuple[str, ...] = ("train", "val", "test", "test")
+    classes: tuple[str, ...] = CLASSES
+
+
+def write_tiny_data(data_dir: Path, data: TinyData) -> Manifest:
+    """Write pictures, manifest and description."""
+    rows = []
+    for label, (number, split), shot in itertools.product(data.classes, enumerate(data.splits), (1, 2)):
+        path = f"pictures/{label}{number}_{shot}.png"
+        # The same object looks the same in every data set that has it.
+        rng = np.random.default_rng([*label.encode(), number, shot])
+        colour = np.clip(np.asarray(COLOURS[label]) + rng.integers(-20, 21, size=3), 0, 255)
+        (data_dir / "pictures").mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (12, 10), tuple(colour.tolist())).save(data_dir / path)
+        digest = file_sha256(data_dir / path)
+        rows.append([path, label, f"{label}{number}", split, split, digest, 12, 10, ""])
+    manifest = Manifest(pd.DataFrame(rows, columns=COLUMNS), data_dir)
+    manifest.write(data_dir / "manifest.csv")
+    DataDescription(name=data.name, title="Colours", summary="One colour each.", group_meaning="object").write(data_dir)
+    return manifest
+
+
+def tiny_predictions(manifest: Manifest, weights: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> Predictions:
+    """What the tiny model of these weights says of the validation and test pictures."""
+    rows = manifest.table[manifest.table["split"] != "train"].reset_index(drop=True)
+    colours = [np.asarray(Image.open(manifest.root / path)).mean(axis=(0, 1)) for path in rows["path"]]
+    scores = np.exp(np.stack(colours) @ weights)
+    return Predictions.from_table(rows, scores / scores.sum(axis=1, keepdims=True), CLASSES)
+
+
+def write_sources(
+    directory: Path, scale: float = 8.0, limit: float = 1e-4, confused: bool = False, data: TinyData | None = None
+) -> Sources:
     """Write everything that registration asks for, all of one tiny model; another `scale` is another model."""
     export_dir, evaluation_dir = directory / "export", directory / "evaluation"
-    write_tiny_model(export_dir, scale=scale)
+    manifest = write_tiny_data(directory / "data", data or TinyData())
+    contract = tiny_contract()
+    contract = contract.model_copy(update={"lineage": Lineage(data_sha256=manifest.sha256)})
+    write_tiny_model(export_dir, contract, scale, confused)
     parity = Parity(
         split="val", num_images=9, batch_sizes=(1, 7), max_probability_difference=1e-6, limit=limit, argmax_agreement=1
     )
@@ -67,7 +135,16 @@ def write_sources(directory: Path, scale: float = 8.0, limit: float = 1e-4) -> S
     evaluation_dir.mkdir(parents=True, exist_ok=True)
     (evaluation_dir / "evaluation.json").write_text('{"accuracy": 1.0}')
     (evaluation_dir / "metrics.json").write_text('{"accuracy": 1.0, "macro_f1": {"value": 1.0}}')
-    sources = Sources(directory / "checkpoint.pt", export_dir, evaluation_dir, directory / "MODEL_CARD.md")
+    sources = Sources(
+        checkpoint=directory / "checkpoint.pt",
+        export_dir=export_dir,
+        evaluation_dir=evaluation_dir,
+        card=directory / "MODEL_CARD.md",
+        predictions=directory / "predictions.csv",
+        data_dir=directory / "data",
+        review_dir=directory / "review",
+    )
+    tiny_predictions(manifest, tiny_weights(3, scale, confused)).write(sources.predictions)
     sources.checkpoint.write_bytes(b"weights")
     sources.card.write_text(card_text(export_dir / ONNX_FILE))
     return sources

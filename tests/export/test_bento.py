@@ -1,6 +1,7 @@
 """A Bento carries the card of the model it holds, or is not built."""
 
 import json
+import shutil
 
 import pytest
 
@@ -22,7 +23,7 @@ def test_bento_is_built_once_and_again_when_code_or_model_change(project: Projec
     first = project.run("export.bento", "--record", "artifacts/bento.json")
     assert first.returncode == 0, first.stderr
     record = json.loads((project.folder / "artifacts" / "bento.json").read_text())
-    tag, path = first.stdout.split()[-4:][0], first.stdout.split()[-1]
+    tag, path = first.stdout.split()[1], first.stdout.split()[-1]
     assert record["tag"] == tag
     assert record["path"] == path
     assert record["models"][0].startswith("vision-classifier:")
@@ -58,6 +59,30 @@ def test_card_older_than_the_model_is_refused_by_both_ways_to_build(project: Pro
         assert "is the card of another model" in refused.stderr
         assert "Traceback" not in refused.stderr
     assert bentos(project) == before
+
+
+def test_a_model_worse_than_the_packed_one_is_refused_unless_it_was_registered_on_purpose(project: Project) -> None:
+    good = project.register()
+    assert project.run("export.bento").returncode == 0
+    before = bentos(project)
+    worse = project.register(confused=True, accept_worse="green is no longer made")
+    done = project.run("export.bento")
+    assert f"{worse}\ngate: worse than {good}; accepted, because: green is no longer made\n" in done.stdout
+    assert len(bentos(project) - before) == 1
+    # The same model as one that came into the store without the gate's word.
+    for path in (project.home / "models").glob(f"*/{worse.partition(':')[2]}/model.yaml"):
+        path.write_text("".join(x for x in path.read_text().splitlines(True) if "accepted_worse" not in x))
+    (latest,) = bentos(project) - before
+    shutil.rmtree(project.home / "bentos" / "vision" / latest)
+    (project.home / "bentos" / "vision" / "latest").unlink()
+    refused = project.run("export.bento")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(
+        f"cannot build the Bento: the model is worse than {good} on the same 12 test pictures"
+    )
+    told = project.run("export.bento", "--accept-worse", "to try it out")
+    assert f"gate: worse than {good}" in told.stdout
+    assert "; accepted, because: to try it out" in told.stdout
 
 
 def test_missing_card_is_refused(project: Project) -> None:

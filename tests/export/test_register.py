@@ -16,6 +16,7 @@ from export.register import RegistrationError, main, register
 from runtime.contract import ONNX_FILE
 from runtime.hashing import file_sha256
 from tests.bentoml_home import bentoml_home
+from tests.export.gate_settings import gate
 from tests.onnx_fixture import card_text, write_sources
 
 
@@ -32,16 +33,18 @@ def models(home: Path) -> list[str]:
 
 def test_both_models_get_one_version_labels_and_files(tmp_path: Path, home: Path) -> None:
     sources = write_sources(tmp_path)
-    registered = register(sources)
+    registered = register(sources, gate(tmp_path))
     classifier = bentoml.models.get("vision-classifier:latest")
     checkpoint = bentoml.models.get("vision-checkpoint:latest")
     assert [registered.classifier, registered.checkpoint] == [str(classifier.tag), str(checkpoint.tag)]
     assert classifier.tag.version == checkpoint.tag.version
     assert classifier.info.labels["onnx_sha256"] == file_sha256(sources.export_dir / ONNX_FILE)
-    assert set(classifier.info.labels) == {"git_commit", "data_sha256", "mlflow_run_id", "onnx_sha256"}
+    assert set(classifier.info.labels) == {"git_commit", "data_sha256", "mlflow_run_id", "onnx_sha256", "gate"}
     assert classifier.info.metadata["metrics"] == {"accuracy": 1.0, "macro_f1": {"value": 1.0}}
     for name in (ONNX_FILE, "contract.json", "evaluation.json", "MODEL_CARD.md"):
         assert Path(classifier.path_of(name)).stat().st_size > 0
+    for name in ("predictions.csv", "manifest.csv", "description.json"):
+        assert Path(checkpoint.path_of(name)).stat().st_size > 0
     assert Path(checkpoint.path_of("checkpoint.pt")).read_bytes() == b"weights"
     assert not list((home / "tmp").glob("vision-register-*/"))
 
@@ -52,6 +55,7 @@ def test_registering_the_same_again_changes_nothing_and_says_so(
     sources = write_sources(tmp_path)
     argv = ["--checkpoint", str(sources.checkpoint), "--export", str(sources.export_dir)]
     argv += ["--evaluation", str(sources.evaluation_dir), "--card", str(sources.card)]
+    argv += ["--predictions", str(sources.predictions), "--data", str(sources.data_dir)]
     assert main(argv) == 0
     before = models(home)
     assert main(argv) == 0
@@ -62,18 +66,18 @@ def test_registering_the_same_again_changes_nothing_and_says_so(
 
 def test_another_card_of_the_same_model_is_a_new_version(tmp_path: Path, home: Path) -> None:
     sources = write_sources(tmp_path)
-    first = register(sources)
+    first = register(sources, gate(tmp_path))
     sources.card.write_text(sources.card.read_text() + "More was measured.\n")
-    second = register(sources)
+    second = register(sources, gate(tmp_path))
     assert second.is_new
     assert str(bentoml.models.get("vision-classifier:latest").tag) == second.classifier != first.classifier
 
 
 def test_an_earlier_model_becomes_the_latest_when_registered_again(tmp_path: Path, home: Path) -> None:
     old, new = write_sources(tmp_path / "old"), write_sources(tmp_path / "new", scale=4.0)
-    register(old)
-    register(new)
-    again = register(old)
+    register(old, gate(tmp_path))
+    register(new, gate(tmp_path))
+    again = register(old, gate(tmp_path))
     assert again.is_new
     assert str(bentoml.models.get("vision-classifier:latest").tag) == again.classifier
 
@@ -81,13 +85,13 @@ def test_an_earlier_model_becomes_the_latest_when_registered_again(tmp_path: Pat
 def test_failure_in_the_second_model_removes_the_first(
     tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = register(write_sources(tmp_path / "old"))
+    first = register(write_sources(tmp_path / "old"), gate(tmp_path))
     before = models(home)
     # Real failure of the second rename: a file where the store's directory for the classifier's versions must be.
     (home / "models" / "vision-classifier").rename(tmp_path / "aside")
     (home / "models" / "vision-classifier").write_text("in the way")
     with pytest.raises(OSError, match="vision-classifier"):
-        register(write_sources(tmp_path / "new", scale=4.0))
+        register(write_sources(tmp_path / "new", scale=4.0), gate(tmp_path))
     (home / "models" / "vision-classifier").unlink()
     (tmp_path / "aside").rename(home / "models" / "vision-classifier")
     assert models(home) == before
@@ -96,6 +100,7 @@ def test_failure_in_the_second_model_removes_the_first(
 
 KILLED_BEFORE_RENAME = """
 import os, pathlib, signal
+from tests.export.gate_settings import gate
 from export.register import register
 from tests.onnx_fixture import write_sources
 sources = write_sources(pathlib.Path({directory!r}))
@@ -105,7 +110,7 @@ def rename_or_die(self, target):
         os.kill(os.getpid(), signal.SIGKILL)
     return rename(self, target)
 pathlib.Path.rename = rename_or_die
-register(sources)
+register(sources, gate(sources.card.parent))
 """
 
 
@@ -120,7 +125,7 @@ def test_killed_registration_leaves_no_half_model_and_the_next_one_clears_up(
         bentoml.models.get("vision-classifier:latest")
     for model in models(home):  # whatever is there is whole
         assert bentoml.models.get(model.replace("/", ":")).info.labels["onnx_sha256"]
-    registered = register(write_sources(tmp_path / "next"))
+    registered = register(write_sources(tmp_path / "next"), gate(tmp_path))
     version = registered.classifier.partition(":")[2]
     assert models(home) == [f"vision-checkpoint/{version}", f"vision-classifier/{version}"]
     assert not list((home / "tmp").glob("vision-register-*/"))
@@ -130,13 +135,13 @@ def test_card_of_another_model_is_refused(tmp_path: Path, home: Path) -> None:
     other = write_sources(tmp_path / "other", scale=4.0)
     sources = replace(write_sources(tmp_path), card=other.card)
     with pytest.raises(RegistrationError, match=r"card of another model: it describes the ONNX file [0-9a-f]{12}, but"):
-        register(sources)
+        register(sources, gate(tmp_path))
     assert models(home) == []
 
 
 def test_failed_parity_is_refused(tmp_path: Path, home: Path) -> None:
     with pytest.raises(RegistrationError, match=r"parity\.json: the ONNX graph differs"):
-        register(write_sources(tmp_path, limit=1e-9))
+        register(write_sources(tmp_path, limit=1e-9), gate(tmp_path))
     assert models(home) == []
 
 
@@ -149,6 +154,9 @@ def test_failed_parity_is_refused(tmp_path: Path, home: Path) -> None:
         ("evaluation/evaluation.json", "make eval"),
         ("evaluation/metrics.json", "make eval"),
         ("MODEL_CARD.md", "make card"),
+        ("predictions.csv", "make card"),
+        ("data/manifest.csv", "make card"),
+        ("data/description.json", "make card"),
         ("checkpoint.pt", "make train"),
     ],
 )
@@ -158,7 +166,7 @@ def test_missing_file_is_named_with_the_command_that_makes_it(
     sources = write_sources(tmp_path)
     (tmp_path / missing).unlink()
     with pytest.raises(RegistrationError, match=rf"{missing}.*{command}"):
-        register(sources)
+        register(sources, gate(tmp_path))
     assert models(home) == []
 
 

@@ -1,0 +1,176 @@
+"""The gate before the model store and the Bento: a model worse than the one that is there is refused.
+
+Both are measured on the same test pictures, and only on pictures of groups that neither was trained or chosen on. If
+the data or their split changed since the registered model was trained, it is asked again about the pictures that are
+fair to it; if a class has none, nothing can be said and the new model is refused by name.
+"""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from dataset.checks import named
+from dataset.manifest import Manifest, ManifestError
+from dataset.params import PARAMS_FILE, ParamsError, read_section
+from evaluation.compare import write_comparison
+from evaluation.comparison import Comparison
+from evaluation.comparison_page import PAGE_FILE, Verdict
+from evaluation.evaluation import EvaluationError
+from evaluation.paired import compare_predictions
+from evaluation.params import EvaluateParams
+from evaluation.predictions import Predictions, PredictionsError
+from evaluation.wording import figure
+from export.measured_model import MeasuredModel
+from export.params import GateParams
+from runtime.contract import ContractError
+from runtime.errors import ImageError
+from runtime.preprocess import read_for_model
+from runtime.session import Predictor
+
+_CANNOT_COMPARE = (ContractError, EvaluationError, ImageError, ManifestError, PredictionsError)
+_BATCH_SIZE = 32
+_ROUNDING = 1e-9  # a drop of exactly the margin is no more than the margin
+
+
+class GateError(ValueError):
+    """A model that is worse than the registered one, or that cannot be compared with it."""
+
+
+KNOWN_ERRORS = (GateError, ParamsError, *_CANNOT_COMPARE)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The margins, how intervals are computed, and where the comparison is written."""
+
+    margins: GateParams
+    evaluate: EvaluateParams
+    out_dir: Path
+    accept_worse: str = ""  # why a worse or incomparable model is let through; empty to refuse it
+
+    def admit(self, candidate: MeasuredModel, reference: MeasuredModel) -> dict[str, str]:
+        """Return the labels that record the outcome. Raises GateError if the candidate is refused.
+
+        Pictures that changed are shown on the page written to `out_dir` if the candidate's manifest has them.
+        """
+        try:
+            comparison = compare_fairly(candidate, reference, self.evaluate)
+        except (GateError, *_CANNOT_COMPARE) as exc:
+            return self._accepted(f"not comparable with {reference.name}", str(exc))
+        drops = find_drops(comparison, self.margins)
+        title = f"Worse than {reference.name}" if drops else f"No worse than {reference.name} beyond the margins"
+        verdict = Verdict(title, not drops, drops)
+        pictures_dir = candidate.manifest.root
+        has_pictures = all((pictures_dir / c.path).is_file() for c in (*comparison.fixed, *comparison.broken))
+        write_comparison(comparison, self.out_dir, pictures_dir if has_pictures else None, verdict)
+        if not drops:
+            return {"gate": f"no worse than {reference.name} on {comparison.num_images} test pictures"}
+        return self._accepted(
+            f"worse than {reference.name}",
+            f"the model is worse than {reference.name} on the same {comparison.num_images} test pictures: "
+            f"{'; '.join(drops)}. Every picture that changed: {self.out_dir / PAGE_FILE}",
+        )
+
+    def _accepted(self, outcome: str, problem: str) -> dict[str, str]:
+        if not self.accept_worse:
+            raise GateError(f"{problem}. To take it all the same, say why: --accept-worse REASON (make ACCEPT_WORSE=)")
+        return {"gate": outcome, "accepted_worse": self.accept_worse}
+
+
+def find_drops(comparison: Comparison, margins: GateParams) -> tuple[str, ...]:
+    """Say which figures fall by more than their margin, from the estimates; intervals are on the page."""
+    figures = [("macro-F1", comparison.macro_f1, margins.max_macro_f1_drop)]
+    figures += [(f"recall of {part.name}", part.recall, margins.max_recall_drop) for part in comparison.per_class]
+    return tuple(
+        f"{name} falls from {figure(part.first)} to {figure(part.second)} (by more than {limit:g})"
+        for name, part, limit in figures
+        if part.difference is not None and -part.difference > limit + _ROUNDING
+    )
+
+
+def compare_fairly(candidate: MeasuredModel, reference: MeasuredModel, params: EvaluateParams) -> Comparison:
+    """Compare on the candidate's test pictures, leaving out what is unfair to either.
+
+    Raises GateError if the classes differ or a class has no picture that the reference was not trained or chosen on.
+    """
+    if set(candidate.predictions.classes) != set(reference.predictions.classes):
+        raise GateError(
+            f"{reference.name} knows the classes {', '.join(reference.predictions.classes)}, this model "
+            f"{', '.join(candidate.predictions.classes)}: they cannot be compared"
+        )
+    test = candidate.predictions.select("test")
+    hashes = dict(zip(candidate.manifest.table["path"], candidate.manifest.table["sha256"], strict=True))
+    names = (reference.name, candidate.name)
+    if candidate.manifest.sha256 == reference.manifest.sha256:
+        return compare_predictions(reference.predictions.select("test"), test, names, params, hashes)
+    fair = _fair_pictures(candidate, reference, test)
+    note = (
+        f"The data or their split changed since {reference.name} was trained. It was asked again about the "
+        f"{len(fair.paths)} of {len(test.paths)} test pictures whose groups it was neither trained nor chosen on."
+    )
+    asked = predict_again(reference.model_dir, fair, candidate.manifest)
+    return compare_predictions(asked, fair, names, params, hashes, (note,))
+
+
+def _fair_pictures(candidate: MeasuredModel, reference: MeasuredModel, test: Predictions) -> Predictions:
+    """Return the test pictures of groups without a file among the reference's training and validation pictures.
+
+    A group's name may mean another object in other data, so files count, not names. Validation pictures count as seen:
+    training and its settings were chosen on them.
+    """
+    old, new = reference.manifest.table, candidate.manifest.table
+    seen_files = set(old.loc[old["split"].isin(["train", "val"]), "sha256"])
+    seen_groups = set(new.loc[new["sha256"].isin(seen_files), "group"])
+    is_fair = np.asarray([group not in seen_groups for group in test.groups])
+    without = [test.classes[label] for label in np.unique(test.labels) if not is_fair[test.labels == label].any()]
+    if without:
+        raise GateError(
+            f"the data or their split changed since {reference.name} was trained: it was trained or chosen on every "
+            f"test picture of {named(without)}, so a comparison would not be fair"
+        )
+    return test.take(np.flatnonzero(is_fair))
+
+
+def predict_again(model_dir: Path, pictures: Predictions, manifest: Manifest) -> Predictions:
+    """Return what a registered model's ONNX graph says of these pictures.
+
+    Raises ManifestError if a picture is not there or has changed, ImageError if one cannot be decoded.
+    """
+    predictor = Predictor.load(model_dir, device="cpu")
+    probs = []
+    for start in range(0, len(pictures.paths), _BATCH_SIZE):
+        batch = [_read(manifest.root / path) for path in pictures.paths[start : start + _BATCH_SIZE]]
+        probs.append(predictor.predict(np.stack([read_for_model(data, predictor.contract) for data in batch]))[0])
+    classes = predictor.contract.classes
+    labels = np.asarray([classes.index(pictures.classes[label]) for label in pictures.labels], dtype=np.int64)
+    return replace(pictures, labels=labels, probs=np.concatenate(probs).astype(np.float64), classes=classes)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise ManifestError(f"cannot read the test picture {path}: {exc.strerror}; run `make data`") from exc
+
+
+def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what both commands behind the gate take."""
+    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
+    parser.add_argument("--accept-worse", metavar="REASON", default="", help="let a worse model through; recorded")
+    parser.add_argument("--comparison", type=Path, default=Path("artifacts/comparison"), help="where it is written")
+
+
+def read_gate(arguments: argparse.Namespace) -> Gate:
+    """Read the gate's settings. Raises ParamsError if a section is missing or malformed."""
+    margins = read_section(arguments.params, "gate", GateParams)
+    evaluate = read_section(arguments.params, "evaluate", EvaluateParams)
+    return Gate(margins, evaluate, arguments.comparison, arguments.accept_worse.strip())
+
+
+def outcome_in_words(labels: Mapping[str, str]) -> str:
+    """Write the outcome that labels record, for a person."""
+    accepted = f"; accepted, because: {labels['accepted_worse']}" if "accepted_worse" in labels else ""
+    return f"gate: {labels.get('gate', 'not asked')}{accepted}"

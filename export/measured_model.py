@@ -1,0 +1,109 @@
+"""A model with what it was measured on: from the files of this run, or from the model store.
+
+The store keeps `predictions.csv`, `manifest.csv` and `description.json` with the checkpoint, which no Bento packs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import bentoml
+from bentoml.exceptions import NotFound
+from pydantic import ValidationError
+
+from dataset.description import DESCRIPTION_FILE, DataDescription
+from dataset.manifest import Manifest, ManifestError
+from evaluation.leakage import refuse_other_images
+from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsError
+from export.model_store import CHECKPOINT, CLASSIFIER
+from runtime.contract import CONTRACT_FILE, ModelContract
+
+MANIFEST_FILE = "manifest.csv"
+
+
+@dataclass(frozen=True)
+class MeasuredModel:
+    """`predictions` are of the manifest's validation and test pictures; `manifest.root` may lack the pictures."""
+
+    name: str
+    model_dir: Path
+    predictions: Predictions
+    manifest: Manifest
+    data: DataDescription
+
+    def is_of_same_data(self, data: DataDescription) -> bool:
+        """Whether both are of one data set, divided into groups by one rule; its pictures may have changed since."""
+        return (self.data.name, self.data.group_meaning) == (data.name, data.group_meaning)
+
+
+def measured_files(predictions: Path, data_dir: Path) -> Mapping[str, Path]:
+    """Return what the store keeps with a checkpoint: name in the model -> file to copy."""
+    return {
+        PREDICTIONS_FILE: predictions,
+        MANIFEST_FILE: data_dir / MANIFEST_FILE,
+        DESCRIPTION_FILE: data_dir / DESCRIPTION_FILE,
+    }
+
+
+def read_measured_model(name: str, model_dir: Path, predictions: Path, data_dir: Path) -> MeasuredModel:
+    """Read this run's model.
+
+    Raises ManifestError or PredictionsError if a file is missing or malformed, or if manifest, predictions and
+    contract are not of one run.
+    """
+    manifest = Manifest.read(data_dir / MANIFEST_FILE)
+    read = Predictions.read(predictions)
+    contract = ModelContract.read(model_dir / CONTRACT_FILE)
+    if contract.lineage.data_sha256 not in ("", manifest.sha256):
+        raise PredictionsError(
+            f"the model was trained on data {contract.lineage.data_sha256[:12]}, {manifest.root / MANIFEST_FILE} is "
+            f"{manifest.sha256[:12]}"
+        )
+    if set(read.classes) != set(contract.classes):
+        raise PredictionsError(f"{predictions} is of other classes than the model")
+    refuse_other_images(read, manifest, "group")
+    return MeasuredModel(name, model_dir, read, manifest, _read_description(data_dir / DESCRIPTION_FILE))
+
+
+def with_pictures(model: MeasuredModel, data_dir: Path) -> MeasuredModel:
+    """Return the model with its pictures at `data_dir`, if the manifest there is the one it was measured on."""
+    try:
+        manifest = Manifest.read(data_dir / MANIFEST_FILE)
+    except ManifestError:
+        return model
+    return replace(model, manifest=manifest) if manifest.sha256 == model.manifest.sha256 else model
+
+
+def registered_versions() -> list[str]:
+    """Return the versions of the classifier in the store, the newest first."""
+    try:
+        models = bentoml.models.list(CLASSIFIER)
+    except (NotFound, FileNotFoundError):
+        return []
+    newest_first = sorted(models, key=lambda model: model.info.creation_time, reverse=True)
+    return [str(model.tag.version) for model in newest_first]
+
+
+def find_measured_model(version: str) -> MeasuredModel | None:
+    """Read a registered model; None if its checkpoint is not there or was stored without what it was measured on."""
+    try:
+        classifier = bentoml.models.get(f"{CLASSIFIER}:{version}")
+        stored = Path(bentoml.models.get(f"{CHECKPOINT}:{version}").path)
+    except (NotFound, FileNotFoundError):
+        return None
+    if not all((stored / name).is_file() for name in (PREDICTIONS_FILE, MANIFEST_FILE, DESCRIPTION_FILE)):
+        return None
+    return MeasuredModel(
+        f"{CLASSIFIER}:{version}",
+        Path(classifier.path),
+        Predictions.read(stored / PREDICTIONS_FILE),
+        Manifest.read(stored / MANIFEST_FILE),
+        _read_description(stored / DESCRIPTION_FILE),
+    )
+
+
+def _read_description(path: Path) -> DataDescription:
+    try:
+        return DataDescription.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValidationError) as exc:
+        raise PredictionsError(f"cannot read {path}: {exc}") from exc
