@@ -9,7 +9,7 @@ from runtime.contract import ModelContract
 from runtime.image import MAX_PIXELS, ImageArray, Size, open_image
 
 _Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
-_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 # Letterbox bars are mid-grey: near the mean that the graph subtracts, so they carry little signal.
 _BAR = (128, 128, 128)
 # Times the model's input that is left to the filters above after decoding at reduced scale; measured in
@@ -60,7 +60,7 @@ def sufficient_size(contract: ModelContract, view: View = WHOLE) -> Size:
 
 def _resize(image: Image.Image, contract: ModelContract, view: View) -> ImageArray:
     size = (contract.width, contract.height)
-    resample = _FILTERS[contract.interpolation]
+    resample = FILTERS[contract.interpolation]
     box = (view[0] * image.width, view[1] * image.height, view[2] * image.width, view[3] * image.height)
     if contract.resize == "stretch":
         return np.asarray(image.resize(size, resample, box))

@@ -24,6 +24,9 @@ class BatchParams(Section):
     effective_number_beta: Annotated[float, Field(ge=0, lt=1)] = 0.99
     # training/sampling.py
     sampling: SamplingRule = "shuffle"
+    # training/cache.py
+    cache: bool = False
+    cache_max_gib: Annotated[float, Field(gt=0)] = 20.0
 
 
 class AugmentParams(Section):

@@ -12,9 +12,10 @@ from dataset.manifest import Manifest, ManifestError
 from runtime.contract import ModelContract
 from runtime.errors import ImageError
 from runtime.image import ImageArray
-from runtime.preprocess import WHOLE, View, read_for_model
+from runtime.preprocess import WHOLE, View, preprocess, read_for_model
 from training.augmentation import Augmentation
 from training.batch_params import SamplingRule
+from training.cache import PictureCache
 from training.mixing import Mixing
 from training.sampling import Draws, epoch_order
 
@@ -52,6 +53,7 @@ class PictureDataset(Dataset[Picture]):
         contract: ModelContract,
         augmentation: Augmentation | None = None,
         mixing: Mixing | None = None,
+        cache: PictureCache | None = None,
     ) -> None:
         self._paths: list[Path] = [manifest.root / path for path in manifest.table["path"]]
         class_ids = {name: i for i, name in enumerate(contract.classes)}
@@ -63,6 +65,8 @@ class PictureDataset(Dataset[Picture]):
         self._contract = contract
         self._augmentation = augmentation
         self._mixing = mixing
+        self._cache = cache
+        self._sha256 = list(manifest.table["sha256"])
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -91,6 +95,8 @@ class PictureDataset(Dataset[Picture]):
     def _read(self, index: int, view: View) -> ImageArray:
         path = self._paths[index]
         try:
+            if self._cache is not None:
+                return preprocess(self._cache.read(path, self._sha256[index]), self._contract, view)
             return read_for_model(path.read_bytes(), self._contract, view=view)
         except (OSError, ImageError) as exc:
             raise ManifestError(f"{path} can no longer be read ({exc}); run `make data` again") from exc

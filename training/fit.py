@@ -16,6 +16,7 @@ from evaluation.metrics import confusion_matrix, metrics_of_confusion
 from evaluation.temperature import fit_temperature
 from runtime.contract import Lineage, ModelContract
 from training.augmentation import Augmentation
+from training.cache import create_cache, zoom_of
 from training.checkpoint import Checkpoint
 from training.data import PictureDataset, check_batch_size
 from training.distributed import Worker
@@ -55,7 +56,7 @@ def fit(
     torch.manual_seed(params.train.seed)
     model, contract = _create(manifest, params)
     model.to(worker.device)
-    data = _Data(_training_pictures(train, contract, params), PictureDataset(val, contract), num_workers)
+    data = _pictures(train, val, contract, params, num_workers)
     checkpoint_path = out_dir / CHECKPOINT_FILE
     if not worker.is_main:
         contract = _with_run_id(contract, worker.broadcast(""))
@@ -157,10 +158,17 @@ class _Fitting:
         logger.info("epoch %d: %s%s", epoch, figures, " (best so far)" if is_best else "")
 
 
-def _training_pictures(train: Manifest, contract: ModelContract, params: Params) -> PictureDataset:
-    num_epochs = params.train.head_epochs + params.train.epochs
-    draw = (params.augment, params.train.seed, num_epochs)
-    return PictureDataset(train, contract, Augmentation(*draw), Mixing(*draw))
+def _pictures(train: Manifest, val: Manifest, contract: ModelContract, params: Params, num_workers: int) -> _Data:
+    draw = (params.augment, params.train.seed, params.train.head_epochs + params.train.epochs)
+    caches = [
+        create_cache(side, contract, params.train, zoom)
+        for side, zoom in ((train, zoom_of(params.augment)), (val, 1.0))
+    ]
+    return _Data(
+        PictureDataset(train, contract, Augmentation(*draw), Mixing(*draw), caches[0]),
+        PictureDataset(val, contract, cache=caches[1]),
+        num_workers,
+    )
 
 
 def _phases(params: Params) -> Iterator[Phase]:
