@@ -53,7 +53,7 @@ source: setup
 	@$(PYTHON) -m dataset.source $(if $(DATA),"$(DATA)") $(if $(GROUPS),--groups "$(GROUPS)") $(if $(NORMAL),--normal "$(NORMAL)") --out data/source.yaml
 
 # Each stage of dvc.yaml, with the stages before it; what is up to date is skipped.
-.PHONY: data load split train predict compare eval export card
+.PHONY: data load split train predict compare inspect eval export card
 data: split ## pictures -> manifest with splits (DATA=, GROUPS=)
 load: source
 	@$(BIN)/dvc repro load
@@ -65,6 +65,8 @@ predict: source
 	@$(BIN)/dvc repro predict
 compare: source
 	@$(BIN)/dvc repro compare
+inspect: source ## -> artifacts/inspection: image statistics, near-duplicates
+	@$(BIN)/dvc repro inspect
 eval: source ## -> artifacts/evaluation/report.html
 	@$(BIN)/dvc repro evaluate
 export: source ## -> artifacts/export/model.onnx, parity proven

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 
 from dataset.checks import check_no_group_on_two_sides
 from dataset.manifest import Manifest, Protocol
@@ -15,19 +16,27 @@ from evaluation.metrics import HEADLINE, PER_CLASS, Metrics, confusion_matrix, m
 from evaluation.params import EvaluateParams
 from evaluation.predictions import Predictions
 from evaluation.ranking import ranking_figures
+from evaluation.slice_attributes import slice_attributes
 from evaluation.slices import MIN_SLICE_IMAGES, slice_by_attributes
 from evaluation.threshold import measure_detection, why_no_detection
+from evaluation.weak_slices import search_slices
 from evaluation.worst_errors import most_confident_errors
 
 MAX_WRONG = 24  # thumbnails that fit a page of the report
 
 
 def assess(
-    predictions: Predictions, manifest: Manifest, protocol: Protocol, params: EvaluateParams, normal_class: str = ""
+    predictions: Predictions,
+    manifest: Manifest,
+    protocol: Protocol,
+    params: EvaluateParams,
+    normal_class: str = "",
+    statistics: pd.DataFrame | None = None,
 ) -> Evaluation:
     """Evaluate the test images of one protocol.
 
-    normal_class: the class that is no defect, or ''.
+    normal_class: the class that is no defect, or ''. statistics: of the manifest's pictures (`read_statistics`), by
+    which weak slices are searched; None searches by the manifest's attributes alone.
     Raises ManifestError if the headline ('group') leaks, PredictionsError if predictions are not of the test images.
     """
     if protocol == "group":
@@ -65,6 +74,7 @@ def assess(
         calibration=measure_calibration(test, resampling, remaining_temperature(predictions)),
         detection=measure_detection(test, val, normal_class, resampling, params) if val and not no_detection else None,
         no_detection=no_detection,
+        slice_search=search_slices(test, slice_attributes(test, statistics), resampling, params),
         confidence=params.confidence,
         bootstrap_samples=params.bootstrap_samples,
         num_resamples_missing_a_class=intervals.num_resamples_missing_a_class,

@@ -9,6 +9,10 @@ Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+class EvaluationError(ValueError):
+    """An evaluation that is missing or malformed, or that does not belong to what it is shown with."""
+
+
 class Document(BaseModel):
     """Base of every document and of its parts."""
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 from pydantic import ValidationError
 
 from dataset.description import DESCRIPTION_FILE, DataDescription
@@ -19,6 +20,7 @@ from dataset.manifest import Manifest, ManifestError
 from dataset.params import PARAMS_FILE, ParamsError, read_section
 from evaluation.assess import assess
 from evaluation.evaluation import BY_IMAGE_FILE, EVALUATION_FILE, Evaluation, EvaluationError
+from evaluation.image_statistics import STATISTICS_FILE, read_statistics
 from evaluation.metrics import HEADLINE
 from evaluation.params import EvaluateParams
 from evaluation.plots import draw_confusion, draw_per_class_f1
@@ -43,17 +45,25 @@ def read_description(data_dir: Path) -> DataDescription:
 
 
 def evaluate(
-    predictions_path: Path, by_image_dir: Path, data_dir: Path, out_dir: Path, params: EvaluateParams
+    predictions_path: Path,
+    by_image_dir: Path,
+    data_dir: Path,
+    inspection_dir: Path,
+    out_dir: Path,
+    params: EvaluateParams,
 ) -> Evaluation:
     """Evaluate, write all files to `out_dir` and return the headline's evaluation.
+
+    inspection_dir: what `evaluation.inspect` wrote of the same manifest.
 
     Raises ManifestError if the split by group leaks, PredictionsError if predictions are not usable or not of this
     manifest, EvaluationError if `by_image_dir` or a picture that the report shows is missing.
     """
     manifest, description = Manifest.read(data_dir / "manifest.csv"), read_description(data_dir)
+    statistics = read_statistics(inspection_dir / STATISTICS_FILE, manifest)
     test_predictions = Predictions.read(predictions_path)
-    headline = assess(test_predictions, manifest, "group", params, description.normal_class)
-    by_image, not_compared = _by_image(by_image_dir, manifest, params, description.normal_class)
+    headline = assess(test_predictions, manifest, "group", params, description.normal_class, statistics)
+    by_image, not_compared = _by_image(by_image_dir, manifest, params, description.normal_class, statistics)
     report = render_report(headline, by_image, description, manifest.root, not_compared)
     out_dir.mkdir(parents=True, exist_ok=True)
     headline.write(out_dir / EVALUATION_FILE)
@@ -87,11 +97,11 @@ def _figures(evaluation: Evaluation) -> dict[str, object]:
 
 
 def _by_image(
-    by_image_dir: Path, manifest: Manifest, params: EvaluateParams, normal_class: str
+    by_image_dir: Path, manifest: Manifest, params: EvaluateParams, normal_class: str, statistics: pd.DataFrame
 ) -> tuple[Evaluation | None, str]:
     predictions_path, note_path = by_image_dir / PREDICTIONS_FILE, by_image_dir / NOT_COMPARED_FILE
     if predictions_path.exists():
-        return assess(Predictions.read(predictions_path), manifest, "image", params, normal_class), ""
+        return assess(Predictions.read(predictions_path), manifest, "image", params, normal_class, statistics), ""
     if note_path.exists():
         return None, note_path.read_text(encoding="utf-8")
     raise EvaluationError(
@@ -114,13 +124,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--predictions", type=Path, default=Path("artifacts/predictions.csv"))
     parser.add_argument("--by-image", type=Path, default=Path("artifacts/by_image"))
     parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--inspection", type=Path, default=Path("artifacts/inspection"))
     parser.add_argument("--out", type=Path, default=Path("artifacts/evaluation"))
     parser.add_argument("--params", type=Path, default=PARAMS_FILE)
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         params = read_section(arguments.params, "evaluate", EvaluateParams)
-        headline = evaluate(arguments.predictions, arguments.by_image, arguments.data, arguments.out, params)
+        headline = evaluate(
+            arguments.predictions, arguments.by_image, arguments.data, arguments.inspection, arguments.out, params
+        )
     except KNOWN_ERRORS as exc:
         sys.stderr.write(f"evaluate: {exc}\n")
         return 2

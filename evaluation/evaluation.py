@@ -12,6 +12,7 @@ from dataset.manifest import Protocol
 from evaluation.calibration import Calibration
 from evaluation.document import Count, Document, Figure, Share
 from evaluation.document import Estimate as Estimate
+from evaluation.document import EvaluationError as EvaluationError
 from evaluation.document import WrongPrediction as WrongPrediction
 from evaluation.fairness import Fairness
 from evaluation.label_review import LabelReview
@@ -20,10 +21,6 @@ from evaluation.weak_slices import SliceSearch
 
 EVALUATION_FILE = "evaluation.json"
 BY_IMAGE_FILE = "by_image.json"
-
-
-class EvaluationError(ValueError):
-    """An evaluation that is missing or malformed, or that does not belong to what it is shown with."""
 
 
 class ClassResult(Document):

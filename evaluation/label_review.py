@@ -2,6 +2,8 @@
 
 from evaluation.document import Count, Document, Share
 
+NEAR_DUPLICATES_FILE = "near_duplicates.csv"
+
 
 class LabelIssue(Document):
     """A picture whose label is likely wrong; `quality` is the model's probability of the label it has."""

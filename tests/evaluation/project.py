@@ -10,6 +10,7 @@ from PIL import Image
 
 from dataset.description import DataDescription
 from dataset.manifest import COLUMNS, Manifest
+from evaluation import inspect
 from evaluation.predictions import Predictions
 from runtime.contract import Lineage, ModelContract
 
@@ -41,6 +42,10 @@ class Project:
         return self.root / "artifacts" / "by_image"
 
     @property
+    def inspection_dir(self) -> Path:
+        return self.root / "artifacts" / "inspection"
+
+    @property
     def evaluation_dir(self) -> Path:
         return self.root / "artifacts" / "evaluation"
 
@@ -55,7 +60,7 @@ class Project:
     @property
     def evaluate_arguments(self) -> list[str]:
         paths = {"predictions": self.predictions_path, "by-image": self.by_image_dir, "data": self.data_dir}
-        paths |= {"out": self.evaluation_dir, "params": self.root / "params.yaml"}
+        paths |= {"inspection": self.inspection_dir, "out": self.evaluation_dir, "params": self.root / "params.yaml"}
         return [part for name, path in paths.items() for part in (f"--{name}", str(path))]
 
     @property
@@ -64,6 +69,11 @@ class Project:
         paths |= {"contract": self.export_dir / "contract.json", "parity": self.export_dir / "parity.json"}
         paths |= {"onnx": self.export_dir / "model.onnx"}
         return [part for name, path in paths.items() for part in (f"--{name}", str(path))]
+
+    def inspect(self) -> None:
+        """Look at the pictures of the manifest as it is now, with no near-duplicate below an exact copy."""
+        arguments = ["--data", str(self.data_dir), "--out", str(self.inspection_dir)]
+        assert inspect.main([*arguments, "--params", str(self.root / "params.yaml")]) == 0
 
     def predict(self, column: str = "split", accuracy: float = 0.7, seed: int = 0) -> Predictions:
         """Make up predictions for val and test that are right with the given chance, drawn once for each group."""
@@ -104,7 +114,10 @@ def make_project(root: Path, classes: tuple[str, ...], groups_per_class: int = 6
     project.predict().write(project.predictions_path)
     project.by_image_dir.mkdir()
     (project.by_image_dir / "not_compared.txt").write_text("Nobody asked for it.\n", encoding="utf-8")
-    (root / "params.yaml").write_text("evaluate: {seed: 0, confidence: 0.95, bootstrap_samples: 200}\n")
+    (root / "params.yaml").write_text(
+        "data: {near_duplicate_correlation: 0.99}\nevaluate: {seed: 0, confidence: 0.95, bootstrap_samples: 200}\n"
+    )
+    project.inspect()
     _export(project)
     return project
 

@@ -1,0 +1,67 @@
+"""Names of slices tell exactly what is in them."""
+
+import re
+
+import numpy as np
+import pandas as pd
+
+from evaluation.slice_attributes import in_bins, slice_attributes
+from tests.evaluation.made_up import calibrated_predictions
+
+
+def holds(name: str, value: float) -> bool:
+    """Read a name as a person would."""
+    if found := re.fullmatch(r"under (\S+)", name):
+        return value < float(found[1])
+    if found := re.fullmatch(r"(\S+) and more", name):
+        return value >= float(found[1])
+    low, high = map(float, name.split(" to "))
+    return low <= value < high
+
+
+def test_every_value_is_in_the_bin_that_its_name_states() -> None:
+    rng = np.random.default_rng(0)
+    for values in (rng.uniform(0, 255, 400), rng.normal(121, 2, 400), rng.lognormal(11, 1, 400), rng.random(400) / 1e4):
+        names = in_bins(values)
+        assert len(set(names)) == 4
+        assert all(holds(name, value) for name, value in zip(names, values, strict=True))
+        assert np.unique(names, return_counts=True)[1].min() > 60  # near a quarter each
+
+
+def test_numbers_in_names_are_plain_and_short() -> None:
+    names = set(in_bins(np.random.default_rng(0).uniform(90_000, 180_000, 500)))
+    assert not any("e" in part for name in names for part in name.replace("under", "").replace("more", "").split())
+    assert any(re.search(r"\b1[0-9]{2}000\b", name) for name in names)
+
+
+def test_constants_and_unknown_values_are_in_no_bin() -> None:
+    assert set(in_bins(np.full(9, 3.0))) == {""}
+    names = in_bins(np.append(np.arange(40.0), np.nan))
+    assert names[-1] == ""
+    assert "" not in names[:-1]
+
+
+def test_defects_are_binned_by_area_and_pictures_without_are_apart() -> None:
+    test = calibrated_predictions(num_groups=80).select("test")
+    areas = np.linspace(-0.2, 0.4, len(test.paths)).clip(0)
+    (attribute,) = slice_attributes(test, pd.DataFrame({"path": test.paths, "defect area": areas}))
+    assert attribute.origin == "mask"
+    assert all((name == "none") == (area == 0) for name, area in zip(attribute.values, areas, strict=True))
+    assert all(holds(n, 100 * a) for n, a in zip(attribute.values, areas, strict=True) if n != "none")
+
+
+def test_few_values_stay_many_numbers_are_binned_and_names_of_things_are_left_out() -> None:
+    size = 160
+    attributes = {
+        "exposure": np.arange(size) % 6,
+        "temperature": np.arange(size) / 10,
+        "camera": np.where(np.arange(size) % 2, "left", "right"),
+        "serial": np.array([f"s{i}" for i in range(size)]),
+        "plant": np.full(size, "one"),
+    }
+    texts = {name: values.astype(str) for name, values in attributes.items()}
+    test = calibrated_predictions(num_groups=80, attributes=texts).select("test")
+    found = {attribute.name: set(attribute.values) for attribute in slice_attributes(test, None)}
+    assert set(found) == {"exposure", "temperature", "camera"}
+    assert found["exposure"] == set("012345")
+    assert len(found["temperature"]) == 4

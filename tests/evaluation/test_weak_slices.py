@@ -1,0 +1,124 @@
+"""The search finds a planted weak slice, alone or where two conditions meet, and does not cry wolf."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import ttest_ind
+
+from evaluation.bootstrap import Resampling
+from evaluation.predictions import Predictions
+from evaluation.slice_attributes import slice_attributes
+from evaluation.weak_slices import SliceSearch, search_slices
+from tests.evaluation.made_up import PARAMS
+
+
+def made_up(right: np.ndarray, groups: np.ndarray, **attributes: np.ndarray) -> Predictions:
+    """Two classes of alternating groups, right or wrong as said."""
+    labels = groups % 2
+    answers = np.where(right, labels, 1 - labels)
+    table = pd.DataFrame({"path": [f"{i}.png" for i in range(len(right))], "split": "test"})
+    table["label"], table["group"] = np.array(["bad", "good"])[labels], groups.astype(str)
+    for name, values in attributes.items():
+        table[f"attributes.{name}"] = values.astype(str)
+    return Predictions.from_table(table, np.where(answers[:, None] == [0, 1], 0.8, 0.2), ("bad", "good"))
+
+
+def search(predictions: Predictions, **changed: float) -> SliceSearch:
+    params = PARAMS.model_copy(update=changed)
+    return search_slices(
+        predictions, slice_attributes(predictions, None), Resampling(predictions.groups, params), params
+    )
+
+
+def scene(seed: int, num_groups: int = 60) -> tuple[np.random.Generator, np.ndarray, dict[str, np.ndarray]]:
+    """Six exposures of each object; cameras and lots differ between objects."""
+    rng = np.random.default_rng(seed)
+    groups = np.repeat(np.arange(num_groups), 6)
+    attributes = {
+        "exposure": np.tile(np.arange(6), num_groups),
+        "camera": rng.integers(0, 3, num_groups)[groups],
+        "lot": rng.integers(0, 4, num_groups)[groups],
+    }
+    return rng, groups, attributes
+
+
+def test_a_planted_weak_slice_is_named_first_with_its_figures_and_pictures() -> None:
+    rng, groups, attributes = scene(0)
+    weak = attributes["exposure"] == 5
+    right = rng.random(len(groups)) < np.where(weak, 0.4, 0.95)
+    found = search(made_up(right, groups, **attributes))
+    first = found.slices[0]
+    assert [(c.attribute, c.value, c.origin) for c in first.conditions] == [("exposure", "5", "manifest")]
+    assert first.is_weak
+    assert (first.num_images, first.num_groups) == (60, 60)
+    assert first.accuracy.value == pytest.approx(right[weak].mean())
+    assert first.rest_accuracy == pytest.approx(right[~weak].mean())
+    assert first.difference.high is not None
+    assert first.difference.high < 0
+    shown = {int(item.path.removesuffix(".png")) for item in first.wrong}
+    assert shown
+    assert shown <= set(np.flatnonzero(weak & ~right))
+    assert not [s for s in found.slices if s.is_weak and not any(c.value == "5" for c in s.conditions)]
+
+
+def test_a_slice_that_only_two_conditions_together_make_weak_is_found() -> None:
+    rng, groups, attributes = scene(1, num_groups=90)
+    weak = (attributes["exposure"] == 0) & (attributes["camera"] == 2)
+    right = rng.random(len(groups)) < np.where(weak, 0.2, 0.95)
+    found = search(made_up(right, groups, **attributes))
+    weakest = min((s for s in found.slices if s.is_weak), key=lambda s: s.accuracy.value or 0)
+    assert {(c.attribute, c.value) for c in weakest.conditions} == {("exposure", "0"), ("camera", "2")}
+    assert weakest.num_images == weak.sum()
+
+
+def test_objects_that_are_wrong_as_a_whole_do_not_make_a_slice_weak() -> None:
+    """Six equal answers of one object are one fact: a test over images would call many of these slices weak."""
+    num_false = 0
+    for seed in range(8):
+        rng, groups, attributes = scene(seed + 10, num_groups=40)
+        right = (rng.random(40) < 0.7)[groups]
+        found = search(made_up(right, groups, **attributes), min_slice_images=8)
+        assert found.num_tested > 40
+        num_false += found.num_weak > 0
+    assert num_false <= 1
+
+
+def test_five_wrong_objects_where_half_are_wrong_are_no_proof() -> None:
+    """By chance 1 of 32; a spread taken inside the slice alone would be zero and the verdict certain."""
+    groups = np.repeat(np.arange(40), 5)
+    inside = groups < 5
+    right = np.where(inside, False, groups % 2 == 0)
+    predictions = made_up(right, groups, part=np.where(inside, "a", "b"))
+    (first,) = [s for s in search(predictions).slices if s.conditions[0].value == "a"]
+    assert first.accuracy.value == 0
+    assert 0.01 < first.p_value < 0.1
+
+
+def test_the_p_value_is_a_t_tests_when_every_image_is_an_object() -> None:
+    rng = np.random.default_rng(4)
+    groups = np.arange(2000)
+    inside = groups < 1000
+    right = rng.random(2000) < np.where(inside, 0.75, 0.8)
+    predictions = made_up(right, groups, part=np.where(inside, "a", "b"))
+    (first,) = [s for s in search(predictions).slices if s.conditions[0].value == "a"]
+    reference = ttest_ind(right[inside].astype(float), right[~inside].astype(float), alternative="less")
+    assert first.p_value == pytest.approx(reference.pvalue, rel=0.1)
+
+
+def test_small_slices_are_counted_and_not_tested() -> None:
+    groups = np.repeat(np.arange(30), 2)
+    part = np.where(groups < 4, "few objects", "many")
+    found = search(made_up(groups >= 4, groups, part=part), min_slice_images=4)
+    assert found.num_too_small == 1
+    assert [s.conditions[0].value for s in found.slices] == ["many"]
+
+
+def test_a_pair_that_one_condition_explains_is_not_named_beside_it() -> None:
+    rng, groups, attributes = scene(2)
+    right = rng.random(len(groups)) < np.where(attributes["exposure"] == 5, 0.1, 0.99)
+    found = search(made_up(right, groups, **attributes), min_slice_images=8)
+    assert found.num_weak > 3
+    pairs = [s for s in found.slices if s.is_weak and len(s.conditions) == 2]
+    alone = next(s.accuracy.value for s in found.slices if len(s.conditions) == 1)
+    assert alone is not None
+    assert all(s.accuracy.value is not None and s.accuracy.value <= alone - 0.05 for s in pairs)
