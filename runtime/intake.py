@@ -41,14 +41,16 @@ async def read_images(
     except ClientDisconnect as exc:
         raise RequestRefused(RequestErrorCode.MALFORMED, "the connection closed before the body ended") from exc
     loop = asyncio.get_running_loop()
+    if len(encoded) == 1:  # nearly every request: nothing to gather, nothing to copy
+        image = await loop.run_in_executor(pool, _to_input, encoded[0], 0, contract, settings.max_pixels)
+        return image[None]
     tasks = (
         loop.run_in_executor(pool, _to_input, data, index, contract, settings.max_pixels)
         for index, data in enumerate(encoded)
     )
     # Waiting for all of them leaves no work behind that nobody waits for.
     results = await asyncio.gather(*tasks, return_exceptions=True)
-    images = list(_require_images(results))
-    return images[0][None] if len(images) == 1 else np.stack(images)  # nearly every request has one: no copy
+    return np.stack(list(_require_images(results)))
 
 
 def warm_up_decoding() -> None:

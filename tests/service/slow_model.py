@@ -2,39 +2,59 @@
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from runtime.contract import LOGITS, ONNX_FILE
 from tests.bento_project import Project
 from tests.onnx_fixture import card_text, tiny_contract, tiny_graph, write_sources
 
-_WIDTH = 1024
-_NUM_PRODUCTS = 4000  # of 1 MFLOP an image each: 0.1 to 0.2 s on one core
+# A matrix that fits a core's own cache: other processes may take its time, but not its memory bandwidth as well.
+_WIDTH = 256
+_NUM_PRODUCTS = 30_000  # about 0.1 s on one core
 
 
 def slow_graph() -> onnx.ModelProto:
-    """`tiny_graph` with many products of matrices of zeros whose sum, zero, is added to the logits."""
+    """`tiny_graph` with many products by a matrix of zeros whose result, zero, is added to the logits."""
     model = tiny_graph(tiny_contract())
     graph = model.graph
-    zeros = numpy_helper.from_array(np.zeros(1, np.float32), "zero_value")
-    graph.initializer.extend(
-        [numpy_helper.from_array(np.array(shape, np.int64), name) for name, shape in SHAPES.items()]
-    )
+    arrays = {
+        "num_products": np.array(_NUM_PRODUCTS, np.int64),
+        "widen": np.zeros((3, _WIDTH), np.float32),
+        "narrow": np.zeros((_WIDTH, 3), np.float32),
+    }
+    graph.initializer.extend([numpy_helper.from_array(array, name) for name, array in arrays.items()])
     matmul = next(node for node in graph.node if node.op_type == "MatMul")
     matmul.output[0] = "fast_logits"
-    nodes = [helper.make_node("ConstantOfShape", [name], [f"{name}_zeros"], value=zeros) for name in SHAPES]
-    nodes.append(helper.make_node("MatMul", ["mean", "widen_zeros"], ["wide0"]))
-    for i in range(_NUM_PRODUCTS):
-        nodes.append(helper.make_node("MatMul", [f"wide{i}", "square_zeros"], [f"wide{i + 1}"]))
-    nodes.append(helper.make_node("MatMul", [f"wide{_NUM_PRODUCTS}", "narrow_zeros"], ["nothing"]))
-    nodes.append(helper.make_node("Add", ["fast_logits", "nothing"], [LOGITS]))
+    nodes = [
+        helper.make_node("MatMul", ["mean", "widen"], ["wide"]),
+        helper.make_node("Loop", ["num_products", "", "wide"], ["still_wide"], body=_product()),
+        helper.make_node("MatMul", ["still_wide", "narrow"], ["nothing"]),
+        helper.make_node("Add", ["fast_logits", "nothing"], [LOGITS]),
+    ]
     softmax = graph.node.pop()
     graph.node.extend([*nodes, softmax])
     onnx.checker.check_model(model)
     return model
 
 
-SHAPES = {"widen": (3, _WIDTH), "square": (_WIDTH, _WIDTH), "narrow": (_WIDTH, 3)}
+def _product() -> onnx.GraphProto:
+    """One turn of the loop."""
+    square = numpy_helper.from_array(np.zeros((_WIDTH, _WIDTH), np.float32), "square")
+    nodes = [
+        helper.make_node("Identity", ["goes_on"], ["still_goes_on"]),
+        helper.make_node("MatMul", ["before", "square"], ["after"]),
+    ]
+
+    def value(name: str, kind: int, shape: list[int | str]) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(name, kind, shape)
+
+    inputs = [
+        value("turn", TensorProto.INT64, []),
+        value("goes_on", TensorProto.BOOL, []),
+        value("before", TensorProto.FLOAT, ["n", _WIDTH]),
+    ]
+    outputs = [value("still_goes_on", TensorProto.BOOL, []), value("after", TensorProto.FLOAT, ["n", _WIDTH])]
+    return helper.make_graph(nodes, "product", inputs, outputs, [square])
 
 
 def register_slow_model(project: Project) -> None:

@@ -1,4 +1,4 @@
-"""Waiting, overload, deadlines and departures with a real server whose model takes 0.1 to 0.2 s an image."""
+"""Waiting, overload, deadlines and departures with a real server whose model takes about 0.1 s an image."""
 
 import asyncio
 import subprocess
