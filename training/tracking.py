@@ -63,6 +63,18 @@ class Run:
         temporary.replace(self._out_dir / "history.csv")
 
 
+def metric_history(run_id: str, name: str) -> dict[int, float]:
+    """Return what a run, maybe of another process and still going, has logged of one metric: `{step: value}`."""
+    return {metric.step: metric.value for metric in _mlflow().MlflowClient().get_metric_history(run_id, name)}
+
+
+def mark_killed(run_id: str) -> None:
+    """Say of a run whose process was stopped from outside that it is over."""
+    client = _mlflow().MlflowClient()
+    if client.get_run(run_id).info.status == "RUNNING":
+        client.set_terminated(run_id, "KILLED")
+
+
 def _mlflow() -> Any:
     """Import MLflow when first needed (it takes seconds), silent towards the outside."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

@@ -1,0 +1,174 @@
+"""A real search by real processes: killed, gone on with, pruned, written back."""
+
+import csv
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from optuna.trial import TrialState
+
+from tests.training.conftest import TINY
+from training import search, search_worker
+from training.params import Params
+from training.study import REASON, RETRY_OF, read_study, trial_dir
+from training.yaml_edit import edit_yaml
+
+REPOSITORY = Path(__file__).parent.parent.parent
+PATIENCE_S = 120
+# Seeded so that the first trial is short and learns, and the second is long and learns nothing: it must be given up.
+IS_LIST = "phases" in TINY["train"]
+EPOCHS, LR = ("train.phases.0.epochs", "train.phases.0.lr") if IS_LIST else ("train.head_epochs", "train.head_lr")
+OTHER_EPOCHS = "train.phases.1.epochs" if IS_LIST else "train.epochs"
+GOOD, BAD = {EPOCHS: 2, LR: 0.01}, {EPOCHS: 300, LR: 1e-9}
+SPACE: dict[str, Any] = {
+    "trials": 2,
+    "sampler": {"name": "random", "seed": 11},
+    "pruner": {"name": "median", "startup_trials": 1},
+    "space": {key: {"type": "categorical", "choices": [GOOD[key], BAD[key]]} for key in GOOD},
+}
+
+
+def _until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.05)
+
+
+def _children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _runs(pid: int, module: str) -> bool:
+    try:
+        return module.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def project(tiny_tiles_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder where a search was begun, its worker killed while a trial trained, and the search gone on with."""
+    folder = tmp_path_factory.mktemp("search")
+    (folder / "data").symlink_to(tiny_tiles_dir)
+    text = yaml.safe_dump(TINY, sort_keys=False).replace("train:\n", "# what a search changes\ntrain:\n", 1)
+    params = edit_yaml(text, {OTHER_EPOCHS: 0, "contract.height": 32, "contract.width": 32})
+    (folder / "params.yaml").write_text(params, encoding="utf-8")
+    (folder / "search.yaml").write_text(yaml.safe_dump(SPACE), encoding="utf-8")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(REPOSITORY),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
+    }
+    command = [sys.executable, "-m", "training.search"]
+    worker = subprocess.Popen(command, cwd=folder, env=environment)
+    _until(lambda: any(_runs(pid, "training.train") for pid in _children(worker.pid)))
+    (child,) = _children(worker.pid)
+    worker.send_signal(signal.SIGKILL)
+    worker.wait()
+    _until(lambda: not _runs(child, "training.train"))
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.slow
+def test_a_killed_workers_trial_is_trained_by_the_next_and_a_bad_one_is_given_up(project: Path) -> None:
+    killed, again, pruned = read_study(project / "artifacts/search").get_trials()
+    assert killed.params == again.params == GOOD
+    assert (killed.state, again.state, pruned.state) == (TrialState.FAIL, TrialState.COMPLETE, TrialState.PRUNED)
+    assert again.user_attrs[RETRY_OF] == 0
+    assert "killed" in killed.user_attrs[REASON]
+    assert pruned.params == BAD
+    assert 1 <= len(pruned.intermediate_values) < 100
+
+
+@pytest.mark.slow
+def test_what_pruning_saw_is_what_mlflow_holds(project: Path) -> None:
+    *_, again, pruned = read_study(project / "artifacts/search").get_trials()
+    statement = "select step, value from metrics where key = 'val_macro_f1' and run_uuid = ? order by step"
+    with sqlite3.connect(project / "mlflow.db") as database:
+        for trial, status in ((again, "FINISHED"), (pruned, "KILLED")):
+            run_id = trial.user_attrs["mlflow_run_id"]
+            logged = dict(database.execute(statement, [run_id]).fetchall())
+            assert trial.intermediate_values == {step: logged[step] for step in trial.intermediate_values}
+            found = database.execute("select status from runs where run_uuid = ?", [run_id]).fetchone()
+            assert found == (status,)
+    assert again.value == max(again.intermediate_values.values())
+    assert list(again.intermediate_values) == [1, 2]
+
+
+@pytest.mark.slow
+def test_table_csv_and_plots_tell_every_trial(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = project / "artifacts/search"
+    assert search.main(["--table", "--out", str(out)]) == 0
+    head, columns, *rows = capsys.readouterr().out.splitlines()
+    assert head == "1 complete, 1 pruned, 1 fail"
+    assert columns.split()[:6] == ["TRIAL", "STATE", "TIME", "EPOCH", "LAST", "BEST"]
+    assert [row.split()[:2] for row in rows] == [["1", "COMPLETE"], ["2", "PRUNED"], ["0", "FAIL"]]
+    table = list(csv.DictReader((out / "trials.csv").read_text().splitlines()))
+    assert [row["state"] for row in table] == ["fail", "complete", "pruned"]
+    assert float(table[1]["value"]) == read_study(out).best_value
+    assert all((out / name).read_bytes().startswith(b"\x89PNG") for name in ("history.png", "epochs.png"))
+
+
+@pytest.mark.slow
+def test_best_values_become_a_params_file_that_keeps_its_comments(project: Path, tmp_path: Path) -> None:
+    target, params = tmp_path / "params.best.yaml", project / "params.yaml"
+    out = str(project / "artifacts/search")
+    assert search.main(["--write-best", str(target), "--params", str(params), "--out", out]) == 0
+    assert target.read_text() == edit_yaml(params.read_text(), GOOD)
+    assert "# what a search changes" in target.read_text()
+    assert Params.read(target).flat() | GOOD == Params.read(target).flat()
+    used = Params.read(trial_dir(project / "artifacts/search", 1) / "params.yaml")
+    assert used == Params.read(target)
+
+
+@pytest.mark.slow
+def test_a_search_that_is_done_trains_nothing_more(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    assert search.main([]) == 0
+    assert len(read_study(project / "artifacts/search").get_trials()) == 3
+
+
+@pytest.mark.slow
+def test_trials_that_all_fail_end_the_search_with_their_reason(
+    tiny_tiles_dir: Path, params_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """More pictures a batch than there are: training says so, and the search passes it on."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(search_worker, "FAILURES_IN_A_ROW", 2)
+    space = {"train.batch_size": {"type": "categorical", "choices": [5000, 6000]}}
+    (tmp_path / "search.yaml").write_text(yaml.safe_dump(SPACE | {"trials": 9, "space": space}), encoding="utf-8")
+    assert search.main(["--manifest", str(tiny_tiles_dir / "manifest.csv"), "--params", str(params_file)]) == 2
+    message = capsys.readouterr().err
+    assert "2 trials in a row failed" in message
+    assert "do not fill one batch" in message
+
+
+@pytest.mark.parametrize("words", [["--table"], ["--write-best", "best.yaml"]])
+def test_a_search_that_was_never_begun_cannot_be_looked_at(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert search.main(words) == 2
+    assert "there is no search in artifacts/search" in capsys.readouterr().err
+
+
+def test_a_space_that_does_not_fit_the_params_is_refused_before_any_trial(
+    tiny_tiles_dir: Path, params_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    space = {"train.no_such_key": {"type": "categorical", "choices": [1, 2]}}
+    (tmp_path / "search.yaml").write_text(yaml.safe_dump(SPACE | {"space": space}), encoding="utf-8")
+    assert search.main(["--manifest", str(tiny_tiles_dir / "manifest.csv"), "--params", str(params_file)]) == 2
+    assert "no key 'train.no_such_key'" in capsys.readouterr().err
+    assert not (tmp_path / "artifacts").exists()

@@ -1,0 +1,159 @@
+"""Search for better values of `params.yaml`: `python -m training.search`, again to go on, many at once to go faster.
+
+Draws values from `search.yaml`, trains with them in a child process, gives up early what looks worse than others, and
+writes to `--out` (`artifacts/search`) the journal that all workers share, a folder for each trial, a table and plots.
+`--table` shows the best so far; `--write-best FILE` writes params.yaml with the best values. See docs/SEARCH.md.
+"""
+
+import argparse
+import hashlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+import optuna
+import yaml
+from optuna.trial import TrialState
+
+from dataset.manifest import Manifest, ManifestError
+from dataset.params import PARAMS_FILE, ParamsError
+from training.search_space import SEARCH_FILE, SearchConfig
+from training.search_summary import live_table, write_summary
+from training.search_worker import Recipe, work
+from training.study import SearchError, SearchStudy, best_trial, open_study, read_study
+from training.yaml_edit import edit_yaml
+
+KNOWN_ERRORS = (ManifestError, ParamsError, SearchError)
+OUT_DIR = Path("artifacts/search")
+logger = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        if arguments.table:
+            _show_table(arguments.out, arguments.every)
+        elif arguments.write_best:
+            _write_best(arguments.out, arguments.params, arguments.write_best)
+        else:
+            search(arguments)
+    except KNOWN_ERRORS as exc:
+        sys.stderr.write(f"search: {exc}\n")
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--space", type=Path, default=SEARCH_FILE)
+    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
+    parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
+    parser.add_argument("--out", type=Path, default=OUT_DIR)
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="workers here, each on its share of the cores")
+    parser.add_argument("--table", action="store_true", help="print the trials so far and end")
+    parser.add_argument("--every", type=float, metavar="SECONDS", help="with --table: print again until none runs")
+    parser.add_argument("--write-best", type=Path, metavar="FILE", help="write params.yaml with the best values")
+    return parser
+
+
+def search(arguments: argparse.Namespace) -> None:
+    """Check everything, run the trials, write the summary."""
+    if arguments.jobs < 1:
+        raise SearchError(f"--jobs must be at least 1, got {arguments.jobs}")
+    config, manifest = SearchConfig.read(arguments.space), Manifest.read(arguments.manifest)
+    params_text = _read_params(arguments.params)
+    config.check(params_text)
+    identity = _identity(config, params_text, manifest)
+    shared = open_study(arguments.out, config, identity)
+    before = signal.signal(signal.SIGTERM, _leave)
+    try:
+        if arguments.jobs > 1:
+            _run_workers(arguments)
+        # Alone, or to try again what a worker that was killed has left behind.
+        work(shared, Recipe(params_text, arguments.manifest))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    _finish(shared)
+
+
+def _run_workers(arguments: argparse.Namespace) -> None:
+    """Start workers as processes of their own, each on its share of the cores, and wait for them."""
+    cores = sorted(os.sched_getaffinity(0))
+    names = ("space", "params", "manifest", "out")
+    options = [word for name in names for word in (f"--{name}", str(getattr(arguments, name)))]
+    command = [sys.executable, "-m", "training.search", *options]
+    workers: list[subprocess.Popen[bytes]] = []
+    try:
+        for i in range(arguments.jobs):
+            share = cores[i :: arguments.jobs] or [cores[i % len(cores)]]
+            workers.append(subprocess.Popen(command))
+            os.sched_setaffinity(workers[-1].pid, share)
+        for worker in workers:
+            worker.wait()
+    finally:
+        for worker in workers:
+            if worker.poll() is None:
+                worker.terminate()
+                worker.wait()
+    if all(worker.returncode == 2 for worker in workers):
+        raise SearchError("every worker gave up; each has said why above")
+
+
+def _finish(shared: SearchStudy) -> None:
+    if not shared.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        raise SearchError(f"no trial finished with a value; what each said is in {shared.out_dir / 'trials'}")
+    write_summary(shared.study, shared.out_dir)
+    best = best_trial(shared.study)
+    values = ", ".join(f"{key} {value}" for key, value in best.params.items())
+    logger.info("best: trial %d, %s %.4f with %s", best.number, shared.config.metric, best.value, values)
+
+
+def _identity(config: SearchConfig, params_text: str, manifest: Manifest) -> str:
+    """Name what a trial's figure depends on; keys that the search itself sets count by their ranges."""
+    document = {
+        "metric": config.metric,
+        "space": config.model_dump(mode="json")["space"],
+        "params": yaml.safe_load(edit_yaml(params_text, dict.fromkeys(config.space, ""))),
+        "data": manifest.sha256,
+    }
+    return hashlib.sha256(yaml.safe_dump(document, sort_keys=True).encode()).hexdigest()
+
+
+def _write_best(out_dir: Path, params_path: Path, target: Path) -> None:
+    best = best_trial(read_study(out_dir))
+    target.write_text(edit_yaml(_read_params(params_path), best.params), encoding="utf-8")
+    logger.info("wrote %s: %s with the values of trial %d (%.4f)", target, params_path, best.number, best.value)
+
+
+def _show_table(out_dir: Path, every_s: float | None) -> None:
+    while True:
+        study = read_study(out_dir)
+        sys.stdout.write(live_table(study) + "\n")
+        sys.stdout.flush()
+        if not every_s or not study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
+            return
+        time.sleep(every_s)
+
+
+def _read_params(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ParamsError(f"cannot read {path}: {exc}") from exc
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    """Leave as after Ctrl-C, so that the child is ended and the trial handed back."""
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
