@@ -81,6 +81,10 @@ class PictureDataset(Dataset[Picture]):
             image = augmentation(image, self.epoch, index, repeat)
         return Picture(image, self.labels[index], index, repeat)
 
+    def plain(self, index: int) -> ImageArray:
+        """Return the whole picture, unchanged by augmentation, as the service would see it."""
+        return self._read(index, WHOLE)
+
     def collate(self, pictures: Sequence[Picture]) -> Batch:
         """Put pictures together to a batch, mixed with each other if a mixing was given."""
         labels, indices = [p.label for p in pictures], [p.row for p in pictures]

@@ -15,22 +15,22 @@ from dataset.manifest import Manifest, Protocol
 from evaluation.metrics import confusion_matrix, metrics_of_confusion
 from evaluation.temperature import fit_temperature
 from runtime.contract import Lineage, ModelContract
-from training.augmentation import Augmentation
-from training.cache import create_cache, zoom_of
 from training.checkpoint import Checkpoint
+from training.contact_sheet import save_contact_sheet
 from training.data import PictureDataset, check_batch_size
 from training.distributed import Worker
 from training.lineage import git_commit
 from training.loop import Outputs, run_model, train_one_epoch
 from training.losses import Loss, class_weights, classifier_loss
-from training.mixing import Mixing
 from training.model import Classifier, create_backbone
 from training.optimiser import cosine_schedule, head_only_optimiser, whole_network_optimiser
 from training.params import Params
+from training.pictures import training_pictures, validation_pictures
 from training.sampling import describe, expected_counts
 from training.tracking import Run
 
 CHECKPOINT_FILE = "checkpoint.pt"
+CONTACT_SHEET_FILE = "contact_sheet.png"
 logger = logging.getLogger(__name__)
 
 
@@ -56,7 +56,10 @@ def fit(
     torch.manual_seed(params.train.seed)
     model, contract = _create(manifest, params)
     model.to(worker.device)
-    data = _pictures(train, val, contract, params, num_workers)
+    num_epochs = params.train.head_epochs + params.train.epochs
+    data = _Data(
+        training_pictures(train, contract, params, num_epochs), validation_pictures(val, contract, params), num_workers
+    )
     checkpoint_path = out_dir / CHECKPOINT_FILE
     if not worker.is_main:
         contract = _with_run_id(contract, worker.broadcast(""))
@@ -67,6 +70,8 @@ def fit(
     facts = {**params.flat(), "data_sha256": contract.lineage.data_sha256, "weights": contract.lineage.weights}
     with Run(out_dir, facts, tags) as run:
         contract = _with_run_id(contract, worker.broadcast(run.run_id))
+        save_contact_sheet(data.train, contract.classes, params.train.seed, out_dir / CONTACT_SHEET_FILE)
+        run.log_artifact(out_dir / CONTACT_SHEET_FILE)
         _Fitting(model, contract, data, params, worker, run, checkpoint_path).run()
         run.log_artifact(checkpoint_path)
     worker.broadcast("")
@@ -156,19 +161,6 @@ class _Fitting:
             Checkpoint(state, contract, self.params.model_dump(), epoch, metrics).save(self.checkpoint_path)
         figures = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
         logger.info("epoch %d: %s%s", epoch, figures, " (best so far)" if is_best else "")
-
-
-def _pictures(train: Manifest, val: Manifest, contract: ModelContract, params: Params, num_workers: int) -> _Data:
-    draw = (params.augment, params.train.seed, params.train.head_epochs + params.train.epochs)
-    caches = [
-        create_cache(side, contract, params.train, zoom)
-        for side, zoom in ((train, zoom_of(params.augment)), (val, 1.0))
-    ]
-    return _Data(
-        PictureDataset(train, contract, Augmentation(*draw), Mixing(*draw), caches[0]),
-        PictureDataset(val, contract, cache=caches[1]),
-        num_workers,
-    )
 
 
 def _phases(params: Params) -> Iterator[Phase]:

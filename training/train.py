@@ -1,7 +1,7 @@
 """Train a classifier: `python -m training.launch training.train`, or under `torchrun` with any number of processes.
 
-Writes `checkpoint.pt` (best epoch by macro-F1 on the validation split), `log.jsonl` and `history.csv` to `--out`, and a
-run to MLflow (MLFLOW_TRACKING_URI, by default the SQLite file `mlflow.db`).
+Writes `checkpoint.pt` (best epoch by macro-F1 on the validation split), `log.jsonl`, `history.csv` and
+`contact_sheet.png` to `--out`, and a run to MLflow (MLFLOW_TRACKING_URI, by default the SQLite file `mlflow.db`).
 """
 
 import argparse
