@@ -18,33 +18,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from pydantic import BaseModel, ConfigDict
 from torch.distributed import run as torchrun
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 from runtime.cores import usable_cores
 from runtime.devices import visible_cuda_devices
-from slurm.allocation import node_address
+from slurm.agent_failure import EXPLAINED, KILLED, REQUEUE, Failure
+from slurm.allocation import SlurmError, batch_was_killed, node_address, requeue
 
-EXPLAINED, REQUEUE = 2, 75
 PASSED_ON = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
-
-
-class Failure(BaseModel):
-    """Why a node's part ended: the first of its processes that failed. reason: without what differs from run to run."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    node: str
-    rank: int
-    time: int
-    reason: str
 
 
 def reason_of(failure: ProcessFailure) -> str:
     """Return one line: the signal that ended the process, the exception it raised, or its exit status."""
     if failure.exitcode < 0:
-        return f"killed by {failure.signal_name()}"
+        return f"{KILLED}{failure.signal_name()}"
     if failure.error_file == "<N/A>":
         return f"exit status {failure.exitcode}"
     message = failure.error_file_data.get("message")
@@ -72,6 +60,15 @@ def options_of(head: str, run_id: str, nnodes: int, node_id: int, address: str) 
         "--max-restarts=0",  # a failed step is started again by the job, which counts
         "--signals-to-handle=SIGQUIT",  # the others are ours
     ]
+
+
+def _stand_in_for_the_batch_step() -> None:
+    """Requeue the job if the batch step, which would do it, was killed: Slurm then ends the job, the agents too."""
+    try:
+        if batch_was_killed(os.environ["SLURM_JOB_ID"]) and requeue(os.environ["SLURM_JOB_ID"]):
+            sys.stderr.write("the batch step was killed; the job goes back into the queue\n")
+    except SlurmError as exc:
+        sys.stderr.write(f"{exc}; state is saved, submit the job again to go on\n")
 
 
 def _pass_on(number: int, frame: FrameType | None) -> None:
@@ -105,6 +102,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         torchrun.run(torchrun.parse_args([*options, "-m", "slurm.rank", *arguments.command]))  # type: ignore[no-untyped-call]
     except ChildFailedError as exc:
         rank, first = exc.get_first_failure()
+        if first.exitcode == REQUEUE and node_id == 0:
+            _stand_in_for_the_batch_step()
         if first.exitcode in (EXPLAINED, REQUEUE):
             return int(first.exitcode)
         failure = Failure(node=node, rank=rank, time=first.timestamp, reason=reason_of(first))

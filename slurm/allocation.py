@@ -10,6 +10,8 @@ import subprocess
 from dataclasses import dataclass
 from typing import Self
 
+TIME_LIMIT, BATCH_KILLED = "TimeLimit", "JobLaunchFailure"  # as Slurm 22.05 calls them
+
 
 class SlurmError(RuntimeError):
     """Slurm is not there, or refuses; the message says what was asked of it."""
@@ -55,14 +57,21 @@ def node_address(node: str) -> str:
     return _field("NodeAddr", "node", node)
 
 
-def job_state(job_id: str) -> str:
-    """Return the state of a job, such as RUNNING, CANCELLED or TIMEOUT."""
-    return _field("JobState", "job", job_id)
+def requeue(job_id: str) -> bool:
+    """Put the job back into the queue, under the same number; return False if somebody cancelled it.
 
-
-def requeue(job_id: str) -> None:
-    """Put the job back into the queue: it ends now and starts anew, under the same number."""
+    A job that runs was warned; one that is ending has a reason, and for a cancelled one Slurm gives none.
+    """
+    state, reason = _field("JobState", "job", job_id), _field("Reason", "job", job_id)
+    if state != "RUNNING" and reason not in (TIME_LIMIT, BATCH_KILLED):
+        return False
     _scontrol("requeue", job_id)
+    return True
+
+
+def batch_was_killed(job_id: str) -> bool:
+    """Tell whether the job is ending because its batch step was killed, so that nobody is left there to requeue it."""
+    return _field("Reason", "job", job_id) == BATCH_KILLED
 
 
 def _field(name: str, kind: str, which: str) -> str:

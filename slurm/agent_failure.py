@@ -1,0 +1,29 @@
+"""Why one node's part of a run ended, as its agent writes it and the job reads it."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+EXPLAINED, REQUEUE = 2, 75  # exit statuses: the person must change something; saved, start me again (EX_TEMPFAIL)
+KILLED = "killed by "
+
+
+class Failure(BaseModel):
+    """The first process that failed on a node. reason: without what differs from run to run. time: seconds, Unix."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    node: str
+    rank: int
+    time: int
+    reason: str
+
+
+def first_failure(folder: Path, status: int) -> Failure:
+    """Return the failure that came first; the other nodes' are its echo. One is made up from `status` if none is there.
+
+    Of two in the same second a kill comes first: nobody is killed by an exception on another node.
+    """
+    found = [Failure.model_validate_json(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    unknown = Failure(node="", rank=-1, time=0, reason=f"srun ended with status {status}; no node said why")
+    return min(found, key=lambda one: (one.time, not one.reason.startswith(KILLED)), default=unknown)

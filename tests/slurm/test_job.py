@@ -1,0 +1,96 @@
+"""Killing what can die under a job over two nodes: a process, the batch step, a node; and a warning before the end."""
+
+import json
+import os
+import random
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.slurm.conftest import Project
+from tests.slurm.counting_run import NUM_STEPS
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def counting(project: Project, tiny_tiles_dir: Path) -> Project:
+    (project.folder / "data").symlink_to(tiny_tiles_dir)
+    (project.folder / "run").mkdir()
+    return project
+
+
+def start(project: Project, gate: bool = True) -> str:
+    """Submit the job; with a gate, return once both processes wait in step 2."""
+    if gate:
+        (project.folder / "run/gate").touch()
+    options = ["--nodes=2", "--requeue", "--open-mode=append", "--output=logs/%j.out"]
+    job = project.submit(*options, "--wrap", "exec .venv/bin/python -m tests.slurm.counting_job run")
+    if gate:
+        project.wait((project.folder / "run/reached").exists, "step 2")
+    return job
+
+
+def check_result(project: Project) -> None:
+    """What an undisturbed run gives, to the last bit."""
+    total = 0.0
+    for step in range(NUM_STEPS):
+        total += sum(random.Random(100 * step + rank).random() for rank in (0, 1))
+    result = json.loads((project.folder / "run/result.json").read_text())
+    assert result == {"step": NUM_STEPS, "total": total, "ranks": 2}
+
+
+def test_a_killed_process_is_started_again_and_the_result_is_the_same(counting: Project) -> None:
+    job = start(counting)
+    os.kill(int((counting.folder / "run/rank1.pid").read_text()), signal.SIGKILL)
+    (counting.folder / "run/gate").unlink()
+    assert counting.finish(job) == "COMPLETED"
+    check_result(counting)
+    assert "failed (1 of 3 in a row): rank 1 on node2: killed by SIGKILL" in counting.logs()
+
+
+def test_a_warning_has_the_job_saved_requeued_and_resumed_with_the_same_bits(counting: Project) -> None:
+    job = start(counting)
+    counting.run("scancel", "--batch", "--signal=USR1", job)
+    counting.wait(lambda: counting.fields(job).get("Restarts") == "1", "the requeue")
+    assert json.loads((counting.folder / "run/state.json").read_text())["step"] == 3  # the step was finished first
+    (counting.folder / "run/gate").unlink()
+    assert counting.finish(job) == "COMPLETED"
+    check_result(counting)
+
+
+def test_a_node_that_dies_has_the_job_requeued_and_resumed(counting: Project) -> None:
+    job = start(counting)
+    counting.cluster.kill_node("node2")
+    (counting.folder / "run/gate").unlink()
+    counting.wait(lambda: counting.fields(job).get("Restarts") == "1", "the requeue")
+    counting.cluster.start_node("node2")
+    assert counting.finish(job) == "COMPLETED"
+    check_result(counting)
+
+
+def test_a_killed_batch_step_has_the_job_requeued_and_resumed(counting: Project) -> None:
+    job = start(counting)
+    counting.run("scancel", "--batch", "--signal=KILL", job)
+    counting.wait(lambda: counting.fields(job).get("Restarts") == "1", "the requeue")
+    (counting.folder / "run/gate").unlink()
+    assert counting.finish(job) == "COMPLETED"
+    check_result(counting)
+
+
+def test_a_cancelled_job_saves_and_stays_cancelled(counting: Project) -> None:
+    job = start(counting)
+    counting.run("scancel", job)
+    assert counting.finish(job) == "CANCELLED"
+    counting.cluster.wait_idle()
+    assert json.loads((counting.folder / "run/state.json").read_text())["step"] == 3
+    assert counting.fields(job)["Restarts"] == "0"
+
+
+def test_the_same_failure_three_times_stops_the_job_with_its_reason(counting: Project) -> None:
+    (counting.folder / "run/fail").touch()
+    job = start(counting, gate=False)
+    assert counting.finish(job) == "FAILED"
+    assert "stopped: ArithmeticError: step 0 failed at address N, 3 times in a row; not tried again" in counting.logs()
+    assert len((counting.folder / "run/slurm/attempts.jsonl").read_text().splitlines()) == 3
