@@ -11,6 +11,7 @@ from evaluation.bootstrap import Intervals, Resampling, bootstrap_intervals
 from evaluation.calibration import measure_calibration, remaining_temperature
 from evaluation.document import Estimate, Figure
 from evaluation.evaluation import ClassResult, Confusion, Evaluation, SliceResult
+from evaluation.fairness import measure_fairness
 from evaluation.leakage import count_test_images_seen_in_training, refuse_other_images
 from evaluation.metrics import HEADLINE, PER_CLASS, Metrics, confusion_matrix, metrics_of_confusion
 from evaluation.params import EvaluateParams
@@ -74,6 +75,7 @@ def assess(
         calibration=measure_calibration(test, resampling, remaining_temperature(predictions)),
         detection=measure_detection(test, val, normal_class, resampling, params) if val and not no_detection else None,
         no_detection=no_detection,
+        fairness=measure_fairness(test, normal_class, resampling, params),
         slice_search=search_slices(test, slice_attributes(test, statistics), resampling, params),
         confidence=params.confidence,
         bootstrap_samples=params.bootstrap_samples,

@@ -1,7 +1,9 @@
 """Measure a model's predictions on the test images and write the report: `python -m evaluation.evaluate`.
 
 Writes to `--out`: `evaluation.json` (everything), `metrics.json` (what `dvc metrics` compares), `confusion.csv`,
-`confusion.png`, `per_class_f1.png`, `report.html`, and `by_image.json` if the leaking split was measured as well.
+`confusion.png`, `per_class_f1.png`, `report.html`, `labels/` (what a person should look at again: `to_review.csv` and
+`label_studio.xml` for Label Studio, `to_review.png` to look at), and `by_image.json` if the leaking split was measured
+as well.
 """
 
 import argparse
@@ -17,19 +19,22 @@ from pydantic import ValidationError
 
 from dataset.description import DESCRIPTION_FILE, DataDescription
 from dataset.manifest import Manifest, ManifestError
-from dataset.params import PARAMS_FILE, ParamsError, read_section
+from dataset.params import PARAMS_FILE, DataParams, ParamsError, read_section
 from evaluation.assess import assess
 from evaluation.evaluation import BY_IMAGE_FILE, EVALUATION_FILE, Evaluation, EvaluationError
 from evaluation.image_statistics import STATISTICS_FILE, read_statistics
+from evaluation.label_review import NEAR_DUPLICATES_FILE, read_near_duplicates, review_labels
 from evaluation.metrics import HEADLINE
 from evaluation.params import EvaluateParams
 from evaluation.plots import draw_confusion, draw_per_class_f1
 from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsError
 from evaluation.report import render_report
+from evaluation.review_queue import write_queue
 from evaluation.wording import HEADLINE_NAMES, estimate_in_words
 
 METRICS_FILE = "metrics.json"
 REPORT_FILE = "report.html"
+LABELS_DIR = "labels"
 NOT_COMPARED_FILE = "not_compared.txt"
 KNOWN_ERRORS = (EvaluationError, ManifestError, ParamsError, PredictionsError)
 
@@ -51,6 +56,7 @@ def evaluate(
     inspection_dir: Path,
     out_dir: Path,
     params: EvaluateParams,
+    data_params: DataParams,
 ) -> Evaluation:
     """Evaluate, write all files to `out_dir` and return the headline's evaluation.
 
@@ -63,10 +69,16 @@ def evaluate(
     statistics = read_statistics(inspection_dir / STATISTICS_FILE, manifest)
     test_predictions = Predictions.read(predictions_path)
     headline = assess(test_predictions, manifest, "group", params, description.normal_class, statistics)
+    near_duplicates = read_near_duplicates(inspection_dir / NEAR_DUPLICATES_FILE, manifest)
+    labels = review_labels(
+        test_predictions, manifest, statistics, near_duplicates, data_params.near_duplicate_correlation
+    )
+    headline = headline.model_copy(update={"label_review": labels})
     by_image, not_compared = _by_image(by_image_dir, manifest, params, description.normal_class, statistics)
     report = render_report(headline, by_image, description, manifest.root, not_compared)
     out_dir.mkdir(parents=True, exist_ok=True)
     headline.write(out_dir / EVALUATION_FILE)
+    write_queue(labels, manifest, out_dir / LABELS_DIR)
     # One left by an earlier run would stand in the model card as if it had been measured now.
     (out_dir / BY_IMAGE_FILE).unlink(missing_ok=True)
     if by_image:
@@ -132,8 +144,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         params = read_section(arguments.params, "evaluate", EvaluateParams)
         headline = evaluate(
-            arguments.predictions, arguments.by_image, arguments.data, arguments.inspection, arguments.out, params
-        )
+            arguments.predictions, arguments.by_image, arguments.data, arguments.inspection, arguments.out, params,
+            read_section(arguments.params, "data", DataParams),
+        )  # fmt: skip
     except KNOWN_ERRORS as exc:
         sys.stderr.write(f"evaluate: {exc}\n")
         return 2

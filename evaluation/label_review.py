@@ -1,8 +1,23 @@
 """Which labels and pictures a person should look at again: likely label errors, near-duplicates, outliers."""
 
-from evaluation.document import Count, Document, Share
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from cleanlab.filter import find_label_issues
+
+from dataset.manifest import Manifest
+from evaluation.document import Count, Document, EvaluationError, Share
+from evaluation.image_statistics import STATISTICS
+from evaluation.predictions import Predictions
 
 NEAR_DUPLICATES_FILE = "near_duplicates.csv"
+MAX_LISTED = 100
+# Of a normal distribution 2 in a billion lie further out; statistics of pictures have longer tails than that.
+OUTLIER_DEVIATION = 6.0
+_MAD_TO_SIGMA = 1.4826
+_MEAN_TO_SIGMA = 1.2533
 
 
 class LabelIssue(Document):
@@ -60,3 +75,129 @@ class LabelReview(Document):
     num_outliers: Count
     outliers: tuple[Outlier, ...]
     max_listed: Count
+
+
+def read_near_duplicates(path: Path, manifest: Manifest) -> pd.DataFrame:
+    """Read the pairs that `evaluation.inspect` found.
+
+    Raises EvaluationError if the file is missing or names pictures that the manifest does not.
+    """
+    try:
+        pairs = pd.read_csv(path, dtype={"path": str, "other_path": str}, keep_default_na=False)
+        named = pd.concat([pairs["path"], pairs["other_path"]])
+        pairs["correlation"] = pairs["correlation"].astype(np.float64)
+    except (OSError, ValueError, KeyError) as exc:
+        raise EvaluationError(
+            f"cannot read near-duplicates from {path}: {exc}; run python -m evaluation.inspect"
+        ) from exc
+    if not named.isin(manifest.table["path"]).all():
+        raise EvaluationError(f"{path} is not of the manifest's pictures; run python -m evaluation.inspect")
+    return pairs
+
+
+def review_labels(
+    predictions: Predictions,
+    manifest: Manifest,
+    statistics: pd.DataFrame,
+    near_duplicates: pd.DataFrame,
+    near_duplicate_correlation: float,
+) -> LabelReview:
+    """Rank what a person should look at again; see `LabelReview`.
+
+    predictions: of validation and test pictures. statistics: `read_statistics`. near_duplicates: `path`, `other_path`
+    and `correlation` of pictures in different groups, found above `near_duplicate_correlation`.
+    """
+    facts = manifest.table.set_index("path")
+    issues = _label_issues(predictions, facts)
+    pairs = _across_splits(near_duplicates, facts)
+    outliers = _outliers(statistics, facts)
+    return LabelReview(
+        num_checked=len(predictions.labels),
+        num_label_issues=len(issues),
+        label_issues=tuple(issues[:MAX_LISTED]),
+        near_duplicate_correlation=near_duplicate_correlation,
+        num_near_duplicates=len(pairs),
+        near_duplicates=tuple(pairs[:MAX_LISTED]),
+        outlier_deviation=OUTLIER_DEVIATION,
+        num_outliers=len(outliers),
+        outliers=tuple(outliers[:MAX_LISTED]),
+        max_listed=MAX_LISTED,
+    )
+
+
+def _label_issues(predictions: Predictions, facts: pd.DataFrame) -> list[LabelIssue]:
+    """Find likely label errors by confident learning (Northcutt et al. 2021), the least plausible label first."""
+    # Classes without a picture here have no threshold of confidence; cleanlab needs each column to have labels.
+    present = np.unique(predictions.labels)
+    probs = predictions.probs[:, present]
+    total = probs.sum(axis=1, keepdims=True)
+    probs = np.divide(probs, total, out=np.full_like(probs, 1 / len(present)), where=total > 0)
+    if len(present) < 2:
+        return []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # cleanlab warns that it may find nothing; an empty list says so
+        rows = find_label_issues(
+            np.searchsorted(present, predictions.labels), probs, return_indices_ranked_by="self_confidence", n_jobs=1
+        )
+    predicted = present[probs.argmax(axis=1)]
+    return [
+        LabelIssue(
+            path=predictions.paths[row],
+            sha256=facts.at[predictions.paths[row], "sha256"],
+            split=predictions.splits[row],
+            group=predictions.groups[row],
+            label=predictions.classes[predictions.labels[row]],
+            suggested_label=predictions.classes[predicted[row]],
+            quality=float(np.clip(predictions.probs[row, predictions.labels[row]], 0, 1)),
+        )
+        for row in rows
+    ]
+
+
+def _across_splits(pairs: pd.DataFrame, facts: pd.DataFrame) -> list[NearDuplicate]:
+    """Keep the pairs whose pictures are on two sides of the split by group."""
+    found = []
+    for path, other, correlation in zip(pairs["path"], pairs["other_path"], pairs["correlation"], strict=True):
+        one, two = facts.loc[path], facts.loc[other]
+        if one["split"] != two["split"]:
+            found.append(
+                NearDuplicate(
+                    path=path,
+                    other_path=other,
+                    split=one["split"],
+                    other_split=two["split"],
+                    label=one["label"],
+                    other_label=two["label"],
+                    correlation=float(correlation),
+                    same_label=bool(one["label"] == two["label"]),
+                )
+            )
+    return found
+
+
+def _outliers(statistics: pd.DataFrame, facts: pd.DataFrame) -> list[Outlier]:
+    """Find pictures that one statistic sets apart; each is named by the statistic that does so most."""
+    values = statistics[list(STATISTICS)].to_numpy(dtype=np.float64)
+    median = np.median(values, axis=0)
+    distances = np.abs(values - median)
+    # More than half of the pictures may be equal, such as grey ones: then the mean distance stands in.
+    spread = np.median(distances, axis=0) * _MAD_TO_SIGMA
+    spread = np.where(spread > 0, spread, distances.mean(axis=0) * _MEAN_TO_SIGMA)
+    deviations = np.divide(distances, spread, out=np.zeros_like(distances), where=spread > 0)
+    worst = deviations.argmax(axis=1)
+    highest = deviations[np.arange(len(values)), worst]
+    rows = [row for row in np.argsort(-highest, kind="stable") if highest[row] > OUTLIER_DEVIATION]
+    paths = statistics["path"].to_numpy()
+    return [
+        Outlier(
+            path=paths[row],
+            sha256=facts.at[paths[row], "sha256"],
+            split=facts.at[paths[row], "split"],
+            label=facts.at[paths[row], "label"],
+            statistic=STATISTICS[worst[row]],
+            value=float(values[row, worst[row]]),
+            median=float(median[worst[row]]),
+            deviation=float(highest[row]),
+        )
+        for row in rows
+    ]

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
+from dataset.description import DataDescription
 from dataset.manifest import Manifest
 from evaluation import evaluate
 from evaluation.evaluation import Evaluation, EvaluationError
@@ -14,8 +15,14 @@ from evaluation.predictions import Predictions
 from tests.evaluation.project import Project, make_project
 
 OUTPUTS = {
-    "confusion.csv", "confusion.png", "evaluation.json", "metrics.json", "per_class_f1.png", "report.html",
+    "confusion.csv", "confusion.png", "evaluation.json", "labels/label_studio.xml", "labels/to_review.csv",
+    "labels/to_review.png", "metrics.json", "per_class_f1.png", "report.html",
 }  # fmt: skip
+
+
+def written(project: Project) -> dict[str, bytes]:
+    root = project.evaluation_dir
+    return {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
 
 
 def run(project: Project) -> Evaluation:
@@ -25,7 +32,7 @@ def run(project: Project) -> Evaluation:
 
 def test_all_files_are_written_and_nothing_else(project: Project) -> None:
     run(project)
-    assert {path.name for path in project.evaluation_dir.iterdir()} == OUTPUTS
+    assert set(written(project)) == OUTPUTS
 
 
 def test_figures_are_those_of_the_test_rows(project: Project) -> None:
@@ -81,9 +88,9 @@ def test_confusion_csv_has_one_row_an_image(project: Project) -> None:
 
 def test_running_twice_writes_the_same_bytes(project: Project) -> None:
     run(project)
-    first = {path.name: path.read_bytes() for path in project.evaluation_dir.iterdir()}
+    first = written(project)
     run(project)
-    assert first == {path.name: path.read_bytes() for path in project.evaluation_dir.iterdir()}
+    assert first == written(project)
 
 
 def test_the_split_by_image_is_measured_and_called_leaking(project: Project) -> None:
@@ -158,7 +165,8 @@ def test_a_missing_picture_is_refused_by_name(project: Project, capsys: pytest.C
 
 
 def test_too_few_resamples_are_refused(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
-    (project.root / "params.yaml").write_text("evaluate: {seed: 0, confidence: 0.95, bootstrap_samples: 5}\n")
+    params = project.root / "params.yaml"
+    params.write_text(params.read_text(encoding="utf-8").replace("200", "5"), encoding="utf-8")
     assert evaluate.main(project.evaluate_arguments) == 2
     assert "evaluate.bootstrap_samples" in capsys.readouterr().err
 
@@ -193,3 +201,31 @@ def test_a_damaged_evaluation_is_refused_by_name(project: Project) -> None:
     path.write_text(path.read_text(encoding="utf-8").replace('"macro_f1"', '"micro_f1"'), encoding="utf-8")
     with pytest.raises(EvaluationError, match=r"evaluation\.json is not a valid evaluation"):
         Evaluation.read(path)
+
+
+def test_a_near_duplicate_on_the_other_side_of_the_split_is_found(project: Project) -> None:
+    """A leak that groups do not tell of: the same photograph under two objects' names."""
+    table = project.manifest.table
+    trained, tested = (table.index[table["split"] == split][0] for split in ("train", "test"))
+    original = project.data_dir / table["path"][trained]
+    (project.data_dir / table["path"][tested]).write_bytes(original.read_bytes())
+    project.inspect()
+    review = run(project).label_review
+    assert review is not None
+    (pair,) = [p for p in review.near_duplicates if table["path"][trained] in (p.path, p.other_path)]
+    assert {pair.path, pair.other_path} == {table["path"][trained], table["path"][tested]}
+    assert {pair.split, pair.other_split} == {"train", "test"}
+    assert pair.correlation == pytest.approx(1, abs=1e-3)
+    listed = pd.read_csv(project.evaluation_dir / "labels/to_review.csv")
+    assert set(listed["path"]) >= {table["path"][trained], table["path"][tested]}
+
+
+def test_figures_of_defect_or_not_need_a_normal_class(project: Project) -> None:
+    assert "names no normal class" in run(project).no_detection
+    description = DataDescription.read(project.data_dir)
+    description.model_copy(update={"normal_class": "Free"}).write(project.data_dir)
+    evaluation = run(project)
+    assert evaluation.no_detection == ""
+    assert evaluation.detection is not None
+    assert evaluation.detection.num_defects == 20
+    assert evaluation.detection.num_normal == 10
