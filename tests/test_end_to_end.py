@@ -111,7 +111,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     (checkout.folder / ".venv").symlink_to(sys.prefix)
     params = yaml.safe_load((checkout.folder / "params.yaml").read_text(encoding="utf-8"))
     params["contract"] |= {"height": 96, "width": 96}
-    params["train"] |= {"head_epochs": 1, "epochs": 1}
+    for phase in params["train"]["phases"]:
+        phase["epochs"] = 1
     (checkout.folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     checkout.shell("git init -q && git add -A && git commit -qm 'A clone with small params'")
     return checkout
@@ -149,7 +150,7 @@ def test_dvc_shows_the_chain_and_reruns_what_a_changed_setting_touches(checkout:
     assert "Data and pipelines are up to date" in checkout.run(".venv/bin/dvc repro")
     assert "macro_f1" in checkout.run(".venv/bin/dvc metrics show")
     checkout.shell("make track && git add dvc.lock && git commit -qm 'A run of my own'")
-    printed = checkout.run(".venv/bin/dvc exp run -S train.lr=0.0005")
+    printed = checkout.run(".venv/bin/dvc exp run -S train.phases.1.lr=0.0005")
     assert re.findall(r"Running stage '(\w+)'", printed) == [
         "train",
         "predict",

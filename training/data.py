@@ -149,15 +149,18 @@ def _loader(dataset: PictureDataset, batches: list[list[Draw]], num_workers: int
     return DataLoader(dataset, batch_sampler=batches, collate_fn=dataset.collate, num_workers=num_workers)
 
 
-def check_batch_size(num_pictures: int, batch_size: int, world_size: int, in_pairs: bool = False) -> None:
-    """Raise ManifestError if batches cannot be filled, or cannot be shared evenly by the processes.
+def check_batch_size(
+    num_pictures: int, batch_size: int, world_size: int, in_pairs: bool = False, accumulation: int = 1
+) -> None:
+    """Raise ManifestError if batches cannot be filled, or cannot be shared evenly by the processes and their parts.
 
     in_pairs: pictures are mixed with a neighbour, which the same process must hold.
     """
-    if batch_size % world_size:
+    if batch_size % (world_size * accumulation):
+        parts = f" in {accumulation} parts each" if accumulation > 1 else ""
         raise ManifestError(
-            f"train.batch_size is {batch_size} over all processes, which {world_size} processes cannot share evenly: "
-            f"use a multiple of {world_size}"
+            f"train.batch_size is {batch_size} over all processes, which {world_size} processes cannot share evenly"
+            f"{parts}: use a multiple of {world_size * accumulation}"
         )
     if in_pairs and batch_size // world_size % 2:
         raise ManifestError(

@@ -1,19 +1,18 @@
 """The training loop: one epoch of optimisation, and an exact evaluation over all processes."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812  # the field's name for it
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 from tqdm import tqdm
 
-from training.data import PictureDataset, evaluation_batches, training_batches
+from training.data import Batch, PictureDataset, evaluation_batches
 from training.distributed import Worker
-from training.losses import Loss
-from training.params import TrainParams
+from training.learner import Learner
+from training.meter import EpochMeter
 
 
 @dataclass(frozen=True)
@@ -25,35 +24,15 @@ class Outputs:
 
 
 def train_one_epoch(
-    model: nn.Module,
-    dataset: PictureDataset,
-    optimiser: Optimizer,
-    schedule: LRScheduler,
-    loss_function: Loss,
-    params: TrainParams,
-    worker: Worker,
-    epoch: int,
-    num_workers: int,
-) -> float:
-    """Optimise over one shuffled epoch; return the mean training loss of this process."""
-    model.train()
-    batches = training_batches(
-        dataset, epoch, params.batch_size, worker.rank, worker.world_size, params.seed, num_workers, params.sampling
-    )
-    num_steps = len(dataset) // params.batch_size
-    losses = []
-    for batch in tqdm(batches, f"epoch {epoch} train", num_steps, disable=not worker.is_main, leave=False):
-        images, targets = batch.images.to(worker.device), batch.targets.to(worker.device)
-        optimiser.zero_grad(set_to_none=True)
-        loss = loss_function(model(images), targets)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        schedule.step()
-        losses.append(loss.detach())
-    mean = float(torch.stack(losses).mean())
-    if not np.isfinite(mean):
-        raise FloatingPointError(f"the training loss of epoch {epoch} is {mean}: lower train.lr or train.head_lr")
-    return mean
+    learner: Learner, batches: Iterable[Batch], meter: EpochMeter, first_step: int, after_step: Callable[[], None]
+) -> None:
+    """Optimise over the batches.
+
+    first_step: the first batch's number over the whole run, from 1. `after_step` may save the run or end it by raising.
+    """
+    for step, batch in enumerate(meter.timed(batches), first_step):
+        meter.add(*learner.step(batch, step))
+        after_step()
 
 
 @torch.inference_mode()

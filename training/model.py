@@ -26,9 +26,10 @@ class Classifier(nn.Module):
     Normalisation is part of the model, so training, evaluation and the exported graph cannot differ in it.
     """
 
-    def __init__(self, backbone: nn.Module, mean: Channel3, std: Channel3) -> None:
+    def __init__(self, backbone: nn.Module, mean: Channel3, std: Channel3, channels_last: bool = True) -> None:
         super().__init__()
-        self.backbone = backbone
+        self._channels_last = channels_last
+        self.backbone = backbone.to(memory_format=torch.channels_last) if channels_last else backbone
         # (x / 255 - mean) / std as one multiply and add
         std_tensor = torch.tensor(std).view(1, 3, 1, 1)
         self.register_buffer("scale", 1 / (255 * std_tensor), persistent=False)
@@ -38,6 +39,8 @@ class Classifier(nn.Module):
     def forward(self, images_nhwc: torch.Tensor) -> torch.Tensor:
         # NHWC memory seen as NCHW is PyTorch's channels_last: no copy, and the faster layout on CPU and GPU.
         images = images_nhwc.permute(0, 3, 1, 2).to(self.get_buffer("scale").dtype)
+        if not self._channels_last:
+            images = images.contiguous()
         logits: torch.Tensor = self.backbone(images * self.get_buffer("scale") + self.get_buffer("shift"))
         return logits
 
@@ -65,10 +68,12 @@ def create_backbone(params: ModelParams, num_classes: int) -> tuple[nn.Module, C
     if params.backbone not in timm.list_models():
         raise WeightsError(f"timm knows no backbone '{params.backbone}'; see timm.list_models()")
     options = {"num_classes": num_classes, "drop_rate": params.drop_rate}
+    if params.drop_path_rate:  # many backbones do not take it at all
+        options["drop_path_rate"] = params.drop_path_rate
     if params.pretrained == "hub":
         backbone, origin = _from_hub(params.backbone, options)
     else:
-        backbone = timm.create_model(params.backbone, pretrained=False, **options)
+        backbone = _random_backbone(params.backbone, options)
         origin = "none: trained from random weights"
         if params.pretrained == "package":
             origin = _load_package_weights(backbone, params.backbone)
@@ -94,6 +99,16 @@ def _from_hub(name: str, options: dict[str, int | float]) -> tuple[nn.Module, st
             "to train from random weights on purpose"
         ) from exc
     return backbone, f"timm hub: {backbone.pretrained_cfg.get('hf_hub_id') or backbone.pretrained_cfg.get('url')}"
+
+
+def _random_backbone(name: str, options: dict[str, int | float]) -> nn.Module:
+    try:
+        backbone: nn.Module = timm.create_model(name, pretrained=False, **options)
+    except TypeError as exc:
+        if "drop_path_rate" in str(exc):
+            raise WeightsError(f"'{name}' has no stochastic depth: set model.drop_path_rate to 0") from exc
+        raise
+    return backbone
 
 
 def _load_package_weights(backbone: nn.Module, name: str) -> str:

@@ -1,17 +1,17 @@
 """Sections of `params.yaml` that training reads."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from dataset.params import Section, read_section
 from runtime.contract import Interpolation, ResizeRule
 from training.batch_params import AugmentParams, BatchParams
+from training.engine_params import Count, EngineParams
 
 Share = Annotated[float, Field(ge=0, le=1)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=0)]
 
 
 class ContractParams(Section):
@@ -29,27 +29,16 @@ class ModelParams(Section):
     backbone: str
     pretrained: Literal["package", "hub", "none"]
     drop_rate: Share
+    drop_path_rate: Share = 0.0  # stochastic depth
 
 
-class TrainParams(BatchParams):
+class TrainParams(EngineParams, BatchParams):
     """`train:` the optimisation. `batch_size` is over all processes together, so their number changes nothing."""
 
     seed: Count
     batch_size: Annotated[int, Field(ge=1)]
-    head_epochs: Count
-    epochs: Count
-    head_lr: PositiveFloat
-    lr: PositiveFloat
-    backbone_lr_scale: PositiveFloat
-    weight_decay: Annotated[float, Field(ge=0)]
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     class_weight_power: Annotated[float, Field(ge=0, le=2)]
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.head_epochs + self.epochs == 0:
-            raise ValueError("head_epochs and epochs are both 0: nothing would be trained")
-        return self
 
 
 class Params(Section):
@@ -71,7 +60,14 @@ class Params(Section):
         )
 
     def flat(self) -> dict[str, str | int | float | bool]:
-        """Return `{"train.lr": 0.001, ...}`."""
-        return {
-            f"{section}.{key}": value for section, values in self.model_dump().items() for key, value in values.items()
-        }
+        """Return `{"train.seed": 0, "train.phases.0.lr": 0.003, ...}`."""
+        return dict(_leaves("", self.model_dump(mode="json")))
+
+
+def _leaves(name: str, value: object) -> Iterator[tuple[str, str | int | float | bool]]:
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, inner in items:
+            yield from _leaves(f"{name}.{key}" if name else str(key), inner)
+    else:
+        yield name, value if isinstance(value, int | float | bool) else str(value)

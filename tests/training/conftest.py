@@ -14,11 +14,10 @@ TINY: dict[str, Any] = {
     "train": {
         "seed": 0,
         "batch_size": 12,
-        "head_epochs": 1,
-        "epochs": 1,
-        "head_lr": 0.01,
-        "lr": 0.002,
-        "backbone_lr_scale": 0.1,
+        "phases": [
+            {"trainable": "head", "epochs": 1, "lr": 0.01},
+            {"trainable": "all", "epochs": 1, "lr": 0.002, "backbone_lr_scale": 0.1},
+        ],
         "weight_decay": 0.01,
         "label_smoothing": 0.05,
         "class_weight_power": 0.5,

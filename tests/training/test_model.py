@@ -90,3 +90,12 @@ def test_without_a_network_hub_weights_are_an_error_that_names_the_ways_out(
 def test_random_weights_are_had_only_by_asking() -> None:
     *_, origin = create_backbone(ModelParams(backbone="resnet18", pretrained="none", drop_rate=0), 6)
     assert origin == "none: trained from random weights"
+
+
+def test_stochastic_depth_reaches_the_backbone_and_is_refused_where_there_is_none() -> None:
+    params = ModelParams(backbone="test_vit", pretrained="none", drop_rate=0, drop_path_rate=0.25)
+    backbone, *_ = create_backbone(params, 6)
+    rates = [float(str(module.drop_prob)) for module in backbone.modules() if type(module).__name__ == "DropPath"]
+    assert max(rates) == pytest.approx(0.25)
+    with pytest.raises(WeightsError, match=r"'vgg11' has no stochastic depth: set model\.drop_path_rate to 0"):
+        create_backbone(params.model_copy(update={"backbone": "vgg11"}), 6)

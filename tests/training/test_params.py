@@ -15,14 +15,20 @@ REPOSITORY = Path(__file__).parent.parent.parent
 def test_the_projects_own_params_are_valid_and_flatten_to_dotted_names() -> None:
     flat = Params.read(REPOSITORY / "params.yaml").flat()
     document = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
-    assert flat["train.lr"] == document["train"]["lr"]
+    assert flat["train.phases.1.lr"] == document["train"]["phases"][1]["lr"]
+    assert flat["train.weight_decay"] == document["train"]["weight_decay"]
     assert flat["model.backbone"] == document["model"]["backbone"]
 
 
 @pytest.mark.parametrize(
     ("section", "key", "value", "message"),
     [
-        ("train", "lr", -1, r"train\.lr: .*greater than 0"),
+        ("train", "weight_decay", -1, r"train\.weight_decay: .*greater than or equal to 0"),
+        ("train", "phases", [], r"train\.phases: .*at least 1 item"),
+        ("train", "phases", [{"trainable": "last_blocks(0)", "epochs": 1, "lr": 1}], r"train\.phases\.0\.trainable: "),
+        ("train", "phases", [{"trainable": "all", "epochs": 1, "lr": 0}], r"train\.phases\.0\.lr: .*greater than 0"),
+        ("train", "precision", "fp8", r"train\.precision: .*'fp32', 'bf16' or 'fp16'"),
+        ("train", "ema_decay", 1, r"train\.ema_decay: .*less than 1"),
         ("train", "learning_rate", 0.1, r"train\.learning_rate: .*not permitted"),
         ("model", "pretrained", "random", r"model\.pretrained: .*'package', 'hub' or 'none'"),
         ("augment", "crop_min_area", 0, r"augment\.crop_min_area"),
@@ -39,7 +45,8 @@ def test_a_wrong_value_is_refused_by_name(
 
 
 def test_no_epochs_at_all_is_refused(tmp_path: Path, tiny_params: dict[str, Any]) -> None:
-    tiny_params["train"] |= {"epochs": 0, "head_epochs": 0}
+    for phase in tiny_params["train"]["phases"]:
+        phase["epochs"] = 0
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(tiny_params), encoding="utf-8")
     with pytest.raises(ParamsError, match="nothing would be trained"):

@@ -39,14 +39,14 @@ def _own_tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_learns_and_leaves_checkpoint_log_history_and_mlflow_run(
     tiny_tiles_dir: Path, tiny_params: dict[str, Any], tmp_path: Path
 ) -> None:
-    tiny_params["train"] |= {"head_epochs": 1, "epochs": 3}
+    tiny_params["train"]["phases"][1]["epochs"] = 3
     params_file = tmp_path / "params.yaml"
     params_file.write_text(yaml.safe_dump(tiny_params), encoding="utf-8")
     assert _run(tiny_tiles_dir, params_file, tmp_path / "run") == 0
     records = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
     history = list(csv.DictReader((tmp_path / "run/history.csv").read_text().splitlines()))
     assert [r["epoch"] for r in records] == [1, 2, 3, 4] == [int(row["epoch"]) for row in history]
-    assert all(r["params"]["train.lr"] == tiny_params["train"]["lr"] for r in records)
+    assert all(r["params"]["train.phases.1.lr"] == 0.002 for r in records)
     assert records[-1]["train_loss"] < records[0]["train_loss"] * 0.8
 
     checkpoint = Checkpoint.load(tmp_path / "run/checkpoint.pt")
