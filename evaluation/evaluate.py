@@ -1,9 +1,9 @@
 """Measure a model's predictions on the test images and write the report: `python -m evaluation.evaluate`.
 
 Writes to `--out`: `evaluation.json` (everything), `metrics.json` (what `dvc metrics` compares), `confusion.csv`,
-`confusion.png`, `per_class_f1.png`, `report.html`, `labels/` (what a person should look at again: `to_review.csv` and
-`label_studio.xml` for Label Studio, `to_review.png` to look at), and `by_image.json` if the leaking split was measured
-as well.
+`reliability.csv` and `threshold.csv` (what `dvc plots` draws), `confusion.png`, `per_class_f1.png`, `report.html`,
+`labels/` (what a person should look at again: `to_review.csv` and `label_studio.xml` for Label Studio, `to_review.png`
+to look at), and `by_image.json` if the leaking split was measured as well.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import csv
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -75,7 +75,7 @@ def evaluate(
     )
     headline = headline.model_copy(update={"label_review": labels})
     by_image, not_compared = _by_image(by_image_dir, manifest, params, description.normal_class, statistics)
-    report = render_report(headline, by_image, description, manifest.root, not_compared)
+    report = render_report(headline, by_image, description, manifest, not_compared)
     out_dir.mkdir(parents=True, exist_ok=True)
     headline.write(out_dir / EVALUATION_FILE)
     write_queue(labels, manifest, out_dir / LABELS_DIR)
@@ -88,6 +88,7 @@ def evaluate(
     _write_confusion(test_predictions.select("test"), out_dir / "confusion.csv")
     (out_dir / "confusion.png").write_bytes(draw_confusion(headline))
     (out_dir / "per_class_f1.png").write_bytes(draw_per_class_f1(headline))
+    _write_curves(headline, out_dir)
     (out_dir / REPORT_FILE).write_text(report, encoding="utf-8")
     return headline
 
@@ -124,11 +125,27 @@ def _by_image(
 
 def _write_confusion(test: Predictions, path: Path) -> None:
     """Write one row an image, the form that DVC's `confusion` plot template counts."""
+    pairs = zip(test.labels, test.predicted, strict=True)
+    _write_table(path, ("actual", "predicted"), ((test.classes[a], test.classes[p]) for a, p in pairs))
+
+
+def _write_curves(headline: Evaluation, out_dir: Path) -> None:
+    """Write the points of reliability and cost, which DVC's plots draw."""
+    rows = [
+        (part.confidence, part.accuracy.value, part.num_images)
+        for part in (headline.calibration.bins if headline.calibration else ())
+    ]
+    _write_table(out_dir / "reliability.csv", ("confidence", "accuracy", "images"), rows)
+    points = headline.detection.curve if headline.detection else ()
+    costs = [(point.threshold, point.miss_rate, point.false_alarm_rate, point.cost) for point in points]
+    _write_table(out_dir / "threshold.csv", ("threshold", "miss_rate", "false_alarm_rate", "cost"), costs)
+
+
+def _write_table(path: Path, names: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["actual", "predicted"])
-        for actual, predicted in zip(test.labels, test.predicted, strict=True):
-            writer.writerow([test.classes[actual], test.classes[predicted]])
+        writer.writerow(names)
+        writer.writerows(rows)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -50,7 +50,7 @@ def draw_confusion(evaluation: Evaluation) -> bytes:
     colour_bar = figure.colorbar(picture, ax=axes, fraction=0.046, pad=0.03)
     colour_bar.set_label("share of the actual class")
     colour_bar.ax.tick_params(labelsize=font_size)
-    return _png(figure)
+    return to_png(figure)
 
 
 def draw_per_class_f1(evaluation: Evaluation) -> bytes:
@@ -69,9 +69,9 @@ def draw_per_class_f1(evaluation: Evaluation) -> bytes:
     axes.set_yticks(range(len(ordered)), names, parse_math=False)
     axes.set_ylim(-0.6, len(ordered) - 0.4)
     axes.set_xlim(0, 1)
-    _quieten(axes)
+    quieten(axes)
     axes.set_xlabel(f"F1, bar: {confidence(evaluation)} interval over groups")
-    return _png(figure)
+    return to_png(figure)
 
 
 def draw_differences(comparison: Comparison) -> bytes:
@@ -88,12 +88,13 @@ def draw_differences(comparison: Comparison) -> bytes:
             axes.plot(part.difference, position, "o", color=_BAR, markersize=7, clip_on=False)
     axes.set_yticks(range(len(rows)), [title for title, _ in reversed(rows)], parse_math=False)
     axes.set_ylim(-0.6, len(rows) - 0.4)
-    _quieten(axes)
+    quieten(axes)
     axes.set_xlabel("second minus first; bar: interval over groups")
-    return _png(figure)
+    return to_png(figure)
 
 
-def _quieten(axes: Axes) -> None:
+def quieten(axes: Axes) -> None:
+    """Leave of the axes what a reader needs."""
     axes.grid(axis="x", color="#d9e2ec", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(length=0, labelsize=9)
@@ -107,7 +108,8 @@ def _shortened(name: str) -> str:
     return name if len(name) <= _MAX_LABEL else f"{name[:half]}…{name[1 - half :]}"
 
 
-def _png(figure: Figure) -> bytes:
+def to_png(figure: Figure) -> bytes:
+    """Return the figure's PNG; equal figures give equal bytes."""
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)  # draws without a display, whatever backend is configured
     figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})

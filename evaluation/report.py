@@ -1,28 +1,54 @@
 """The evaluation as one HTML file that needs nothing beside it: styles inline, pictures as data URIs."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from dataset.description import DataDescription
+from dataset.manifest import Manifest
 from evaluation import wording
+from evaluation.curves import draw_reliability, draw_robustness, draw_threshold
 from evaluation.evaluation import Evaluation, EvaluationError
+from evaluation.model_review import ModelReview
 from evaluation.page import data_uri, render_page, thumbnail
 from evaluation.plots import draw_confusion, draw_per_class_f1
+
+_MAX_SLICE_GALLERIES = 3  # weak slices whose errors are shown
+_MAX_LISTED = 12  # label issues and outliers shown
+_MAX_PAIRS = 6  # near-duplicates shown
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """What is known once the model is exported: its review, the folder of the review's pictures, and its lineage."""
+
+    review: ModelReview | None
+    review_dir: Path
+    lineage: Mapping[str, str]
 
 
 def render_report(
     headline: Evaluation,
     by_image: Evaluation | None,
     description: DataDescription,
-    pictures_dir: Path,
+    manifest: Manifest,
     not_compared: str = "",
+    reviewed: Reviewed | None = None,
 ) -> str:
     """Return the report's HTML.
 
-    pictures_dir: what the paths of wrong predictions are relative to. not_compared: why `by_image` is None.
+    manifest: of the pictures that are shown. not_compared: why `by_image` is None. reviewed: None before the export.
     Raises EvaluationError if the headline leaks or a picture to be shown cannot be read.
     """
     if headline.protocol != "group" or headline.leaking:
         raise EvaluationError("the headline must be an evaluation of a split by group without a leak")
+
+    @lru_cache(maxsize=64)
+    def show(path: str) -> str:
+        return thumbnail(manifest.root / path)
+
+    review = reviewed.review if reviewed else None
     return render_page(
         "report.html.jinja",
         headline=headline,
@@ -31,7 +57,18 @@ def render_report(
         description=description,
         confusion_png=data_uri(draw_confusion(headline), "png"),
         per_class_f1_png=data_uri(draw_per_class_f1(headline), "png"),
-        wrong=[(item, thumbnail(pictures_dir / item.path)) for item in headline.wrong],
+        wrong=[(item, show(item.path)) for item in headline.wrong],
+        has_average_precision=all(result.average_precision is not None for result in headline.per_class),
+        contents=_contents(by_image is not None, bool(reviewed and reviewed.lineage), review is not None),
+        hashes=_hashes(headline, manifest),
+        plots=_plots(headline, review),
+        review=review,
+        lineage=reviewed.lineage if reviewed else {},
+        show=show,
+        show_map=lambda name: _map(reviewed.review_dir / name) if reviewed else "",
+        max_slice_galleries=_MAX_SLICE_GALLERIES,
+        max_listed=_MAX_LISTED,
+        max_pairs=_MAX_PAIRS,
         headline_names=wording.HEADLINE_NAMES,
         figure=wording.figure,
         interval=wording.interval,
@@ -40,3 +77,51 @@ def render_report(
         percentage=wording.percentage,
         confusion_in_words=wording.confusion_in_words,
     )
+
+
+def _contents(has_both_protocols: bool, has_lineage: bool, has_review: bool) -> list[tuple[str, str]]:
+    """Anchors and titles of the sections that are there."""
+    return [
+        *([("protocols", "Both protocols")] if has_both_protocols else []),
+        ("classes", "Classes"),
+        ("confusions", "Confusions"),
+        ("errors", "Worst errors"),
+        ("calibration", "Calibration"),
+        ("threshold", "Defect or not"),
+        ("slices", "Weak slices"),
+        ("fairness", "Fairness"),
+        ("labels", "Labels to review"),
+        ("robustness", "Robustness"),
+        *([("attention", "Where it looks")] if has_review else []),
+        *([("lineage", "Lineage")] if has_lineage else []),
+        ("print", "Fine print"),
+    ]
+
+
+def _hashes(headline: Evaluation, manifest: Manifest) -> dict[str, str]:
+    """Return path -> SHA-256 of every picture that the report may show."""
+    shown = {item.path for item in headline.wrong}
+    if headline.slice_search:
+        shown |= {item.path for part in headline.slice_search.slices for item in part.wrong}
+    if headline.label_review:
+        shown |= {path for pair in headline.label_review.near_duplicates for path in (pair.path, pair.other_path)}
+    rows = manifest.table[manifest.table["path"].isin(shown)]
+    return dict(zip(rows["path"], rows["sha256"], strict=True))
+
+
+def _plots(headline: Evaluation, review: ModelReview | None) -> dict[str, object]:
+    return {
+        "reliability": data_uri(draw_reliability(headline.calibration), "png") if headline.calibration else "",
+        "threshold": data_uri(draw_threshold(headline.detection), "png") if headline.detection else "",
+        "robustness": [data_uri(draw_robustness(c, review.robustness), "png") for c in review.robustness.curves]
+        if review
+        else [],
+    }
+
+
+def _map(path: Path) -> str:
+    """Return an occlusion map as it is. Raises EvaluationError if it is missing."""
+    try:
+        return data_uri(path.read_bytes(), "png" if path.suffix == ".png" else "jpeg")
+    except OSError as exc:
+        raise EvaluationError(f"cannot show the occlusion map {path}: {exc.strerror}; run `make card`") from exc

@@ -1,8 +1,12 @@
 """How figures read in the report and the model card: the same number is written the same way in both."""
 
+from collections.abc import Iterable
+
 from dataset.manifest import Protocol
 from evaluation.comparison import Difference
+from evaluation.document import Figure
 from evaluation.evaluation import Confusion, Estimate, Evaluation
+from evaluation.weak_slices import Condition
 
 HEADLINE_NAMES = {"macro_f1": "Macro-F1", "balanced_accuracy": "Balanced accuracy", "accuracy": "Accuracy"}
 PROTOCOL_NAMES: dict[Protocol, str] = {"group": "split by group", "image": "split by image"}
@@ -10,19 +14,45 @@ PROTOCOL_NAMES: dict[Protocol, str] = {"group": "split by group", "image": "spli
 
 def figure(value: float | None) -> str:
     """Write a figure in [0, 1] with three decimals, or say that it is undefined."""
-    return "undefined" if value is None else f"{value:.3f}"
+    return "undefined" if value is None else f"{value:.3f}".replace("-", "−")
 
 
-def interval(estimate: Estimate) -> str:
-    """Write the ends of an interval, or say that there is none."""
+def number(value: float | None) -> str:
+    """Write a figure of any range: three decimals in [-1, 1], else four digits that count."""
+    if value is None:
+        return "undefined"
+    return (f"{value:.3f}" if abs(value) <= 1 else f"{value:.4g}").replace("-", "−")
+
+
+def interval(estimate: Estimate | Figure) -> str:
+    """Write the ends of an interval, or say that there is none; ends below zero are parted by a word."""
     if estimate.low is None or estimate.high is None:
         return "no interval"
+    if estimate.low < 0:
+        return f"{estimate.low:.3f} to {estimate.high:.3f}".replace("-", "−")
     return f"{estimate.low:.3f}–{estimate.high:.3f}"
 
 
-def estimate_in_words(estimate: Estimate) -> str:
+def estimate_in_words(estimate: Estimate | Figure) -> str:
     """Write a figure with its interval in brackets."""
     return "undefined" if estimate.value is None else f"{figure(estimate.value)} ({interval(estimate)})"
+
+
+def signed_interval(estimate: Figure) -> str:
+    """Write the ends of the interval of a difference, with their signs."""
+    if estimate.low is None or estimate.high is None:
+        return "no interval"
+    return f"{gain(estimate.low)} to {gain(estimate.high)}"
+
+
+def points(share: float) -> str:
+    """Write a difference of shares in percentage points."""
+    return f"{100 * share:.1f} percentage points"
+
+
+def conditions_in_words(conditions: Iterable[Condition]) -> str:
+    """Write the conditions of a slice: `exposure: 3 and brightness: 120 to 160`."""
+    return " and ".join(f"{c.attribute}: {c.value or 'not stated'}" for c in conditions)
 
 
 def counted(number: int, noun: str) -> str:

@@ -53,7 +53,7 @@ def report_of(project: Project) -> Page:
 def test_the_report_needs_nothing_beside_it(project: Project) -> None:
     page = report_of(project)
     assert page.loaded
-    assert all(re.match(r"data:image/(png|jpeg);base64,", address) for address in page.loaded)
+    assert all(re.match(r"#\w+$|data:image/(png|jpeg);base64,", address) for address in page.loaded)
     assert not {"script", "link", "iframe"} & set(page.tags)
     text = (project.evaluation_dir / "report.html").read_text(encoding="utf-8")
     assert "@import" not in text
@@ -134,7 +134,7 @@ def test_a_leaking_headline_is_never_rendered(project: Project) -> None:
     leaking = evaluation.model_copy(update={"leaking": True})
     description = evaluate.read_description(project.data_dir)
     with pytest.raises(EvaluationError, match="without a leak"):
-        render_report(leaking, None, description, project.data_dir)
+        render_report(leaking, None, description, project.manifest)
 
 
 def test_a_perfect_model_says_that_there_is_no_error(tmp_path: Path) -> None:
