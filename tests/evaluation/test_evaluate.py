@@ -16,7 +16,7 @@ from tests.evaluation.project import Project, make_project
 
 OUTPUTS = {
     "confusion.csv", "confusion.png", "evaluation.json", "labels/label_studio.xml", "labels/to_review.csv",
-    "labels/to_review.png", "metrics.json", "per_class_f1.png", "report.html",
+    "labels/to_review.png", "metrics.json", "per_class_f1.png", "reliability.csv", "report.html", "threshold.csv",
 }  # fmt: skip
 
 

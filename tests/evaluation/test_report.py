@@ -2,6 +2,7 @@
 
 import html
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -143,3 +144,62 @@ def test_a_perfect_model_says_that_there_is_no_error(tmp_path: Path) -> None:
     text = report_of(project).text
     assert "No test image was classified wrongly." in text
     assert "Worst errors There is none." in text
+
+
+def test_every_link_leads_to_a_section_and_every_picture_says_what_it_shows(project: Project) -> None:
+    page = report_of(project)
+    text = (project.evaluation_dir / "report.html").read_text(encoding="utf-8")
+    links = [address.removeprefix("#") for address in page.loaded if address.startswith("#")]
+    assert len(links) >= 8
+    assert all(f'id="{name}"' in text for name in links)
+    assert len(re.findall(r'<img [^>]*alt="[^"]+"', text)) == text.count("<img ")
+
+
+def test_pictures_stand_with_path_and_hash(project: Project) -> None:
+    page = report_of(project)
+    evaluation = Evaluation.read(project.evaluation_dir / "evaluation.json")
+    hashes = dict(zip(project.manifest.table["path"], project.manifest.table["sha256"], strict=True))
+    for item in evaluation.wrong:
+        assert f"{item.path} group {item.group} SHA-256 {hashes[item.path]}" in page.text
+
+
+def sharpened(project: Project, power: float) -> None:
+    """Make the model surer (power above 1) or less sure than it was; its answers stay."""
+    read = project.predict()
+    probs = read.probs**power
+    replace(read, probs=probs / probs.sum(axis=1, keepdims=True)).write(project.predictions_path)
+
+
+def test_a_model_that_is_too_sure_is_said_to_be(project: Project) -> None:
+    sharpened(project, 20)
+    text = report_of(project).text
+    calibration = Evaluation.read(project.evaluation_dir / "evaluation.json").calibration
+    overconfidence = calibration.overconfidence.value if calibration else None
+    assert overconfidence is not None
+    assert f"{100 * overconfidence:.1f} percentage points surer than it is right" in text
+    assert "no miscalibration is shown" not in text
+
+
+def test_defect_or_not_is_told_where_the_data_name_the_normal_class(project: Project) -> None:
+    assert "Every class but Free counts as a defect" not in report_of(project).text
+    description = evaluate.read_description(project.data_dir)
+    description.model_copy(update={"normal_class": "Free"}).write(project.data_dir)
+    text = report_of(project).text
+    detection = Evaluation.read(project.evaluation_dir / "evaluation.json").detection
+    assert detection is not None
+    assert "Every class but Free counts as a defect: 20 defective and 10 normal test images" in text
+    chosen = detection.chosen.miss_rate
+    assert f"{chosen.value:.3f} {chosen.low:.3f}–{chosen.high:.3f}" in text
+
+
+def test_curves_are_left_for_dvc_to_plot(project: Project) -> None:
+    description = evaluate.read_description(project.data_dir)
+    description.model_copy(update={"normal_class": "Free"}).write(project.data_dir)
+    report_of(project)
+    evaluation = Evaluation.read(project.evaluation_dir / "evaluation.json")
+    assert evaluation.detection is not None
+    rows = (project.evaluation_dir / "threshold.csv").read_text().splitlines()
+    assert rows[0] == "threshold,miss_rate,false_alarm_rate,cost"
+    assert len(rows) == 1 + len(evaluation.detection.curve) > 2
+    rows = (project.evaluation_dir / "reliability.csv").read_text().splitlines()
+    assert sum(int(row.split(",")[2]) for row in rows[1:]) == evaluation.num_images
