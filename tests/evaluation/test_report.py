@@ -87,7 +87,9 @@ def test_a_changed_prediction_changes_the_report(project: Project) -> None:
 def test_every_wrong_answer_shows_its_picture(project: Project) -> None:
     page = report_of(project)
     evaluation = Evaluation.read(project.evaluation_dir / "evaluation.json")
-    assert len([address for address in page.loaded if "jpeg" in address]) == len(evaluation.wrong) > 0
+    text = (project.evaluation_dir / "report.html").read_text(encoding="utf-8")
+    section = text[text.index('<h2 id="errors">') : text.index('<h2 id="calibration">')]
+    assert section.count("data:image/jpeg") == len(evaluation.wrong) > 0
     for item in evaluation.wrong:
         assert item.path in page.text
 
