@@ -97,6 +97,10 @@ demo: bento ## everything, from pictures to the answer of a served Bento (DATA=)
 bench: bento .venv-bench/bench.stamp ## our server and its peers under load -> artifacts/benchmarks (QUICK=1)
 	@.venv-bench/bin/python -m benchmarks.serve_load $(if $(QUICK),--quick)
 
+.PHONY: bench-input
+bench-input: setup ## reading pictures, against torchvision's ImageFolder -> artifacts/benchmarks (QUICK=1)
+	@$(PYTHON) -m benchmarks.input_pipeline $(if $(QUICK),--quick)
+
 .PHONY: reference-card
 reference-card: ## make the last run's card MODEL_CARD.md, the reference model's
 	@cp artifacts/MODEL_CARD.md MODEL_CARD.md

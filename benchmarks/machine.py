@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-PACKAGES = ("bentoml", "onnxruntime-gpu", "numpy", "pillow", "fastapi", "uvicorn", "litserve", "ray", "starlette")
+PACKAGES = (
+    *("bentoml", "onnxruntime-gpu", "numpy", "pillow", "fastapi", "uvicorn", "litserve", "ray", "starlette"),
+    *("torch", "torchvision"),
+)
 
 
 @dataclass(frozen=True)
