@@ -53,7 +53,7 @@ source: setup
 	@$(PYTHON) -m dataset.source $(if $(DATA),"$(DATA)") $(if $(GROUPS),--groups "$(GROUPS)") $(if $(NORMAL),--normal "$(NORMAL)") --out data/source.yaml
 
 # Each stage of dvc.yaml, with the stages before it; what is up to date is skipped.
-.PHONY: data load split train predict compare inspect eval export card
+.PHONY: data load split train predict compare inspect eval export review card
 data: split ## pictures -> manifest with splits (DATA=, GROUPS=)
 load: source
 	@$(BIN)/dvc repro load
@@ -71,6 +71,8 @@ eval: source ## -> artifacts/evaluation/report.html
 	@$(BIN)/dvc repro evaluate
 export: source ## -> artifacts/export/model.onnx, parity proven
 	@$(BIN)/dvc repro export
+review: source ## -> artifacts/review: robustness, and where the model looks
+	@$(BIN)/dvc repro review
 card: source ## -> artifacts/MODEL_CARD.md
 	@$(BIN)/dvc repro
 

@@ -18,7 +18,7 @@ STATISTICS_FILE = "statistics.csv"
 STATISTICS = ("brightness", "contrast", "sharpness", "colourfulness", "aspect", "megapixels")
 DEFECT_AREA = "defect area"
 _LONGER_SIDE_PX = 512
-_MASK_THRESHOLD = 127  # JPEG-like noise in masks of the reference data stays below
+MASK_THRESHOLD = 127  # JPEG-like noise in masks of the reference data stays below
 
 
 def measure_picture(image_hwc: ImageArray, width: int, height: int) -> dict[str, float]:
@@ -45,7 +45,7 @@ def measure_picture(image_hwc: ImageArray, width: int, height: int) -> dict[str,
 
 def defect_area(mask_hwc: ImageArray) -> float:
     """Return the share of a mask's pixels that are defect, in [0, 1]."""
-    return float((mask_hwc.max(axis=2) > _MASK_THRESHOLD).mean())
+    return float((mask_hwc.max(axis=2) > MASK_THRESHOLD).mean())
 
 
 def read_statistics(path: Path, manifest: Manifest) -> pd.DataFrame:

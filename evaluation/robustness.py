@@ -1,6 +1,24 @@
 """What happens to the figures when pictures get worse: noise, blur, JPEG, brightness, rotation, rescaling, exposure."""
 
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from evaluation.bootstrap import bootstrap_intervals
 from evaluation.document import Count, Document, Estimate
+from evaluation.metrics import confusion_matrix, metrics_of_confusion
+from evaluation.params import EvaluateParams
+from evaluation.parity import Predict
+from evaluation.picture_changes import CHANGES, GradedChange
+from evaluation.predictions import Predictions
+from runtime.image import ImageArray
+
+BATCH_SIZE = 16
+
+ReadPicture = Callable[[str], ImageArray]
+Preprocess = Callable[[ImageArray], ImageArray]
 
 
 class RobustnessPoint(Document):
@@ -12,7 +30,10 @@ class RobustnessPoint(Document):
 
 
 class RobustnessCurve(Document):
-    """One kind of change at rising levels; `unit` says what a level is, `unchanged_level` which one changes nothing."""
+    """One kind of change at rising levels; `unit` says what a level is.
+
+    `unchanged_level` is the one that changes nothing; its point is among `points`.
+    """
 
     change: str
     unit: str
@@ -21,10 +42,11 @@ class RobustnessCurve(Document):
 
 
 class Robustness(Document):
-    """Figures on `num_images` test images of `num_groups` groups, drawn with `seed`, under graded changes.
+    """Figures on `num_images` test images of `num_groups` groups under graded changes.
 
-    The changes are applied to the decoded picture before it is brought to the model's size. `unchanged` are the
-    figures of the same images as they are.
+    If there are more test images than that, images were drawn with `seed`, one of each class in turn, so classes are
+    more even than in the test split. The changes are applied to the decoded picture (large JPEGs at reduced scale)
+    before it is brought to the model's size. `unchanged` are the figures of the same images as they are.
     """
 
     num_images: Count
@@ -32,3 +54,77 @@ class Robustness(Document):
     seed: Count
     unchanged: RobustnessPoint
     curves: tuple[RobustnessCurve, ...]
+
+
+def draw_images(test: Predictions, max_images: int, seed: int) -> Predictions:
+    """Return at most `max_images` images, drawn one of each class in turn; all of them if there are no more."""
+    if len(test.labels) <= max_images:
+        return test
+    order = np.random.default_rng(seed).permutation(len(test.labels))
+    turn = np.empty(len(order), dtype=np.int64)
+    for label in np.unique(test.labels):
+        rows = order[test.labels[order] == label]
+        turn[rows] = np.arange(len(rows))
+    # Stable: within one turn images keep the order that was drawn.
+    chosen = order[np.argsort(turn[order], kind="stable")[:max_images]]
+    return test.take(np.sort(chosen))
+
+
+def measure_robustness(
+    sample: Predictions, read: ReadPicture, preprocess: Preprocess, predict: Predict, params: EvaluateParams, seed: int,
+    changes: Sequence[GradedChange] = CHANGES,
+) -> Robustness:  # fmt: skip
+    """Change the pictures of `sample` step by step and ask the model again.
+
+    read: path -> `(height, width, 3)` uint8 picture. preprocess: picture -> the model's input, uint8. predict: batch of
+    inputs -> `(N, C)` probabilities in the order of `sample.classes`.
+    """
+    pictures = [read(path) for path in sample.paths]
+
+    def point(change: GradedChange | None, level: float) -> RobustnessPoint:
+        def inputs() -> list[ImageArray]:
+            if change is None:
+                return [preprocess(picture) for picture in pictures]
+            return [preprocess(change.apply(picture, level, seed + i)) for i, picture in enumerate(pictures)]
+
+        return _point(sample, _answers(inputs(), predict), level, params)
+
+    unchanged = point(None, 0)
+    curves = []
+    for change in tqdm(changes, "robustness", unit="change", disable=None):
+        points = [point(change, level) for level in change.levels]
+        points.append(unchanged.model_copy(update={"level": change.unchanged_level}))
+        curves.append(
+            RobustnessCurve(
+                change=change.name,
+                unit=change.unit,
+                unchanged_level=change.unchanged_level,
+                points=tuple(sorted(points, key=lambda p: p.level)),
+            )
+        )
+    return Robustness(
+        num_images=len(sample.labels),
+        num_groups=len(set(sample.groups)),
+        seed=seed,
+        unchanged=unchanged,
+        curves=tuple(curves),
+    )
+
+
+def _answers(inputs: list[ImageArray], predict: Predict) -> npt.NDArray[np.int64]:
+    batches = (np.stack(inputs[start : start + BATCH_SIZE]) for start in range(0, len(inputs), BATCH_SIZE))
+    return np.concatenate([predict(batch).argmax(axis=1) for batch in batches]).astype(np.int64)
+
+
+def _point(
+    sample: Predictions, answers: npt.NDArray[np.int64], level: float, params: EvaluateParams
+) -> RobustnessPoint:
+    num_classes = len(sample.classes)
+    metrics = metrics_of_confusion(confusion_matrix(sample.labels, answers, num_classes))
+    intervals = bootstrap_intervals(sample.labels, answers, sample.groups, num_classes, params).headline
+
+    def estimate(name: str) -> Estimate:
+        low, high = (None if np.isnan(end) else float(end) for end in intervals[name])
+        return Estimate(value=float(getattr(metrics, name)), low=low, high=high)
+
+    return RobustnessPoint(level=level, accuracy=estimate("accuracy"), macro_f1=estimate("macro_f1"))

@@ -1,0 +1,141 @@
+"""Ask any model for its predictions, so that any can be evaluated: `python -m evaluation.predict`.
+
+    python -m evaluation.predict --model artifacts/export            # an ONNX graph (int8 too) with its contract
+    python -m evaluation.predict --url http://127.0.0.1:3000         # a running service
+
+Writes what `training.predict` writes for a checkpoint: the probabilities of all validation and test pictures.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import httpx
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from dataset.manifest import SPLIT_COLUMNS, Manifest, ManifestError, Protocol
+from evaluation.predictions import Predictions, PredictionsError
+from runtime.contract import ContractError
+from runtime.errors import ImageError
+from runtime.preprocess import read_for_model
+from runtime.session import Predictor
+
+TIMEOUT_S = 60.0
+READERS = 4  # threads that decode while the model computes
+
+FloatArray = npt.NDArray[np.float64]
+# Files of pictures -> class names and `(N, C)` probabilities.
+Ask = Callable[[Sequence[Path]], tuple[tuple[str, ...], FloatArray]]
+
+logger = logging.getLogger(__name__)
+
+
+def predict(manifest: Manifest, protocol: Protocol, ask: Ask, batch_size: int) -> Predictions:
+    """Return the probabilities of all pictures of val and test.
+
+    Raises PredictionsError if the model names other classes from one batch to the next, or lacks a class of the data.
+    """
+    column = SPLIT_COLUMNS[protocol]
+    rows = manifest.table[manifest.table[column].isin(["val", "test"])].reset_index(drop=True)
+    if not len(rows):
+        raise PredictionsError("the manifest has no validation or test picture; run python -m dataset.split")
+    files = [manifest.root / path for path in rows["path"]]
+    parts, classes = [], None
+    for start in tqdm(range(0, len(files), batch_size), "predicting", unit="batch", disable=None):
+        named, probs = ask(files[start : start + batch_size])
+        if classes not in (None, named):
+            raise PredictionsError(f"the model's classes changed from {classes} to {named} while it was asked")
+        classes = named
+        parts.append(probs)
+    return Predictions.from_table(rows.assign(split=rows[column]), np.concatenate(parts), classes or ())
+
+
+def ask_onnx(predictor: Predictor, files: Sequence[Path]) -> tuple[tuple[str, ...], FloatArray]:
+    """Ask a graph; raises PredictionsError naming a picture that cannot be read."""
+
+    def read(path: Path) -> npt.NDArray[np.uint8]:
+        try:
+            return read_for_model(path.read_bytes(), predictor.contract)
+        except (OSError, ImageError) as exc:
+            raise PredictionsError(f"cannot read the picture {path}: {exc}") from exc
+
+    with ThreadPoolExecutor(READERS) as pool:
+        images = np.stack(list(pool.map(read, files)))
+    return predictor.contract.classes, np.asarray(predictor.predict(images)[0], dtype=np.float64)
+
+
+def ask_service(client: httpx.Client, files: Sequence[Path]) -> tuple[tuple[str, ...], FloatArray]:
+    """Ask a running service; raises PredictionsError with its message if it refuses or does not answer as ours does."""
+    images = [("images", (path.name, _bytes(path))) for path in files]
+    try:
+        response = client.post("/predict", files=images)
+        answers = response.json()
+        if response.status_code != httpx.codes.OK:
+            raise PredictionsError(f"the service refused {files[0]} to {files[-1]}: {response.status_code} {answers}")
+        probabilities = [answer["probabilities"] for answer in answers]
+        classes = tuple(probabilities[0])
+        probs = np.array([[row[name] for name in classes] for row in probabilities], dtype=np.float64)
+    except httpx.HTTPError as exc:
+        raise PredictionsError(f"the service at {client.base_url} does not answer: {exc}") from exc
+    except (ValueError, KeyError, TypeError, IndexError) as exc:
+        if isinstance(exc, PredictionsError):
+            raise
+        raise PredictionsError(f"the service at {client.base_url} gave no predictions: {exc!r}") from exc
+    if len(probs) != len(files):
+        raise PredictionsError(f"the service at {client.base_url} answered {len(probs)} of {len(files)} pictures")
+    return classes, probs
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise PredictionsError(f"cannot read the picture {path}: {exc.strerror}") from exc
+
+
+@contextmanager
+def _asking(model_dir: Path, url: str, manifest: Manifest) -> Iterator[Ask]:
+    """Give the one way to ask, and close it after use."""
+    if url:
+        with httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False) as client:
+            yield partial(ask_service, client)
+        return
+    predictor = Predictor.load(model_dir)
+    trained_on = predictor.contract.lineage.data_sha256
+    if trained_on and trained_on != manifest.sha256:
+        logger.warning("the model was trained on other data or another split: it may have seen these test pictures")
+    yield partial(ask_onnx, predictor)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--model", type=Path, help="directory with model.onnx and contract.json")
+    which.add_argument("--url", default="", help="of a running service, such as http://127.0.0.1:3000")
+    parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
+    parser.add_argument("--protocol", choices=("group", "image"), default="group")
+    parser.add_argument("--batch-size", type=int, default=16, help="at most what the service takes in one request")
+    parser.add_argument("--out", type=Path, default=Path("artifacts/predictions.csv"))
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        manifest = Manifest.read(arguments.manifest)
+        with _asking(arguments.model, arguments.url, manifest) as ask:
+            predictions = predict(manifest, arguments.protocol, ask, max(1, arguments.batch_size))
+        predictions.write(arguments.out)
+    except (ContractError, ManifestError, PredictionsError) as exc:
+        sys.stderr.write(f"predict: {exc}\n")
+        return 2
+    logger.info("%d predictions in %s", len(predictions.labels), arguments.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,230 @@
+"""Ask the exported model again: how robust is it, and where does it look? `python -m evaluation.review`.
+
+Writes to `--out`: `review.json` and `maps/`, a picture for every occlusion map: the model's input beside what its
+answer hangs on, the defect's mask outlined.
+"""
+
+import argparse
+import logging
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from dataset.manifest import Manifest, ManifestError
+from dataset.params import PARAMS_FILE, ParamsError, read_section
+from evaluation.attention import Attention, OcclusionMap, mask_agreement, occlusion_map, patch_and_stride, share_inside
+from evaluation.bootstrap import Resampling
+from evaluation.document import EvaluationError
+from evaluation.image_statistics import MASK_THRESHOLD
+from evaluation.leakage import refuse_other_images
+from evaluation.model_review import REVIEW_FILE, ModelReview, ReviewError
+from evaluation.occlusion_picture import draw_occlusion
+from evaluation.params import EvaluateParams, ReviewParams
+from evaluation.predictions import Predictions, PredictionsError
+from evaluation.robustness import draw_images, measure_robustness
+from runtime.contract import ContractError
+from runtime.errors import ImageError
+from runtime.image import ImageArray, decode_image
+from runtime.preprocess import preprocess, sufficient_size
+from runtime.session import Predictor
+
+MAPS_DIR = "maps"
+_DRAWN_FOR_ONE = 4
+_COVERED = 63  # of 255: a quarter of a pixel of the model's input, so that small defects do not vanish
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """The model with the pictures of one manifest."""
+
+    predictor: Predictor
+    manifest: Manifest
+
+    def read(self, path: str) -> ImageArray:
+        """Return a decoded picture, not below twice the model's input."""
+        try:
+            data = (self.manifest.root / path).read_bytes()
+            return decode_image(data, at_least=sufficient_size(self.predictor.contract))
+        except (OSError, ImageError) as exc:
+            raise ReviewError(f"cannot read the picture {path}: {exc}") from exc
+
+    def preprocess(self, image_hwc: ImageArray) -> ImageArray:
+        return preprocess(image_hwc, self.predictor.contract)
+
+    def predict(self, images_nhwc: ImageArray) -> npt.NDArray[np.floating]:
+        return self.predictor.predict(images_nhwc)[0]
+
+    def mask(self, path: str) -> npt.NDArray[np.bool_] | None:
+        """Return the defect's mask as the model's input has it; None without one or if it is empty."""
+        row = self.manifest.table.loc[self.manifest.table["path"] == path].iloc[0]
+        if not row["mask"]:
+            return None
+        marked = self.read(str(row["mask"])).max(axis=2) > MASK_THRESHOLD
+        as_picture = np.repeat(marked[..., None].astype(np.uint8) * 255, 3, axis=2)
+        inside = self.preprocess(as_picture).max(axis=2) > _COVERED
+        return inside if inside.any() else None
+
+
+def review(
+    model_dir: Path, predictions: Predictions, manifest: Manifest, params: ReviewParams, evaluate: EvaluateParams,
+    out_dir: Path,
+) -> ModelReview:  # fmt: skip
+    """Measure robustness and attention on the test split and write both to `out_dir`.
+
+    predictions: of this model; they say which test images it gets wrong. Raises ReviewError if classes differ or a
+    picture cannot be read, ContractError for a broken model, PredictionsError for predictions of other images.
+    """
+    refuse_other_images(predictions, manifest, "group")
+    subject = _Subject(Predictor.load(model_dir), manifest)
+    if subject.predictor.contract.classes != predictions.classes:
+        raise ReviewError(
+            f"the model in {model_dir} has the classes {', '.join(subject.predictor.contract.classes)}, but the "
+            f"predictions {', '.join(predictions.classes)}; predict again with this model"
+        )
+    test = predictions.select("test")
+    shutil.rmtree(out_dir / MAPS_DIR, ignore_errors=True)
+    (out_dir / MAPS_DIR).mkdir(parents=True)
+    document = ModelReview(
+        onnx_sha256=subject.predictor.sha256,
+        data_sha256=manifest.sha256,
+        robustness=measure_robustness(
+            draw_images(test, params.max_robustness_images, params.seed),
+            subject.read, subject.preprocess, subject.predict, evaluate, params.seed,
+        ),
+        attention=_attention(subject, test, params, evaluate, out_dir),
+    )  # fmt: skip
+    document.write(out_dir / REVIEW_FILE)
+    return document
+
+
+def _attention(
+    subject: _Subject, test: Predictions, params: ReviewParams, evaluate: EvaluateParams, out_dir: Path
+) -> Attention:
+    errors = worst_errors_by_class(test, params.maps_per_class)
+    maps = [
+        _map_error(subject, test, int(row), out_dir / MAPS_DIR / f"{number:03d}.png")
+        for number, row in enumerate(tqdm(errors, "mapping errors", disable=None))
+    ]
+    right = draw_images_with_masks(subject, test, params)
+    shares, mask_shares, rows = [], [], []
+    for row, mask in tqdm(right, "comparing with masks", disable=None):
+        image = subject.preprocess(subject.read(test.paths[row]))
+        share = share_inside(occlusion_map(image, subject.predict, int(test.predicted[row])), mask)
+        if share is not None:
+            shares.append(share)
+            mask_shares.append(float(mask.mean()))
+            rows.append(row)
+    contract = subject.predictor.contract
+    patch_px, stride_px = patch_and_stride(contract.height, contract.width)
+    agreement = None
+    if shares:
+        agreement = mask_agreement(np.array(shares), np.array(mask_shares), Resampling(test.groups[rows], evaluate))
+    return Attention(
+        patch_px=patch_px,
+        stride_px=stride_px,
+        maps=tuple(maps),
+        mask_agreement=agreement,
+        no_masks="" if agreement else "No correctly recognised test picture has a mask that marks a defect.",
+    )
+
+
+def worst_errors_by_class(test: Predictions, per_class: int) -> npt.NDArray[np.intp]:
+    """Return rows of the most confident errors of every class, each of another group."""
+    predicted = test.predicted
+    confidence = test.probs[np.arange(len(predicted)), predicted]
+    chosen: list[int] = []
+    for label in range(len(test.classes)):
+        wrong = np.flatnonzero((test.labels == label) & (predicted != label))
+        ranked = sorted(wrong, key=lambda row: (-confidence[row], test.paths[row]))
+        first_of_group = {test.groups[row]: int(row) for row in reversed(ranked)}
+        chosen += [int(row) for row in ranked if first_of_group[test.groups[row]] == row][:per_class]
+    return np.asarray(chosen, dtype=np.intp)
+
+
+def draw_images_with_masks(
+    subject: _Subject, test: Predictions, params: ReviewParams
+) -> list[tuple[int, npt.NDArray[np.bool_]]]:
+    """Return correctly recognised test images whose mask marks a defect, drawn one of each class in turn."""
+    table = subject.manifest.table
+    masked = set(table.loc[table["mask"] != "", "path"])
+    rows = np.flatnonzero((test.predicted == test.labels) & np.isin(test.paths.astype(str), list(masked)))
+    position = {path: row for row, path in enumerate(test.paths)}
+    found: list[tuple[int, npt.NDArray[np.bool_]]] = []
+    if not rows.size or not params.max_mask_images:
+        return found
+    # More are drawn than are wanted, since pictures without a defect may have a mask as well, an empty one.
+    for path in draw_images(test.take(rows), _DRAWN_FOR_ONE * params.max_mask_images, params.seed).paths:
+        mask = subject.mask(path)
+        if mask is not None:
+            found.append((position[path], mask))
+    if len(found) <= params.max_mask_images:
+        return found
+    sample = draw_images(test.take(np.array([row for row, _ in found])), params.max_mask_images, params.seed)
+    wanted = set(sample.paths)
+    return [(row, mask) for row, mask in found if test.paths[row] in wanted]
+
+
+def _map_error(subject: _Subject, test: Predictions, row: int, picture_path: Path) -> OcclusionMap:
+    path = str(test.paths[row])
+    image = subject.preprocess(subject.read(path))
+    predicted = int(test.predicted[row])
+    attribution = occlusion_map(image, subject.predict, predicted)
+    mask = subject.mask(path)
+    picture_path.write_bytes(draw_occlusion(image, attribution, mask))
+    table = subject.manifest.table
+    return OcclusionMap(
+        path=path,
+        sha256=str(table.loc[table["path"] == path, "sha256"].iloc[0]),
+        label=test.classes[test.labels[row]],
+        predicted=test.classes[predicted],
+        probability=float(np.clip(test.probs[row, predicted], 0, 1)),
+        is_error=True,
+        picture=f"{MAPS_DIR}/{picture_path.name}",
+        share_in_mask=None if mask is None else share_inside(attribution, mask),
+        mask_share=None if mask is None else float(mask.mean()),
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=Path("artifacts/export"), help="holds model.onnx, contract.json")
+    parser.add_argument("--predictions", type=Path, default=Path("artifacts/predictions.csv"))
+    parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
+    parser.add_argument("--out", type=Path, default=Path("artifacts/review"))
+    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        params = read_section(arguments.params, "review", ReviewParams)
+        evaluate = read_section(arguments.params, "evaluate", EvaluateParams)
+        predictions, manifest = Predictions.read(arguments.predictions), Manifest.read(arguments.manifest)
+        document = review(arguments.model, predictions, manifest, params, evaluate, arguments.out)
+    except (ContractError, EvaluationError, ManifestError, ParamsError, PredictionsError, ReviewError) as exc:
+        sys.stderr.write(f"review: {exc}\n")
+        return 2
+    _log(document)
+    return 0
+
+
+def _log(document: ModelReview) -> None:
+    for curve in document.robustness.curves:
+        points = ", ".join(f"{p.level:g}: {p.accuracy.value:.3f}" for p in curve.points)
+        logger.info("accuracy by %s (%s): %s", curve.change, curve.unit, points)
+    agreement = document.attention.mask_agreement
+    if agreement:
+        logger.info(
+            "%.0f%% of the attribution lies inside the mask, %.0f%% by chance",
+            100 * (agreement.share_in_mask.value or 0), 100 * (agreement.chance.value or 0),
+        )  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())
