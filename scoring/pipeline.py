@@ -11,9 +11,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
+from runtime.cores import usable_cores
 from runtime.errors import ImageError
 from runtime.filters import FilterChain, FilterFailedError
 from runtime.image import ImageArray
@@ -22,6 +24,7 @@ from runtime.results import ModelIdentity, Prediction, to_predictions
 from runtime.session import Predictor
 from scoring.results import Row
 
+CPU_BATCH_SIZE, GPU_BATCH_SIZE = 8, 64  # as the service has it: larger gains nothing on a CPU
 MAX_FILE_BYTES = 256 * 2**20  # far above any picture; a stray archive must not fill the memory
 UNREADABLE, TOO_LARGE, FILTER_FAILED = "unreadable_file", "file_too_large", "filter_failed"
 
@@ -35,6 +38,17 @@ class Scorer:
     identity: ModelIdentity
     batch_size: int
     num_workers: int
+
+    @classmethod
+    def of(cls, predictor: Predictor, version: str, batch_size: int = 0, num_workers: int = 0) -> Self:
+        """Make a scorer; 0 chooses. version: of the model, for the records.
+
+        On a CPU there is one worker a core and one more, which covers waiting for the disk. Raises FilterError.
+        """
+        identity = ModelIdentity(name=predictor.contract.name, version=version, sha256=predictor.sha256)
+        default = CPU_BATCH_SIZE if predictor.device == "cpu" else GPU_BATCH_SIZE
+        filters = FilterChain.load(predictor.contract)
+        return cls(predictor, filters, identity, batch_size or default, num_workers or usable_cores() + 1)
 
     def score(self, root: Path, paths: Iterable[str]) -> Iterator[Row]:
         """Yield exactly one row a path, in order. A picture that cannot be read is a row with its error."""

@@ -5,17 +5,17 @@ task that was killed is simply run again. `slurm/score.sbatch` runs one task for
 """
 
 import argparse
+import json
 import logging
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
 from runtime.contract import ContractError
-from runtime.cores import usable_cores
-from runtime.filters import FilterChain, FilterError
-from runtime.results import ModelIdentity
+from runtime.filters import FilterError
 from runtime.session import Predictor
 from runtime.settings import SettingsError
 from scoring.pictures import ScoringError
@@ -23,17 +23,12 @@ from scoring.pipeline import Scorer
 from scoring.plan import Plan, read_shard, result_path
 from scoring.results import ROW_GROUP_ROWS, ResultFile, Row, atomic_writer, schema_of, to_batch
 
-CPU_BATCH_SIZE, GPU_BATCH_SIZE = 8, 64  # as the service has it: larger gains nothing on a CPU
 KNOWN_ERRORS = (ScoringError, ContractError, SettingsError, FilterError, OSError)
 logger = logging.getLogger(__name__)
 
 
 def load_scorer(plan: Plan, batch_size: int = 0, num_workers: int = 0) -> Scorer:
-    """Load the model that the plan names.
-
-    batch_size, num_workers: 0 chooses; on a CPU one worker a core and one more, which covers waiting for the disk.
-    Raises ScoringError if the model there is not the planned one any more.
-    """
+    """Load the model that the plan names. Raises ScoringError if the one there is not the planned one any more."""
     predictor = Predictor.load(Path(plan.model_dir), sessions=0)
     if predictor.sha256 != plan.model_sha256:
         raise ScoringError(
@@ -41,10 +36,7 @@ def load_scorer(plan: Plan, batch_size: int = 0, num_workers: int = 0) -> Scorer
             f"{plan.model_sha256[:12]}. Plan a new run for it"
         )
     predictor.warm_up()
-    identity = ModelIdentity(name=predictor.contract.name, version=plan.model, sha256=predictor.sha256)
-    default = CPU_BATCH_SIZE if predictor.device == "cpu" else GPU_BATCH_SIZE
-    workers = num_workers or usable_cores() + 1
-    return Scorer(predictor, FilterChain.load(predictor.contract), identity, batch_size or default, workers)
+    return Scorer.of(predictor, plan.model, batch_size, num_workers)
 
 
 def is_done(run_dir: Path, plan: Plan, index: int) -> bool:
@@ -89,21 +81,32 @@ def _groups(rows: Iterator[Row]) -> Iterator[list[Row]]:
         yield group
 
 
-def run(run_dir: Path, task: int, num_tasks: int, batch_size: int, num_workers: int) -> None:
-    """Score every shard of one task that is not done yet. Raises one of KNOWN_ERRORS."""
+@dataclass(frozen=True)
+class Timing:
+    """When a task scored, in seconds since 1970, without loading the model, and how many pictures."""
+
+    started: float
+    ended: float
+    num_pictures: int
+
+
+def run(run_dir: Path, task: int, num_tasks: int, batch_size: int, num_workers: int) -> Timing | None:
+    """Score every shard of one task that is not done yet; None if all are. Raises one of KNOWN_ERRORS."""
     plan = Plan.read(run_dir)
     mine = range(task, len(plan.shards), num_tasks)
     todo = [index for index in mine if not is_done(run_dir, plan, index)]
     logger.info("task %d of %d: %d of its %d shards to do", task, num_tasks, len(todo), len(mine))
     if not todo:
-        return
+        return None
     scorer = load_scorer(plan, batch_size, num_workers)
+    started = time.time()
     for index in todo:
         start = time.perf_counter()
         num_errors = score_shard(run_dir, plan, index, scorer)
         took_s = time.perf_counter() - start
         num = plan.shards[index].num_pictures
         logger.info("shard %05d: %d pictures, %d errors, %.1f pictures/s", index, num, num_errors, num / took_s)
+    return Timing(started, time.time(), sum(plan.shards[index].num_pictures for index in todo))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -113,6 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--tasks", type=int, default=1)
     parser.add_argument("--batch-size", type=int, default=0, help="0: 8 on a CPU, 64 on a GPU")
     parser.add_argument("--workers", type=int, default=0, help="threads; 0: one a core and one more")
+    parser.add_argument("--timing", type=Path, help="JSON file to write: when this task scored and how many pictures")
     arguments = parser.parse_args(argv)
     if not 0 <= arguments.task < arguments.tasks:
         parser.error(
@@ -121,7 +125,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        run(arguments.run_dir, arguments.task, arguments.tasks, arguments.batch_size, arguments.workers)
+        timing = run(arguments.run_dir, arguments.task, arguments.tasks, arguments.batch_size, arguments.workers)
+        if arguments.timing and timing:
+            arguments.timing.write_text(json.dumps(asdict(timing)) + "\n", encoding="utf-8")
     except KNOWN_ERRORS as exc:
         sys.stderr.write(f"score: {exc}\n")
         return 2

@@ -1,62 +1,72 @@
-"""The links of the chain after training: what runs in which, and what of each other they need.
+"""The links of the chain after training: `python -m slurm.links evaluate export` runs links one after the other.
 
-`python -m slurm.links evaluate export` runs links in this process's place, one after the other, and stops at the first
-that fails. `slurm/chain.sh` makes each a job that depends on the one before.
+Which commands a link runs is read from dvc.yaml, so that jobs and `dvc repro` do the same: `export` is the stage of
+that name, `evaluate` what needs no exported model, `register` what needs one, the card among it, and the registration
+itself. DVC does not see these runs. `slurm/chain.sh` makes each link a job that depends on the one before.
 """
 
 import argparse
 import logging
+import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import Any
 
-PYTHON = ".venv/bin/python"
+import yaml
+
+LINKS = ("evaluate", "export", "register", "bento")
+PIPELINE, TRAIN, EXPORT = Path("dvc.yaml"), "train", "export"
+REGISTER, BENTO = (f".venv/bin/python -m export.{name}" for name in ("register", "bento"))
 logger = logging.getLogger(__name__)
 
 
-def commands_of(artifacts: Path, data: Path, params: Path) -> dict[str, list[list[str]]]:
-    """Return link -> modules with arguments, in order. A link needs only files that links before it wrote."""
-    checkpoint, export, evaluation = (
-        artifacts / "training/checkpoint.pt",
-        artifacts / "export",
-        artifacts / "evaluation",
-    )
-    card, by_image, predictions = artifacts / "MODEL_CARD.md", artifacts / "by_image", artifacts / "predictions.csv"
-    manifest = data / "manifest.csv"
-    modules: dict[str, list[list[object]]] = {
-        "evaluate": [
-            ["training.predict", "--manifest", manifest, "--checkpoint", checkpoint, "--out", predictions],
-            ["training.compare_protocols", "--data", data, "--params", params, "--out", by_image],
-            ["evaluation.evaluate", "--predictions", predictions, "--by-image", by_image, "--data", data, "--params",
-             params, "--out", evaluation],
-        ],
-        "export": [
-            ["export.export", "--manifest", manifest, "--checkpoint", checkpoint, "--params", params, "--out", export],
-        ],
-        "register": [
-            ["evaluation.card", "--evaluation", evaluation, "--contract", export / "contract.json", "--parity",
-             export / "parity.json", "--onnx", export / "model.onnx", "--data", data, "--out", card],
-            ["export.register", "--checkpoint", checkpoint, "--export", export, "--evaluation", evaluation, "--card",
-             card],
-        ],
-        "bento": [["export.bento", "--record", artifacts / "bento.json"]],
-    }  # fmt: skip
-    return {link: [list(map(str, words)) for words in parts] for link, parts in modules.items()}
+def commands_of(stages: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return link -> commands in order. stages: those of dvc.yaml."""
+    needs = {name: set(_needed_stages(name, stages)) for name in stages}
+    order = list(TopologicalSorter(needs).static_order())
+    done = {TRAIN, *_before(TRAIN, needs)}
+    commands: dict[str, list[str]] = {link: [] for link in LINKS}
+    for name in order:
+        if name == EXPORT:
+            link = "export"
+        else:
+            link = "register" if EXPORT in _before(name, needs) else "evaluate"
+        if name not in done:
+            commands[link].append(stages[name]["cmd"])
+    commands["register"].append(REGISTER)
+    commands["bento"].append(BENTO)
+    return commands
 
 
-LINKS = tuple(commands_of(Path(), Path(), Path()))
+def _needed_stages(name: str, stages: Mapping[str, Any]) -> Iterator[str]:
+    for other, stage in stages.items():
+        outs = [_path_of(entry) for key in ("outs", "metrics", "plots") for entry in stage.get(key, ())]
+        deps = map(_path_of, stages[name].get("deps", ()))
+        if other != name and any(dep.is_relative_to(out) or out.is_relative_to(dep) for dep in deps for out in outs):
+            yield other
 
 
-def run_links(links: Sequence[str], artifacts: Path, data: Path, params: Path) -> int:
-    """Run links in order and return the status of the first that fails, or 0."""
-    commands = commands_of(artifacts, data, params)
+def _path_of(entry: str | Mapping[str, Any]) -> Path:
+    return Path(entry if isinstance(entry, str) else next(iter(entry)))
+
+
+def _before(name: str, needs: Mapping[str, set[str]]) -> set[str]:
+    """Return all stages that `name` needs, directly or not."""
+    return needs[name].union(*(_before(other, needs) for other in needs[name]))
+
+
+def run_links(links: Sequence[str]) -> int:
+    """Run links in order and return the status of the first command that fails, or 0."""
+    commands = commands_of(yaml.safe_load(PIPELINE.read_text(encoding="utf-8"))["stages"])
     for link in links:
-        for words in commands[link]:
-            logger.info("%s: %s", link, " ".join(words))
-            status = subprocess.run([PYTHON, "-m", *words]).returncode
+        for command in commands[link]:
+            logger.info("%s: %s", link, command)
+            status = subprocess.run(shlex.split(command)).returncode
             if status:
-                logger.error("the chain stops at '%s': %s ended with status %d", link, words[0], status)
+                logger.error("the chain stops at '%s': %s ended with status %d", link, command, status)
                 return status
     return 0
 
@@ -64,12 +74,9 @@ def run_links(links: Sequence[str], artifacts: Path, data: Path, params: Path) -
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("links", nargs="+", choices=LINKS)
-    parser.add_argument("--artifacts", type=Path, default=Path("artifacts"))
-    parser.add_argument("--data", type=Path, default=Path("data"))
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    return run_links(arguments.links, arguments.artifacts, arguments.data, arguments.params)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    return run_links(arguments.links)
 
 
 if __name__ == "__main__":

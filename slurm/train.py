@@ -7,24 +7,26 @@ import argparse
 import json
 import logging
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from dataset.params import PARAMS_FILE, ParamsError
 from slurm.allocation import Allocation, SlurmError
 from slurm.doctor import meeting_point
 from slurm.job import run_on_all_nodes
 from slurm.links import run_links
 from slurm.nodes import look_at_nodes
 
+MANIFEST, SCRATCH_DIR = Path("data/manifest.csv"), Path("artifacts/slurm")
 AFTER_TRAINING = ("evaluate", "export", "register")
 logger = logging.getLogger(__name__)
 
 
-def train(allocation: Allocation, artifacts: Path, data: Path, params: Path, port: int, num_workers: int) -> int:
+def train(allocation: Allocation, params: Path, port: int, num_workers: int) -> int:
     """Train and return the status; 2 if the nodes cannot train together."""
-    scratch_dir = artifacts / "slurm"
-    report = look_at_nodes(allocation, data / "manifest.csv", scratch_dir, port)
+    report = look_at_nodes(allocation, MANIFEST, SCRATCH_DIR, port)
     for warning in report.warnings:
         logger.warning("warning: %s", warning)
     for problem in report.problems:
@@ -34,31 +36,39 @@ def train(allocation: Allocation, artifacts: Path, data: Path, params: Path, por
     # MLflow's own way to name a run from outside: tags that every run of this process and its children gets.
     tags = {"mlflow.runName": f"{allocation.job_name}-{allocation.job_id}", "slurm.job_id": allocation.job_id}
     os.environ["MLFLOW_RUN_CONTEXT"] = json.dumps(tags)
-    module = ["training.train", "--manifest", str(data / "manifest.csv"), "--params", str(params)]
-    module += ["--out", str(artifacts / "training"), "--workers", str(num_workers)]
-    return run_on_all_nodes(allocation, meeting_point(allocation, report, port), scratch_dir, module)
+    module = ["training.train", "--params", str(params), "--workers", str(num_workers)]
+    return run_on_all_nodes(allocation, meeting_point(allocation, report, port), SCRATCH_DIR, module)
+
+
+def _best_of(search_dir: Path) -> Path:
+    """Write the params file of a search's best trial. Raises ParamsError if it has none."""
+    path = search_dir / "params.best.yaml"
+    command = [".venv/bin/python", "-m", "training.search", "--out", str(search_dir), "--write-best", str(path)]
+    if subprocess.run(command).returncode:
+        raise ParamsError(f"{search_dir} has no best trial to train with (message above)")
+    return path
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--artifacts", type=Path, default=Path("artifacts"))
-    parser.add_argument("--data", type=Path, default=Path("data"))
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--params", type=Path, default=PARAMS_FILE)
+    which.add_argument("--best-of", type=Path, metavar="DIR", help="params.yaml with the best values of a search")
     parser.add_argument("--workers", type=int, default=0, help="processes that decode, for each training process")
     parser.add_argument("--port", type=int, default=0, help="where processes meet; 0 takes a free one")
     parser.add_argument("--only-train", action="store_true", help="leave the rest to slurm/chain.sh")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    artifacts, data, params = arguments.artifacts, arguments.data, arguments.params
     try:
         allocation = Allocation.current()
-        status = train(allocation, artifacts, data, params, arguments.port, arguments.workers)
-    except (SlurmError, OSError) as exc:
+        params = arguments.params if arguments.best_of is None else _best_of(arguments.best_of)
+        status = train(allocation, params, arguments.port, arguments.workers)
+    except (SlurmError, ParamsError, OSError) as exc:
         sys.stderr.write(f"train: {exc}\n")
         return 2
     if status or arguments.only_train:
         return status
-    return run_links(AFTER_TRAINING, artifacts, data, params)
+    return run_links(AFTER_TRAINING)
 
 
 if __name__ == "__main__":

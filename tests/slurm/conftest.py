@@ -67,13 +67,30 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def project(cluster: Cluster, tmp_path: Path) -> Iterator[Project]:
-    folder = tmp_path / "project"
+    """A checkout for one test."""
+    yield _checkout(tmp_path, cluster)
+    _clear(cluster)
+
+
+@pytest.fixture(scope="module")
+def module_project(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A checkout for the tests of one file, which build on each other's files."""
+    yield _checkout(tmp_path_factory.mktemp("module"), cluster)
+    _clear(cluster)
+
+
+def _checkout(parent: Path, cluster: Cluster) -> Project:
+    folder = parent / "project"
     folder.mkdir()
     for entry in REPOSITORY.iterdir():
         if entry.name not in OWN:
             (folder / entry.name).symlink_to(entry)
     (folder / "logs").mkdir()
-    yield Project(folder, cluster)
+    return Project(folder, cluster)
+
+
+def _clear(cluster: Cluster) -> None:
+    """Leave a cluster as the next test wants it: all nodes there, no job."""
     subprocess.run(["scancel", "--me", "--quiet"], env=cluster.environment, timeout=30)
     for node in cluster.dead_nodes():
         cluster.start_node(node)
