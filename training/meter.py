@@ -7,6 +7,7 @@ import torch
 
 from training.data import Batch
 from training.distributed import Worker
+from training.textfile import Utilisation
 
 
 class EpochMeter:
@@ -18,6 +19,7 @@ class EpochMeter:
         self._num_images = 0
         self._wait_s = 0.0
         self._total_s = 0.0
+        self._utilisation = Utilisation.from_environment()
 
     @property
     def num_steps(self) -> int:
@@ -33,9 +35,12 @@ class EpochMeter:
             if batch is None:
                 return
             yield batch
+            took_s = time.perf_counter() - start
             self._wait_s += got - start
-            self._total_s += time.perf_counter() - start
+            self._total_s += took_s
             self._num_images += len(batch.labels)
+            if self._utilisation:
+                self._utilisation.record(len(batch.labels), got - start, took_s)
 
     def add(self, loss: torch.Tensor, norm: torch.Tensor) -> None:
         """Take a step's mean loss and gradient norm, both scalars."""
