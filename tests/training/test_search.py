@@ -24,9 +24,7 @@ from training.yaml_edit import edit_yaml
 REPOSITORY = Path(__file__).parent.parent.parent
 PATIENCE_S = 120
 # Seeded so that the first trial is short and learns, and the second is long and learns nothing: it must be given up.
-IS_LIST = "phases" in TINY["train"]
-EPOCHS, LR = ("train.phases.0.epochs", "train.phases.0.lr") if IS_LIST else ("train.head_epochs", "train.head_lr")
-OTHER_EPOCHS = "train.phases.1.epochs" if IS_LIST else "train.epochs"
+EPOCHS, LR = "train.phases.0.epochs", "train.phases.0.lr"
 GOOD, BAD = {EPOCHS: 2, LR: 0.01}, {EPOCHS: 300, LR: 1e-9}
 SPACE: dict[str, Any] = {
     "trials": 2,
@@ -60,7 +58,7 @@ def project(tiny_tiles_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     folder = tmp_path_factory.mktemp("search")
     (folder / "data").symlink_to(tiny_tiles_dir)
     text = yaml.safe_dump(TINY, sort_keys=False).replace("train:\n", "# what a search changes\ntrain:\n", 1)
-    params = edit_yaml(text, {OTHER_EPOCHS: 0, "contract.height": 32, "contract.width": 32})
+    params = edit_yaml(text, {"train.phases.1.epochs": 0, "contract.height": 32, "contract.width": 32})
     (folder / "params.yaml").write_text(params, encoding="utf-8")
     (folder / "search.yaml").write_text(yaml.safe_dump(SPACE), encoding="utf-8")
     environment = {
