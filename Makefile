@@ -99,6 +99,15 @@ demo: bento ## everything, from pictures to the answer of a served Bento (DATA=)
 bench: bento .venv-bench/bench.stamp ## our server and its peers under load -> artifacts/benchmarks (QUICK=1)
 	@.venv-bench/bin/python -m benchmarks.serve_load $(if $(QUICK),--quick)
 
+# What to look at before a long run: docs/INPUT_PIPELINE.md.
+.PHONY: overfit lr-finder loader-probe
+overfit: split ## can the model learn 24 pictures by heart?
+	@$(PYTHON) -m training.overfit
+lr-finder: split ## loss over learning rate -> artifacts/lr_finder/lr_finder.png
+	@$(PYTHON) -m training.lr_finder
+loader-probe: split ## images/s for loader processes x prefetch
+	@$(PYTHON) -m training.loader_probe
+
 .PHONY: bench-input
 bench-input: setup ## reading pictures, against torchvision's ImageFolder -> artifacts/benchmarks (QUICK=1)
 	@$(PYTHON) -m benchmarks.input_pipeline $(if $(QUICK),--quick)

@@ -19,6 +19,7 @@ from training.cache import PictureCache
 from training.mixing import Mixing
 from training.sampling import Draws, epoch_order
 
+PREFETCH = 2  # PyTorch's own
 Draw = tuple[int, int]  # a picture's index, and how often this epoch drew it before
 
 
@@ -116,9 +117,11 @@ def training_batches(
     num_workers: int = 0,
     rule: SamplingRule = "shuffle",
     start_step: int = 0,
+    prefetch: int = PREFETCH,
 ) -> Iterator[Batch]:
     """Yield this process's share of every batch of one epoch, from `start_step` on.
 
+    prefetch: batches that each of `num_workers` loader processes keeps ready.
     The order depends on seed and epoch alone; each global batch of `batch_size` is dealt out evenly, so any number of
     processes trains on the same batches. What does not fill a last batch waits for another epoch's draw.
     """
@@ -128,7 +131,7 @@ def training_batches(
     share = batch_size // world_size
     batches = order[: num_steps * batch_size].reshape(num_steps, batch_size, 2)[start_step:]
     mine = [[(index, repeat) for index, repeat in batch] for batch in _share(batches, rank, share).tolist()]
-    return iter(_loader(dataset, mine, num_workers))
+    return iter(_loader(dataset, mine, num_workers, prefetch))
 
 
 def _share(batches: Draws, rank: int, share: int) -> Draws:
@@ -144,9 +147,14 @@ def evaluation_batches(
     return _loader(dataset, batches, num_workers)
 
 
-def _loader(dataset: PictureDataset, batches: list[list[Draw]], num_workers: int) -> Iterable[Batch]:
+def _loader(
+    dataset: PictureDataset, batches: list[list[Draw]], num_workers: int, prefetch: int = PREFETCH
+) -> Iterable[Batch]:
     """Wrap PyTorch's loader, whose stubs do not see that collate_fn makes a Batch."""
-    return DataLoader(dataset, batch_sampler=batches, collate_fn=dataset.collate, num_workers=num_workers)
+    return DataLoader(
+        dataset, batch_sampler=batches, collate_fn=dataset.collate, num_workers=num_workers,
+        prefetch_factor=prefetch if num_workers else None,
+    )  # fmt: skip
 
 
 def check_batch_size(
