@@ -26,6 +26,7 @@ from training.train import KNOWN_ERRORS
 
 LEARNED_LOSS = 0.1  # with all pictures right: a class's probability is 90% on average
 REPORT_STEPS = 20
+WARM_UP_STEPS = 10  # AdamW's first steps are as large as its rate, whatever the gradient
 logger = logging.getLogger(__name__)
 
 
@@ -79,6 +80,8 @@ def overfit(manifest: Manifest, params: Params, num_pictures: int, num_steps: in
         if result.is_learned:
             break
         loss.backward()  # type: ignore[no-untyped-call]
+        for group in optimiser.param_groups:
+            group["lr"] = lr * min(1.0, (step + 1) / WARM_UP_STEPS)
         optimiser.step()
     return result
 
@@ -87,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     own = parser(__doc__)
     own.add_argument("--pictures", type=int, default=24)
     own.add_argument("--steps", type=int, default=200)
-    own.add_argument("--lr", type=float, default=1e-3)
+    own.add_argument("--lr", type=float, default=5e-4)
     arguments = own.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:

@@ -22,7 +22,7 @@ def _run(tiny_tiles_dir: Path, params_file: Path, *arguments: str) -> int:
 
 @pytest.fixture
 def small_params(tiny_params: dict[str, Any], tmp_path: Path) -> Path:
-    tiny_params["contract"] |= {"height": 32, "width": 32}
+    tiny_params["contract"] |= {"height": 64, "width": 64}
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(tiny_params), encoding="utf-8")
     return path
@@ -32,7 +32,7 @@ def test_a_few_pictures_are_learned_by_heart(
     tiny_tiles_dir: Path, small_params: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
-        assert _run(tiny_tiles_dir, small_params, "--pictures", "6", "--steps", "120", "--lr", "0.003") == 0
+        assert _run(tiny_tiles_dir, small_params, "--pictures", "6", "--steps", "120") == 0
     assert "all pictures are known by heart" in caplog.text
 
 
@@ -47,7 +47,7 @@ def test_a_network_that_cannot_learn_is_found_out(
 
     monkeypatch.setattr(Classifier, "forward", forward)
     with caplog.at_level(logging.INFO):
-        assert _run(tiny_tiles_dir, small_params, "--pictures", "6", "--steps", "10", "--lr", "0.003") == 1
+        assert _run(tiny_tiles_dir, small_params, "--pictures", "6", "--steps", "10") == 1
     assert "try --lr or more --steps" in caplog.text
 
 
