@@ -108,48 +108,28 @@ def _outcome(
     values: list[str],
     resampling: Resampling,
 ) -> OutcomeFairness:
+    """Compare the values of the attribute for one outcome; `deserved` and `given` are `(N,)`."""
     members = [texts == value for value in values]
-    facts = np.column_stack(
-        [np.ones(len(given)), deserved == given, given, deserved, deserved & given, ~deserved & given]
-    )
-    columns = np.hstack([facts * member[:, None] for member in members]).astype(np.float64)
-    statistics: dict[str, Statistic] = {
-        "disparate_impact": lambda s: _lowest_over_highest(_rates(s, "selection_rate")),
-        "equal_opportunity_difference": lambda s: _range(_rates(s, "true_positive_rate")),
-        "equalized_odds_difference": lambda s: np.fmax(
-            _range(_rates(s, "true_positive_rate")), _range(_rates(s, "false_positive_rate"))
-        ),
-    }
+    facts = [np.ones(len(given)), deserved == given, given, deserved, deserved & given, ~deserved & given]
+    columns = np.hstack([np.column_stack(facts) * member[:, None] for member in members])
+    statistics: dict[str, Statistic] = dict(_DIFFERENCES)
     bearing = {}
     for index, member in enumerate(members):
-        for rate, among in (
-            ("accuracy", member),
-            ("selection_rate", member),
-            ("true_positive_rate", member & deserved),
-            ("false_positive_rate", member & ~deserved),
-        ):
+        among = {"true_positive_rate": member & deserved, "false_positive_rate": member & ~deserved}
+        for rate in _RATES:
             statistics[f"{rate}{index}"] = _rate_of(rate, index)
-            bearing[f"{rate}{index}"] = resampling.num_bearing(among)
-    figures = figure_of_sums(resampling, columns, statistics, bearing)
-    return OutcomeFairness(
-        outcome=name,
-        groups=tuple(
-            AttributeGroup(
-                value=value,
-                num_images=int(member.sum()),
-                num_groups=resampling.num_bearing(member),
-                **{
-                    rate: as_estimate(figures[f"{rate}{index}"])
-                    for rate in ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate")
-                },
-            )
-            for index, (value, member) in enumerate(zip(values, members, strict=True))
-        ),
-        **{
-            key: figures[key]
-            for key in ("disparate_impact", "equal_opportunity_difference", "equalized_odds_difference")
-        },
+            bearing[f"{rate}{index}"] = resampling.num_bearing(among.get(rate, member))
+    figures = figure_of_sums(resampling, columns.astype(np.float64), statistics, bearing)
+    groups = tuple(
+        AttributeGroup(
+            value=value,
+            num_images=int(member.sum()),
+            num_groups=resampling.num_bearing(member),
+            **{rate: as_estimate(figures[f"{rate}{index}"]) for rate in _RATES},
+        )
+        for index, (value, member) in enumerate(zip(values, members, strict=True))
     )
+    return OutcomeFairness(outcome=name, groups=groups, **{key: figures[key] for key in _DIFFERENCES})
 
 
 def _rates(sums: FloatArray, name: str) -> FloatArray:
@@ -176,3 +156,13 @@ def _lowest_over_highest(rates: FloatArray) -> FloatArray:
 def _range(rates: FloatArray) -> FloatArray:
     """Return the highest rate minus the lowest; NaN where one is undefined."""
     return np.asarray(rates.max(axis=-1) - rates.min(axis=-1), dtype=np.float64)
+
+
+_RATES = ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate")
+_DIFFERENCES: dict[str, Statistic] = {
+    "disparate_impact": lambda s: _lowest_over_highest(_rates(s, "selection_rate")),
+    "equal_opportunity_difference": lambda s: _range(_rates(s, "true_positive_rate")),
+    "equalized_odds_difference": lambda s: np.fmax(
+        _range(_rates(s, "true_positive_rate")), _range(_rates(s, "false_positive_rate"))
+    ),
+}
