@@ -118,7 +118,7 @@ def threshold_for_miss_rate(scores: FloatArray, is_defect: BoolArray, max_miss_r
     scores: `(N,)` in [0, 1]. is_defect: `(N,)` with at least one defective image.
     """
     defective = np.sort(scores[is_defect])
-    num_missed = int(np.floor(max_miss_rate * len(defective) + 1e-9))  # 0.1 * 30 must allow 3, not 2
+    num_missed = int(np.floor(max_miss_rate * len(defective) + 1e-9))  # 0.29 * 100 must allow 29, not 28
     return float(defective[num_missed])
 
 

@@ -27,8 +27,9 @@ def test_the_threshold_is_the_highest_that_keeps_the_miss_rate(max_miss_rate: fl
 
 
 def test_a_share_that_floats_cannot_hold_allows_its_whole_number() -> None:
-    scores = np.arange(30) / 30
-    assert (scores < threshold_for_miss_rate(scores, np.ones(30, bool), 0.1)).sum() == 3
+    scores = np.arange(100) / 100
+    assert 0.29 * 100 < 29
+    assert (scores < threshold_for_miss_rate(scores, np.ones(100, bool), 0.29)).sum() == 29
 
 
 def test_test_figures_are_counted_at_the_threshold_of_the_validation_images() -> None:
