@@ -34,7 +34,7 @@ STOP_TIMEOUT_S = 20
 POLL_INTERVAL_S = 0.2
 LOG_TAIL_LINES = 30
 BAR_WIDTH = 30
-REPORT, CARD = Path("artifacts/evaluation/report.html"), Path("artifacts/MODEL_CARD.md")
+REPORT, CARD = Path("artifacts/report.html"), Path("artifacts/MODEL_CARD.md")
 
 
 class DemoError(RuntimeError):

@@ -1,4 +1,7 @@
-"""Write the model card from what was measured: `python -m evaluation.card`."""
+"""Write the model card and the complete report from what was measured: `python -m evaluation.card`.
+
+The report is that of `evaluation.evaluate` with what needs the exported model: robustness, attention, lineage.
+"""
 
 import argparse
 import logging
@@ -7,24 +10,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dataset.manifest import Manifest, ManifestError
-from evaluation.evaluate import read_description
+from evaluation.evaluate import NOT_COMPARED_FILE, read_description
 from evaluation.evaluation import BY_IMAGE_FILE, EVALUATION_FILE, Evaluation, EvaluationError
-from evaluation.model_card import Measured, render_model_card
+from evaluation.model_card import Measured, lineage_of, render_model_card
+from evaluation.model_review import REVIEW_FILE, ModelReview, ReviewError
 from evaluation.parity import Parity, ParityError
+from evaluation.report import Reviewed, render_report
 from runtime.card import CardError
 from runtime.contract import ContractError, ModelContract
 from runtime.hashing import file_sha256
 
-KNOWN_ERRORS = (CardError, ContractError, EvaluationError, ManifestError, ParityError)
+KNOWN_ERRORS = (CardError, ContractError, EvaluationError, ManifestError, ParityError, ReviewError)
 
 logger = logging.getLogger(__name__)
 
 
 def read_measured(
-    evaluation_dir: Path, contract_path: Path, parity_path: Path, data_dir: Path, onnx_path: Path
+    evaluation_dir: Path, contract_path: Path, parity_path: Path, data_dir: Path, onnx_path: Path, review_dir: Path
 ) -> Measured:
     """Read all that a card speaks of. Raises one of KNOWN_ERRORS if a part is missing or the parts do not fit."""
-    by_image_path = evaluation_dir / BY_IMAGE_FILE
+    by_image_path, review_path = evaluation_dir / BY_IMAGE_FILE, review_dir / REVIEW_FILE
     return Measured(
         evaluation=Evaluation.read(evaluation_dir / EVALUATION_FILE),
         by_image=Evaluation.read(by_image_path) if by_image_path.exists() else None,
@@ -33,6 +38,20 @@ def read_measured(
         description=read_description(data_dir),
         manifest=Manifest.read(data_dir / "manifest.csv"),
         onnx_sha256=_sha256(onnx_path),
+        review=ModelReview.read(review_path) if review_path.exists() else None,
+    )
+
+
+def render_complete_report(measured: Measured, by_image_dir: Path, review_dir: Path) -> str:
+    """Return the report's HTML. Raises EvaluationError if a picture to be shown is missing."""
+    note_path = by_image_dir / NOT_COMPARED_FILE
+    return render_report(
+        measured.evaluation,
+        measured.by_image,
+        measured.description,
+        measured.manifest,
+        note_path.read_text(encoding="utf-8") if note_path.exists() else "",
+        Reviewed(measured.review, review_dir, lineage_of(measured)),
     )
 
 
@@ -43,6 +62,14 @@ def _sha256(path: Path) -> str:
         raise CardError(f"cannot read the model {path}: {exc.strerror}; run `make export`") from exc
 
 
+def _write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--evaluation", type=Path, default=Path("artifacts/evaluation"))
@@ -50,23 +77,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--parity", type=Path, default=Path("artifacts/export/parity.json"))
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--onnx", type=Path, default=Path("artifacts/export/model.onnx"))
+    parser.add_argument("--by-image", type=Path, default=Path("artifacts/by_image"))
+    parser.add_argument("--review", type=Path, default=Path("artifacts/review"), help="what evaluation.review wrote")
+    parser.add_argument("--report", type=Path, default=Path("artifacts/report.html"), help="where the report goes")
     parser.add_argument("--out", type=Path, default=Path("artifacts/MODEL_CARD.md"))
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         measured = read_measured(
-            arguments.evaluation, arguments.contract, arguments.parity, arguments.data, arguments.onnx
+            arguments.evaluation,
+            arguments.contract,
+            arguments.parity,
+            arguments.data,
+            arguments.onnx,
+            arguments.review,
         )
         card = render_model_card(measured)
+        report = render_complete_report(measured, arguments.by_image, arguments.review)
     except KNOWN_ERRORS as exc:
         sys.stderr.write(f"card: {exc}\n")
         return 2
-    out_path: Path = arguments.out
-    out_path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out_path.with_name(out_path.name + ".tmp")
-    temporary.write_text(card, encoding="utf-8")
-    temporary.replace(out_path)
-    logger.info("model card: %s", out_path)
+    _write_text(arguments.report, report)
+    _write_text(arguments.out, card)
+    logger.info("report: %s", arguments.report)
+    logger.info("model card: %s", arguments.out)
     return 0
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from dataset.description import DataDescription
 from dataset.manifest import SPLITS, Manifest
+from evaluation.card_analyses import weak_slices
 from evaluation.evaluation import Evaluation
 from evaluation.markdown import inline, paragraph
 from evaluation.wording import (
@@ -60,8 +61,6 @@ def data_section(facts: DataFacts) -> str:
         shown = ", ".join(inline(value) for value in values[:_MAX_VALUES])
         more = f" and {len(values) - _MAX_VALUES} more" if len(values) > _MAX_VALUES else ""
         lines += ["", f"Values of {inline(attribute)}: {shown}{more}."]
-    if description.citation:
-        lines += ["", f"Citation: {paragraph(description.citation)}"]
     if description.url:
         lines += ["", f"Source: <{description.url}>"]
     return "\n".join(lines)
@@ -113,8 +112,11 @@ def _headline_table(evaluation: Evaluation, by_image: Evaluation | None) -> list
     return lines
 
 
-def failures_section(evaluation: Evaluation) -> str:
-    """Say in words what is taken for what, and which slices are worst."""
+def failures_section(evaluation: Evaluation, hashes: dict[str, str]) -> str:
+    """Say in words what is taken for what, and which slices are worst.
+
+    hashes: picture's path -> SHA-256.
+    """
     lines = ["## Failure modes seen", ""]
     for confusion in evaluation.confusions[:_MAX_CONFUSIONS]:
         before, after = confusion_in_words(confusion, evaluation)
@@ -126,6 +128,8 @@ def failures_section(evaluation: Evaluation) -> str:
     never = [inline(c.name) for c in evaluation.per_class if not c.num_predicted]
     if never:
         lines += ["", f"Never answered on the test images: {', '.join(never)}."]
+    if evaluation.slice_search:
+        lines += weak_slices(evaluation.slice_search, hashes)
     if evaluation.slices:
         lines += ["", "Slices with the lowest accuracy:", "", "| slice | images (groups) | accuracy | macro-F1 |"]
         lines.append("|---|---:|---:|---:|")
@@ -136,7 +140,7 @@ def failures_section(evaluation: Evaluation) -> str:
     return "\n".join(lines)
 
 
-def limits_section(evaluation: Evaluation, facts: DataFacts) -> str:
+def limits_section(evaluation: Evaluation, facts: DataFacts, is_reviewed: bool) -> str:
     """Say how thin the evidence is, computed from the counts, and what was not measured at all."""
     lines = ["## Limits", ""]
     few = [c for c in evaluation.per_class if c.num_groups < _FEW_GROUPS]
@@ -163,9 +167,24 @@ def limits_section(evaluation: Evaluation, facts: DataFacts) -> str:
         lines.append(f"- The least certain recall is that of {inline(worst.name)}: {interval(worst.recall)}.")
     lines += [
         "- One training run on one split was measured: how much the figures vary with another seed or split is not.",
-        "- Not measured: whether the probabilities are calibrated, robustness to blur, noise, compression or other "
-        "changes of the picture, and how pictures of none of the classes are answered.",
+        f"- Not measured: {', '.join(_unmeasured(evaluation, is_reviewed))}.",
     ]
     if not facts.manifest.attributes:
         lines.append("- The data name no attributes, so no slices were measured.")
     return "\n".join(lines)
+
+
+def _unmeasured(evaluation: Evaluation, is_reviewed: bool) -> list[str]:
+    """Name the analyses that were not made."""
+    made = {
+        "whether the probabilities are calibrated": evaluation.calibration is not None,
+        "a threshold for defect or not": evaluation.detection is not None or bool(evaluation.no_detection),
+        "slices by the pictures' own properties": evaluation.slice_search is not None,
+        "whether the labels are right": evaluation.label_review is not None,
+        "robustness to blur, noise, compression or other changes of the picture": is_reviewed,
+        "where the model looks": is_reviewed,
+    }
+    return [
+        *(what for what, is_made in made.items() if not is_made),
+        "how pictures of none of the classes are answered",
+    ]

@@ -6,14 +6,16 @@ is said. Metadata keys: https://huggingface.co/docs/hub/model-cards#model-card-m
 
 from dataclasses import dataclass
 
-import yaml
+from huggingface_hub import EvalResult, ModelCardData
 
 from dataset.description import DataDescription
 from dataset.manifest import Manifest
+from evaluation.card_analyses import analyses
 from evaluation.card_sections import DataFacts, data_section, failures_section, limits_section, results_section
 from evaluation.evaluation import Evaluation
 from evaluation.markdown import code, inline, paragraph
 from evaluation.metrics import HEADLINE
+from evaluation.model_review import ModelReview
 from evaluation.parity import Parity
 from evaluation.wording import HEADLINE_NAMES, counted
 from runtime.card import MODEL_SHA256_KEY, CardError
@@ -40,18 +42,26 @@ class Measured:
     description: DataDescription
     manifest: Manifest
     onnx_sha256: str
+    review: ModelReview | None = None
 
     def __post_init__(self) -> None:
         hashes = {"manifest": self.manifest.sha256, "evaluation": self.evaluation.data_sha256}
         hashes["contract"] = self.contract.lineage.data_sha256 or hashes["manifest"]
         if self.by_image:
             hashes["evaluation by image"] = self.by_image.data_sha256
+        if self.review:
+            hashes["review"] = self.review.data_sha256
         if len(set(hashes.values())) > 1:
             stated = ", ".join(f"{name} {digest[:12]}" for name, digest in hashes.items())
             raise CardError(f"the parts of the card are of different data: {stated}; run dvc repro")
         if self.evaluation.classes != self.contract.classes:
             raise CardError(
                 f"the evaluation is of classes {self.evaluation.classes}, the contract of {self.contract.classes}; "
+                "run dvc repro"
+            )
+        if self.review and self.review.onnx_sha256 != self.onnx_sha256:
+            raise CardError(
+                f"the review is of the ONNX file {self.review.onnx_sha256[:12]}, the model is {self.onnx_sha256[:12]}; "
                 "run dvc repro"
             )
         if self.evaluation.protocol != "group" or self.evaluation.leaking:
@@ -61,43 +71,51 @@ class Measured:
 def render_model_card(measured: Measured) -> str:
     """Return the whole card; equal measurements give equal text."""
     facts = DataFacts(measured.description, measured.manifest)
+    hashes = dict(zip(measured.manifest.table["path"], measured.manifest.table["sha256"], strict=True))
     sections = [
         _header(measured),
         f"# {inline(measured.contract.name)}: {inline(measured.description.title)}",
         _purpose(measured),
         data_section(facts),
         results_section(measured.evaluation, measured.by_image),
-        failures_section(measured.evaluation),
-        limits_section(measured.evaluation, facts),
+        failures_section(measured.evaluation, hashes),
+        *analyses(measured.evaluation, measured.contract.temperature, measured.review),
+        limits_section(measured.evaluation, facts, measured.review is not None),
         _exported_graph(measured),
         _lineage(measured),
+        _licence(measured),
     ]
     return "\n\n".join(sections) + "\n"
 
 
 def _header(measured: Measured) -> str:
     evaluation, contract, data = measured.evaluation, measured.contract, measured.description
-    metrics = [
-        {"type": _METRIC_TYPES[name], "name": f"{HEADLINE_NAMES[name]} (test, split by group)", "value": value}
+    results = [
+        EvalResult(
+            task_type="image-classification",
+            dataset_type=data.name,
+            dataset_name=data.title,
+            dataset_split=evaluation.split,
+            metric_type=_METRIC_TYPES[name],
+            metric_name=f"{HEADLINE_NAMES[name]} (test, split by group)",
+            metric_value=value,
+        )
         for name in HEADLINE
         if (value := getattr(evaluation, name).value) is not None
     ]
-    result = {
-        "task": {"type": "image-classification"},
-        "dataset": {"type": data.name, "name": data.title, "split": evaluation.split},
-        "metrics": metrics,
-    }
-    header = {
-        "license": "other" if _weights_licence(contract) == _OTHER_WEIGHTS else "apache-2.0",
-        "library_name": "onnx",
-        "pipeline_tag": "image-classification",
-        "tags": ["image-classification", "onnx", "bentoml"],
-        "datasets": [data.name],
-        "metrics": [metric["type"] for metric in metrics],
-        MODEL_SHA256_KEY: measured.onnx_sha256,
-        "model-index": [{"name": contract.name, "results": [result]}],
-    }
-    return f"---\n{yaml.safe_dump(header, sort_keys=False, allow_unicode=True, width=1000)}---"
+    is_other = _weights_licence(contract) == _OTHER_WEIGHTS
+    header = ModelCardData(
+        license="other" if is_other else "apache-2.0",
+        license_name="terms-of-the-starting-weights" if is_other else None,
+        library_name="onnx",
+        pipeline_tag="image-classification",
+        tags=["image-classification", "onnx", "bentoml"],
+        metrics=[result.metric_type for result in results],
+        model_name=contract.name,
+        eval_results=results,
+    )
+    setattr(header, MODEL_SHA256_KEY, measured.onnx_sha256)
+    return f"---\n{header.to_yaml(line_break=chr(10))}\n---"
 
 
 def _weights_licence(contract: ModelContract) -> str:
@@ -137,9 +155,10 @@ difference of a probability is {parity.max_probability_difference:.1e} (limit {p
 same class for {100 * parity.argmax_agreement:g}% of them."""
 
 
-def _lineage(measured: Measured) -> str:
+def lineage_of(measured: Measured) -> dict[str, str]:
+    """Return what the model was made of, by name; empty where it was not recorded."""
     contract, lineage = measured.contract, measured.contract.lineage
-    rows = {
+    return {
         "ONNX file, SHA-256": measured.onnx_sha256,
         "contract, SHA-256": contract.sha256,
         "data (manifest), SHA-256": measured.evaluation.data_sha256,
@@ -148,16 +167,25 @@ def _lineage(measured: Measured) -> str:
         "backbone": lineage.backbone,
         "starting weights": lineage.weights,
     }
+
+
+def _lineage(measured: Measured) -> str:
+    lineage, rows = measured.contract.lineage, lineage_of(measured)
     table = "\n".join(f"| {name} | {code(value) if value else 'not recorded'} |" for name, value in rows.items())
     checkout = f"check out commit {code(lineage.git_commit)}, " if lineage.git_commit else ""
-    data_licence = measured.description.licence
-    pictures = f"Pictures: {paragraph(data_licence)}" if data_licence else "The data's source states no licence."
     return f"""## Where it comes from
 
 | | |
 |---|---|
 {table}
 
-Code: Apache-2.0. {_weights_licence(contract)} {pictures}
-
 To reproduce: {checkout}prepare the data so that the manifest has the hash above, and run `dvc repro`."""
+
+
+def _licence(measured: Measured) -> str:
+    data = measured.description
+    pictures = f"Pictures: {paragraph(data.licence)}" if data.licence else "The data's source states no licence."
+    lines = [f"Code: Apache-2.0. {_weights_licence(measured.contract)} {pictures}"]
+    if data.citation:
+        lines += ["", f"Citation of the data: {paragraph(data.citation)}"]
+    return "\n".join(["## Licence and citation", "", *lines])

@@ -57,7 +57,7 @@ def test_demo_prints_answer_true_label_and_where_things_lie_and_leaves_no_proces
     assert done.returncode == 0, done.stderr
     assert "true label   green\nanswer       green (99.6%)" in done.stdout
     bento = next((project.home / "bentos" / "vision").glob("*/bento.yaml")).parent
-    for place in ("artifacts/evaluation/report.html", "artifacts/MODEL_CARD.md", str(bento)):
+    for place in ("artifacts/report.html", "artifacts/MODEL_CARD.md", str(bento)):
         assert place in done.stdout
     assert servers_of(project) == []
 

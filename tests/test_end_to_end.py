@@ -123,7 +123,7 @@ def test_the_demo_ends_with_an_answer_and_a_clean_checkout(checkout: Checkout) -
     printed = checkout.run("make demo")
     assert re.search(r"^answer +(Blowhole|Break|Crack|Fray|Free|Uneven) \(\d", printed, re.M), printed[-2000:]
     bento = Path(re.findall(r"^Bento +(.+)$", printed, re.M)[0])
-    for name in ("artifacts/evaluation/report.html", "artifacts/MODEL_CARD.md"):
+    for name in ("artifacts/report.html", "artifacts/MODEL_CARD.md"):
         assert re.search(rf"^(report|model card) +{name}$", printed, re.M)
         assert (checkout.folder / name).stat().st_size > 1000
     assert bento.is_relative_to(checkout.environment["HOME"])

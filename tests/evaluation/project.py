@@ -54,6 +54,10 @@ class Project:
         return self.root / "artifacts" / "export"
 
     @property
+    def review_dir(self) -> Path:
+        return self.root / "artifacts" / "review"
+
+    @property
     def card_path(self) -> Path:
         return self.root / "artifacts" / "MODEL_CARD.md"
 
@@ -67,7 +71,8 @@ class Project:
     def card_arguments(self) -> list[str]:
         paths = {"evaluation": self.evaluation_dir, "data": self.data_dir, "out": self.card_path}
         paths |= {"contract": self.export_dir / "contract.json", "parity": self.export_dir / "parity.json"}
-        paths |= {"onnx": self.export_dir / "model.onnx"}
+        paths |= {"onnx": self.export_dir / "model.onnx", "by-image": self.by_image_dir}
+        paths |= {"review": self.review_dir, "report": self.root / "artifacts" / "report.html"}
         return [part for name, path in paths.items() for part in (f"--{name}", str(path))]
 
     def inspect(self) -> None:

@@ -3,11 +3,13 @@
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from huggingface_hub import ModelCard
 
 from evaluation import card, evaluate
 from evaluation.evaluation import Evaluation
@@ -15,6 +17,8 @@ from evaluation.markdown import code, inline
 from runtime.card import card_model_sha256
 from runtime.contract import ModelContract
 from tests.evaluation.project import Project, make_project
+from tests.evaluation.review_document import write_review
+from tests.evaluation.test_report import Page
 
 
 def card_of(project: Project) -> str:
@@ -105,10 +109,87 @@ def test_both_protocols_stand_side_by_side_and_the_leaking_one_is_labelled(proje
 
 def test_what_was_not_measured_is_said(project: Project) -> None:
     text = card_of(project)
-    assert "Not measured: whether the probabilities are calibrated" in text
+    assert "- Not measured: robustness to blur, noise, compression or other changes of the picture, where" in text
+    assert "## When pictures get worse" not in text
     assert "| MLflow run | not recorded |" in text
     assert "The data's source states no licence." in text
     assert "Slices with the lowest accuracy" not in text  # six images a slice are too few
+
+
+def test_hugging_faces_own_reader_finds_the_figures(project: Project) -> None:
+    data: Any = ModelCard(card_of(project)).data
+    evaluation = Evaluation.read(project.evaluation_dir / "evaluation.json")
+    found = {result.metric_type: result.metric_value for result in data.eval_results or []}
+    assert found["f1"] == evaluation.macro_f1.value
+    assert {result.dataset_name for result in data.eval_results or []} == {"Painted tiles"}
+    assert data.model_name == "vision-classifier"
+
+
+def test_calibration_is_stated_and_changes_with_the_predictions(project: Project) -> None:
+    before = card_of(project)
+    read = project.predict()
+    probs = read.probs**20
+    replace(read, probs=probs / probs.sum(axis=1, keepdims=True)).write(project.predictions_path)
+    after = card_of(project)
+    assert "**Probabilities are not to be taken at their word:**" in after
+    calibration = Evaluation.read(project.evaluation_dir / "evaluation.json").calibration
+    assert calibration is not None
+    assert calibration.overconfidence.value is not None
+    assert f"{100 * calibration.overconfidence.value:.1f} percentage points surer than it is right" in after
+    assert f"| {calibration.brier.value:.3f} (" in after
+    answers = [re.search(r"^\| Macro-F1 \| (.+) \|$", text, re.M) for text in (before, after)]
+    assert answers[0]
+    assert answers[1]
+    assert answers[0][1] == answers[1][1]  # its answers are the same
+
+
+def test_defect_or_not_is_stated_where_the_data_name_the_normal_class(project: Project) -> None:
+    assert "## Defect or not" not in card_of(project)
+    description = evaluate.read_description(project.data_dir)
+    description.model_copy(update={"normal_class": "Free"}).write(project.data_dir)
+    text = card_of(project)
+    detection = Evaluation.read(project.evaluation_dir / "evaluation.json").detection
+    assert detection is not None
+    chosen = detection.chosen
+    assert f"| at most 5% missed | {chosen.threshold:.3f} | {chosen.miss_rate.value:.3f} (" in text
+
+
+def test_a_planted_weak_slice_is_named_with_its_pictures(tmp_path: Path) -> None:
+    project = make_project(tmp_path, ("bad", "good"), groups_per_class=36)
+    read = project.predict(accuracy=1.0)
+    probs = read.probs.copy()
+    probs[read.attributes["exposure"] == "3"] = probs[read.attributes["exposure"] == "3"][:, ::-1]
+    replace(read, probs=probs).write(project.predictions_path)
+    text = card_of(project)
+    assert re.search(r"^\| exposure: 3 \| 24 \(24\) \| 0\.000 \(.+ \| 1\.000 \| 0\.0\d+ \|$", text, re.M)
+    assert "Surest errors where exposure: 3:" in text
+    named = re.findall(r"^- `(pictures/.+_3\.png)` \(SHA-256 `([0-9a-f]{12})`\): ", text, re.M)
+    hashes = dict(zip(project.manifest.table["path"], project.manifest.table["sha256"], strict=True))
+    assert named
+    assert all(hashes[path].startswith(digest) for path, digest in named)
+
+
+def reviewed(project: Project, **changes: object) -> None:
+    """Write a review as if the exported model had been asked."""
+    write_review(project.review_dir, project.export_dir / "model.onnx", project.manifest, **changes)
+
+
+def test_robustness_and_attention_stand_in_card_and_report_once_measured(project: Project) -> None:
+    reviewed(project)
+    text = card_of(project)
+    assert "| blur (radius, px) | 0.000: 0.900, 1.000: 0.700, 4: 0.300 |" in text
+    assert "0.600 (0.500–0.700) of what the answer hangs on" in text
+    assert "robustness to blur" not in text
+    page = Page((project.root / "artifacts" / "report.html").read_text(encoding="utf-8"))
+    assert "in the mask: 0.600, chance 0.200" in page.text
+    assert "Where it comes from" in page.text
+    assert "report was made without" not in page.text
+
+
+def test_a_review_of_another_model_is_refused(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate.main(project.evaluate_arguments) == 0
+    reviewed(project, onnx_sha256="f" * 64)
+    assert "the review is of the ONNX file ffffffffffff" in refused(project, capsys)
 
 
 def test_classes_with_few_test_groups_are_named(project: Project) -> None:

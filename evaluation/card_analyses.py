@@ -1,0 +1,183 @@
+"""Sections of the model card that speak of the analyses; each says what was measured, or is not there."""
+
+from evaluation.calibration import Calibration
+from evaluation.evaluation import Evaluation
+from evaluation.fairness import Fairness
+from evaluation.label_review import LabelReview
+from evaluation.markdown import code, inline, paragraph
+from evaluation.model_review import ModelReview
+from evaluation.robustness import Robustness
+from evaluation.threshold import DefectDetection
+from evaluation.weak_slices import SliceSearch
+from evaluation.wording import (
+    conditions_in_words,
+    counted,
+    estimate_in_words,
+    figure,
+    number,
+    p_value,
+    percentage,
+    points,
+    share_of_resamples,
+    signed_interval,
+)
+
+_MAX_WEAK = 5
+_MAX_PICTURES = 3  # named for each weak slice
+
+
+def analyses(evaluation: Evaluation, temperature: float, review: ModelReview | None) -> list[str]:
+    """Return the sections of what was analysed, in the card's order."""
+    parts = [
+        evaluation.calibration and calibration_section(evaluation.calibration, evaluation, temperature),
+        evaluation.detection and detection_section(evaluation.detection),
+        evaluation.fairness and fairness_section(evaluation.fairness),
+        evaluation.label_review and labels_section(evaluation.label_review),
+        review and robustness_section(review.robustness),
+        review and attention_section(review),
+    ]
+    return [part for part in parts if part]
+
+
+def calibration_section(calibration: Calibration, evaluation: Evaluation, temperature: float) -> str:
+    """Say whether the probabilities can be taken at their word."""
+    gap = calibration.overconfidence
+    level = share_of_resamples(evaluation.confidence)
+    if calibration.is_miscalibrated and gap.value is not None:
+        way = "surer than it is right" if gap.value > 0 else "less sure than it is right"
+        verdict = (
+            f"**Probabilities are not to be taken at their word:** on the test images the model is on average "
+            f"{points(abs(gap.value))} {way} ({level} interval of stated minus actual {signed_interval(gap)})."
+        )
+    else:
+        verdict = (
+            f"On the test images, stated probability minus accuracy is {estimate_in_words(gap)} on average: no "
+            "miscalibration is shown."
+        )
+    lines = [
+        "## Calibration", "", verdict, "", "| figure | test images |", "|---|---:|",
+        f"| Expected calibration error ({len(calibration.bins)} occupied bins) | "
+        f"{estimate_in_words(calibration.expected_error)} |",
+        f"| Brier score (0 to 2) | {estimate_in_words(calibration.brier)} |",
+        "", f"Logits are divided by the contract's temperature, {number(temperature)}, before the softmax.",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def detection_section(detection: DefectDetection) -> str:
+    """Give the thresholds for 'defect or not' and what they cost."""
+    rows = [
+        ("most probable class", "-", detection.at_most_probable),
+        (f"at most {percentage(detection.max_miss_rate)} missed", number(detection.chosen.threshold), detection.chosen),
+        ("least cost", number(detection.cheapest.threshold), detection.cheapest),
+    ]
+    table = [
+        f"| {name} | {threshold} | {estimate_in_words(point.miss_rate)} | "
+        f"{estimate_in_words(point.false_alarm_rate)} | {estimate_in_words(point.f1)} | {number(point.cost.value)} |"
+        for name, threshold, point in rows
+    ]
+    normal = inline(detection.normal_class)
+    return "\n".join(
+        [
+            "## Defect or not",
+            "",
+            f"Every class but {normal} counts as a defect: {detection.num_defects} defective and "
+            f"{detection.num_normal} normal test images. The threshold is on one minus the probability of {normal}, "
+            f"set on the validation images ({detection.num_fitting_defects} defective). Cost: "
+            f"{number(detection.miss_cost)} for a missed defect, {number(detection.false_alarm_cost)} for a false "
+            "alarm.",
+            "",
+            "| rule | threshold | missed | false alarms | F1 | cost a picture |",
+            "|---|---:|---:|---:|---:|---:|",
+            *table,
+            "",
+            f"Area under the ROC curve: {estimate_in_words(detection.roc_auc)}; average precision: "
+            f"{estimate_in_words(detection.average_precision)}.",
+        ]
+    )
+
+
+def weak_slices(search: SliceSearch, hashes: dict[str, str]) -> list[str]:
+    """Name the slices that are weaker than the rest, with the surest errors in each.
+
+    hashes: picture's path -> SHA-256.
+    """
+    looked = f"{counted(search.num_tested, 'slice')} compared with the rest ({search.correction}, {search.alpha:g})"
+    weak = [part for part in search.slices if part.is_weak][:_MAX_WEAK]
+    if not weak:
+        return ["", f"{looked}: none is weaker beyond what that many looks would find by chance."]
+    lines = ["", f"{looked}: {search.num_weak} weaker beyond what that many looks would find by chance:"]
+    lines += ["", "| slice | images (groups) | accuracy | rest | adjusted p |", "|---|---:|---:|---:|---:|"]
+    for part in weak:
+        lines.append(
+            f"| {inline(conditions_in_words(part.conditions))} | {part.num_images} ({part.num_groups}) | "
+            f"{estimate_in_words(part.accuracy)} | {figure(part.rest_accuracy)} | {p_value(part.adjusted_p_value)} |"
+        )
+    if search.num_weak > len(weak):
+        lines += ["", f"The {len(weak)} with the smallest p of {search.num_weak}."]
+    for part in weak:
+        lines += ["", f"Surest errors where {inline(conditions_in_words(part.conditions))}:", ""] if part.wrong else []
+        lines += [
+            f"- {code(item.path)} (SHA-256 {code(hashes[item.path][:12])}): {inline(item.label)} called "
+            f"{inline(item.predicted)}, {figure(item.probability)}"
+            for item in part.wrong[:_MAX_PICTURES]
+        ]
+    return lines
+
+
+def fairness_section(fairness: Fairness) -> str:
+    """Give the fairness figures, or say why there are none."""
+    if not fairness.applies:
+        return f"## Fairness\n\nDoes not apply: {paragraph(fairness.reason)}"
+    lines = ["## Fairness", "", f"By {inline(fairness.attribute)}, over {len(fairness.outcomes)} outcomes.", ""]
+    lines += ["| called | disparate impact | equal opportunity, difference | equalised odds, difference |"]
+    lines += ["|---|---:|---:|---:|"]
+    for outcome in fairness.outcomes:
+        figures = (
+            outcome.disparate_impact,
+            outcome.equal_opportunity_difference,
+            outcome.equalized_odds_difference,
+        )
+        lines.append(f"| {inline(outcome.outcome)} | {' | '.join(map(estimate_in_words, figures))} |")
+    return "\n".join(lines)
+
+
+def labels_section(review: LabelReview) -> str:
+    """Say how many labels and pictures a person should look at again."""
+    return (
+        "## Labels\n\n"
+        f"Among {counted(review.num_checked, 'validation and test image')}, {review.num_label_issues} labels are "
+        f"likely wrong; {counted(review.num_near_duplicates, 'pair')} of images in different splits correlate above "
+        f"{review.near_duplicate_correlation:g}; {counted(review.num_outliers, 'image')} lie more than "
+        f"{number(review.outlier_deviation)} robust standard deviations from the others. They were not corrected or "
+        "left out: the figures above are of the labels as they are."
+    )
+
+
+def robustness_section(robustness: Robustness) -> str:
+    """Give accuracy at every level of every change."""
+    lines = [
+        "## When pictures get worse", "",
+        f"The exported model on {counted(robustness.num_images, 'test image')} of "
+        f"{counted(robustness.num_groups, 'group')}, changed step by step; accuracy unchanged "
+        f"{estimate_in_words(robustness.unchanged.accuracy)}.",
+        "", "| change | accuracy by level |", "|---|---|",
+    ]  # fmt: skip
+    for curve in robustness.curves:
+        levels = ", ".join(f"{number(point.level)}: {figure(point.accuracy.value)}" for point in curve.points)
+        lines.append(f"| {inline(curve.change)} ({inline(curve.unit)}) | {levels} |")
+    return "\n".join(lines)
+
+
+def attention_section(review: ModelReview) -> str:
+    """Say how far the answer hangs on what the mask marks; nothing without masks."""
+    agreement = review.attention.mask_agreement
+    if agreement is None:
+        return ""
+    return (
+        "## Where it looks\n\n"
+        f"Over {counted(agreement.num_images, 'correctly recognised test image')} with a mask, "
+        f"{estimate_in_words(agreement.share_in_mask)} of what the answer hangs on (found by covering squares of "
+        f"{review.attention.patch_px} pixels) lies inside the mask; chance would put "
+        f"{estimate_in_words(agreement.chance)} there."
+    )
