@@ -127,6 +127,10 @@ test: .venv/dev.stamp ## lint, types and all tests
 	@$(BIN)/mypy
 	@$(BIN)/pytest -n 2 --dist loadfile
 
+.PHONY: test-slurm
+test-slurm: .venv/dev.stamp ## the tests of jobs alone, on a two-node cluster that they start (apt-get install slurm-wlm munge)
+	@$(BIN)/pytest tests/slurm
+
 .PHONY: lock
 lock: ## compile requirements/*.in to pinned, hashed requirements/*.txt
 	@for name in uv serve train dev bench triton; do \

@@ -4,16 +4,19 @@ The only module that knows MLflow. Without MLFLOW_TRACKING_URI it writes to the 
 """
 
 import csv
+import fcntl
 import json
 import os
 import time
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 EXPERIMENT = "bento-vision"
+_SQLITE = "sqlite:///"
 Scalar = str | int | float | bool
 
 
@@ -82,4 +85,20 @@ def _mlflow() -> Any:
     os.environ.setdefault("MLFLOW_TRACKING_URI", DEFAULT_TRACKING_URI)
     import mlflow
 
+    _create_store(mlflow, os.environ["MLFLOW_TRACKING_URI"])
     return mlflow
+
+
+@cache
+def _create_store(mlflow: Any, tracking_uri: str) -> None:
+    """Have one process at a time create the tables of a SQLite store or find them there.
+
+    MLflow fails if two create them at once, as the workers of a search do on a fresh checkout.
+    """
+    if not tracking_uri.startswith(_SQLITE):
+        return
+    path = Path(tracking_uri.removeprefix(_SQLITE))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f"{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        mlflow.search_experiments(max_results=1)
