@@ -14,7 +14,7 @@ from tests.slurm.cluster import Cluster, running_cluster, why_not
 REPOSITORY = Path(__file__).parent.parent.parent
 OWN = (".git", "artifacts", "data", "logs", "mlruns", "mlflow.db")  # of a checkout: not shared with the repository's
 ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "OUT_OF_MEMORY"}
-JOB_TIMEOUT_S = 240  # far above any job here: a job that hangs fails the test, a slow machine does not
+JOB_TIMEOUT_S = 900  # far above any job here: a job that hangs fails the test, a slow machine does not
 
 
 @dataclass(frozen=True)
