@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from slurm.allocation import Allocation
+from slurm.allocation import Allocation, SlurmError
 from slurm.facts import LINE_MARK, NodeFacts
 
 # In the shell and not in Python: where the shared disk is missing there is no Python either.
@@ -55,7 +55,7 @@ def _answers(output: str) -> list[NodeFacts]:
             try:
                 found.append(NodeFacts.model_validate(json.loads(line.removeprefix(LINE_MARK))))
             except (ValueError, ValidationError) as exc:
-                raise ValueError(f"a node answered what cannot be read: {line}") from exc
+                raise SlurmError(f"a node answered what cannot be read: {line}") from exc
     return found
 
 
