@@ -15,9 +15,10 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
@@ -104,9 +105,12 @@ def measure(name: str, contender: str, num_workers: int, epoch: int, batches: Ep
     return Turn(name, contender, num_workers, num_pictures / took_s, (_cpu_s() - cpu_s) * 1000 / num_pictures)
 
 
-def run(sets: Iterable[PictureSet], workers: Sequence[int], num_rounds: int, cache_dir: Path) -> list[Turn]:
-    """Measure all contenders in turns on every set of pictures; the first round of each warms up and is left out."""
-    turns = []
+def run(sets: Iterable[PictureSet], workers: Sequence[int], num_rounds: int, cache_dir: Path) -> Iterator[list[Turn]]:
+    """Measure all contenders in turns; yield the turns so far after each set of pictures and number of processes.
+
+    The first round of each warms up and is left out.
+    """
+    turns: list[Turn] = []
     for name, manifest, folder in sets:
         for num_workers in workers:
             rivals = contenders(manifest, folder, num_workers, cache_dir)
@@ -114,7 +118,14 @@ def run(sets: Iterable[PictureSet], workers: Sequence[int], num_rounds: int, cac
                 taken = [measure(name, rival, num_workers, epoch, batches) for rival, batches in rivals.items()]
                 turns += taken if epoch else []
             logger.info("%s, %d workers: done", name, num_workers)
-    return turns
+            yield turns
+
+
+def write(turns: Sequence[Turn], machine: dict[str, Any], out_dir: Path) -> None:
+    """Write the run so far: one that is broken off leaves what it has measured."""
+    report = {"machine": machine, "batch_size": BATCH_SIZE, "turns": [asdict(turn) for turn in turns]}
+    (out_dir / "input_pipeline.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    (out_dir / "input_pipeline.html").write_text(render(machine, BATCH_SIZE, turns), encoding="utf-8")
 
 
 def _cpu_s() -> float:
@@ -138,11 +149,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sets = [draw_folder(Path(temporary), *size) for size in (QUICK_SIZES if args.quick else SIZES)]
         if args.manifest:
             sets.append(as_folder(Manifest.read(args.manifest).select("train"), Path(temporary) / "own"))
-        turns = run(sets, args.workers, args.rounds, Path(temporary) / "cache")
-    args.out.mkdir(parents=True, exist_ok=True)
-    report = {"machine": machine, "batch_size": BATCH_SIZE, "turns": [asdict(turn) for turn in turns]}
-    (args.out / "input_pipeline.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    (args.out / "input_pipeline.html").write_text(render(machine, BATCH_SIZE, turns), encoding="utf-8")
+        args.out.mkdir(parents=True, exist_ok=True)
+        turns: list[Turn] = []
+        for turns in run(sets, args.workers, args.rounds, Path(temporary) / "cache"):
+            write(turns, machine, args.out)
     sys.stdout.write(markdown(turns))
     return 0
 

@@ -153,7 +153,7 @@ def _loader(
     """Wrap PyTorch's loader, whose stubs do not see that collate_fn makes a Batch."""
     return DataLoader(
         dataset, batch_sampler=batches, collate_fn=dataset.collate, num_workers=num_workers,
-        prefetch_factor=prefetch if num_workers else None,
+        prefetch_factor=prefetch if num_workers else None, pin_memory=torch.cuda.is_available(),
     )  # fmt: skip
 
 
