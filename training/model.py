@@ -38,12 +38,16 @@ class Classifier(nn.Module):
         self.train()  # a new module counts as training already, but its BatchNorm layers would too
 
     def forward(self, images_nhwc: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.backbone(self.normalise(images_nhwc))
+        return logits
+
+    def normalise(self, images_nhwc: torch.Tensor) -> torch.Tensor:
+        """Return `(n, 3, height, width)` float32 as the backbone was pretrained on."""
         # NHWC memory seen as NCHW is PyTorch's channels_last: no copy, and the faster layout on CPU and GPU.
         images = images_nhwc.permute(0, 3, 1, 2).to(self.get_buffer("scale").dtype)
         if not self._channels_last:
             images = images.contiguous()
-        logits: torch.Tensor = self.backbone(images * self.get_buffer("scale") + self.get_buffer("shift"))
-        return logits
+        return images * self.get_buffer("scale") + self.get_buffer("shift")
 
     def head_parameters(self) -> list[nn.Parameter]:
         """Parameters of the final classifier; the rest belong to the backbone."""
