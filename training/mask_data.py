@@ -17,9 +17,11 @@ from training.mask_loss import IGNORED
 from training.mask_params import MaskParams, MaskPhase
 
 MASK_THRESHOLD = 127  # masks are JPEG-like at their edges: grey there is neither
+MAX_KEPT_BYTES = 2**30  # of decoded pictures and masks in each process
 VIEW_MULTIPLE_PX = 32  # the coarsest stride of the pyramid
 
 MaskArray = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+MarkArray = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 Sample = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -31,7 +33,7 @@ class Draw(NamedTuple):
 
 
 class MaskedPictures:
-    """Pictures of a manifest with masks at the size the model takes, read when asked for."""
+    """Pictures of a manifest with masks at the size the model takes, read when first asked for and then kept."""
 
     def __init__(self, manifest: Manifest, contract: ModelContract) -> None:
         self.labels: list[str] = manifest.table["label"].tolist()
@@ -39,24 +41,40 @@ class MaskedPictures:
         self._paths = [manifest.root / path for path in manifest.table["path"]]
         self._masks = [manifest.root / path if path else None for path in manifest.table["mask"]]
         self._contract = contract
+        self._kept: dict[int, tuple[ImageArray, MarkArray]] = {}
+        self._max_kept = MAX_KEPT_BYTES // (4 * contract.height * contract.width)
 
     def __len__(self) -> int:
         return len(self._paths)
 
     def picture(self, row: int) -> ImageArray:
         """Return `(height, width, 3)` uint8 as the service would see it."""
-        return read_for_model(_bytes(self._paths[row]), self._contract)
+        return self._read(row)[0]
 
-    def is_defect(self, row: int) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    def is_defect(self, row: int) -> MarkArray:
         """Return `(height, width)`, true where the mask marks a defect; all false without a mask file."""
-        path = self._masks[row]
+        return self._read(row)[1]
+
+    def _read(self, row: int) -> tuple[ImageArray, MarkArray]:
+        if row in self._kept:
+            return self._kept[row]
+        path = self._paths[row]
+        try:
+            both = read_for_model(_bytes(path), self._contract), self._read_mask(self._masks[row])
+        except ImageError as exc:
+            raise ManifestError(f"{path} can no longer be read ({exc}); run `make data` again") from exc
+        if len(self._kept) < self._max_kept:
+            self._kept[row] = both
+        return both
+
+    def _read_mask(self, path: Path | None) -> MarkArray:
         if path is None:
             return np.zeros((self._contract.height, self._contract.width), dtype=np.bool_)
         try:
             mask = decode_image(_bytes(path))
         except ImageError as exc:
             raise ManifestError(f"the mask {path} cannot be read: {exc}") from exc
-        # Resized as the picture is, so that both stay on each other whatever the rule; bars are just above the threshold.
+        # Resized as the picture is, so that both stay on each other whatever the rule; bars are just not marked.
         marked = np.where(mask > MASK_THRESHOLD, np.uint8(255), np.uint8(0))
         return preprocess(marked, self._contract)[:, :, 0] > MASK_THRESHOLD + 1
 
@@ -68,7 +86,8 @@ class MaskedPictures:
                 found.add(label)
         if not found:
             raise ManifestError(
-                "no picture of the training split has a mask that marks a defect: set model.head to linear, or give masks"
+                "no picture of the training split has a mask that marks a defect: set model.head to linear, "
+                "or give masks"
             )
         return tuple(sorted(found))
 

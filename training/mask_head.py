@@ -1,13 +1,13 @@
 """A classifier that finds defects pixel by pixel and reads the picture's class from what it found.
 
-    picture -> timm backbone, strides 4 to 32 -> pyramid -> softmax of background and defects at stride 4
+    picture -> timm backbone, strides 4 to 16 -> pyramid -> softmax of background and defects at stride 4
             -> three numbers a defect (highest, mean of the highest, mean) -> linear readout -> class logits
 
 A `MaskNetwork` stands where `Classifier` has a backbone: it takes normalised pictures and returns class logits, so that
 prediction, export and serving need not know of it. Top-down pyramid after Lin et al. 2017, "Feature pyramid networks".
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import timm
@@ -23,6 +23,7 @@ TOP_SHARE = 0.005
 FLOOR = 1e-3
 _READOUT_KEY = "backbone.readout.weight"
 _PIXELS_KEY = "backbone.decoder.pixels.bias"
+_LATERALS_KEY = "backbone.decoder.laterals."
 _MERGE_KEY = "backbone.decoder.merge.0.weight"
 
 
@@ -54,16 +55,17 @@ class PyramidDecoder(nn.Module):
 class MaskNetwork(nn.Module):
     """Backbone, pyramid and readout: `(n, 3, height, width)` normalised pictures to `(n, classes)` logits."""
 
-    def __init__(self, pyramid: nn.Module, channels: int, num_defects: int, num_classes: int) -> None:
+    def __init__(
+        self, pyramid: nn.Module, levels: Sequence[int], channels: int, num_defects: int, num_classes: int
+    ) -> None:
         super().__init__()
-        levels = pyramid_levels(pyramid)
         info = cast("list[dict[str, Any]]", pyramid.feature_info)
         timm_model = cast("Any", pyramid)
-        timm_model.prune_intermediate_layers(levels)  # the classifier and what lies behind the last level go
+        timm_model.prune_intermediate_layers(list(levels))  # the classifier and what lies behind the last level go
         self.pyramid = pyramid
         self.decoder = PyramidDecoder([info[level]["num_chs"] for level in levels], channels, 1 + num_defects)
         self.readout = nn.Linear(NUMBERS_PER_DEFECT * num_defects, num_classes)
-        self._levels = levels
+        self._levels = list(levels)
 
     def pixel_logits(self, images: torch.Tensor) -> torch.Tensor:
         """Return `(n, 1 + defects, height / 4, width / 4)`: background, then each defect."""
@@ -95,10 +97,10 @@ def defect_numbers(pixel_logits: torch.Tensor) -> torch.Tensor:
     return torch.log(numbers + FLOOR).flatten(1)
 
 
-def pyramid_levels(backbone: nn.Module) -> list[int]:
-    """Return the backbone's feature maps of stride 4 and coarser. Raises BackboneError if it has no pyramid."""
+def pyramid_levels(backbone: nn.Module, coarsest_stride: int) -> list[int]:
+    """Return the indices of feature maps of strides 4 to `coarsest_stride`. Raises BackboneError without a pyramid."""
     strides = [level["reduction"] for level in cast("list[dict[str, Any]]", getattr(backbone, "feature_info", []))]
-    levels = [i for i, stride in enumerate(strides) if stride >= FINEST_STRIDE]
+    levels = [i for i, stride in enumerate(strides) if FINEST_STRIDE <= stride <= coarsest_stride]
     has_all = hasattr(backbone, "forward_intermediates") and hasattr(backbone, "prune_intermediate_layers")
     if not has_all or not levels or strides[levels[0]] != FINEST_STRIDE or len(set(strides)) != len(strides):
         raise BackboneError(
@@ -118,7 +120,11 @@ def empty_like_state(backbone: str, state_dict: Mapping[str, torch.Tensor]) -> M
     num_classes = state_dict[_READOUT_KEY].shape[0]
     num_defects = state_dict[_PIXELS_KEY].shape[0] - 1
     channels = state_dict[_MERGE_KEY].shape[0]
-    return MaskNetwork(timm.create_model(backbone, pretrained=False), channels, num_defects, num_classes)
+    num_levels = sum(name.startswith(_LATERALS_KEY) and name.endswith(".0.weight") for name in state_dict)
+    pyramid = timm.create_model(backbone, pretrained=False)
+    strides = [level["reduction"] for level in cast("list[dict[str, Any]]", pyramid.feature_info)]
+    first = strides.index(FINEST_STRIDE)
+    return MaskNetwork(pyramid, range(first, first + num_levels), channels, num_defects, num_classes)
 
 
 def _convolution(in_channels: int, out_channels: int, size: int) -> nn.Sequential:

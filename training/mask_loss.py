@@ -10,9 +10,9 @@ def mask_loss(pixel_logits: torch.Tensor, masks: torch.Tensor, defect_weight: fl
     """Mean over pictures of cross-entropy, defect pixels weighted, plus one minus soft Dice of the defects there.
 
     pixel_logits: `(n, 1 + defects, h, w)`. masks: `(n, height, width)` uint8, 0 background, `d + 1` defect d, 255
-    ignored; a cell counts for the highest number among its pixels, so that thin defects survive. Both terms are means over
-    pictures, so the average over equal shares of a batch is the value of the whole batch. Dice is that of Milletari et
-    al. 2016 (V-Net), without squares, of each picture and defect on its own: a small defect counts as a large one.
+    ignored; a cell counts for the highest number among its pixels, so that thin defects survive. Both terms are means
+    over pictures, so the average over equal shares of a batch is the value of the whole batch. Dice is that of
+    Milletari et al. 2016 (V-Net), without squares, of each picture and defect: a small defect counts as a large one.
     """
     cells = F.adaptive_max_pool2d(masks.float().unsqueeze(1), pixel_logits.shape[-2:]).squeeze(1).long()
     is_known = cells != IGNORED

@@ -1,6 +1,6 @@
 """Section `mask:` of `params.yaml`: how a model with `model.head: mask` is trained."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,7 @@ class MaskParams(Section):
     """`mask:` read only with `model.head: mask`; seed and weight decay are those of `train:`."""
 
     channels: Annotated[int, Field(ge=1)]
+    coarsest_stride: Literal[4, 8, 16, 32]
     frozen_groups: Annotated[int, Field(ge=0)]
     lr: PositiveFloat
     backbone_lr_scale: PositiveFloat

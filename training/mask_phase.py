@@ -1,10 +1,12 @@
 """The loop of mask training: one phase of steps on views of one size."""
 
+import logging
 from typing import Any, cast
 
+import numpy as np
 import torch
-from timm.optim import param_groups_weight_decay
 from timm.models import group_parameters
+from timm.optim import param_groups_weight_decay
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import AdamW
@@ -17,6 +19,10 @@ from training.mask_head import MaskNetwork
 from training.mask_loss import mask_loss
 from training.mask_params import MaskParams, MaskPhase
 from training.model import Classifier
+from training.params import TrainParams
+
+LOG_EVERY_STEPS = 50
+logger = logging.getLogger(__name__)
 
 
 class PixelScores(nn.Module):
@@ -32,7 +38,7 @@ class PixelScores(nn.Module):
 
 
 def freeze(model: Classifier, num_groups: int) -> None:
-    """Let everything be trained but the readout, which is fitted, and the first layers: timm's coarse groups, stem first."""
+    """Let all be trained but the readout, which is fitted, and the first layers: timm's coarse groups, stem first."""
     network = cast(MaskNetwork, model.backbone)
     model.requires_grad_(True)
     network.readout.requires_grad_(False)
@@ -49,12 +55,12 @@ def train_phase(
     defects: tuple[str, ...],
     phase: MaskPhase,
     params: MaskParams,
-    weight_decay: float,
-    seed: int,
+    train_params: TrainParams,
+    index: int,
     worker: Worker,
     num_workers: int = 0,
 ) -> float:
-    """Optimise over the phase's steps; return the mean loss of this process's share of the last tenth of them.
+    """Optimise over the steps of phase number `index`; return this process's mean loss over the last tenth of them.
 
     Raises FloatingPointError if the loss is no number any more.
     """
@@ -63,19 +69,27 @@ def train_phase(
     scores: nn.Module = PixelScores(model)
     if worker.world_size > 1:
         scores = DistributedDataParallel(scores, broadcast_buffers=False)
-    draws = _share(balanced_draws(pictures.labels, pictures.groups, phase.steps * phase.batch_size, seed), phase, worker)
+    seed = int(np.random.SeedSequence([train_params.seed, index]).generate_state(1)[0])
+    draws = _share(
+        balanced_draws(pictures.labels, pictures.groups, phase.steps * phase.batch_size, seed), phase, worker
+    )
     views = TrainingViews(pictures, defects, draws, phase, params)
-    optimiser = _optimiser(model, params, phase, weight_decay)
+    optimiser = _optimiser(model, params, phase, train_params.weight_decay)
     schedule = OneCycleLR(optimiser, [group["lr"] for group in optimiser.param_groups], total_steps=phase.steps)
     losses = []
     loader = view_loader(views, phase.batch_size // worker.world_size, num_workers)
-    for images, masks in tqdm(loader, f"masks, view {phase.view}", phase.steps, disable=not worker.is_main, leave=False):
+    for images, masks in tqdm(
+        loader, f"masks, view {phase.view}", phase.steps, disable=not worker.is_main, leave=False
+    ):
         optimiser.zero_grad(set_to_none=True)
         loss = mask_loss(scores(images.to(worker.device)), masks.to(worker.device), params.defect_weight)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
         losses.append(loss.detach())
+        if worker.is_main and len(losses) % LOG_EVERY_STEPS == 0:
+            recent = float(torch.stack(losses[-LOG_EVERY_STEPS:]).mean())
+            logger.info("view %.2f, step %d of %d: mask loss %.4f", phase.view, len(losses), phase.steps, recent)
     mean = float(torch.stack(losses[-max(1, phase.steps // 10) :]).mean())
     if not mean < float("inf"):
         raise FloatingPointError(f"the mask loss is {mean} after {phase.steps} steps: lower mask.lr")
@@ -83,7 +97,7 @@ def train_phase(
 
 
 def _share(draws: list[Draw], phase: MaskPhase, worker: Worker) -> list[Draw]:
-    """Return this process's draws: an equal part of every batch, so that any number of processes sees the same batches."""
+    """Return this process's draws: an equal part of every batch, so that their number does not change a batch."""
     share = phase.batch_size // worker.world_size
     first = worker.rank * share
     return [draw for i, draw in enumerate(draws) if first <= i % phase.batch_size < first + share]

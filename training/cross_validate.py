@@ -1,0 +1,156 @@
+"""Train on every fold but one and predict that one, for all folds and seeds: `python -m training.cross_validate`.
+
+Writes to `--out`: `seed<S>/<protocol><F>/` with the checkpoint and `predictions.csv` of each run,
+`seed<S>/<protocol>.csv` with the pooled out-of-fold predictions of a seed, and `summary.json` and `summary.md`. A run
+whose predictions are there is not repeated, so a stopped command goes on where it stopped; other params, data or folds
+need another `--out`.
+
+By group, the folds are those of `split.seed` and `split.num_folds`; what is pooled covers every picture once. By
+image, each seed draws one split of 70% for training, 15% for validation and 15% for test, as is usual for published
+figures: it leaks where an object has several pictures.
+"""
+
+import argparse
+import hashlib
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import train_test_split
+
+from dataset.manifest import SPLIT_COLUMNS, Manifest, ManifestError, Protocol
+from dataset.params import PARAMS_FILE, SplitParams, read_section
+from dataset.splits import assign_splits
+from evaluation.params import EvaluateParams
+from evaluation.predictions import PREDICTIONS_FILE
+from training.checkpoint import Checkpoint
+from training.cross_validation_summary import write_summary
+from training.distributed import Worker, worker
+from training.fit import fit
+from training.mask_fit import fit_masks
+from training.params import Params
+from training.predict import predict
+from training.train import KNOWN_ERRORS
+
+RUN_FILE = "run.json"
+IMAGE_SHARES = {"train": 0.70, "val": 0.15, "test": 0.15}
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One run: a table whose splits say what trains and what is predicted."""
+
+    seed: int
+    index: int
+    table: pd.DataFrame
+
+
+def group_folds(table: pd.DataFrame, params: SplitParams, seed: int, keeps_val: bool) -> Iterator[Fold]:
+    """Yield every fold as the test side once; the others train, less one for validation if `keeps_val`."""
+    for index in range(params.num_folds):
+        divided = assign_splits(table, params.model_copy(update={"test_fold": index}))
+        if not keeps_val:
+            divided["split"] = divided["split"].replace({"val": "train"})
+        yield Fold(seed, index, divided)
+
+
+def image_split(table: pd.DataFrame, seed: int, keeps_val: bool) -> Fold:
+    """Return one stratified split of 70, 15 and 15% of the pictures, whatever object they show."""
+    divided = table.sort_values("path", ignore_index=True)
+    rest, test = train_test_split(
+        np.arange(len(divided)), test_size=IMAGE_SHARES["test"], stratify=divided["label"], random_state=seed
+    )
+    val_share = IMAGE_SHARES["val"] / (1 - IMAGE_SHARES["test"])
+    _, val = train_test_split(rest, test_size=val_share, stratify=divided["label"].iloc[rest], random_state=seed)
+    sides = np.full(len(divided), "train", dtype=object)
+    sides[test] = "test"
+    if keeps_val:
+        sides[val] = "val"
+    divided["split_by_image"] = sides
+    return Fold(seed, 0, divided)
+
+
+def run_fold(fold: Fold, root: Path, protocol: Protocol, params: Params, out_dir: Path, this: Worker) -> None:
+    """Train and predict one fold, unless its predictions are there already; `run.json` holds what it cost."""
+    if (out_dir / PREDICTIONS_FILE).is_file():
+        logger.info("%s is there already", out_dir / PREDICTIONS_FILE)
+        return
+    start_wall_s, start_cpu_s = time.monotonic(), time.process_time()
+    params = params.model_copy(update={"train": params.train.model_copy(update={"seed": fold.seed})})
+    manifest = Manifest(fold.table, root)
+    train = fit_masks if params.model.head == "mask" else fit
+    checkpoint_path = train(manifest, protocol, params, out_dir, this)
+    if this.is_main:
+        cost = {"wall_s": time.monotonic() - start_wall_s, "cpu_s": time.process_time() - start_cpu_s}
+        (out_dir / RUN_FILE).write_text(json.dumps(cost, indent=2) + "\n", encoding="utf-8")
+        predict(manifest, protocol, Checkpoint.load(checkpoint_path)).select("test").write(out_dir / PREDICTIONS_FILE)
+    this.broadcast("")
+
+
+def run(arguments: argparse.Namespace, this: Worker) -> None:
+    """Run all that is asked for, then pool and sum up what is there."""
+    manifest, params = Manifest.read(arguments.pictures), Params.read(arguments.params)
+    split = read_section(arguments.params, "split", SplitParams)
+    out_dir: Path = arguments.out
+    _check_same_run(out_dir, manifest, params, split, this)
+    # Without early stopping or a best epoch nothing is chosen on validation pictures, so they may train as well.
+    keeps_val = params.model.head != "mask"
+    for seed in arguments.seeds:
+        if arguments.protocol == "image":
+            folds: Iterator[Fold] = iter([image_split(manifest.table, seed, keeps_val)])
+        else:
+            folds = group_folds(manifest.table, split, seed, keeps_val)
+        for fold in folds:
+            if arguments.folds and fold.index not in arguments.folds:
+                continue
+            logger.info("seed %d, %s fold %d", seed, arguments.protocol, fold.index)
+            fold_dir = out_dir / f"seed{seed}" / f"{arguments.protocol}{fold.index}"
+            run_fold(fold, manifest.root, arguments.protocol, params, fold_dir, this)
+    if this.is_main:
+        evaluate = read_section(arguments.params, "evaluate", EvaluateParams)
+        logger.info("%s", write_summary(out_dir, split.num_folds, evaluate))
+
+
+def _check_same_run(out_dir: Path, manifest: Manifest, params: Params, split: SplitParams, this: Worker) -> None:
+    """Refuse to go on in a folder whose folds were trained on other data or with other params."""
+    facts = {"params": params.model_dump(mode="json"), "split": split.model_dump(mode="json")}
+    pictures = manifest.table.drop(columns=list(SPLIT_COLUMNS.values())).sort_values("path").to_csv(index=False)
+    facts["pictures"] = {"sha256": hashlib.sha256(pictures.encode()).hexdigest()}
+    path = out_dir / "cross_validation.json"
+    if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != facts:
+        raise ManifestError(f"{out_dir} holds folds of other params or data: choose another --out, or remove it")
+    this.broadcast("")  # all have looked before one writes
+    if this.is_main:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=Path, default=Path("data/pictures.csv"))
+    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
+    parser.add_argument("--out", type=Path, default=Path("artifacts/cross_validation"))
+    parser.add_argument("--protocol", choices=("group", "image"), default="group")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--folds", type=int, nargs="+", help="only these, to share the work out; all if left out")
+    arguments = parser.parse_args(argv)
+    with worker() as this:
+        logging.basicConfig(level=logging.INFO if this.is_main else logging.WARNING, format="%(message)s")
+        try:
+            run(arguments, this)
+        except KNOWN_ERRORS as exc:
+            if this.is_main:
+                sys.stderr.write(f"cross-validation: {exc}\n")
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,163 @@
+"""Train a model with `model.head: mask`: phases on pixels, then the readout from pixels to classes.
+
+Nothing is chosen on validation pictures: the phases have a fixed number of steps, and the last weights are kept.
+Validation pictures only give the figures of the log and the temperature, and may be missing.
+"""
+
+import logging
+from contextlib import nullcontext
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+
+from dataset.checks import check_no_group_on_two_sides
+from dataset.manifest import Manifest, ManifestError, Protocol
+from dataset.params import ParamsError
+from evaluation.metrics import confusion_matrix, metrics_of_confusion
+from evaluation.temperature import fit_temperature
+from runtime.contract import Lineage, ModelContract
+from training.checkpoint import Checkpoint
+from training.data import PictureDataset, evaluation_batches
+from training.distributed import Worker
+from training.lineage import git_commit
+from training.mask_data import MaskedPictures
+from training.mask_head import MaskNetwork, defect_numbers, pyramid_levels
+from training.mask_params import MaskParams
+from training.mask_phase import train_phase
+from training.model import Classifier, create_backbone
+from training.params import Params
+from training.readout import fit_readout
+from training.tracking import Run
+
+CHECKPOINT_FILE = "checkpoint.pt"
+EVALUATION_BATCH_SIZE = 16
+logger = logging.getLogger(__name__)
+
+FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+
+
+def fit_masks(
+    manifest: Manifest, protocol: Protocol, params: Params, out_dir: Path, worker: Worker, num_workers: int = 0
+) -> Path:
+    """Train on the manifest's train split and return the checkpoint's path.
+
+    Raises ManifestError if the data do not fit or have no masks, WeightsError if pretrained weights cannot be had,
+    BackboneError if the backbone gives no feature pyramid, ParamsError if `mask:` is missing or does not fit.
+    """
+    settings = _settings(params, worker)
+    if protocol == "group":
+        check_no_group_on_two_sides(manifest.table)
+    torch.manual_seed(params.train.seed)
+    train, val = manifest.select("train", protocol), manifest.select("val", protocol)
+    model, contract, pictures, defects = _create(manifest, train, params, settings)
+    model.to(worker.device).to(memory_format=torch.channels_last)
+    readings = _Readings(model, PictureDataset(train, contract), PictureDataset(val, contract), worker, num_workers)
+    tags = {"protocol": protocol, "git_commit": contract.lineage.git_commit}
+    facts = {**params.flat(), "data_sha256": contract.lineage.data_sha256, "weights": contract.lineage.weights}
+    with Run(out_dir, facts, tags) if worker.is_main else nullcontext() as run:
+        contract = _with_run_id(contract, worker.broadcast(run.run_id if run else ""))
+        losses = [
+            train_phase(model, pictures, defects, phase, settings, params.train, index, worker, num_workers)
+            for index, phase in enumerate(settings.phases)
+        ]
+        readings.read(settings.readout_c)
+        metrics = {"train_loss": losses[-1], **readings.metrics()}
+        logger.info("%s", ", ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
+        if run:
+            run.log_epoch(len(losses), metrics)
+            contract = contract.model_copy(update={"temperature": readings.temperature()})
+            state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+            dump = params.model_dump(mode="json", exclude_none=True)
+            Checkpoint(state, contract, dump, len(settings.phases), metrics).save(out_dir / CHECKPOINT_FILE)
+            run.log_artifact(out_dir / CHECKPOINT_FILE)
+    worker.broadcast("")  # wait for the checkpoint
+    return out_dir / CHECKPOINT_FILE
+
+
+class _Readings:
+    """What the model finds in training and validation pictures, and the readout fitted to the former."""
+
+    def __init__(
+        self, model: Classifier, train: PictureDataset, val: PictureDataset, worker: Worker, num_workers: int
+    ) -> None:
+        self._model, self._train, self._val = model, train, val
+        self._worker, self._num_workers = worker, num_workers
+        self._val_logits: FloatArray = np.empty((0, 0), dtype=np.float32)
+
+    def read(self, inverse_penalty: float) -> None:
+        readout = cast(MaskNetwork, self._model.backbone).readout
+        fit_readout(readout, self._numbers(self._train), self._train.labels, inverse_penalty)
+        if len(self._val):
+            with torch.inference_mode():
+                found = torch.from_numpy(self._numbers(self._val)).to(self._worker.device)
+                self._val_logits = readout(found).cpu().numpy()
+
+    def metrics(self) -> dict[str, float]:
+        """Return cross-entropy and headline figures of the validation pictures; nothing if there are none."""
+        if not len(self._val):
+            return {}
+        labels = torch.tensor(self._val.labels)
+        loss = float(torch.nn.functional.cross_entropy(torch.from_numpy(self._val_logits), labels))
+        num_classes = self._val_logits.shape[1]
+        confusion = confusion_matrix(self._val.labels, self._val_logits.argmax(axis=1), num_classes)
+        headline = metrics_of_confusion(confusion).headline()
+        return {"val_loss": loss} | {f"val_{name}": value for name, value in headline.items()}
+
+    def temperature(self) -> float:
+        """Return the temperature that fits the validation pictures, or 1 without any."""
+        return fit_temperature(self._val_logits, self._val.labels) if len(self._val) else 1.0
+
+    @torch.inference_mode()
+    def _numbers(self, dataset: PictureDataset) -> FloatArray:
+        """Return `(N, 3 * defects)` of all pictures in order, shared out over the processes."""
+        worker, model = self._worker, self._model.eval()
+        network = cast(MaskNetwork, model.backbone)
+        numbers, indices = [], []
+        loader = evaluation_batches(dataset, EVALUATION_BATCH_SIZE, worker.rank, worker.world_size, self._num_workers)
+        for batch in loader:
+            images = model.normalise(batch.images.to(worker.device))
+            numbers.append(defect_numbers(network.pixel_logits(images)))
+            indices.append(batch.indices)
+        empty = torch.empty(0, network.readout.in_features)
+        order = worker.gather(torch.cat(indices or [torch.empty(0, dtype=torch.int64)])).argsort()
+        found: FloatArray = worker.gather(torch.cat(numbers or [empty]))[order].numpy()
+        return found
+
+
+def _settings(params: Params, worker: Worker) -> MaskParams:
+    if params.mask is None:
+        raise ParamsError("model.head is mask, but the params have no section 'mask'")
+    for phase in params.mask.phases:
+        if phase.batch_size % worker.world_size:
+            raise ParamsError(
+                f"mask.phases has batch_size {phase.batch_size}, which {worker.world_size} processes cannot share "
+                f"evenly: use a multiple of {worker.world_size}"
+            )
+    return params.mask
+
+
+def _create(
+    manifest: Manifest, train: Manifest, params: Params, settings: MaskParams
+) -> tuple[Classifier, ModelContract, MaskedPictures, tuple[str, ...]]:
+    backbone, mean, std, origin = create_backbone(params.model, len(manifest.classes))
+    lineage = Lineage(
+        git_commit=git_commit(Path()), data_sha256=manifest.sha256, backbone=params.model.backbone, weights=origin
+    )
+    contract = ModelContract(
+        classes=manifest.classes, mean=mean, std=std, lineage=lineage, **params.contract.model_dump()
+    )
+    absent = sorted(set(manifest.classes) - set(train.table["label"]))
+    if absent:
+        raise ManifestError(f"class(es) {', '.join(absent)} have no training picture")
+    pictures = MaskedPictures(train, contract)
+    defects = pictures.defect_classes()
+    levels = pyramid_levels(backbone, settings.coarsest_stride)
+    network = MaskNetwork(backbone, levels, settings.channels, len(defects), len(contract.classes))
+    return Classifier(network, mean, std), contract, pictures, defects
+
+
+def _with_run_id(contract: ModelContract, run_id: str) -> ModelContract:
+    lineage = contract.lineage.model_copy(update={"mlflow_run_id": run_id})
+    return contract.model_copy(update={"lineage": lineage})
