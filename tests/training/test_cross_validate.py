@@ -1,0 +1,119 @@
+"""Cross-validation: no object on both sides, every picture predicted once, nothing done twice."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from dataset.manifest import Manifest
+from dataset.params import SplitParams
+from evaluation.params import EvaluateParams
+from evaluation.predictions import Predictions
+from training import cross_validate
+from training.cross_validate import group_folds, image_split
+from training.cross_validation_summary import figures_of, table
+
+EVALUATE = {"seed": 0, "confidence": 0.95, "bootstrap_samples": 100}
+
+
+@pytest.fixture(autouse=True)
+def _own_tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow
+
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def params_path(tmp_path: Path, tiny_params: dict[str, Any]) -> Path:
+    tiny_params["contract"] |= {"height": 32, "width": 32}
+    tiny_params["model"] = {"backbone": "test_resnet", "pretrained": "none", "drop_rate": 0.0, "head": "mask"}
+    tiny_params["mask"] = {
+        "channels": 4, "coarsest_stride": 8, "frozen_groups": 0, "lr": 0.01, "backbone_lr_scale": 1.0,
+        "defect_weight": 3.0, "defect_view_share": 0.75, "gain_stops": 0.3, "gamma": 0.1, "readout_c": 1.0,
+        "phases": [{"view": 1.0, "steps": 1, "batch_size": 4, "lr_scale": 1.0}],
+    }  # fmt: skip
+    tiny_params["split"] = {"seed": 0, "num_folds": 3, "test_fold": 0}
+    tiny_params["evaluate"] = EVALUATE
+    path = tmp_path / "cv.yaml"
+    path.write_text(yaml.safe_dump(tiny_params), encoding="utf-8")
+    return path
+
+
+def _run(data_dir: Path, params_path: Path, out: Path, *more: str) -> int:
+    pictures = str(data_dir / "manifest.csv")
+    return cross_validate.main(["--pictures", pictures, "--params", str(params_path), "--out", str(out), *more])
+
+
+@pytest.mark.parametrize("keeps_val", [True, False])
+def test_no_object_of_a_test_fold_trains_and_all_pictures_are_tested_once(
+    tiny_tiles_dir: Path, keeps_val: bool
+) -> None:
+    pictures = Manifest.read(tiny_tiles_dir / "manifest.csv").table
+    tested: list[str] = []
+    for fold in group_folds(pictures, SplitParams(seed=0, num_folds=3, test_fold=0), 0, keeps_val):
+        test = fold.table[fold.table["split"] == "test"]
+        others = fold.table[fold.table["split"] != "test"]
+        assert not set(test["group"]) & set(others["group"])
+        assert set(others["split"]) == ({"train", "val"} if keeps_val else {"train"})
+        tested += list(test["path"])
+    assert sorted(tested) == sorted(pictures["path"])
+
+
+def test_the_split_by_image_holds_70_15_15_percent_of_every_class(tiny_tiles_dir: Path) -> None:
+    pictures = Manifest.read(tiny_tiles_dir / "manifest.csv").table
+    divided = image_split(pictures, 0, keeps_val=True).table
+    shares = divided["split_by_image"].value_counts(normalize=True)
+    assert shares.to_dict() == pytest.approx({"train": 0.7, "val": 0.15, "test": 0.15}, abs=0.01)
+    counts = pd.crosstab(divided["label"], divided["split_by_image"], normalize="index")
+    assert counts["test"].between(0.05, 0.25).all()
+    assert (
+        image_split(pictures, 1, keeps_val=True).table["split_by_image"].tolist() != divided["split_by_image"].tolist()
+    )
+    assert "val" not in set(image_split(pictures, 0, keeps_val=False).table["split_by_image"])
+
+
+@pytest.mark.slow
+def test_folds_are_pooled_resumed_and_never_mixed_with_those_of_other_params(
+    tiny_tiles_dir: Path, params_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "cv"
+    assert _run(tiny_tiles_dir, params_path, out, "--folds", "0", "2") == 0
+    assert json.loads((out / "summary.json").read_text())["incomplete"] == ["seed0 group: 2 of 3 folds"]
+    before = (out / "seed0/group0/checkpoint.pt").stat().st_mtime_ns
+    assert _run(tiny_tiles_dir, params_path, out) == 0
+    assert (out / "seed0/group0/checkpoint.pt").stat().st_mtime_ns == before
+    pooled = Predictions.read(out / "seed0/group.csv")
+    assert sorted(pooled.paths) == sorted(Manifest.read(tiny_tiles_dir / "manifest.csv").table["path"])
+    (reached,) = json.loads((out / "summary.json").read_text())["reached"]
+    assert reached["value"]["accuracy"] == pytest.approx((pooled.predicted == pooled.labels).mean())
+    assert json.loads((out / "seed0/group0/run.json").read_text())["cpu_s"] > 0
+
+    document = yaml.safe_load(params_path.read_text())
+    document["mask"]["channels"] = 5
+    params_path.write_text(yaml.safe_dump(document))
+    assert _run(tiny_tiles_dir, params_path, out) == 2
+    assert "choose another --out" in capsys.readouterr().err
+
+
+def test_figures_of_pooled_predictions_are_the_hand_computed_ones() -> None:
+    labels = np.array([0, 0, 0, 0, 1, 1, 2, 2])
+    predicted = np.array([0, 0, 0, 1, 1, 2, 2, 0])
+    predictions = Predictions(
+        np.array([f"{i}.png" for i in range(8)], dtype=object), labels,
+        np.array([f"g{i}" for i in range(8)], dtype=object), np.array(["test"] * 8, dtype=object),
+        np.eye(3)[predicted], ("good", "hole", "crack"), pd.DataFrame(index=range(8)),
+    )  # fmt: skip
+    reached = figures_of(predictions, "group", 3, EvaluateParams.model_validate(EVALUATE))
+    assert reached.value["accuracy"] == pytest.approx(5 / 8)
+    assert reached.value["macro_f1"] == pytest.approx((6 / 8 + 1 / 2 + 1 / 2) / 3)
+    assert reached.value["defect_f1"] == pytest.approx(2 * 3 / (2 * 3 + 1 + 1))  # a hole called a crack is a defect
+    assert reached.low["accuracy"] < 5 / 8 < reached.high["accuracy"]
+    text = table([reached, reached], ["seed4 group: 1 of 5 folds"], 0.95)
+    assert "| group | 3 | 8 / 8 | 0.583 (" in text
+    assert "| group | mean of 2 | | 0.583 (0.583 to 0.583) |" in text
+    assert "Not complete: seed4 group: 1 of 5 folds." in text
