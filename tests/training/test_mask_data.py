@@ -11,7 +11,6 @@ from PIL import Image
 from dataset.manifest import COLUMNS, Manifest, ManifestError
 from runtime.contract import Lineage, ModelContract, ResizeRule
 from training.mask_data import (
-    IGNORED,
     Draw,
     MaskedPictures,
     TrainingViews,
@@ -20,6 +19,7 @@ from training.mask_data import (
     random_flips,
     random_view,
 )
+from training.mask_loss import IGNORED
 from training.mask_params import MaskParams, MaskPhase
 
 
@@ -30,7 +30,7 @@ def _contract(resize: ResizeRule = "stretch") -> ModelContract:
     )  # fmt: skip
 
 
-def _manifest(root: Path, rows: list[tuple[str, str, np.ndarray | None]]) -> Manifest:  # type: ignore[type-arg]
+def _manifest(root: Path, rows: list[tuple[str, str, np.ndarray | None]]) -> Manifest:
     """Write pictures whose defect is white on dark, so that the picture itself says where its mask must be."""
     table = []
     for i, (label, group, marked) in enumerate(rows):
@@ -44,7 +44,7 @@ def _manifest(root: Path, rows: list[tuple[str, str, np.ndarray | None]]) -> Man
     return Manifest(pd.DataFrame(table).reindex(columns=COLUMNS, fill_value=""), root)
 
 
-def _marked(top: int, left: int, height: int, width: int) -> np.ndarray:  # type: ignore[type-arg]
+def _marked(top: int, left: int, height: int, width: int) -> np.ndarray:
     marked = np.zeros((50, 120), dtype=bool)
     marked[top : top + height, left : left + width] = True
     return marked

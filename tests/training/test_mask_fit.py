@@ -14,9 +14,10 @@ from dataset.manifest import COLUMNS, Manifest
 from evaluation.predictions import Predictions
 from training import predict, train
 from training.checkpoint import Checkpoint
+from training.mask_data import Draw
 from training.mask_head import MaskNetwork
 from training.mask_params import MaskPhase
-from training.mask_phase import Draw, _share, freeze
+from training.mask_phase import _share, freeze
 from training.model import load_classifier
 
 SIZE_PX = 64
