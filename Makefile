@@ -80,6 +80,10 @@ card: source ## -> artifacts/MODEL_CARD.md
 register: card ## both models into the BentoML model store
 	@$(PYTHON) -m export.register $(if $(ACCEPT_WORSE),--accept-worse "$(ACCEPT_WORSE)")
 
+.PHONY: mlflow
+mlflow: card ## report, card and figures into the training run's MLflow record
+	@$(PYTHON) -m training.log_evaluation
+
 .PHONY: bento
 bento: register ## -> a versioned Bento, vision:latest
 	@$(PYTHON) -m export.bento $(if $(ACCEPT_WORSE),--accept-worse "$(ACCEPT_WORSE)")

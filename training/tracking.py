@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,10 @@ DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 EXPERIMENT = "bento-vision"
 _SQLITE = "sqlite:///"
 Scalar = str | int | float | bool
+
+
+class TrackingError(ValueError):
+    """A run, or what is to be logged to it, that is not there."""
 
 
 class Run:
@@ -76,6 +80,21 @@ def mark_killed(run_id: str) -> None:
     client = _mlflow().MlflowClient()
     if client.get_run(run_id).info.status == "RUNNING":
         client.set_terminated(run_id, "KILLED")
+
+
+def log_to_run(run_id: str, metrics: Mapping[str, float], files: Iterable[Path], folder: str) -> None:
+    """Add metrics, and files below `folder`, to a run that has ended. Raises TrackingError if there is no such run."""
+    mlflow = _mlflow()
+    client = mlflow.MlflowClient()
+    try:
+        client.get_run(run_id)
+    except mlflow.exceptions.MlflowException as exc:
+        uri = mlflow.get_tracking_uri()
+        raise TrackingError(f"there is no MLflow run {run_id!r} at {uri}: {exc}; set MLFLOW_TRACKING_URI") from exc
+    for name, value in metrics.items():
+        client.log_metric(run_id, name, value)
+    for path in files:
+        client.log_artifact(run_id, str(path), folder)
 
 
 def _mlflow() -> Any:

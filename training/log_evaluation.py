@@ -1,0 +1,59 @@
+"""Put what was measured of a checkpoint into its MLflow run: `python -m training.log_evaluation`.
+
+Logs the figures of `metrics.json` as metrics `test.<figure>` and the report, the card, the evaluation and its pictures
+as artefacts below `evaluation/`.
+"""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from runtime.contract import ContractError, ModelContract
+from training.tracking import TrackingError, log_to_run
+
+PICTURES_AND_DOCUMENTS = ("*.json", "*.png", "*.csv")
+
+logger = logging.getLogger(__name__)
+
+
+def read_figures(metrics_path: Path) -> dict[str, float]:
+    """Return the figures of `metrics.json` as `split.figure`; what is undefined or no number is left out.
+
+    Raises TrackingError if the file is missing or malformed.
+    """
+    try:
+        document = json.loads(metrics_path.read_text(encoding="utf-8"))
+        pairs = [(f"{split}.{name}", value) for split, part in document.items() for name, value in part.items()]
+    except (OSError, ValueError, AttributeError) as exc:
+        raise TrackingError(f"cannot read {metrics_path}: {exc}; run `make eval`") from exc
+    return {name: float(value) for name, value in pairs if type(value) in (int, float)}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--contract", type=Path, default=Path("artifacts/export/contract.json"))
+    parser.add_argument("--evaluation", type=Path, default=Path("artifacts/evaluation"))
+    parser.add_argument("--report", type=Path, default=Path("artifacts/report.html"))
+    parser.add_argument("--card", type=Path, default=Path("artifacts/MODEL_CARD.md"))
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    found = [path for pattern in PICTURES_AND_DOCUMENTS for path in sorted(arguments.evaluation.glob(pattern))]
+    try:
+        run_id = ModelContract.read(arguments.contract).lineage.mlflow_run_id
+        missing = [str(path) for path in (arguments.report, arguments.card) if not path.is_file()]
+        if missing:
+            raise TrackingError(f"there is no {' and no '.join(missing)}; run `make card`")
+        figures = read_figures(arguments.evaluation / "metrics.json")
+        log_to_run(run_id, figures, [arguments.report, arguments.card, *found], "evaluation")
+    except (ContractError, TrackingError) as exc:
+        sys.stderr.write(f"log_evaluation: {exc}\n")
+        return 2
+    logger.info("%d figures and %d files in MLflow run %s", len(figures), 2 + len(found), run_id)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
