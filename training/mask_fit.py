@@ -22,6 +22,7 @@ from training.checkpoint import Checkpoint
 from training.data import PictureDataset, evaluation_batches
 from training.distributed import Worker
 from training.lineage import git_commit
+from training.mask_contact_sheet import save_mask_contact_sheet
 from training.mask_data import MaskedPictures
 from training.mask_head import MaskNetwork, defect_numbers, pyramid_levels
 from training.mask_params import MaskParams
@@ -31,7 +32,7 @@ from training.params import Params
 from training.readout import fit_readout
 from training.tracking import Run
 
-CHECKPOINT_FILE = "checkpoint.pt"
+CHECKPOINT_FILE, CONTACT_SHEET_FILE = "checkpoint.pt", "contact_sheet.png"
 EVALUATION_BATCH_SIZE = 16
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,9 @@ def fit_masks(
     facts = {**params.flat(), "data_sha256": contract.lineage.data_sha256, "weights": contract.lineage.weights}
     with Run(out_dir, facts, tags) if worker.is_main else nullcontext() as run:
         contract = _with_run_id(contract, worker.broadcast(run.run_id if run else ""))
+        if run:
+            save_mask_contact_sheet(pictures, defects, settings, params.train.seed, out_dir / CONTACT_SHEET_FILE)
+            run.log_artifact(out_dir / CONTACT_SHEET_FILE)
         losses = [
             train_phase(model, pictures, defects, phase, settings, params.train, index, worker, num_workers)
             for index, phase in enumerate(settings.phases)
