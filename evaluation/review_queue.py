@@ -51,13 +51,17 @@ def list_tasks(review: LabelReview, manifest: Manifest) -> list[Task]:
         tasks.setdefault(path, task)
 
     for issue in review.label_issues:
-        add(issue.path, f"label has probability {issue.quality:.2f}", issue.suggested_label)
+        add(issue.path, f"label has probability {_probability(issue.quality)}", issue.suggested_label)
     for pair in review.near_duplicates:
         add(pair.path, f"like {pair.other_path} in {pair.other_split}, labelled {pair.other_label}")
         add(pair.other_path, f"like {pair.path} in {pair.split}, labelled {pair.label}")
     for outlier in review.outliers:
         add(outlier.path, f"{outlier.statistic} {outlier.value:.3g}, most have about {outlier.median:.3g}")
     return list(tasks.values())
+
+
+def _probability(value: float) -> str:
+    return "under 0.01" if value < 0.005 else f"{value:.2f}"
 
 
 def write_queue(review: LabelReview, manifest: Manifest, out_dir: Path) -> None:

@@ -1,7 +1,7 @@
 """By what test images are sliced: attributes of the manifest, the defect's area, image statistics; numbers in bins.
 
-Bins are quantiles of the test images. Their edges are rounded to two digits of the spread before images are assigned,
-so that a name such as `120 to 160` says exactly what is in it.
+Bins are quantiles of the test images. Their edges are rounded to about two digits before images are assigned, so that a
+name such as `120 to 160` says exactly what is in it.
 """
 
 import itertools
@@ -76,15 +76,20 @@ def in_bins(values: FloatArray) -> TextArray:
         return names
     quantiles = np.quantile(values[known], np.linspace(0, 1, NUM_BINS + 1))
     spread = quantiles[-2] - quantiles[1] or np.ptp(values[known])
-    decimals = 1 - int(np.floor(np.log10(spread)))
-    edges = np.unique(np.round(quantiles[1:-1], decimals))
+    edges = np.unique([_rounded(edge, spread) for edge in quantiles[1:-1]])
     # An edge at or below the least value divides nothing off.
     edges = edges[(edges > values[known].min()) & (edges <= values[known].max())]
     if not len(edges):
         return names
-    texts = [np.format_float_positional(edge, precision=max(decimals, 0), trim="-") for edge in edges]
+    texts = [np.format_float_positional(edge, trim="-") for edge in edges]
     labels = [f"under {texts[0]}"]
     labels += [f"{low} to {high}" for low, high in itertools.pairwise(texts)]
     labels += [f"{texts[-1]} and more"]
     names[known] = np.asarray(labels, dtype=object)[np.searchsorted(edges, values[known], side="right")]
     return names
+
+
+def _rounded(edge: float, spread: float) -> float:
+    """Keep two digits of the edge, or of the spread where that is smaller, as it is for values far from 0."""
+    scale = min(abs(edge), spread) or spread
+    return float(np.round(edge, 1 - int(np.floor(np.log10(scale)))))

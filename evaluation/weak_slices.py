@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from fairlearn.metrics import MetricFrame
-from scipy.stats import false_discovery_control, t
+from scipy.stats import false_discovery_control
 
 from evaluation.bootstrap import Resampling, Statistic, as_estimate, figure_of_sums, ratio
+from evaluation.clustered_test import intraclass_correlation, p_value_of_being_worse
 from evaluation.document import Count, Document, Estimate, Figure, Share, WrongPrediction
 from evaluation.metrics import confusion_matrix, metrics_of_confusion
 from evaluation.params import EvaluateParams
@@ -20,7 +21,7 @@ from evaluation.worst_errors import most_confident_errors
 
 MAX_LISTED = 20
 MAX_WRONG = 6  # pictures shown of one slice
-CORRECTION = "Benjamini-Hochberg"
+CORRECTION = "Benjamini-Hochberg, over slices of one condition and of two apart"
 # Points of accuracy by which two conditions together must be weaker than one of them alone to be worth naming.
 _CLEARLY = 0.05
 
@@ -42,7 +43,7 @@ class WeakSlice(Document):
     """The test images that meet one condition, or two together.
 
     `difference` is the slice's accuracy minus `rest_accuracy`, that of all other test images. `p_value` is one-sided:
-    the chance of so low a difference if the slice were like the rest, from a cluster-robust t statistic over groups.
+    the chance of so low an accuracy if the slice were like the rest, by a test that counts groups (`clustered_test`).
     `adjusted_p_value` accounts for all slices tested; `is_weak` compares it with the table's `alpha`. `wrong` holds
     the most confident errors in the slice.
     """
@@ -61,7 +62,9 @@ class WeakSlice(Document):
 
 
 class SliceSearch(Document):
-    """Slices by every attribute and by every pair of attributes, the smallest p-value first.
+    """Slices by every attribute and by every pair of attributes.
+
+    Weak ones come first, those of one condition before those of two, then by p-value, the smallest first.
 
     Of `num_tested` slices with at least `min_images` images of `min_groups` groups, `num_weak` are weaker than the
     rest (`adjusted_p_value` <= `alpha`, by the named correction). Listed are the first ones; a weak slice of two
@@ -93,6 +96,8 @@ def search_slices(
 ) -> SliceSearch:
     """Test every slice by one attribute and by two for being weaker than the rest; see `SliceSearch`."""
     tested, num_too_small = [], 0
+    right = test.predicted == test.labels
+    correlation = intraclass_correlation(right, resampling.group_ids)
     for parts in [*((a,) for a in attributes), *itertools.combinations(attributes, 2)]:
         for conditions, rows, accuracy in _cells(test, parts):
             if (
@@ -101,11 +106,12 @@ def search_slices(
             ):
                 num_too_small += 1
             elif rows.size < len(test.labels):
-                p_value = _p_value(test, _mask(test, rows), resampling)
+                p_value = p_value_of_being_worse(right, _mask(test, rows), resampling.group_ids, correlation)
                 tested.append(_Candidate(conditions, rows, accuracy, p_value))
-    adjusted = false_discovery_control([c.p_value for c in tested]) if tested else np.zeros(0)
-    order = sorted(range(len(tested)), key=lambda i: (tested[i].p_value, tested[i].accuracy, str(tested[i].conditions)))
-    weak = {i for i in order if adjusted[i] <= params.max_false_discovery_rate}
+    tested.sort(key=lambda candidate: (candidate.p_value, candidate.accuracy, str(candidate.conditions)))
+    adjusted = _adjust(tested)
+    weak = {i for i in range(len(tested)) if adjusted[i] <= params.max_false_discovery_rate}
+    order = sorted(range(len(tested)), key=lambda i: (i not in weak, i in weak and len(tested[i].conditions), i))
     listed = _worth_naming(tested, order, weak)[:MAX_LISTED]
     return SliceSearch(
         attributes=tuple(attribute.name for attribute in attributes),
@@ -161,21 +167,14 @@ def _mask(test: Predictions, rows: npt.NDArray[np.intp]) -> BoolArray:
     return mask
 
 
-def _p_value(test: Predictions, inside: BoolArray, resampling: Resampling) -> float:
-    """Return the chance of so low an accuracy inside, were it that of all images: a score test clustered by group.
-
-    Deviations are taken from the accuracy of all images, so that a slice in which every image is wrong has a spread as
-    well; degrees of freedom are those of the side with fewer groups.
-    """
-    right = (test.predicted == test.labels).astype(np.float64)
-    weights = np.where(inside, 1 / inside.sum(), -1 / (~inside).sum())
-    sums = np.bincount(resampling.group_ids, weights * (right - right.mean()))
-    num_groups = len(sums)
-    spread = float(np.sqrt(num_groups / (num_groups - 1) * (sums**2).sum()))
-    if spread == 0:
-        return 1.0
-    freedom = min(resampling.num_bearing(inside), resampling.num_bearing(~inside)) - 1
-    return float(t.cdf(float(weights @ right) / spread, max(freedom, 1)))
+def _adjust(tested: list[_Candidate]) -> npt.NDArray[np.float64]:
+    """Correct p-values within each family: the many pairs of conditions must not drown single ones."""
+    p_values = np.array([candidate.p_value for candidate in tested])
+    num_conditions = np.array([len(candidate.conditions) for candidate in tested])
+    for family in np.unique(num_conditions):
+        rows = num_conditions == family
+        p_values[rows] = false_discovery_control(p_values[rows])
+    return p_values
 
 
 def _worth_naming(tested: list[_Candidate], order: list[int], weak: set[int]) -> list[int]:

@@ -65,3 +65,10 @@ def test_few_values_stay_many_numbers_are_binned_and_names_of_things_are_left_ou
     assert set(found) == {"exposure", "temperature", "camera"}
     assert found["exposure"] == set("012345")
     assert len(found["temperature"]) == 4
+
+
+def test_skewed_values_keep_their_small_bins() -> None:
+    """Areas of defects run from a tenth of a per cent to the whole picture."""
+    names = in_bins(np.concatenate([np.linspace(0.1, 0.9, 300), np.linspace(2, 95, 250)]))
+    assert len(set(names)) == 4
+    assert np.unique(names, return_counts=True)[1].min() > 90
