@@ -15,7 +15,7 @@ from pathlib import Path
 from dataset.description import DataDescription
 from dataset.params import PARAMS_FILE
 from training import predict, train
-from training.fit import CHECKPOINT_FILE
+from training.fit import CHECKPOINT_FILE, RunControl
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         reason = f"The description of '{description.name}' does not ask for a comparison with a split by image.\n"
         (out_dir / "not_compared.txt").write_text(reason, encoding="utf-8")
         return 0
-    status = train.run(manifest_path, arguments.params, out_dir, "image", arguments.workers)
+    status = train.run(manifest_path, arguments.params, RunControl(out_dir, arguments.workers), "image")
     if status or int(os.environ.get("RANK", "0")) > 0:
         return status
     checkpoint = str(out_dir / CHECKPOINT_FILE)

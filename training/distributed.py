@@ -7,9 +7,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -33,13 +38,29 @@ class Worker:
         dist.all_gather_object(parts, local)
         return torch.cat([part for part in parts if part is not None])
 
-    def broadcast(self, value: str) -> str:
+    def gather_objects(self, value: T) -> list[T]:
+        """Return every process's value, in order of rank, in every process."""
+        if self.world_size == 1:
+            return [value]
+        values: list[Any] = [None] * self.world_size
+        dist.all_gather_object(values, value)
+        return values
+
+    def broadcast(self, value: T) -> T:
         """Return the main process's value in every process; also a barrier."""
         if self.world_size == 1:
             return value
         box = [value]
         dist.broadcast_object_list(box, src=0)
         return box[0]
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process; over gloo, so that a GPU is not waited for."""
+        if self.world_size == 1:
+            return flag
+        box = torch.tensor([int(flag)])
+        dist.all_reduce(box, dist.ReduceOp.MAX)
+        return bool(box.item())
 
 
 def single_worker() -> Worker:
@@ -60,9 +81,22 @@ def worker() -> Iterator[Worker]:
         local_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // local_processes))
     if world_size > 1:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        _join(device)
     try:
         yield Worker(rank, world_size, device)
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
+
+
+def _join(device: torch.device) -> None:
+    """Join the process group. Values on the CPU go over gloo, also where gradients go over nccl.
+
+    torchrun's agent keeps its store when it restarts killed workers. Without a prefix for each attempt they would read
+    the dead ones' addresses there, and wait for them.
+    """
+    store, rank, world_size = next(rendezvous("env://"))
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    prefixed = PrefixStore(f"attempt-{attempt}", store)
+    dist.init_process_group(backend, store=prefixed, rank=rank, world_size=world_size)

@@ -1,6 +1,7 @@
 """One optimiser step: what a phase needs to change the weights, and how a batch changes them."""
 
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 from torch import nn
@@ -49,6 +50,19 @@ class Learner:
     def lr(self) -> float:
         """The highest rate among the groups, that is the head's."""
         return max(float(group["lr"]) for group in self.optimiser.param_groups)
+
+    def state(self) -> dict[str, Any]:
+        """Return what the optimiser and the scaler have gathered, for `restore`."""
+        return {
+            "optimiser": self.optimiser.state_dict(),
+            "scaler": self.precision.scaler.state_dict(),
+            "num_taken": self.num_taken,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.precision.scaler.load_state_dict(state["scaler"])
+        self.num_taken = state["num_taken"]
 
     def step(self, batch: Batch, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Change the weights by this process's share of a batch; return its mean loss and the gradient's norm.

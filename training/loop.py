@@ -31,7 +31,7 @@ def train_one_epoch(
     first_step: the first batch's number over the whole run, from 1. `after_step` may save the run or end it by raising.
     """
     for step, batch in enumerate(meter.timed(batches), first_step):
-        meter.add(*learner.step(batch, step))
+        meter.add(*learner.step(batch, step), learner.lr, len(batch.labels))
         after_step()
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import torch
 
@@ -16,6 +17,7 @@ class EpochMeter:
     def __init__(self) -> None:
         self._losses: list[torch.Tensor] = []
         self._norms: list[torch.Tensor] = []
+        self._rates: list[float] = []
         self._num_images = 0
         self._wait_s = 0.0
         self._total_s = 0.0
@@ -38,25 +40,45 @@ class EpochMeter:
             took_s = time.perf_counter() - start
             self._wait_s += got - start
             self._total_s += took_s
-            self._num_images += len(batch.labels)
             if self._utilisation:
                 self._utilisation.record(len(batch.labels), got - start, took_s)
 
-    def add(self, loss: torch.Tensor, norm: torch.Tensor) -> None:
-        """Take a step's mean loss and gradient norm, both scalars."""
+    def add(self, loss: torch.Tensor, norm: torch.Tensor, lr: float, num_images: int) -> None:
+        """Take a step's mean loss and gradient norm, both scalars, its rate and this process's number of pictures."""
         self._losses.append(loss.detach())
         self._norms.append(norm.detach())
+        self._rates.append(lr)
+        self._num_images += num_images
+
+    def state(self) -> dict[str, Any]:
+        """Return what has been collected, to go on with after `restore`."""
+        losses, norms = ([float(value) for value in values] for values in (self._losses, self._norms))
+        sums = [self._num_images, self._wait_s, self._total_s]
+        return {"losses": losses, "norms": norms, "rates": self._rates, "sums": sums}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._losses = [torch.tensor(value) for value in state["losses"]]
+        self._norms = [torch.tensor(value) for value in state["norms"]]
+        self._rates = list(state["rates"])
+        self._num_images, self._wait_s, self._total_s = state["sums"]
+
+    def steps(self, worker: Worker) -> list[dict[str, float]]:
+        """Return each step's loss over all processes, gradient norm and rate."""
+        losses = worker.gather(torch.stack(self._losses).float()).view(worker.world_size, -1).mean(dim=0)
+        columns = zip(losses.tolist(), torch.stack(self._norms).tolist(), self._rates, strict=True)
+        return [{"step_loss": loss, "step_grad_norm": norm, "step_lr": lr} for loss, norm, lr in columns]
 
     def summary(self, worker: Worker) -> dict[str, float]:
         """Return the epoch's figures over all processes: loss, norm and wait averaged, images/s of all together."""
         losses = worker.gather(torch.stack(self._losses).float())
-        norms = worker.gather(torch.stack(self._norms).float())
+        norms = torch.stack(self._norms).float().cpu()
         times = worker.gather(torch.tensor([[self._num_images, self._wait_s, self._total_s]], dtype=torch.float64))
         num_images, wait_s, total_s = times.sum(dim=0).tolist()
         # A step that fp16's scaler skipped has an infinite norm.
         finite = norms[norms.isfinite()]
         return {
             "train_loss": float(losses.mean()),
+            "lr": self._rates[-1],
             "grad_norm": float(finite.mean()) if len(finite) else float("nan"),
             "images_per_s": num_images * len(times) / max(total_s, 1e-9),
             "data_wait_share": wait_s / max(total_s, 1e-9),

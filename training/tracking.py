@@ -5,18 +5,23 @@ The only module that knows MLflow. Without MLFLOW_TRACKING_URI it writes to the 
 
 import csv
 import fcntl
+import io
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from training.run_state import write_whole
+from training.signals import Requeue
+
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 EXPERIMENT = "bento-vision"
 _SQLITE = "sqlite:///"
+MLFLOW_BATCH = 1000  # metrics a request, its API's limit
 Scalar = str | int | float | bool
 
 
@@ -25,32 +30,66 @@ class TrackingError(ValueError):
 
 
 class Run:
-    """One training run's log; use as a context manager in the main process only."""
+    """One training run's log; use as a context manager in the main process only.
 
-    def __init__(self, out_dir: Path, params: Mapping[str, Scalar], tags: Mapping[str, str]) -> None:
+    resumed: what `state` returned; the same MLflow run goes on, and the log holds the epochs up to there.
+    """
+
+    def __init__(
+        self,
+        out_dir: Path,
+        params: Mapping[str, Scalar],
+        tags: Mapping[str, str],
+        resumed: Mapping[str, Any] | None = None,
+    ) -> None:
         self._out_dir = out_dir
         self._params = dict(params)
         self._tags = dict(tags)
-        self._history: list[dict[str, float]] = []
-        self.run_id = ""
+        self._records: list[dict[str, Any]] = list(resumed["records"]) if resumed else []
+        self.run_id: str = resumed["run_id"] if resumed else ""
+        self._logged_epochs: set[int] = set()
 
     def __enter__(self) -> Self:
         mlflow = _mlflow()
         self._out_dir.mkdir(parents=True, exist_ok=True)
-        self._log = (self._out_dir / "log.jsonl").open("w", encoding="utf-8")
         mlflow.set_experiment(EXPERIMENT)
-        self.run_id = mlflow.start_run(tags=self._tags).info.run_id
-        mlflow.log_params(self._params)
+        if self.run_id:
+            # A run that was killed between logging and saving does the epoch again, and gets the same figures.
+            self._logged_epochs = set(metric_history(self.run_id, "val_loss"))
+            mlflow.start_run(run_id=self.run_id)
+        else:
+            self.run_id = mlflow.start_run(tags=self._tags).info.run_id
+            mlflow.log_params(self._params)
+        self._write_log()
         return self
 
-    def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Record one epoch everywhere; every JSONL record repeats the hyperparameters, so that it stands alone."""
-        record: dict[str, Any] = {"time": time.time(), "run_id": self.run_id, "epoch": epoch, **metrics}
-        self._log.write(json.dumps({**record, "params": self._params}) + "\n")
-        self._log.flush()
-        self._history.append({"epoch": epoch, **metrics})
-        self._write_history()
-        _mlflow().log_metrics(dict(metrics), step=epoch)
+    def state(self) -> dict[str, Any]:
+        """Return what a resumed run needs to go on with this log."""
+        return {"run_id": self.run_id, "records": list(self._records)}
+
+    def log_epoch(
+        self, epoch: int, metrics: Mapping[str, float], steps: Sequence[Mapping[str, float]] = (), last_step: int = 0
+    ) -> None:
+        """Record one epoch everywhere, and its steps in MLflow.
+
+        Every JSONL record repeats the hyperparameters, so that it stands alone.
+        """
+        self._records.append({"time": time.time(), "run_id": self.run_id, "epoch": epoch, **metrics})
+        self._write_log()
+        if epoch not in self._logged_epochs:
+            self._log_steps(steps, last_step)
+            _mlflow().log_metrics(dict(metrics), step=epoch)
+
+    def _log_steps(self, steps: Sequence[Mapping[str, float]], last_step: int) -> None:
+        """Send an epoch's steps in as few requests as MLflow takes."""
+        mlflow, now_ms = _mlflow(), int(time.time() * 1000)
+        points = [
+            mlflow.entities.Metric(name, value, now_ms, step)
+            for step, values in enumerate(steps, last_step - len(steps) + 1)
+            for name, value in values.items()
+        ]
+        for start in range(0, len(points), MLFLOW_BATCH):
+            mlflow.MlflowClient().log_batch(self.run_id, metrics=points[start : start + MLFLOW_BATCH])
 
     def log_artifact(self, path: Path) -> None:
         _mlflow().log_artifact(str(path))
@@ -58,16 +97,23 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._log.close()
-        _mlflow().end_run("FAILED" if kind else "FINISHED")
+        if kind is None:
+            status = "FINISHED"
+        else:
+            status = "SCHEDULED" if issubclass(kind, Requeue) else "FAILED"  # SCHEDULED: it wants to go on later
+        _mlflow().end_run(status)
 
-    def _write_history(self) -> None:
-        temporary = self._out_dir / "history.csv.tmp"
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(self._history[0]))
+    def _write_log(self) -> None:
+        """Write `log.jsonl` and, once there is an epoch, `history.csv`, each whole."""
+        lines = [json.dumps({**record, "params": self._params}) + "\n" for record in self._records]
+        write_whole(self._out_dir / "log.jsonl", ["".join(lines).encode()])
+        if self._records:
+            text = io.StringIO(newline="")
+            rows = [{k: v for k, v in record.items() if k not in ("time", "run_id")} for record in self._records]
+            writer = csv.DictWriter(text, fieldnames=list(rows[0]))
             writer.writeheader()
-            writer.writerows(self._history)
-        temporary.replace(self._out_dir / "history.csv")
+            writer.writerows(rows)
+            write_whole(self._out_dir / "history.csv", [text.getvalue().encode()])
 
 
 def metric_history(run_id: str, name: str) -> dict[int, float]:

@@ -6,6 +6,7 @@ Writes `checkpoint.pt` (best epoch by macro-F1 on the validation split), `log.js
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,15 +14,21 @@ from pathlib import Path
 from dataset.manifest import Manifest, ManifestError, Protocol
 from dataset.params import PARAMS_FILE, ParamsError
 from training.checkpoint import CheckpointError
+from training.determinism import deterministic
 from training.distributed import worker
-from training.fit import fit
+from training.fit import RunControl, fit
 from training.mask_fit import fit_masks
 from training.mask_head import BackboneError
 from training.model import WeightsError
 from training.params import Params
+from training.run_state import StateError
+from training.signals import REQUEUE, Requeue, die_with_parent, leave_requests
 
 # What a user can cause and mend; anything else is a bug and shows its traceback.
-KNOWN_ERRORS = (BackboneError, CheckpointError, ManifestError, ParamsError, WeightsError, FloatingPointError)
+KNOWN_ERRORS = (
+    BackboneError, CheckpointError, ManifestError, ParamsError, StateError, WeightsError, FloatingPointError,
+)  # fmt: skip
+logger = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,22 +38,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("artifacts/training"))
     parser.add_argument("--protocol", choices=("group", "image"), default="group", help="image: leaks, for comparison")
     parser.add_argument("--workers", type=int, default=0, help="processes that decode, for each training process")
+    parser.add_argument("--resume", choices=("auto", "required", "never"), default="auto", help="docs/TRAINING.md")
+    parser.add_argument("--save-every-steps", type=int, default=0, help="0: the state is saved after epochs only")
     arguments = parser.parse_args(argv)
-    return run(arguments.manifest, arguments.params, arguments.out, arguments.protocol, arguments.workers)
+    control = RunControl(arguments.out, arguments.workers, arguments.resume, arguments.save_every_steps)
+    return run(arguments.manifest, arguments.params, control, arguments.protocol)
 
 
-def run(manifest_path: Path, params_path: Path, out_dir: Path, protocol: Protocol, num_workers: int) -> int:
-    """Train, and return the exit status: 2 after an error that the user can mend."""
+def run(manifest_path: Path, params_path: Path, control: RunControl, protocol: Protocol) -> int:
+    """Train, and return the exit status: 2 after an error that the user can mend, 75 if asked to leave and saved."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        die_with_parent()
     with worker() as this:
         logging.basicConfig(level=logging.INFO if this.is_main else logging.WARNING, format="%(message)s")
         try:
             manifest, params = Manifest.read(manifest_path), Params.read(params_path)
-            train = fit_masks if params.model.head == "mask" else fit
-            train(manifest, protocol, params, out_dir, this, num_workers)
+            if params.model.head == "mask":
+                fit_masks(manifest, protocol, params, control.out_dir, this, control.num_workers)
+            else:
+                with leave_requests() as leaving, deterministic(params.train.deterministic, this.device):
+                    fit(manifest, protocol, params, control, this, leaving)
         except KNOWN_ERRORS as exc:
             if this.is_main:
                 sys.stderr.write(f"training: {exc}\n")
             return 2
+        except Requeue as exc:
+            logger.info("%s; the same command goes on from here", exc)
+            return REQUEUE
     return 0
 
 

@@ -1,0 +1,62 @@
+"""`python -m tests.training.interrupted FORM STEP RANK MARKER [ARGUMENTS]`: training.train, but not to the end.
+
+When process RANK begins step STEP it kills itself (`kill`), or asks itself (`ask`) or its parent (`ask-parent`) to
+leave. Once only: the file MARKER says that it happened. `forked`: RANK is a list of steps; runs are forked and killed
+there, one after the other, and the last one runs to its end.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from torch import Tensor
+
+from training import train
+from training.data import Batch
+from training.learner import Learner
+
+STEP = Learner.step
+
+
+def _interrupt_at(form: str, step: int, rank: str, marker: Path) -> None:
+    def interrupted(self: Learner, batch: Batch, number: int) -> tuple[Tensor, Tensor]:
+        if number == step and os.environ.get("RANK", "0") == rank and not marker.exists():
+            marker.write_text("now", encoding="utf-8")
+            if form == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getppid() if form == "ask-parent" else os.getpid(), signal.SIGTERM)
+        return STEP(self, batch, number)
+
+    Learner.step = interrupted  # type: ignore[method-assign]
+
+
+def _forked(steps: list[int], marker: Path, arguments: list[str]) -> int:
+    """Each run is a fork of this process, which saves the seconds of importing PyTorch."""
+    import mlflow
+
+    assert mlflow
+    for step in [*steps, 0]:
+        child = os.fork()
+        if child == 0:
+            _interrupt_at("kill", step, "0", marker)
+            os._exit(train.main(arguments))
+        _, status = os.waitpid(child, 0)
+        marker.unlink(missing_ok=True)
+        expected = 0 if step == 0 else -signal.SIGKILL
+        if os.waitstatus_to_exitcode(status) != expected:
+            sys.stderr.write(f"the run to be killed at step {step} ended with {os.waitstatus_to_exitcode(status)}\n")
+            return 1
+    return 0
+
+
+def main() -> int:
+    form, step, rank, marker, *arguments = sys.argv[1:]
+    if form == "forked":
+        return _forked([int(number) for number in rank.split(",")], Path(marker), arguments)
+    _interrupt_at(form, int(step), rank, Path(marker))
+    return train.main(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""A run that is killed or asked to leave, at any step, and goes on, ends with the bits of one that never was."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from training.checkpoint import Checkpoint
+from training.signals import REQUEUE
+
+REPOSITORY = Path(__file__).parent.parent.parent
+# Everything that has a state: dropout and stochastic depth, a moving average, a scaler, moments, a schedule.
+ENGINE: dict[str, Any] = {
+    "phases": [
+        {"trainable": "head", "epochs": 1, "lr": 0.01},
+        {"trainable": "all", "epochs": 2, "lr": 0.004, "layer_decay": 0.9, "schedule": "one_cycle", "warm_up": 0.3},
+    ],
+    "ema_decay": 0.9,
+    "clip_grad_norm": 1.0,
+    "early_stopping_epochs": 5,
+    "precision": "fp16",
+}
+
+
+@pytest.fixture(scope="module")
+def params_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.training.conftest import TINY
+
+    params = {
+        **TINY,
+        "contract": TINY["contract"] | {"height": 32, "width": 32},
+        "model": {"backbone": "test_efficientnet", "pretrained": "none", "drop_rate": 0.3, "drop_path_rate": 0.2},
+        "train": {**TINY["train"], "batch_size": 24, **ENGINE},
+    }
+    path = tmp_path_factory.mktemp("params") / "params.yaml"
+    path.write_text(yaml.safe_dump(params), encoding="utf-8")
+    return path
+
+
+def _arguments(data_dir: Path, params_path: Path, out: Path) -> list[str]:
+    files = ["--manifest", str(data_dir / "manifest.csv"), "--params", str(params_path), "--out", str(out)]
+    return [*files, "--save-every-steps", "2"]
+
+
+def _run(folder: Path, *words: str, expected: int = 0, **environment: str) -> str:
+    """Run a module with an MLflow of the folder's own; return what it printed to standard error."""
+    folder.mkdir(exist_ok=True)
+    own = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}", "PYTHONPATH": str(REPOSITORY), **environment}
+    done = subprocess.run(
+        [sys.executable, "-m", *words], cwd=folder, env={**os.environ, **own}, capture_output=True, text=True,
+        timeout=500,
+    )  # fmt: skip
+    assert done.returncode == expected, done.stderr[-3000:]
+    return done.stderr
+
+
+def _assert_same(ours: Path, theirs: Path) -> None:
+    """The same best weights, and the same figures of every epoch but for times."""
+    first, second = Checkpoint.load(ours / "checkpoint.pt"), Checkpoint.load(theirs / "checkpoint.pt")
+    assert first.epoch == second.epoch
+    assert all(torch.equal(tensor, second.state_dict[name]) for name, tensor in first.state_dict.items())
+    figures = []
+    for folder in (ours, theirs):
+        records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+        assert len({record["run_id"] for record in records}) == 1
+        timed = ("time", "run_id", "images_per_s", "data_wait_share")
+        figures.append([{k: v for k, v in record.items() if k not in timed} for record in records])
+    assert figures[0] == figures[1]
+    assert len(figures[0]) == 3
+    assert not (ours / "state").exists()
+
+
+@pytest.mark.slow
+def test_a_run_of_one_process_killed_at_many_steps_ends_with_the_same_bits(
+    tiny_tiles_dir: Path, params_path: Path, tmp_path: Path
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    marker = str(tmp_path / "marker")
+    _run(whole, "training.train", *_arguments(tiny_tiles_dir, params_path, whole))
+    num_steps = len(Checkpoint.load(whole / "checkpoint.pt").metrics) and _num_steps(tiny_tiles_dir)
+    steps = ",".join(str(step) for step in (1, 2, num_steps + 1, num_steps + 2, 2 * num_steps, 2 * num_steps + 1))
+    arguments = _arguments(tiny_tiles_dir, params_path, killed)
+    _run(killed, "tests.training.interrupted", "forked", "0", steps, marker, *arguments)
+    _assert_same(killed, whole)
+    assert _mlflow_steps(killed) == _mlflow_steps(whole) == [*range(1, 3 * num_steps + 1)]
+
+
+def _num_steps(data_dir: Path) -> int:
+    from dataset.manifest import Manifest
+
+    return len(Manifest.read(data_dir / "manifest.csv").select("train").table) // 24
+
+
+def _mlflow_steps(folder: Path) -> list[int]:
+    import sqlite3
+
+    with sqlite3.connect(folder / "mlflow.db") as database:
+        assert database.execute("select status from runs").fetchall() == [("FINISHED",)]
+        rows = database.execute("select step from metrics where key = 'step_loss' order by step").fetchall()
+    return [step for (step,) in rows]
+
+
+@pytest.fixture(scope="module")
+def whole_of_two(tiny_tiles_dir: Path, params_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two processes that nothing happened to."""
+    folder = tmp_path_factory.mktemp("two")
+    _run(folder, "training.launch", "training.train", *_arguments(tiny_tiles_dir, params_path, folder), NPROC="2")
+    return folder
+
+
+@pytest.mark.slow
+def test_torchrun_restarts_after_a_killed_process_and_ends_with_the_same_bits(
+    tiny_tiles_dir: Path, params_path: Path, tmp_path: Path, whole_of_two: Path
+) -> None:
+    folder, marker = tmp_path / "killed", tmp_path / "marker"
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1"]
+    module = ["-m", "tests.training.interrupted", "kill", "4", "1", str(marker)]
+    _run(folder, *torchrun, *module, *_arguments(tiny_tiles_dir, params_path, folder))
+    assert marker.exists()
+    _assert_same(folder, whole_of_two)
+
+
+@pytest.mark.slow
+def test_two_processes_asked_to_leave_save_and_go_on_with_the_same_bits(
+    tiny_tiles_dir: Path, params_path: Path, tmp_path: Path, whole_of_two: Path
+) -> None:
+    folder, marker = tmp_path / "asked", tmp_path / "marker"
+    arguments = _arguments(tiny_tiles_dir, params_path, folder)
+    module = ["tests.training.interrupted", "ask-parent", "3", "1", str(marker)]
+    printed = _run(folder, "training.launch", *module, *arguments, NPROC="2", expected=REQUEUE)
+    assert "the same command goes on from here" in printed
+    assert "Traceback" not in printed
+    assert (folder / "state").is_dir()
+    printed = _run(folder, "training.launch", "training.train", *arguments, "--resume", "required", NPROC="2")
+    assert "resuming after step" in printed
+    _assert_same(folder, whole_of_two)
