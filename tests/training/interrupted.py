@@ -28,7 +28,7 @@ def _interrupt_at(form: str, step: int, rank: str, marker: Path) -> None:
             os.kill(os.getppid() if form == "ask-parent" else os.getpid(), signal.SIGTERM)
         return STEP(self, batch, number)
 
-    Learner.step = interrupted  # type: ignore[method-assign]
+    Learner.step = interrupted  # type: ignore[method-assign, assignment]
 
 
 def _forked(steps: list[int], marker: Path, arguments: list[str]) -> int:
