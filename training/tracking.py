@@ -124,7 +124,7 @@ def metric_history(run_id: str, name: str) -> dict[int, float]:
 def mark_killed(run_id: str) -> None:
     """Say of a run whose process was stopped from outside that it is over."""
     client = _mlflow().MlflowClient()
-    if client.get_run(run_id).info.status == "RUNNING":
+    if client.get_run(run_id).info.status in ("RUNNING", "SCHEDULED"):
         client.set_terminated(run_id, "KILLED")
 
 
