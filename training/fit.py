@@ -47,7 +47,12 @@ class RunControl:
 
 
 def fit(
-    manifest: Manifest, protocol: Protocol, params: Params, control: RunControl, worker: Worker, leaving: LeaveRequest
+    manifest: Manifest,
+    protocol: Protocol,
+    params: Params,
+    control: RunControl,
+    worker: Worker,
+    leaving: LeaveRequest | None = None,
 ) -> Path:
     """Train on the manifest's train split, keep the epoch with the best macro-F1 on val, return the checkpoint's path.
 
@@ -74,7 +79,7 @@ def fit(
     states = StateDir(control.out_dir / STATE_DIR, _identity(manifest, protocol, params, worker))
     state = worker.broadcast(_load_state(states, control.resume) if worker.is_main else None)
     checkpoint_path = control.out_dir / CHECKPOINT_FILE
-    keeping = Keeping(states, control.save_every_steps, leaving)
+    keeping = Keeping(states, control.save_every_steps, leaving or LeaveRequest())
     if not worker.is_main:
         contract = _with_run_id(contract, worker.broadcast(""))
         Engine(model, contract, data, params, loss_function, worker, None, checkpoint_path, keeping).run(state)
