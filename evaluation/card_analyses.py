@@ -146,8 +146,9 @@ def labels_section(review: LabelReview) -> str:
     """Say how many labels and pictures a person should look at again."""
     return (
         "## Labels\n\n"
-        f"Among {counted(review.num_checked, 'validation and test image')}, {review.num_label_issues} labels are "
-        f"likely wrong; {counted(review.num_near_duplicates, 'pair')} of images in different splits correlate above "
+        f"Among {counted(review.num_checked, 'validation and test image')}, the model disagrees with "
+        f"{counted(review.num_label_issues, 'label')} so surely that a person should look; "
+        f"{counted(review.num_near_duplicates, 'pair')} of images in different splits correlate above "
         f"{review.near_duplicate_correlation:g}; {counted(review.num_outliers, 'image')} lie more than "
         f"{number(review.outlier_deviation)} robust standard deviations from the others. They were not corrected or "
         "left out: the figures above are of the labels as they are."

@@ -6,6 +6,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from evaluation import evaluate
@@ -205,3 +206,20 @@ def test_curves_are_left_for_dvc_to_plot(project: Project) -> None:
     assert len(rows) == 1 + len(evaluation.detection.curve) > 2
     rows = (project.evaluation_dir / "reliability.csv").read_text().splitlines()
     assert sum(int(row.split(",")[2]) for row in rows[1:]) == evaluation.num_images
+
+
+def test_a_planted_label_error_and_a_planted_weak_slice_are_shown(tmp_path: Path) -> None:
+    """A model that is right but for one exposure, and one picture whose label says otherwise."""
+    project = make_project(tmp_path, ("bad", "good"), groups_per_class=36)
+    read = project.predict(accuracy=1.0)
+    is_label = np.eye(2)[read.labels] == 1
+    weak = (read.attributes["exposure"] == "3").to_numpy()
+    probs = np.where(weak[:, None], np.where(is_label, 0.45, 0.55), np.where(is_label, 0.9, 0.1))
+    (planted, *_) = np.flatnonzero((read.splits == "test") & ~weak)
+    probs[planted] = 0.01
+    probs[planted, 1 - read.labels[planted]] = 0.99
+    replace(read, probs=probs).write(project.predictions_path)
+    page = report_of(project)
+    assert re.search(r"exposure: 3 WEAK 24 24 0\.000", page.text)
+    section = page.text[page.text.index("Likely label errors") :]
+    assert read.paths[planted] in section[: section.index("SHA-256")]
