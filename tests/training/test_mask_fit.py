@@ -79,7 +79,8 @@ def test_a_planted_defect_is_found_where_it_is_and_the_checkpoint_predicts(
 ) -> None:
     out = tmp_path / "run"
     assert train.main(["--manifest", str(blots), "--params", str(mask_params), "--out", str(out)]) == 0
-    assert Image.open(out / "contact_sheet.png").size == (110 + 9 * 100, 30 + 3 * 100)
+    with Image.open(out / "contact_sheet.png") as sheet:
+        assert sheet.size == (110 + 9 * 100, 30 + 3 * 100)
     checkpoint = Checkpoint.load(out / "checkpoint.pt")
     assert checkpoint.metrics["val_accuracy"] >= 7 / 9
 
