@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from export.register import Sources
 from tests.onnx_fixture import COLOURS, write_sources
 
 ROOT = Path(__file__).parents[1]
@@ -34,8 +35,12 @@ class Project:
     def register(self, scale: float = 8.0, confused: bool = False, accept_worse: str = "") -> str:
         """Register a tiny model (another `scale` is another model) with its card; returns the classifier's tag."""
         sources = write_sources(self.folder / "artifacts", scale=scale, confused=confused)
+        return self.register_sources(sources, "--accept-worse", accept_worse)
+
+    def register_sources(self, sources: Sources, *options: str) -> str:
+        """Register what `write_sources` wrote to `artifacts`; returns the classifier's tag."""
         arguments = ["--checkpoint", str(sources.checkpoint), "--data", str(sources.data_dir)]
-        done = self.run("export.register", *arguments, "--accept-worse", accept_worse)
+        done = self.run("export.register", *arguments, *options)
         assert done.returncode == 0, done.stderr
         return next(word for word in done.stdout.split() if word.startswith("vision-classifier:"))
 

@@ -25,7 +25,6 @@ from runtime.contract import (
     LOGITS,
     ONNX_FILE,
     PROBABILITIES,
-    Lineage,
     ModelContract,
 )
 from runtime.hashing import file_sha256
@@ -125,9 +124,7 @@ def write_sources(
     """Write everything that registration asks for, all of one tiny model; another `scale` is another model."""
     export_dir, evaluation_dir = directory / "export", directory / "evaluation"
     manifest = write_tiny_data(directory / "data", data or TinyData())
-    contract = tiny_contract()
-    contract = contract.model_copy(update={"lineage": Lineage(data_sha256=manifest.sha256)})
-    write_tiny_model(export_dir, contract, scale, confused)
+    write_tiny_model(export_dir, scale=scale, confused=confused)
     parity = Parity(
         split="val", num_images=9, batch_sizes=(1, 7), max_probability_difference=1e-6, limit=limit, argmax_agreement=1
     )

@@ -157,6 +157,7 @@ def test_dvc_shows_the_chain_and_reruns_what_a_changed_setting_touches(checkout:
         "compare",
         "evaluate",
         "export",
+        "review",
         "card",
     ]
     difference = checkout.run(".venv/bin/dvc metrics diff")

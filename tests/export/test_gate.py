@@ -12,10 +12,10 @@ from evaluation.predictions import Predictions
 from export import register as entry_point
 from export.gate import GateError
 from export.register import Sources, register
-from runtime.contract import ModelContract
+from runtime.contract import Lineage
 from tests.bentoml_home import bentoml_home
 from tests.export.gate_settings import gate
-from tests.onnx_fixture import TinyData, write_sources
+from tests.onnx_fixture import TinyData, card_text, tiny_contract, write_sources, write_tiny_model
 
 
 @pytest.fixture(autouse=True)
@@ -136,10 +136,17 @@ def test_predictions_of_another_run_are_refused(tmp_path: Path) -> None:
     table = Manifest.read(sources.data_dir / "manifest.csv").table
     table.loc[table["path"] == "pictures/red2_1.png", "split"] = "train"
     Manifest(table, sources.data_dir).write(sources.data_dir / "manifest.csv")
-    with pytest.raises(entry_point.RegistrationError, match="the model was trained on data"):
+    with pytest.raises(entry_point.RegistrationError, match="not of the manifest's test images"):
         register(sources, gate(tmp_path))
-    contract_path = sources.export_dir / "contract.json"
-    assert ModelContract.read(contract_path).lineage.data_sha256
+
+
+def test_a_manifest_that_the_model_was_not_trained_on_is_refused(tmp_path: Path) -> None:
+    sources = write_sources(tmp_path)
+    contract = tiny_contract().model_copy(update={"lineage": Lineage(data_sha256="f" * 64)})
+    write_tiny_model(sources.export_dir, contract)
+    sources.card.write_text(card_text(sources.export_dir / "model.onnx"))
+    with pytest.raises(entry_point.RegistrationError, match="the model was trained on data ffffffffffff"):
+        register(sources, gate(tmp_path))
 
 
 def test_the_command_refuses_with_status_2_and_takes_the_reason(

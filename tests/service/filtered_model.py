@@ -40,5 +40,4 @@ def register_filtered_model(project: Project, scale: float) -> None:
     (sources.export_dir / CONTRACT_FILE).write_text(contract.to_json())
     onnx.save(tiny_graph(contract, scale=scale), sources.export_dir / ONNX_FILE)
     sources.card.write_text(card_text(sources.export_dir / ONNX_FILE))
-    done = project.run("export.register", "--checkpoint", str(sources.checkpoint))
-    assert done.returncode == 0, done.stderr
+    project.register_sources(sources)

@@ -61,5 +61,4 @@ def register_slow_model(project: Project) -> None:
     sources = write_sources(project.folder / "artifacts")
     onnx.save(slow_graph(), sources.export_dir / ONNX_FILE)
     sources.card.write_text(card_text(sources.export_dir / ONNX_FILE))
-    done = project.run("export.register", "--checkpoint", str(sources.checkpoint))
-    assert done.returncode == 0, done.stderr
+    project.register_sources(sources)
