@@ -1,6 +1,7 @@
 """Pictures of a manifest as tensors, and which process sees which of them."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -131,7 +132,18 @@ def training_batches(
     share = batch_size // world_size
     batches = order[: num_steps * batch_size].reshape(num_steps, batch_size, 2)[start_step:]
     mine = [[(index, repeat) for index, repeat in batch] for batch in _share(batches, rank, share).tolist()]
-    return iter(_loader(dataset, mine, num_workers, prefetch))
+    # Made here and not in a thread: PyTorch draws from the generator that dropout uses too.
+    batches_of_mine = iter(_loader(dataset, mine, num_workers, prefetch))
+    return batches_of_mine if num_workers else one_ahead(batches_of_mine)
+
+
+def one_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Have a thread read the next batch while one is trained on: decoding and resizing leave the interpreter free."""
+    with ThreadPoolExecutor(1, "loader") as thread:
+        coming = thread.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = thread.submit(next, batches, None)
+            yield batch
 
 
 def _share(batches: Draws, rank: int, share: int) -> Draws:

@@ -1,6 +1,8 @@
 """Every process sees its share: training batches are dealt out of one order, evaluation misses and repeats nothing."""
 
-from collections.abc import Iterable
+import gc
+import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,14 @@ import pytest
 from dataset.manifest import Manifest, ManifestError
 from runtime.contract import ModelContract
 from training.batch_params import SamplingRule
-from training.data import PictureDataset, check_batch_size, evaluation_batches, training_batches
+from training.data import (
+    Batch,
+    PictureDataset,
+    check_batch_size,
+    evaluation_batches,
+    one_ahead,
+    training_batches,
+)
 
 
 @pytest.fixture
@@ -57,6 +66,32 @@ def test_an_epoch_begun_in_its_middle_goes_on_with_the_same_batches(
     assert len(rest) == len(whole) - 2
     for resumed, first in zip(rest, whole[2:], strict=True):
         assert all((a == b).all() for a, b in zip(resumed, first, strict=True))
+
+
+def test_the_next_batch_is_read_while_one_is_used(dataset: PictureDataset) -> None:
+    batch, begun = next(training_batches(dataset, 1, 12, 0, 1, seed=5)), threading.Event()
+
+    def batches() -> Iterator[Batch]:
+        yield batch
+        begun.set()
+        yield batch
+
+    ahead = one_ahead(batches())
+    assert next(ahead) is batch
+    assert begun.wait(timeout=60)
+    assert len(list(ahead)) == 1
+
+
+def test_a_picture_that_goes_bad_during_an_epoch_is_an_error_there(dataset: PictureDataset) -> None:
+    def read(name: str) -> Batch:
+        raise ManifestError(f"{name} can no longer be read")
+
+    with pytest.raises(ManifestError, match=r"x\.jpg can no longer be read"):
+        next(one_ahead(map(read, ["x.jpg"])))
+    left = threading.active_count()
+    next(training_batches(dataset, 1, 12, 0, 1, seed=5))  # given up after one batch
+    gc.collect()
+    assert threading.active_count() <= left
 
 
 def test_targets_are_the_labels_one_hot(dataset: PictureDataset) -> None:
