@@ -1,6 +1,6 @@
 """How many loader processes? `python -m training.loader_probe` measures batches as training would read them.
 
-For each number of processes (`--workers` of training) and of batches that each keeps ready (`--prefetch`), it draws one
+For each number of processes (`--workers` of training) and of batches that each keeps ready, it draws one
 epoch or `--batches` of it, as `params.yaml` asks (augmentation and cache included), and recommends the fewest processes
 that reach nearly the best rate. Nothing else should run: training itself needs cores too, so where there is no GPU
 compare with the images/s that training logs, and take no more processes than that needs.
@@ -17,7 +17,7 @@ import torch
 
 from dataset.manifest import Manifest
 from runtime.contract import ModelContract
-from training.data import PictureDataset, check_batch_size, training_batches
+from training.data import PREFETCH, PictureDataset, check_batch_size, training_batches
 from training.params import Params
 from training.pictures import training_pictures
 from training.sanity import parser
@@ -97,8 +97,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     logger.info("%s", table(probes))
     best = recommend(probes)
     logger.info(
-        "recommended: --workers %d%s (%.0f images/s)", best.num_workers,
-        f" --prefetch {best.prefetch}" if best.num_workers else "", best.images_per_s,
+        "recommended: --workers %d%s, %.0f images/s", best.num_workers,
+        f" (best with {best.prefetch} batches kept ready; training keeps {PREFETCH})" if best.num_workers else "",
+        best.images_per_s,
     )  # fmt: skip
     return 0
 
