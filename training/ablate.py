@@ -11,7 +11,7 @@ import logging
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ from evaluation.predictions import Predictions
 from training.ablation_table import Row, write_tables
 from training.ablations import ABLATIONS, Arm, Document
 from training.child_run import CHILD_LOG, DEATH_SIGNAL, last_words, read_log, start_child, start_training, stop_child
-from training.fit import CHECKPOINT_FILE
 from training.params import Params
 
 EXPLAINED = 2  # exit status of a run that has said what is wrong
@@ -52,21 +51,19 @@ class Ablation:
     num_seeds: int
     shows_test: bool = False
 
-    def run(self) -> list[Row]:
-        """Train what is not yet trained; return a row for each arm, in order."""
+    def run(self) -> Iterator[list[Row]]:
+        """Train what is not yet trained; yield a row for each arm, in order, after every seed."""
         data_sha256 = Manifest.read(self.manifest_path).sha256
         self._check()
-        rows = []
-        for arm in self.arms:
-            row = Row(arm.name)
-            for seed in range(self.num_seeds):
-                reason = self._measure(arm, seed, data_sha256, row)
-                if reason:
-                    row.reason = reason
-                    logger.info("%s: not measured: %s", arm.name, reason)
-                    break
-            rows.append(row)
-        return rows
+        rows = [Row(arm.name) for arm in self.arms]
+        for seed in range(self.num_seeds):
+            for arm, row in zip(self.arms, rows, strict=True):
+                if row.reason:
+                    continue
+                row.reason = self._measure(arm, seed, data_sha256, row)
+                if row.reason:
+                    logger.info("%s: not measured: %s", arm.name, row.reason)
+            yield rows
 
     def _check(self) -> None:
         """Read every arm's params as training would, before the first run."""
@@ -109,6 +106,8 @@ class Ablation:
 
     def _test(self, folder: Path) -> dict[str, float]:
         """Predict the test split with the run's checkpoint, in a process of its own."""
+        from training.fit import CHECKPOINT_FILE  # imports PyTorch: seconds that no other call needs
+
         files = ["--manifest", str(self.manifest_path), "--checkpoint", str(folder / CHECKPOINT_FILE)]
         out = folder / "predictions.csv"
         child = start_child(DEATH_SIGNAL, ["training.predict", *files, "--out", str(out)], folder / "predict.log")
@@ -141,11 +140,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         document = yaml.safe_load(arguments.params.read_text(encoding="utf-8"))
         out_dir = arguments.out / arguments.name
         arms = ABLATIONS[arguments.name]
-        rows = Ablation(arms, document, arguments.manifest, out_dir, arguments.seeds, arguments.test).run()
+        markdown = ""
+        for rows in Ablation(arms, document, arguments.manifest, out_dir, arguments.seeds, arguments.test).run():
+            markdown = write_tables(arguments.name, rows, out_dir)  # after every seed, for whoever stops it
     except KNOWN_ERRORS as exc:
         sys.stderr.write(f"ablate: {exc}\n")
         return 2
-    sys.stdout.write(write_tables(arguments.name, rows, out_dir))
+    sys.stdout.write(markdown)
     return 0
 
 
