@@ -1,6 +1,7 @@
 """One cluster for a worker's Slurm tests, and checkouts of the project to submit from."""
 
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from tests.slurm.cluster import Cluster, running_cluster, why_not
 REPOSITORY = Path(__file__).parent.parent.parent
 OWN = (".git", "artifacts", "data", "logs", "mlruns", "mlflow.db")  # of a checkout: not shared with the repository's
 ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "OUT_OF_MEMORY"}
-JOB_TIMEOUT_S = 900  # far above any job here: a job that hangs fails the test, a slow machine does not
+JOB_TIMEOUT_S = 1800  # far above any job here: a job that hangs fails the test, a slow machine does not
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,13 @@ def module_project(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -
 def _checkout(parent: Path, cluster: Cluster) -> Project:
     folder = parent / "project"
     folder.mkdir()
+    # Copied, for BentoML packs no links; what is no part of the project, such as caches, stays where it is.
     for entry in REPOSITORY.iterdir():
-        if entry.name not in OWN:
-            (folder / entry.name).symlink_to(entry)
+        if entry.is_dir() and not entry.name.startswith(".") and entry.name not in OWN:
+            shutil.copytree(entry, folder / entry.name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif entry.is_file() and entry.name not in OWN:
+            shutil.copy2(entry, folder)
+    (folder / ".venv").symlink_to(REPOSITORY / ".venv")
     (folder / "logs").mkdir()
     return Project(folder, cluster)
 

@@ -1,0 +1,147 @@
+"""Training over two nodes, for real: what is registered, how it is logged, and that it is what one process trains."""
+
+import csv
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from tests.slurm.conftest import Project
+from tests.training.conftest import TINY
+from training.checkpoint import Checkpoint
+
+pytestmark = pytest.mark.slow
+# Over two processes gradients are summed in another order. In four epochs losses of validation differ by less than this
+# share, and no more than this many of 48 pictures are taken for another class.
+LOSS_TOLERANCE, MAX_OTHER_PICTURES = 0.01, 1
+PHASES = [
+    {"trainable": "head", "epochs": 1, "lr": 0.001},
+    {"trainable": "all", "epochs": 3, "lr": 0.0003, "backbone_lr_scale": 0.1},
+]
+SEARCH = {
+    "metric": "val_macro_f1",
+    "trials": 2,
+    "max_retries": 1,
+    "sampler": {"name": "random", "seed": 0, "startup_trials": 1},
+    "pruner": {"name": "none", "startup_trials": 1, "warm_up_epochs": 1},
+    "space": {"train.weight_decay": {"type": "float", "low": 0.001, "high": 0.1, "log": True}},
+}
+
+
+@pytest.fixture(scope="module")
+def trained(module_project: Project, tiny_tiles_dir: Path) -> tuple[Project, str]:
+    """A checkout in which two workers have searched, and a job over two nodes has trained with the best and registered.
+
+    Returns it with the number of that job.
+    """
+    project = module_project
+    (project.folder / "data").symlink_to(tiny_tiles_dir)
+    ours = yaml.safe_load((project.folder / "params.yaml").read_text())
+    ours["evaluate"]["bootstrap_samples"] = 100
+    params = {**ours, **TINY, "train": {**TINY["train"], "phases": PHASES}}
+    for name, content in (("params.yaml", params), ("search.yaml", SEARCH)):
+        (project.folder / name).unlink()
+        (project.folder / name).write_text(yaml.safe_dump(content))
+    said = project.run("slurm/search.sh", "2", "--", "--nodes=2").stdout
+    job = said.splitlines()[1].split()[2].rstrip(",")
+    assert project.finish(job) == "COMPLETED", project.logs()
+    return project, job
+
+
+def test_workers_of_an_array_share_the_trials_and_the_best_is_trained_in_full(trained: tuple[Project, str]) -> None:
+    project, _ = trained
+    rows = list(csv.DictReader((project.folder / "artifacts/search/trials.csv").open()))
+    assert len(rows) == 2
+    best = yaml.safe_load((project.folder / "artifacts/search/params.best.yaml").read_text())["train"]["weight_decay"]
+    assert best in [pytest.approx(float(row["train.weight_decay"])) for row in rows]
+    (used,) = {record["params"]["train.weight_decay"] for record in history(project.folder / "artifacts/training")}
+    assert float(used) == best
+
+
+def history(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def test_the_job_ends_with_checkpoint_and_onnx_model_in_the_store(trained: tuple[Project, str]) -> None:
+    project, job = trained
+    models = project.folder / "bentoml/models"
+    (classifier,) = [path for path in (models / "vision-classifier").iterdir() if path.is_dir()]
+    (checkpoint,) = [path for path in (models / "vision-checkpoint").iterdir() if path.is_dir()]
+    assert (classifier / "model.onnx").is_file()
+    assert (checkpoint / "checkpoint.pt").is_file()
+    assert classifier.name == checkpoint.name
+    assert f"logs/vision-train-{job}.out" in {str(p.relative_to(project.folder)) for p in project.folder.glob("logs/*")}
+
+
+def test_the_mlflow_run_is_named_after_the_job(trained: tuple[Project, str]) -> None:
+    project, job = trained
+    with sqlite3.connect(project.folder / "mlflow.db") as database:
+        names = database.execute("select name, status from runs where name like 'vision-train%'").fetchall()
+    database.close()
+    assert names == [(f"vision-train-{job}", "FINISHED")]
+
+
+def test_two_nodes_measure_what_one_process_does(trained: tuple[Project, str]) -> None:
+    project, _ = trained
+    best = "artifacts/search/params.best.yaml"
+    project.run(".venv/bin/python", "-m", "training.train", "--params", best, "--out", "artifacts/alone")
+    alone, both = history(project.folder / "artifacts/alone"), history(project.folder / "artifacts/training")
+    assert [record["epoch"] for record in both] == [record["epoch"] for record in alone] == [1, 2, 3, 4]
+    for one, two in zip(alone, both, strict=True):
+        assert two["val_loss"] == pytest.approx(one["val_loss"], rel=LOSS_TOLERANCE)
+        assert two["val_accuracy"] == pytest.approx(one["val_accuracy"], abs=(MAX_OTHER_PICTURES + 0.5) / 48)
+
+
+def test_the_chain_runs_its_links_one_after_the_other_up_to_the_bento(trained: tuple[Project, str]) -> None:
+    project, _ = trained
+    said = project.run("slurm/chain.sh", "--from=register").stdout.splitlines()
+    jobs = [line.split()[2].rstrip(",") for line in said]
+    assert [line.split(":")[0] for line in said] == ["register", "bento"]
+    assert [project.finish(job) for job in jobs] == ["COMPLETED"] * 2, project.logs()
+    bento = json.loads((project.folder / "artifacts/bento.json").read_text())
+    latest = (project.folder / "bentoml/models/vision-classifier/latest").read_text()
+    assert bento["models"] == [f"vision-classifier:{latest}"]
+
+
+def test_training_that_is_warned_is_requeued_and_ends_with_the_same_bits(trained: tuple[Project, str]) -> None:
+    project, _ = trained
+    undisturbed = Checkpoint.load(project.folder / "artifacts/training/checkpoint.pt")
+    (project.folder / "artifacts/training").rename(project.folder / "artifacts/undisturbed")
+    options = ["--params", "artifacts/search/params.best.yaml", "--only-train"]
+    job = project.submit("--nodes=2", "slurm/train.sbatch", *options)
+    project.wait((project.folder / "artifacts/training/log.jsonl").exists, "the first epoch")
+    project.run("scancel", "--batch", "--signal=USR1", job)
+    assert project.finish(job) == "COMPLETED"
+    assert project.fields(job)["Restarts"] == "1"
+    with sqlite3.connect(project.folder / "mlflow.db") as database:
+        (runs,) = database.execute("select count(*) from runs where name = ?", (f"vision-train-{job}",)).fetchone()
+    database.close()
+    assert runs == 1  # the same run went on, it did not begin anew
+    resumed = Checkpoint.load(project.folder / "artifacts/training/checkpoint.pt")
+    assert resumed.epoch == undisturbed.epoch
+    assert resumed.state_dict.keys() == undisturbed.state_dict.keys()
+    for name, tensor in resumed.state_dict.items():
+        assert torch.equal(tensor, undisturbed.state_dict[name]), name
+
+
+def test_a_link_that_fails_stops_the_chain_and_says_where(trained: tuple[Project, str]) -> None:
+    project, _ = trained
+    checkpoint = project.folder / "artifacts/training/checkpoint.pt"
+    checkpoint.rename(checkpoint.with_suffix(".away"))
+    said = project.run("slurm/chain.sh", "--from=export").stdout.splitlines()
+    jobs = [line.split()[2].rstrip(",") for line in said]
+    states = [project.finish(job) for job in jobs]
+    checkpoint.with_suffix(".away").rename(checkpoint)
+    assert states == ["FAILED", "CANCELLED", "CANCELLED"]
+    log = (project.folder / f"logs/vision-export-{jobs[0]}.out").read_text()
+    assert "the chain stops at 'export'" in log
+
+
+def test_an_unknown_link_is_refused(project: Project) -> None:
+    done = project.run("slurm/chain.sh", "--from=deploy", check=False)
+    assert done.returncode == 2
+    assert "no link 'deploy'" in done.stderr
