@@ -24,8 +24,8 @@ AFTER_TRAINING = ("evaluate", "export", "register")
 logger = logging.getLogger(__name__)
 
 
-def train(allocation: Allocation, params: Path, port: int, num_workers: int) -> int:
-    """Train and return the status; 2 if the nodes cannot train together."""
+def train(allocation: Allocation, port: int, options: Sequence[str]) -> int:
+    """Train with options of `training.train` and return the status; 2 if the nodes cannot train together."""
     report = look_at_nodes(allocation, MANIFEST, SCRATCH_DIR, port)
     for warning in report.warnings:
         logger.warning("warning: %s", warning)
@@ -36,7 +36,7 @@ def train(allocation: Allocation, params: Path, port: int, num_workers: int) -> 
     # MLflow's own way to name a run from outside: tags that every run of this process and its children gets.
     tags = {"mlflow.runName": f"{allocation.job_name}-{allocation.job_id}", "slurm.job_id": allocation.job_id}
     os.environ["MLFLOW_RUN_CONTEXT"] = json.dumps(tags)
-    module = ["training.train", "--params", str(params), "--workers", str(num_workers)]
+    module = ["training.train", *options]
     return run_on_all_nodes(allocation, meeting_point(allocation, report, port), SCRATCH_DIR, module)
 
 
@@ -55,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     which.add_argument("--params", type=Path, default=PARAMS_FILE)
     which.add_argument("--best-of", type=Path, metavar="DIR", help="params.yaml with the best values of a search")
     parser.add_argument("--workers", type=int, default=0, help="processes that decode, for each training process")
+    parser.add_argument("--save-every-steps", type=int, default=0, help="what a dead node costs at most; 0: an epoch")
     parser.add_argument("--port", type=int, default=0, help="where processes meet; 0 takes a free one")
     parser.add_argument("--only-train", action="store_true", help="leave the rest to slurm/chain.sh")
     arguments = parser.parse_args(argv)
@@ -62,7 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         allocation = Allocation.current()
         params = arguments.params if arguments.best_of is None else _best_of(arguments.best_of)
-        status = train(allocation, params, arguments.port, arguments.workers)
+        options = ["--params", str(params), "--workers", str(arguments.workers)]
+        options += ["--save-every-steps", str(arguments.save_every_steps)]
+        status = train(allocation, arguments.port, options)
     except (SlurmError, ParamsError, OSError) as exc:
         sys.stderr.write(f"train: {exc}\n")
         return 2
