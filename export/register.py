@@ -34,6 +34,8 @@ from export.model_store import CHECKPOINT, CLASSIFIER, ModelContent, Registered,
 from runtime.card import CardError, check_card
 from runtime.contract import CONTRACT_FILE, ONNX_FILE, ContractError, ModelContract
 from runtime.session import Predictor
+from training.registry import MODEL_NAME, register_version
+from training.tracking import TrackingError
 
 CHECKPOINT_FILE = "checkpoint.pt"
 METRICS_FILE = "metrics.json"
@@ -152,6 +154,15 @@ def _check_review(path: Path, onnx_sha256: str) -> None:
         raise RegistrationError(f"{path} is of another model ({reviewed[:12]}); run `make card`")
 
 
+def _tell_mlflow(run_id: str, registered: Registered) -> str:
+    """Register the run's model in MLflow too, with the store's tags; say what was done. Without a run, say that."""
+    try:
+        version = register_version(run_id, registered.classifier, registered.checkpoint)
+    except TrackingError as exc:
+        return f"MLflow's registry does not know this model: {exc}\n"
+    return f"MLflow's registry has it as {MODEL_NAME} version {version}\n"
+
+
 def _read_json(path: Path, command: str) -> object:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -180,6 +191,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (RegistrationError, *KNOWN_ERRORS, BentoMLException, OSError) as exc:
         sys.stderr.write(f"cannot register: {exc}\n")
         return 2
+    sys.stdout.write(_tell_mlflow(labels.get("mlflow_run_id", ""), registered))
     what = "registered" if registered.is_new else "already registered:"
     sys.stdout.write(f"{what} {registered.classifier} and {registered.checkpoint}\n{outcome_in_words(labels)}\n")
     return 0

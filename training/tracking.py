@@ -143,6 +143,12 @@ def log_to_run(run_id: str, metrics: Mapping[str, float], files: Iterable[Path],
         client.log_artifact(run_id, str(path), folder)
 
 
+def client_and_errors() -> tuple[Any, type[Exception]]:
+    """Return a client of the tracking store and the exception that it raises."""
+    mlflow = _mlflow()
+    return mlflow.MlflowClient(), mlflow.exceptions.MlflowException
+
+
 def _mlflow() -> Any:
     """Import MLflow when first needed (it takes seconds), silent towards the outside."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
