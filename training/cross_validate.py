@@ -7,7 +7,8 @@ need another `--out`.
 
 By group, the folds are those of `split.seed` and `split.num_folds`; what is pooled covers every picture once. By
 image, each seed draws one split of 70% for training, 15% for validation and 15% for test, as is usual for published
-figures: it leaks where an object has several pictures.
+figures: it leaks where an object has several pictures. A mask head chooses nothing on validation pictures, so these
+train as well, by group and by image.
 """
 
 import argparse
