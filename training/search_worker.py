@@ -46,9 +46,11 @@ def _run_trial(shared: SearchStudy, recipe: Recipe, trial: Trial) -> str:
     folder = shared.trial_dir(trial.number)
     params_path = folder / "params.yaml"
     params_path.write_text(edit_yaml(recipe.params_text, trial.params), encoding="utf-8")
-    child = start_training(params_path, recipe.manifest, folder)
+    child = None
     watch = _Watch(shared, trial, folder)
     try:
+        # A SIGTERM while it starts finds no child to stop here; the kernel ends it with this process.
+        child = start_training(params_path, recipe.manifest, folder)
         is_pruned = watch.until_end(child)
         if not is_pruned and child.returncode == REQUEUE:
             shared.fail(trial.number, "it was told to stop", retry=True)
@@ -67,7 +69,8 @@ def _run_trial(shared: SearchStudy, recipe: Recipe, trial: Trial) -> str:
             shared.fail(trial.number, "its worker was stopped", retry=True)
         raise
     finally:
-        stop_child(child)
+        if child is not None:
+            stop_child(child)
         watch.close()
     return ""
 
