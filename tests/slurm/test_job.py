@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 from pathlib import Path
 
@@ -47,7 +48,8 @@ def test_a_killed_process_is_started_again_and_the_result_is_the_same(counting: 
     (counting.folder / "run/gate").unlink()
     assert counting.finish(job) == "COMPLETED"
     check_result(counting)
-    assert "failed (1 of 3 in a row): rank 1 on node2: killed by SIGKILL" in counting.logs()
+    # Which node gets rank 1 is the order in which the two arrived.
+    assert re.search(r"failed \(1 of 3 in a row\): rank 1 on node[12]: killed by SIGKILL", counting.logs())
 
 
 def test_a_warning_has_the_job_saved_requeued_and_resumed_with_the_same_bits(counting: Project) -> None:

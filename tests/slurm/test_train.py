@@ -54,7 +54,7 @@ def trained(module_project: Project, tiny_tiles_dir: Path) -> tuple[Project, str
 
 def test_workers_of_an_array_share_the_trials_and_the_best_is_trained_in_full(trained: tuple[Project, str]) -> None:
     project, _ = trained
-    rows = list(csv.DictReader((project.folder / "artifacts/search/trials.csv").open()))
+    rows = list(csv.DictReader((project.folder / "artifacts/search/trials.csv").read_text().splitlines()))
     assert len(rows) == 2
     best = yaml.safe_load((project.folder / "artifacts/search/params.best.yaml").read_text())["train"]["weight_decay"]
     assert best in [pytest.approx(float(row["train.weight_decay"])) for row in rows]
