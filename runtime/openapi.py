@@ -99,7 +99,7 @@ def _input_schemas() -> Json:
 def _answer() -> Json:
     return {
         "description": "One prediction for each image, in the order sent.",
-        "headers": _headers({"Server-Timing": "milliseconds of each step: decode, queue, inference, total"}),
+        "headers": _headers({"Server-Timing": "milliseconds of each step: read, decode, queue, inference, total"}),
         "content": {JSON: {"schema": {"type": "array", "items": _ref("Prediction")}}},
     }
 

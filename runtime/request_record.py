@@ -21,7 +21,7 @@ CLIENT_GONE = "client_gone"
 # What monitoring asks every few seconds; BentoML's access log passes these over, too.
 QUIET_PATHS = frozenset({"/metrics", "/healthz", "/livez", "/readyz"})
 _MAX_PATH = 200  # characters of a path that are logged
-_STAGES = ("decode", "queue", "inference", "total")
+_STAGES = ("read", "decode", "queue", "inference", "total")
 
 logger = logging.getLogger("vision.request")
 _current: ContextVar["RequestRecord"] = ContextVar("vision_request_record")
@@ -31,8 +31,9 @@ _current: ContextVar["RequestRecord"] = ContextVar("vision_request_record")
 class RequestRecord:
     """One request; times in seconds, None where the request did not come that far.
 
-    `decode_s` is from the last byte of the body to pixels in the model's size; `queue_s` to the start of its first
-    batch; `inference_s` to the end of its last; `total_s` from the request's first line to the answer's.
+    `read_s` is from the request's first line to the last byte of its body; `decode_s` to pixels in the model's size;
+    `queue_s` to the start of its first batch; `inference_s` to the end of its last; `total_s` from the request's first
+    line to the answer's. The deadline counts from the end of `read_s`.
     """
 
     scope: Scope
@@ -43,6 +44,7 @@ class RequestRecord:
     num_images: int | None = None
     batch_images: int | None = None
     refusal: str | None = None
+    read_s: float | None = None
     decode_s: float | None = None
     queue_s: float | None = None
     inference_s: float | None = None
@@ -109,6 +111,7 @@ class RequestRecordMiddleware:
             message = await receive()
             if message["type"] == "http.request" and not message.get("more_body") and record.received_at is None:
                 record.received_at = time.perf_counter()
+                record.read_s = record.received_at - record.started_at
                 if record.on_received:
                     record.on_received()
             return message

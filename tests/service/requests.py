@@ -1,6 +1,7 @@
 """Pictures and whole requests that the tests of the service send."""
 
 import io
+import re
 
 import httpx
 from PIL import Image
@@ -37,3 +38,8 @@ def code_and_index(response: httpx.Response) -> tuple[str, int | None]:
     index = error["index"]
     assert index is None or f"image {index}: " in error["message"]
     return error["code"], index
+
+
+def stage_times_ms(response: httpx.Response) -> dict[str, float]:
+    """Read `Server-Timing`: milliseconds by stage, in the order sent."""
+    return {name: float(ms) for name, ms in re.findall(r"(\w+);dur=([\d.]+)", response.headers["server-timing"])}
