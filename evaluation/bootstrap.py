@@ -79,7 +79,7 @@ class Resampling:
 
     def num_bearing(self, rows: npt.NDArray[np.bool_]) -> int:
         """Count the groups with an image among `rows`, `(N,)`."""
-        return len(np.unique(self.group_ids[rows]))
+        return int(np.count_nonzero(np.bincount(self.group_ids[rows])))
 
     def ends(self, values: FloatArray, num_bearing: int) -> tuple[float | None, float | None]:
         """Return the ends of the interval of `(B,)` values; None if fewer than two groups bear on the figure."""

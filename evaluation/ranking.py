@@ -4,11 +4,13 @@ Pictures of equal score are one step of the curve, as in scikit-learn, to which 
 """
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
-from evaluation.bootstrap import FloatArray, Resampling
+from evaluation.bootstrap import FloatArray, Resampling, ratio
 from evaluation.document import Estimate
 
 
@@ -27,37 +29,72 @@ def ranking_figures(scores: FloatArray, is_positive: npt.NDArray[np.bool_], resa
     """
     if is_positive.all() or not is_positive.any():
         return RankingFigures(Estimate(value=None), Estimate(value=None))
-    order = np.argsort(-scores, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
-    group_ids, positive = resampling.group_ids[order], is_positive[order].astype(np.float64)
-    precision, auc = _areas(np.ones((1, len(scores))), positive, ends)
-    resampled = [
-        _areas(times[:, group_ids].astype(np.float64), positive, ends) for times in resampling.draws(4 * len(scores))
-    ]
+    steps = _Steps.of(scores, is_positive, resampling)
+    whole = steps.areas(np.ones((1, resampling.num_groups)))
+    resampled = [steps.areas(times) for times in resampling.draws(steps.numbers_each)]
     bearing = resampling.num_bearing(is_positive)
     figures = []
-    for index, value in enumerate((precision, auc)):
+    for index, (value,) in enumerate(whole):
         low, high = resampling.ends(np.concatenate([part[index] for part in resampled]), bearing)
-        figures.append(Estimate(value=_inside(float(value[0])), low=_inside(low), high=_inside(high)))
+        figures.append(Estimate(value=_inside(float(value)), low=_inside(low), high=_inside(high)))
     return RankingFigures(*figures)
 
 
-def _areas(weights: FloatArray, positive: FloatArray, ends: npt.NDArray[np.intp]) -> tuple[FloatArray, FloatArray]:
-    """Return `(B,)` average precision and `(B,)` area under the ROC curve; NaN without images of both kinds.
+@dataclass(frozen=True)
+class _Steps:
+    """Images of each group along the K distinct scores that positive images have, best score first.
 
-    weights: `(B, N)` how often each image counts, best score first. ends: last image of each step of equal scores.
+    Both areas change at these scores only, so that a resample costs K numbers and not N. positive: `(K, G)` at the
+    score. passed: `(K, G)` negative ones from there up to the next better of the K scores, `tied` those of exactly the
+    score. negative: `(G,)` all negative ones.
     """
-    found = np.cumsum(weights * positive, axis=1)[:, ends]
-    shown = np.cumsum(weights, axis=1)[:, ends]
-    num_positive, num_negative = found[:, -1], shown[:, -1] - found[:, -1]
-    precision = np.divide(found, shown, out=np.zeros_like(found), where=shown > 0)
-    gained = np.diff(found, axis=1, prepend=0)
-    false_alarms = shown - found
-    area = (np.diff(false_alarms, axis=1, prepend=0) * (found - gained / 2)).sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        average_precision = np.where(num_positive > 0, (gained * precision).sum(axis=1) / num_positive, np.nan)
-        auc = np.where((num_positive > 0) & (num_negative > 0), area / (num_positive * num_negative), np.nan)
-    return average_precision, auc
+
+    positive: sparse.csr_array
+    passed: sparse.csr_array
+    tied: sparse.csr_array
+    negative: FloatArray
+
+    @classmethod
+    def of(cls, scores: FloatArray, is_positive: npt.NDArray[np.bool_], resampling: Resampling) -> Self:
+        ids, num_groups = resampling.group_ids, resampling.num_groups
+        rising, at_positive = np.unique(scores[is_positive], return_inverse=True)
+        last = len(rising) - 1
+        # The best of the K scores that is no better than the image's own; -1: all positive images are better.
+        reached = np.searchsorted(rising, scores, side="right") - 1
+        is_passed = ~is_positive & (reached >= 0)
+        is_tied = is_passed & (rising[reached] == scores)
+
+        def count(places: npt.NDArray[np.intp], rows: npt.NDArray[np.bool_]) -> sparse.csr_array:
+            ones = np.ones(len(places))
+            return sparse.coo_array((ones, (last - places, ids[rows])), shape=(last + 1, num_groups)).tocsr()
+
+        return cls(
+            count(at_positive, is_positive),
+            count(reached[is_passed], is_passed),
+            count(reached[is_tied], is_tied),
+            np.bincount(ids[~is_positive], minlength=num_groups).astype(np.float64),
+        )
+
+    @property
+    def numbers_each(self) -> int:
+        """How many numbers `areas` holds for one resample."""
+        return 6 * int(self.positive.shape[0])
+
+    def areas(self, times: npt.NDArray[np.number]) -> tuple[FloatArray, FloatArray]:
+        """Return `(b,)` average precision and `(b,)` area under the ROC curve; NaN without images of both kinds.
+
+        times: `(b, G)` how often each group counts.
+        """
+        columns = np.ascontiguousarray(times.T, dtype=np.float64)
+        gained, above, num_negative = self.positive @ columns, self.passed @ columns, self.negative @ columns
+        np.cumsum(above, axis=0, out=above)
+        found = np.cumsum(gained, axis=0)
+        num_positive = found[-1].copy()
+        area = (gained * (num_negative - above)).sum(axis=0) + (gained * (self.tied @ columns)).sum(axis=0) / 2
+        above += found
+        found *= gained
+        np.divide(found, above, out=found, where=above > 0)
+        return ratio(found.sum(axis=0), num_positive), ratio(area, num_positive * num_negative)
 
 
 def _inside(value: float | None) -> float | None:

@@ -99,14 +99,12 @@ def search_slices(
     right = test.predicted == test.labels
     correlation = intraclass_correlation(right, resampling.group_ids)
     for parts in [*((a,) for a in attributes), *itertools.combinations(attributes, 2)]:
-        for conditions, rows, accuracy in _cells(test, parts):
-            if (
-                rows.size < params.min_slice_images
-                or resampling.num_bearing(_mask(test, rows)) < params.min_slice_groups
-            ):
+        for conditions, rows, accuracy in _cells(right, parts):
+            inside = _mask(test, rows)
+            if rows.size < params.min_slice_images or resampling.num_bearing(inside) < params.min_slice_groups:
                 num_too_small += 1
             elif rows.size < len(test.labels):
-                p_value = p_value_of_being_worse(right, _mask(test, rows), resampling.group_ids, correlation)
+                p_value = p_value_of_being_worse(right, inside, resampling.group_ids, correlation)
                 tested.append(_Candidate(conditions, rows, accuracy, p_value))
     tested.sort(key=lambda candidate: (candidate.p_value, candidate.accuracy, str(candidate.conditions)))
     adjusted = _adjust(tested)
@@ -133,32 +131,46 @@ def search_slices(
 
 
 def _cells(
-    test: Predictions, attributes: tuple[SliceAttribute, ...]
+    right: BoolArray, attributes: tuple[SliceAttribute, ...]
 ) -> Iterator[tuple[tuple[Condition, ...], npt.NDArray[np.intp], float]]:
     """Yield conditions, rows and accuracy of every combination of values that occurs."""
     features = pd.DataFrame({attribute.name: attribute.values for attribute in attributes})
     known = np.flatnonzero((features != "").all(axis=1))
     if not known.size:
         return
-    frame = MetricFrame(
-        metrics={"accuracy": _share_equal},  # scikit-learn's accuracy takes ten times as long to check its input
-        y_true=test.labels[known],
-        y_pred=test.predicted[known],
-        sensitive_features=features.iloc[known],
-    )
-    positions = features.iloc[known].groupby(list(features.columns), sort=True).indices
-    for values, figures in frame.by_group.dropna().iterrows():
+    features = features.iloc[known]
+    positions = features.groupby(list(features.columns), sort=True).indices
+    for values, accuracy in _accuracies(features, right[known]).items():
         texts = values if isinstance(values, tuple) else (values,)
         rows = known[positions[values if len(texts) > 1 else texts[0]]]
         conditions = tuple(
             Condition(attribute=a.name, value=str(text), origin=a.origin)
             for a, text in zip(attributes, texts, strict=True)
         )
-        yield conditions, rows, float(figures["accuracy"])
+        yield conditions, rows, float(accuracy)
 
 
-def _share_equal(labels: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64]) -> float:
-    return float(np.mean(np.asarray(labels) == np.asarray(predicted)))
+def _accuracies(features: pd.DataFrame, right: BoolArray) -> pd.Series:
+    """Return the share of right images by combination of values.
+
+    MetricFrame handles every row as a Python object, so that it gets one row, with a weight, for all images of equal
+    values that are right, and one for those that are wrong.
+    """
+    tally = features.groupby([*(features[name] for name in features), right]).size()
+    *values, is_right = (tally.index.get_level_values(level).to_numpy() for level in range(tally.index.nlevels))
+    frame = MetricFrame(
+        metrics={"accuracy": _weighted_share_equal},
+        y_true=np.ones(len(tally), dtype=bool),
+        y_pred=is_right,
+        sensitive_features=pd.DataFrame(dict(zip(features.columns, values, strict=True))),
+        sample_params={"accuracy": {"sample_weight": tally.to_numpy()}},
+    )
+    accuracies: pd.Series = frame.by_group["accuracy"].dropna()
+    return accuracies
+
+
+def _weighted_share_equal(y_true: BoolArray, y_pred: BoolArray, sample_weight: npt.NDArray[np.int64]) -> float:
+    return float(sample_weight[y_true == y_pred].sum() / sample_weight.sum())
 
 
 def _mask(test: Predictions, rows: npt.NDArray[np.intp]) -> BoolArray:
