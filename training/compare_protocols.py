@@ -15,7 +15,8 @@ from pathlib import Path
 from dataset.description import DataDescription
 from dataset.params import PARAMS_FILE
 from training import predict, train
-from training.fit import CHECKPOINT_FILE, RunControl
+from training.fit import CHECKPOINT_FILE
+from training.run_control import RunControl
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -33,10 +33,11 @@ from evaluation.predictions import PREDICTIONS_FILE
 from training.checkpoint import Checkpoint
 from training.cross_validation_summary import write_summary
 from training.distributed import Worker, worker
-from training.fit import RunControl, fit
+from training.fit import fit
 from training.mask_fit import fit_masks
 from training.params import Params
 from training.predict import predict
+from training.run_control import RunControl
 from training.train import KNOWN_ERRORS
 
 RUN_FILE = "run.json"
@@ -86,10 +87,8 @@ def run_fold(fold: Fold, root: Path, protocol: Protocol, params: Params, out_dir
     start_wall_s, start_cpu_s = time.monotonic(), time.process_time()
     params = params.model_copy(update={"train": params.train.model_copy(update={"seed": fold.seed})})
     manifest = Manifest(fold.table, root)
-    if params.model.head == "mask":
-        checkpoint_path = fit_masks(manifest, protocol, params, out_dir, this)
-    else:
-        checkpoint_path = fit(manifest, protocol, params, RunControl(out_dir), this)
+    train = fit_masks if params.model.head == "mask" else fit
+    checkpoint_path = train(manifest, protocol, params, RunControl(out_dir), this)
     if this.is_main:
         cost = {"wall_s": time.monotonic() - start_wall_s, "cpu_s": time.process_time() - start_cpu_s}
         (out_dir / RUN_FILE).write_text(json.dumps(cost, indent=2) + "\n", encoding="utf-8")

@@ -1,12 +1,8 @@
 """From a manifest to the best checkpoint: the run as a whole, the same for one process and for many."""
 
-import hashlib
 import logging
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
-import timm
 import torch
 
 from dataset.checks import check_no_group_on_two_sides
@@ -15,35 +11,21 @@ from runtime.contract import Lineage, ModelContract
 from training.contact_sheet import save_contact_sheet
 from training.data import check_batch_size
 from training.distributed import Worker
-from training.engine import Data, Engine, Keeping
+from training.engine import Data, Engine
+from training.keeping import Keeping
 from training.lineage import git_commit
 from training.losses import Loss, class_weights, classifier_loss
 from training.model import Classifier, create_backbone
 from training.params import Params
 from training.pictures import training_pictures, validation_pictures
-from training.run_state import StateDir, StateError, code_sha256
+from training.run_control import RunControl, state_dir, state_to_resume
 from training.sampling import describe, expected_counts
 from training.signals import LeaveRequest
 from training.tracking import Run
 
 CHECKPOINT_FILE = "checkpoint.pt"
 CONTACT_SHEET_FILE = "contact_sheet.png"
-STATE_DIR = "state"
-Resume = Literal["auto", "required", "never"]
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class RunControl:
-    """What the command line says of a run; nothing here changes what is trained.
-
-    resume: auto goes on from a state of this very run if there is one; required refuses to begin anew; never does.
-    """
-
-    out_dir: Path
-    num_workers: int = 0
-    resume: Resume = "auto"
-    save_every_steps: int = 0
 
 
 def fit(
@@ -76,8 +58,8 @@ def fit(
         control.num_workers,
     )
     loss_function = _loss(data.train.labels, params, contract, worker)
-    states = StateDir(control.out_dir / STATE_DIR, _identity(manifest, protocol, params, worker))
-    state = worker.broadcast(_load_state(states, control.resume) if worker.is_main else None)
+    states = state_dir(control, manifest, protocol, params, worker)
+    state = state_to_resume(states, control.resume, worker)
     checkpoint_path = control.out_dir / CHECKPOINT_FILE
     keeping = Keeping(states, control.save_every_steps, leaving or LeaveRequest())
     if not worker.is_main:
@@ -96,28 +78,6 @@ def fit(
         states.clear()
     worker.broadcast("")
     return checkpoint_path
-
-
-def _load_state(states: StateDir, resume: Resume) -> dict[str, Any] | None:
-    """Return where to go on; None to begin anew, after removing states of no use."""
-    state = None if resume == "never" else states.load_newest()
-    if state is None and resume == "required":
-        raise StateError(f"there is nothing to resume in {states.path}: leave --resume out to begin anew")
-    if state is None:
-        states.clear()
-    return state
-
-
-def _identity(manifest: Manifest, protocol: Protocol, params: Params, worker: Worker) -> dict[str, str]:
-    """Return what must be the same for a resumed run to end with the same bits, each under the name users know."""
-    return {
-        "params": hashlib.sha256(params.model_dump_json().encode()).hexdigest(),
-        "data": manifest.sha256,
-        "protocol": protocol,
-        "code": code_sha256(Path(__file__).parent.parent),
-        "packages": f"torch {torch.__version__}, timm {timm.__version__}",
-        "number of processes": str(worker.world_size),
-    }
 
 
 def _loss(labels: list[int], params: Params, contract: ModelContract, worker: Worker) -> Loss:

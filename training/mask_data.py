@@ -22,7 +22,13 @@ VIEW_MULTIPLE_PX = 32  # the coarsest stride of the pyramid
 
 MaskArray = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 MarkArray = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
-Sample = tuple[torch.Tensor, torch.Tensor]
+
+
+class Views(NamedTuple):
+    """One view or a batch of them. images: `(h, w, 3)` uint8. masks: `(h, w)` uint8 as `mask_loss` takes them."""
+
+    images: torch.Tensor
+    masks: torch.Tensor
 
 
 class Draw(NamedTuple):
@@ -102,8 +108,8 @@ class MaskedPictures:
         return np.where(marked, np.uint8(defects.index(label) + 1), np.uint8(0))
 
 
-class TrainingViews(Dataset[Sample]):
-    """A fixed list of draws as tensors: `(h, w, 3)` uint8 picture and `(h, w)` uint8 mask."""
+class TrainingViews(Dataset[Views]):
+    """A fixed list of draws as tensors."""
 
     def __init__(
         self,
@@ -119,14 +125,14 @@ class TrainingViews(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self._draws)
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> Views:
         row, seed = self._draws[index]
         rng = np.random.default_rng(seed)
         image, mask = self._pictures.picture(row), self._pictures.mask(row, self._defects)
         image, mask = random_view(image, mask, self._phase.view, self._params.defect_view_share, rng)
         image, mask = random_flips(image, mask, rng)
         image = random_exposure(image, self._params.gain_stops, self._params.gamma, rng)
-        return torch.from_numpy(np.ascontiguousarray(image)), torch.from_numpy(np.ascontiguousarray(mask))
+        return Views(torch.from_numpy(np.ascontiguousarray(image)), torch.from_numpy(np.ascontiguousarray(mask)))
 
 
 def balanced_draws(labels: Sequence[str], groups: Sequence[str], num_draws: int, seed: int) -> list[Draw]:
@@ -176,9 +182,13 @@ def random_exposure(image: ImageArray, gain_stops: float, gamma: float, rng: np.
     return np.round(curve).astype(np.uint8)[image]
 
 
-def view_loader(views: TrainingViews, batch_size: int, num_workers: int) -> DataLoader[Sample]:
-    """Batches of views in the order of their draws."""
-    return DataLoader(views, batch_size=batch_size, num_workers=num_workers, drop_last=True)
+def view_loader(views: TrainingViews, batch_size: int, num_workers: int) -> DataLoader[Views]:
+    """Batches of views in the order of their draws.
+
+    The loader has a generator of its own: it draws a number when it is made, and a resumed run makes one more.
+    """
+    own = torch.Generator()
+    return DataLoader(views, batch_size=batch_size, num_workers=num_workers, drop_last=True, generator=own)
 
 
 def _view_side(side_px: int, share: float) -> int:

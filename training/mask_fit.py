@@ -21,15 +21,18 @@ from runtime.contract import Lineage, ModelContract
 from training.checkpoint import Checkpoint
 from training.data import PictureDataset, evaluation_batches
 from training.distributed import Worker
+from training.keeping import Keeping
 from training.lineage import git_commit
 from training.mask_contact_sheet import save_mask_contact_sheet
 from training.mask_data import MaskedPictures
+from training.mask_engine import MaskData, MaskEngine
 from training.mask_head import MaskNetwork, defect_numbers, pyramid_levels
 from training.mask_params import MaskParams
-from training.mask_phase import train_phase
 from training.model import Classifier, create_backbone
 from training.params import Params
 from training.readout import fit_readout
+from training.run_control import RunControl, state_dir, state_to_resume
+from training.signals import LeaveRequest
 from training.tracking import Run
 
 CHECKPOINT_FILE, CONTACT_SHEET_FILE = "checkpoint.pt", "contact_sheet.png"
@@ -40,12 +43,18 @@ FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
 
 def fit_masks(
-    manifest: Manifest, protocol: Protocol, params: Params, out_dir: Path, worker: Worker, num_workers: int = 0
+    manifest: Manifest,
+    protocol: Protocol,
+    params: Params,
+    control: RunControl,
+    worker: Worker,
+    leaving: LeaveRequest | None = None,
 ) -> Path:
     """Train on the manifest's train split and return the checkpoint's path.
 
     Raises ManifestError if the data do not fit or have no masks, WeightsError if pretrained weights cannot be had,
-    BackboneError if the backbone gives no feature pyramid, ParamsError if `mask:` is missing or does not fit.
+    BackboneError if the backbone gives no feature pyramid, ParamsError if `mask:` is missing or does not fit,
+    StateError if a state is required and there is none, Requeue after `leaving`.
     """
     settings = _settings(params, worker)
     if protocol == "group":
@@ -54,30 +63,35 @@ def fit_masks(
     train, val = manifest.select("train", protocol), manifest.select("val", protocol)
     model, contract, pictures, defects = _create(manifest, train, params, settings)
     model.to(worker.device).to(memory_format=torch.channels_last)
+    num_workers, checkpoint_path = control.num_workers, control.out_dir / CHECKPOINT_FILE
     readings = _Readings(model, PictureDataset(train, contract), PictureDataset(val, contract), worker, num_workers)
+    states = state_dir(control, manifest, protocol, params, worker)
+    state = state_to_resume(states, control.resume, worker)
+    keeping = Keeping(states, control.save_every_steps, leaving or LeaveRequest())
     tags = {"protocol": protocol, "git_commit": contract.lineage.git_commit}
     facts = {**params.flat(), "data_sha256": contract.lineage.data_sha256, "weights": contract.lineage.weights}
-    with Run(out_dir, facts, tags) if worker.is_main else nullcontext() as run:
+    with Run(control.out_dir, facts, tags, state["log"] if state else None) if worker.is_main else nullcontext() as run:
         contract = _with_run_id(contract, worker.broadcast(run.run_id if run else ""))
         if run:
-            save_mask_contact_sheet(pictures, defects, settings, params.train.seed, out_dir / CONTACT_SHEET_FILE)
-            run.log_artifact(out_dir / CONTACT_SHEET_FILE)
-        losses = [
-            train_phase(model, pictures, defects, phase, settings, params.train, index, worker, num_workers)
-            for index, phase in enumerate(settings.phases)
-        ]
+            save_mask_contact_sheet(
+                pictures, defects, settings, params.train.seed, control.out_dir / CONTACT_SHEET_FILE
+            )
+            run.log_artifact(control.out_dir / CONTACT_SHEET_FILE)
+        engine = MaskEngine(
+            model, MaskData(pictures, defects, num_workers), settings, params.train, worker, run, keeping
+        )
+        engine.run(state)
         readings.read(settings.readout_c)
-        metrics = {"train_loss": losses[-1], **readings.metrics()}
-        logger.info("%s", ", ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
+        metrics = engine.log_last_epoch(readings.metrics())
         if run:
-            run.log_epoch(len(losses), metrics)
             contract = contract.model_copy(update={"temperature": readings.temperature()})
-            state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+            weights = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
             dump = params.model_dump(mode="json", exclude_none=True)
-            Checkpoint(state, contract, dump, len(settings.phases), metrics).save(out_dir / CHECKPOINT_FILE)
-            run.log_artifact(out_dir / CHECKPOINT_FILE)
+            Checkpoint(weights, contract, dump, engine.epoch, metrics).save(checkpoint_path)
+            run.log_artifact(checkpoint_path)
+            states.clear()
     worker.broadcast("")  # wait for the checkpoint
-    return out_dir / CHECKPOINT_FILE
+    return checkpoint_path
 
 
 class _Readings:

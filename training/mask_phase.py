@@ -1,6 +1,6 @@
-"""The loop of mask training: one phase of steps on views of one size."""
+"""One phase of mask training: what it trains and at which rates, what it sees, and how a batch changes the weights."""
 
-import logging
+from collections.abc import Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -11,18 +11,13 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
-from tqdm import tqdm
 
 from training.distributed import Worker
-from training.mask_data import Draw, MaskedPictures, TrainingViews, balanced_draws, view_loader
+from training.mask_data import Draw, MaskedPictures, TrainingViews, Views, balanced_draws, view_loader
 from training.mask_head import MaskNetwork
 from training.mask_loss import mask_loss
 from training.mask_params import MaskParams, MaskPhase
 from training.model import Classifier
-from training.params import TrainParams
-
-LOG_EVERY_STEPS = 50
-logger = logging.getLogger(__name__)
 
 
 class PixelScores(nn.Module):
@@ -49,51 +44,65 @@ def freeze(model: Classifier, num_groups: int) -> None:
         parameter.requires_grad_(name not in frozen)
 
 
-def train_phase(
-    model: Classifier,
+class MaskLearner:
+    """The model with the optimiser and the one-cycle schedule of one phase."""
+
+    def __init__(
+        self, model: Classifier, phase: MaskPhase, params: MaskParams, weight_decay: float, worker: Worker
+    ) -> None:
+        model.train()
+        freeze(model, params.frozen_groups)
+        self._params, self._worker = params, worker
+        self._scores: nn.Module = PixelScores(model)
+        if worker.world_size > 1:
+            self._scores = DistributedDataParallel(self._scores, broadcast_buffers=False)
+        self._optimiser = _optimiser(model, params, phase, weight_decay)
+        rates = [group["lr"] for group in self._optimiser.param_groups]
+        self._schedule = OneCycleLR(self._optimiser, rates, total_steps=phase.steps)
+        self._trained = [p for p in model.parameters() if p.requires_grad]
+
+    @property
+    def lr(self) -> float:
+        """The pyramid's rate, the highest, for the next step."""
+        return max(float(group["lr"]) for group in self._optimiser.param_groups)
+
+    def state(self) -> dict[str, Any]:
+        """Return what optimiser and schedule have gathered, for `restore`."""
+        return {"optimiser": self._optimiser.state_dict(), "schedule": self._schedule.state_dict()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._schedule.load_state_dict(state["schedule"])
+
+    def step(self, batch: Views) -> tuple[torch.Tensor, torch.Tensor]:
+        """Change the weights by this process's share of a batch; return its mean loss and the gradient's norm."""
+        self._optimiser.zero_grad(set_to_none=True)
+        device = self._worker.device
+        loss = mask_loss(self._scores(batch.images.to(device)), batch.masks.to(device), self._params.defect_weight)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.get_total_norm([p.grad for p in self._trained if p.grad is not None])
+        self._optimiser.step()
+        self._schedule.step()
+        return loss.detach(), norm
+
+
+def phase_batches(
     pictures: MaskedPictures,
     defects: tuple[str, ...],
-    phase: MaskPhase,
     params: MaskParams,
-    train_params: TrainParams,
     index: int,
+    seed: int,
+    first_step: int,
     worker: Worker,
-    num_workers: int = 0,
-) -> float:
-    """Optimise over the steps of phase number `index`; return this process's mean loss over the last tenth of them.
-
-    Raises FloatingPointError if the loss is no number any more.
-    """
-    model.train()
-    freeze(model, params.frozen_groups)
-    scores: nn.Module = PixelScores(model)
-    if worker.world_size > 1:
-        scores = DistributedDataParallel(scores, broadcast_buffers=False)
-    seed = int(np.random.SeedSequence([train_params.seed, index]).generate_state(1)[0])
-    draws = _share(
-        balanced_draws(pictures.labels, pictures.groups, phase.steps * phase.batch_size, seed), phase, worker
-    )
+    num_workers: int,
+) -> Iterator[Views]:
+    """Yield this process's batches of phase number `index` from step `first_step` on, counted from 0."""
+    phase = params.phases[index]
+    own_seed = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
+    drawn = balanced_draws(pictures.labels, pictures.groups, phase.steps * phase.batch_size, own_seed)
+    draws = _share(drawn[first_step * phase.batch_size :], phase, worker)
     views = TrainingViews(pictures, defects, draws, phase, params)
-    optimiser = _optimiser(model, params, phase, train_params.weight_decay)
-    schedule = OneCycleLR(optimiser, [group["lr"] for group in optimiser.param_groups], total_steps=phase.steps)
-    losses = []
-    loader = view_loader(views, phase.batch_size // worker.world_size, num_workers)
-    for images, masks in tqdm(
-        loader, f"masks, view {phase.view}", phase.steps, disable=not worker.is_main, leave=False
-    ):
-        optimiser.zero_grad(set_to_none=True)
-        loss = mask_loss(scores(images.to(worker.device)), masks.to(worker.device), params.defect_weight)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        schedule.step()
-        losses.append(loss.detach())
-        if worker.is_main and len(losses) % LOG_EVERY_STEPS == 0:
-            recent = float(torch.stack(losses[-LOG_EVERY_STEPS:]).mean())
-            logger.info("view %.2f, step %d of %d: mask loss %.4f", phase.view, len(losses), phase.steps, recent)
-    mean = float(torch.stack(losses[-max(1, phase.steps // 10) :]).mean())
-    if not mean < float("inf"):
-        raise FloatingPointError(f"the mask loss is {mean} after {phase.steps} steps: lower mask.lr")
-    return mean
+    return iter(view_loader(views, phase.batch_size // worker.world_size, num_workers)) if draws else iter(())
 
 
 def _share(draws: list[Draw], phase: MaskPhase, worker: Worker) -> list[Draw]:

@@ -2,13 +2,22 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import torch
 
-from training.data import Batch
 from training.distributed import Worker
 from training.textfile import Utilisation
+
+
+class HasImages(Protocol):
+    """A batch of anything: `images` has one row a picture."""
+
+    @property
+    def images(self) -> torch.Tensor: ...
+
+
+AnyBatch = TypeVar("AnyBatch", bound=HasImages)
 
 
 class EpochMeter:
@@ -27,7 +36,7 @@ class EpochMeter:
     def num_steps(self) -> int:
         return len(self._losses)
 
-    def timed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+    def timed(self, batches: Iterable[AnyBatch]) -> Iterator[AnyBatch]:
         """Pass batches on; the clock runs for them and what is done with each."""
         iterator = iter(batches)
         while True:
@@ -41,7 +50,7 @@ class EpochMeter:
             self._wait_s += got - start
             self._total_s += took_s
             if self._utilisation:
-                self._utilisation.record(len(batch.labels), got - start, took_s)
+                self._utilisation.record(len(batch.images), got - start, took_s)
 
     def add(self, loss: torch.Tensor, norm: torch.Tensor, lr: float, num_images: int) -> None:
         """Take a step's mean loss and gradient norm, both scalars, its rate and this process's number of pictures."""

@@ -55,7 +55,7 @@ class Run:
         mlflow.set_experiment(EXPERIMENT)
         if self.run_id:
             # A run that was killed between logging and saving does the epoch again, and gets the same figures.
-            self._logged_epochs = set(metric_history(self.run_id, "val_loss"))
+            self._logged_epochs = set(metric_history(self.run_id, "train_loss"))
             mlflow.start_run(run_id=self.run_id)
         else:
             self.run_id = mlflow.start_run(tags=self._tags).info.run_id
@@ -110,7 +110,8 @@ class Run:
         if self._records:
             text = io.StringIO(newline="")
             rows = [{k: v for k, v in record.items() if k not in ("time", "run_id")} for record in self._records]
-            writer = csv.DictWriter(text, fieldnames=list(rows[0]))
+            names = dict.fromkeys(name for row in rows for name in row)  # not every epoch is measured on val
+            writer = csv.DictWriter(text, fieldnames=list(names))
             writer.writeheader()
             writer.writerows(rows)
             write_whole(self._out_dir / "history.csv", [text.getvalue().encode()])

@@ -16,11 +16,12 @@ from dataset.params import PARAMS_FILE, ParamsError
 from training.checkpoint import CheckpointError
 from training.determinism import deterministic
 from training.distributed import worker
-from training.fit import RunControl, fit
+from training.fit import fit
 from training.mask_fit import fit_masks
 from training.mask_head import BackboneError
 from training.model import WeightsError
 from training.params import Params
+from training.run_control import RunControl
 from training.run_state import StateError
 from training.signals import REQUEUE, Requeue, die_with_parent, leave_requests
 
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--protocol", choices=("group", "image"), default="group", help="image: leaks, for comparison")
     parser.add_argument("--workers", type=int, default=0, help="processes that decode, for each training process")
     parser.add_argument("--resume", choices=("auto", "required", "never"), default="auto", help="docs/TRAINING.md")
-    parser.add_argument("--save-every-steps", type=int, default=0, help="0: the state is saved after epochs only")
+    parser.add_argument("--save-every-steps", type=int, default=0, help="0: after epochs only")
     arguments = parser.parse_args(argv)
     control = RunControl(arguments.out, arguments.workers, arguments.resume, arguments.save_every_steps)
     return run(arguments.manifest, arguments.params, control, arguments.protocol)
@@ -53,11 +54,9 @@ def run(manifest_path: Path, params_path: Path, control: RunControl, protocol: P
         logging.basicConfig(level=logging.INFO if this.is_main else logging.WARNING, format="%(message)s")
         try:
             manifest, params = Manifest.read(manifest_path), Params.read(params_path)
-            if params.model.head == "mask":
-                fit_masks(manifest, protocol, params, control.out_dir, this, control.num_workers)
-            else:
-                with leave_requests() as leaving, deterministic(params.train.deterministic, this.device):
-                    fit(manifest, protocol, params, control, this, leaving)
+            train = fit_masks if params.model.head == "mask" else fit
+            with leave_requests() as leaving, deterministic(params.train.deterministic, this.device):
+                train(manifest, protocol, params, control, this, leaving)
         except KNOWN_ERRORS as exc:
             if this.is_main:
                 sys.stderr.write(f"training: {exc}\n")

@@ -1,8 +1,9 @@
 """`python -m tests.training.interrupted FORM STEP RANK MARKER [ARGUMENTS]`: training.train, but not to the end.
 
-When process RANK begins step STEP it kills itself (`kill`), or asks itself (`ask`) or its parent (`ask-parent`) to
-leave. Once only: the file MARKER says that it happened. `forked`: RANK is a list of steps; runs are forked and killed
-there, one after the other, and the last one runs to its end.
+When process RANK has taken step STEP, but not counted it, it kills itself (`kill`), or asks itself (`ask`) or its
+parent (`ask-parent`) to leave; with a mask head, one more than the last step is when the readout has been fitted. Once
+only: the file MARKER says that it happened. `forked`: RANK is a list of steps; runs are forked and killed there, one
+after the other, and the last one runs to its end.
 """
 
 import os
@@ -10,25 +11,30 @@ import signal
 import sys
 from pathlib import Path
 
-from torch import Tensor
-
 from training import train
-from training.data import Batch
-from training.learner import Learner
+from training.keeping import Keeper
+from training.mask_engine import MaskEngine
 
-STEP = Learner.step
+AFTER_STEP, LOG_LAST_EPOCH = Keeper.after_step, MaskEngine.log_last_epoch
 
 
 def _interrupt_at(form: str, step: int, rank: str, marker: Path) -> None:
-    def interrupted(self: Learner, batch: Batch, number: int) -> tuple[Tensor, Tensor]:
+    def maybe(number: int) -> None:
         if number == step and os.environ.get("RANK", "0") == rank and not marker.exists():
             marker.write_text("now", encoding="utf-8")
             if form == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
             os.kill(os.getppid() if form == "ask-parent" else os.getpid(), signal.SIGTERM)
-        return STEP(self, batch, number)
 
-    Learner.step = interrupted  # type: ignore[method-assign, assignment]
+    def after_step(self: Keeper) -> None:
+        maybe(self.at.step + 1)
+        AFTER_STEP(self)
+
+    def log_last_epoch(self: MaskEngine, measured: dict[str, float]) -> dict[str, float]:
+        maybe(self._keeper.at.step + 1)
+        return LOG_LAST_EPOCH(self, measured)
+
+    Keeper.after_step, MaskEngine.log_last_epoch = after_step, log_last_epoch  # type: ignore[method-assign]
 
 
 def _forked(steps: list[int], marker: Path, arguments: list[str]) -> int:

@@ -1,20 +1,14 @@
 """A run that is killed or asked to leave, at any step, and goes on, ends with the bits of one that never was."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
 
-from training.checkpoint import Checkpoint
+from tests.training.interrupted_runs import assert_same, mlflow_steps, run_in
 from training.signals import REQUEUE
 
-REPOSITORY = Path(__file__).parent.parent.parent
 # Everything that has a state: dropout and stochastic depth, a moving average, a scaler, moments, a schedule.
 ENGINE: dict[str, Any] = {
     "phases": [
@@ -48,47 +42,19 @@ def _arguments(data_dir: Path, params_path: Path, out: Path) -> list[str]:
     return [*files, "--save-every-steps", "3"]  # of 4 an epoch: states lie within epochs and between them
 
 
-def _run(folder: Path, *words: str, expected: int = 0, **environment: str) -> str:
-    """Run a module with an MLflow of the folder's own; return what it printed to standard error."""
-    folder.mkdir(exist_ok=True)
-    own = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}", "PYTHONPATH": str(REPOSITORY), **environment}
-    done = subprocess.run(
-        [sys.executable, "-m", *words], cwd=folder, env={**os.environ, **own}, capture_output=True, text=True,
-        timeout=500,
-    )  # fmt: skip
-    assert done.returncode == expected, done.stderr[-3000:]
-    return done.stderr
-
-
-def _assert_same(ours: Path, theirs: Path) -> None:
-    """The same best weights, and the same figures of every epoch but for times."""
-    first, second = Checkpoint.load(ours / "checkpoint.pt"), Checkpoint.load(theirs / "checkpoint.pt")
-    assert first.epoch == second.epoch
-    assert all(torch.equal(tensor, second.state_dict[name]) for name, tensor in first.state_dict.items())
-    figures = []
-    for folder in (ours, theirs):
-        records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-        assert len({record["run_id"] for record in records}) == 1
-        timed = ("time", "run_id", "images_per_s", "data_wait_share")
-        figures.append([{k: v for k, v in record.items() if k not in timed} for record in records])
-    assert figures[0] == figures[1]
-    assert len(figures[0]) == 3
-    assert not (ours / "state").exists()
-
-
 @pytest.mark.slow
 def test_a_run_of_one_process_killed_at_many_steps_ends_with_the_same_bits(
     tiny_tiles_dir: Path, params_path: Path, tmp_path: Path
 ) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     marker = str(tmp_path / "marker")
-    _run(whole, "training.train", *_arguments(tiny_tiles_dir, params_path, whole))
+    run_in(whole, "training.train", *_arguments(tiny_tiles_dir, params_path, whole))
     num_steps = _num_steps(tiny_tiles_dir)
     steps = ",".join(str(step) for step in (1, num_steps, num_steps + 1, 2 * num_steps - 1, 2 * num_steps + 3))
     arguments = _arguments(tiny_tiles_dir, params_path, killed)
-    _run(killed, "tests.training.interrupted", "forked", "0", steps, marker, *arguments)
-    _assert_same(killed, whole)
-    assert _mlflow_steps(killed) == _mlflow_steps(whole) == [*range(1, 3 * num_steps + 1)]
+    run_in(killed, "tests.training.interrupted", "forked", "0", steps, marker, *arguments)
+    assert_same(killed, whole, num_epochs=3)
+    assert mlflow_steps(killed) == mlflow_steps(whole) == [*range(1, 3 * num_steps + 1)]
 
 
 def _num_steps(data_dir: Path) -> int:
@@ -97,20 +63,11 @@ def _num_steps(data_dir: Path) -> int:
     return len(Manifest.read(data_dir / "manifest.csv").select("train").table) // 12
 
 
-def _mlflow_steps(folder: Path) -> list[int]:
-    import sqlite3
-
-    with sqlite3.connect(folder / "mlflow.db") as database:
-        assert database.execute("select status from runs").fetchall() == [("FINISHED",)]
-        rows = database.execute("select step from metrics where key = 'step_loss' order by step").fetchall()
-    return [step for (step,) in rows]
-
-
 @pytest.fixture(scope="module")
 def whole_of_two(tiny_tiles_dir: Path, params_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two processes that nothing happened to."""
     folder = tmp_path_factory.mktemp("two")
-    _run(folder, "training.launch", "training.train", *_arguments(tiny_tiles_dir, params_path, folder), NPROC="2")
+    run_in(folder, "training.launch", "training.train", *_arguments(tiny_tiles_dir, params_path, folder), NPROC="2")
     return folder
 
 
@@ -121,9 +78,9 @@ def test_torchrun_restarts_after_a_killed_process_and_ends_with_the_same_bits(
     folder, marker = tmp_path / "killed", tmp_path / "marker"
     torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1"]
     module = ["-m", "tests.training.interrupted", "kill", "4", "1", str(marker)]
-    _run(folder, *torchrun, *module, *_arguments(tiny_tiles_dir, params_path, folder))
+    run_in(folder, *torchrun, *module, *_arguments(tiny_tiles_dir, params_path, folder))
     assert marker.exists()
-    _assert_same(folder, whole_of_two)
+    assert_same(folder, whole_of_two, num_epochs=3)
 
 
 @pytest.mark.slow
@@ -133,10 +90,10 @@ def test_two_processes_asked_to_leave_save_and_go_on_with_the_same_bits(
     folder, marker = tmp_path / "asked", tmp_path / "marker"
     arguments = _arguments(tiny_tiles_dir, params_path, folder)
     module = ["tests.training.interrupted", "ask-parent", "3", "1", str(marker)]
-    printed = _run(folder, "training.launch", *module, *arguments, NPROC="2", expected=REQUEUE)
+    printed = run_in(folder, "training.launch", *module, *arguments, NPROC="2", expected=REQUEUE)
     assert "the same command goes on from here" in printed
     assert "Traceback" not in printed
     assert (folder / "state").is_dir()
-    printed = _run(folder, "training.launch", "training.train", *arguments, "--resume", "required", NPROC="2")
+    printed = run_in(folder, "training.launch", "training.train", *arguments, "--resume", "required", NPROC="2")
     assert "resuming after step" in printed
-    _assert_same(folder, whole_of_two)
+    assert_same(folder, whole_of_two, num_epochs=3)
