@@ -1,15 +1,11 @@
 """Turn predictions into an `Evaluation`: metrics, intervals, slices, confusions and the worst errors."""
 
-import math
-
-import numpy as np
 import pandas as pd
 
 from dataset.checks import check_no_group_on_two_sides
 from dataset.manifest import Manifest, Protocol
-from evaluation.bootstrap import Intervals, Resampling, bootstrap_intervals
+from evaluation.bootstrap import Intervals, Resampling, as_estimate, as_figure, bootstrap_intervals
 from evaluation.calibration import measure_calibration, remaining_temperature
-from evaluation.document import Estimate, Figure
 from evaluation.evaluation import ClassResult, Confusion, Evaluation, SliceResult
 from evaluation.fairness import measure_fairness
 from evaluation.leakage import count_test_images_seen_in_training, refuse_other_images
@@ -62,8 +58,8 @@ def assess(
         num_groups=len(set(test.groups)),
         majority_class=test.classes[int(metrics.support.argmax())],
         majority_share=int(metrics.support.max()) / len(test.labels),
-        **{name: _estimate(getattr(metrics, name), intervals.headline[name]) for name in HEADLINE},
-        mcc=_figure(metrics.mcc, intervals.headline["mcc"]),
+        **{name: as_estimate(as_figure(getattr(metrics, name), intervals.headline[name])) for name in HEADLINE},
+        mcc=as_figure(metrics.mcc, intervals.headline["mcc"]),
         per_class=_per_class(test, metrics, intervals, resampling),
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         confusions=_confusions(test),
@@ -85,15 +81,6 @@ def assess(
     )
 
 
-def _estimate(value: float | np.ndarray, ends: np.ndarray) -> Estimate:
-    return Estimate.model_validate(_figure(value, ends).model_dump())
-
-
-def _figure(value: float | np.ndarray, ends: np.ndarray) -> Figure:
-    low, high = (None if math.isnan(end) else float(end) for end in ends)
-    return Figure(value=None if math.isnan(value) else float(value), low=low, high=high)
-
-
 def _per_class(
     test: Predictions, metrics: Metrics, intervals: Intervals, resampling: Resampling
 ) -> tuple[ClassResult, ...]:
@@ -106,7 +93,7 @@ def _per_class(
             num_predicted=int((predicted == index).sum()),
             average_precision=ranking_figures(test.probs[:, index], test.labels == index, resampling).average_precision,
             **{
-                figure: _estimate(getattr(metrics, figure)[index], intervals.per_class[figure][:, index])
+                figure: as_estimate(as_figure(getattr(metrics, figure)[index], intervals.per_class[figure][:, index]))
                 for figure in PER_CLASS
             },
         )
@@ -146,7 +133,7 @@ def _slices(test: Predictions, params: EvaluateParams) -> tuple[tuple[SliceResul
                 value=part.value,
                 num_images=rows.size,
                 num_groups=len(set(test.groups[rows])),
-                accuracy=_estimate(part.accuracy, intervals.headline["accuracy"]),
+                accuracy=as_estimate(as_figure(part.accuracy, intervals.headline["accuracy"])),
                 macro_f1=part.macro_f1,
             )
         )

@@ -9,16 +9,18 @@ others, as `evaluation.metrics` states.
 Not covered: groups that do not stand for the population, and the chance in training (one model is evaluated).
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
 from evaluation.document import Estimate, Figure
-from evaluation.metrics import HEADLINE, PER_CLASS, Metrics, metrics_of_confusion
+from evaluation.metrics import HEADLINE, PER_CLASS, metrics_of_confusion
 from evaluation.params import EvaluateParams
 
 # One group alone is drawn in every resample and would show an interval of no width: certainty where there is none.
@@ -29,6 +31,8 @@ _OVERALL = (*HEADLINE, "mcc")
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
+Statistic = Callable[[FloatArray], FloatArray]
+Measure = Callable[[npt.NDArray[Any]], dict[str, npt.NDArray[Any]]]
 
 
 @dataclass(frozen=True)
@@ -69,27 +73,42 @@ class Resampling:
             drawn = rng.integers(num_groups, size=(size, num_groups)) + np.arange(size)[:, None] * num_groups
             yield np.bincount(drawn.ravel(), minlength=size * num_groups).reshape(size, num_groups)
 
-    def sums(self, columns: FloatArray) -> FloatArray:
-        """Return `(B, K)` sums of `(N, K)` numbers over the images of each resample."""
-        shape = (self.num_groups, len(self.group_ids))
-        members = sparse.csr_array((np.ones(shape[1]), (self.group_ids, np.arange(shape[1]))), shape=shape)
-        by_group: FloatArray = members @ columns
-        batches = [times.astype(np.float64) @ by_group for times in self.draws(columns.shape[1])]
-        return np.concatenate(batches)
+    def resample(self, by_group: FloatArray | sparse.csr_array, measure: Measure) -> dict[str, npt.NDArray[Any]]:
+        """Return what `measure` makes of the sums over each resample's images, `(B, ...)` for each name.
+
+        by_group: `(G, K)` sums over the images of each group. measure: `(b, K)` sums -> `(b, ...)` figures by name;
+        it is called for batches of bounded memory.
+        """
+        parts = []
+        for times in self.draws(by_group.shape[1]):
+            columns = np.ascontiguousarray(times.T, dtype=by_group.dtype)
+            parts.append(measure(np.asarray(by_group.T @ columns).T))
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def num_bearing(self, rows: npt.NDArray[np.bool_]) -> int:
         """Count the groups with an image among `rows`, `(N,)`."""
         return int(np.count_nonzero(np.bincount(self.group_ids[rows])))
 
-    def ends(self, values: FloatArray, num_bearing: int) -> tuple[float | None, float | None]:
-        """Return the ends of the interval of `(B,)` values; None if fewer than two groups bear on the figure."""
-        if num_bearing < MIN_GROUPS or np.isnan(values).all():
-            return None, None
-        low, high = np.nanquantile(values, self.tails)
-        return float(low), float(high)
+    def ends(self, values: FloatArray, num_bearing: npt.ArrayLike) -> FloatArray:
+        """Return `(2, ...)` ends of the intervals of `(B, ...)` values.
+
+        num_bearing: `()` or `(...)` groups that bear on each figure; NaN where they are fewer than two, or where the
+        figure is undefined in all resamples.
+        """
+        flat = values.reshape(len(values), -1)
+        enough = np.broadcast_to(np.asarray(num_bearing) >= MIN_GROUPS, values.shape[1:]).ravel()
+        defined = enough & ~np.isnan(flat).all(axis=0)
+        ends = np.full((2, flat.shape[1]), np.nan)
+        ends[:, defined] = np.nanquantile(flat[:, defined], self.tails, axis=0)
+        return ends.reshape(2, *values.shape[1:])
 
 
-Statistic = Callable[[FloatArray], FloatArray]
+def as_figure(value: FloatArray | float, ends: FloatArray) -> Figure:
+    """Join a figure with the `(2,)` ends of its interval; NaN becomes null."""
+    if np.isnan(value):
+        return Figure(value=None)
+    low, high = (None if np.isnan(end) else float(end) for end in ends)
+    return Figure(value=float(value), low=low, high=high)
 
 
 def figure_of_sums(
@@ -100,13 +119,14 @@ def figure_of_sums(
     columns: `(N, K)`. statistics: name -> function of `(..., K)` sums that returns `(...)`, NaN where undefined.
     bearing: name -> number of groups that bear on a figure, if not all.
     """
-    sums, resampled = columns.sum(axis=0), resampling.sums(columns)
-    figures = {}
-    for name, statistic in statistics.items():
-        value = float(statistic(sums))
-        low, high = resampling.ends(statistic(resampled), (bearing or {}).get(name, resampling.num_groups))
-        figures[name] = Figure(value=None) if np.isnan(value) else Figure(value=value, low=low, high=high)
-    return figures
+    members = sparse.coo_array((np.ones(len(columns)), (resampling.group_ids, np.arange(len(columns))))).tocsr()
+    resampled = resampling.resample(members @ columns, lambda sums: {n: of(sums) for n, of in statistics.items()})
+    sums = columns.sum(axis=0)
+    bearing = bearing or {}
+    return {
+        name: as_figure(of(sums), resampling.ends(resampled[name], bearing.get(name, resampling.num_groups)))
+        for name, of in statistics.items()
+    }
 
 
 def ratio(part: FloatArray, whole: FloatArray) -> FloatArray:
@@ -147,17 +167,16 @@ def bootstrap_intervals(
     """
     actual, guessed = np.asarray(labels, dtype=np.int64), np.asarray(predicted, dtype=np.int64)
     resampling = Resampling(np.asarray(groups).astype(object), params)
-    group_ids, tails = resampling.group_ids, resampling.tails
-    cells = _cells_by_group(actual, guessed, group_ids, num_classes)
-    resampled = _resample(cells, num_classes, resampling)
+    group_ids = resampling.group_ids
+    cells = confusion_by_group(actual, guessed, group_ids, num_classes)
+    resampled = resampling.resample(cells, lambda sums: vars(metrics_of_confusion(as_confusions(sums))))
     labelled = _groups_per_class(group_ids, actual, num_classes)
     claimed = _groups_per_class(group_ids, guessed, num_classes)
     bearing = {"precision": claimed, "recall": labelled, "f1": labelled}
-    enough = np.asarray([cells.shape[0] >= MIN_GROUPS])
     return Intervals(
-        headline={n: _quantiles(getattr(resampled, n)[:, None], tails, enough)[:, 0] for n in _OVERALL},
-        per_class={n: _quantiles(getattr(resampled, n), tails, bearing[n] >= MIN_GROUPS) for n in PER_CLASS},
-        num_resamples_missing_a_class=int((resampled.support[:, labelled > 0] == 0).any(axis=1).sum()),
+        headline={name: resampling.ends(resampled[name], resampling.num_groups) for name in _OVERALL},
+        per_class={name: resampling.ends(resampled[name], bearing[name]) for name in PER_CLASS},
+        num_resamples_missing_a_class=int((resampled["support"][:, labelled > 0] == 0).any(axis=1).sum()),
     )
 
 
@@ -166,7 +185,7 @@ def _groups_per_class(group_ids: npt.NDArray[np.intp], class_ids: IntArray, num_
     return np.bincount(pairs % num_classes, minlength=num_classes).astype(np.int64)
 
 
-def _cells_by_group(
+def confusion_by_group(
     actual: IntArray, guessed: IntArray, group_ids: npt.NDArray[np.intp], num_classes: int
 ) -> sparse.csr_array:
     """Return `(G, C * C)` counts: each group's confusion matrix, flat; sparse, for a group fills few cells."""
@@ -175,19 +194,7 @@ def _cells_by_group(
     return sparse.coo_array((ones, (group_ids, actual * num_classes + guessed)), shape=shape).tocsr()
 
 
-def _resample(cells: sparse.csr_array, num_classes: int, resampling: Resampling) -> Metrics:
-    """Return metrics of all resamples, leading dimension B, computed in batches of bounded memory."""
-    parts = []
-    for times in resampling.draws(num_classes**2):
-        confusions = np.asarray(cells.T @ times.T).T.reshape(len(times), num_classes, num_classes)
-        parts.append(metrics_of_confusion(confusions))
-    names = (*_OVERALL, *PER_CLASS, "support")
-    return Metrics(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
-
-
-def _quantiles(values: FloatArray, tails: list[float], wanted: npt.NDArray[np.bool_]) -> FloatArray:
-    """Return `(2, K)` quantiles down the columns of `(B, K)` values, NaN in columns that are not wanted."""
-    ends = np.full((2, values.shape[1]), np.nan)
-    defined = wanted & ~np.isnan(values).all(axis=0)
-    ends[:, defined] = np.nanquantile(values[:, defined], tails, axis=0)
-    return ends
+def as_confusions(cells: IntArray) -> IntArray:
+    """Return `(b, C, C)` confusion matrices of `(b, C * C)` cells."""
+    num_classes = math.isqrt(cells.shape[1])
+    return cells.reshape(len(cells), num_classes, num_classes)

@@ -5,19 +5,18 @@ is hard for both cancels out.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse, stats
 
 from dataset.checks import named
+from evaluation.bootstrap import Resampling, as_confusions, as_figure, confusion_by_group
 from evaluation.comparison import MAX_CHANGED, Change, ClassDifference, Comparison, Difference, SignTest
 from evaluation.metrics import HEADLINE, Metrics, confusion_matrix, metrics_of_confusion
 from evaluation.params import EvaluateParams
 from evaluation.predictions import Predictions, PredictionsError
-
-MIN_GROUPS = 2  # one group alone would show an interval of no width
-_BATCH_NUMBERS = 4_000_000  # weights held at once: 32 MB as int64
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -41,8 +40,8 @@ def compare_predictions(
     num_classes = len(first.classes)
     confusions = [confusion_matrix(p.labels, p.predicted, num_classes) for p in (first, second)]
     whole = [metrics_of_confusion(confusion) for confusion in confusions]
-    resampled = _paired_resamples(first, second, params)
-    num_groups = len(set(first.groups))
+    resampling = Resampling(first.groups, params)
+    resampled = _paired_resamples(first, second, resampling)
     right = [p.predicted == p.labels for p in (first, second)]
     fixed, broken = ~right[0] & right[1], right[0] & ~right[1]
     hashes = sha256 or {}
@@ -52,11 +51,11 @@ def compare_predictions(
         split=", ".join(sorted(set(first.splits))),
         classes=first.classes,
         num_images=len(first.labels),
-        num_groups=num_groups,
-        **_headline(whole, resampled, num_groups, params.confidence),
-        per_class=_per_class(first, whole, resampled, params.confidence),
+        num_groups=resampling.num_groups,
+        **_headline(whole, resampled, resampling),
+        per_class=_per_class(first, whole, resampled, resampling),
         mcnemar=_sign_test(int(broken.sum()), int(fixed.sum())),
-        by_group=_groups_in_favour(first.groups, fixed, broken),
+        by_group=_groups_in_favour(resampling.group_ids, fixed, broken),
         num_fixed=int(fixed.sum()),
         num_broken=int(broken.sum()),
         num_wrong_otherwise=int((~right[0] & ~right[1] & (first.predicted != second.predicted)).sum()),
@@ -99,64 +98,45 @@ def _aligned(first: Predictions, second: Predictions, names: tuple[str, str]) ->
     )
 
 
-def _paired_resamples(first: Predictions, second: Predictions, params: EvaluateParams) -> tuple[Metrics, Metrics]:
+def _paired_resamples(first: Predictions, second: Predictions, resampling: Resampling) -> list[Metrics]:
     """Return both models' metrics, leading dimension B; resample b holds the same groups for both."""
-    num_classes = len(first.classes)
-    _, group_ids = np.unique(first.groups.astype(str), return_inverse=True)
-    num_groups = int(group_ids.max()) + 1
-    ones = np.ones(len(group_ids), dtype=np.int64)
-    cells = [
-        sparse.coo_array(
-            (ones, (group_ids, p.labels * num_classes + p.predicted)), shape=(num_groups, num_classes**2)
-        ).tocsr()
-        for p in (first, second)
-    ]
-    rng = np.random.default_rng(params.seed)
-    batch = max(1, _BATCH_NUMBERS // max(num_groups, num_classes**2))
-    parts: tuple[list[IntArray], list[IntArray]] = ([], [])
-    for start in range(0, params.bootstrap_samples, batch):
-        size = min(batch, params.bootstrap_samples - start)
-        times = rng.multinomial(num_groups, np.full(num_groups, 1 / num_groups), size=size)
-        for part, cell in zip(parts, cells, strict=True):
-            part.append(np.asarray(cell.T @ times.T).T.reshape(size, num_classes, num_classes))
-    return metrics_of_confusion(np.concatenate(parts[0])), metrics_of_confusion(np.concatenate(parts[1]))
+    cells = [confusion_by_group(p.labels, p.predicted, resampling.group_ids, len(p.classes)) for p in (first, second)]
+
+    def measure(sums: IntArray) -> dict[str, npt.NDArray[Any]]:
+        both = [vars(metrics_of_confusion(as_confusions(half))) for half in np.split(sums, 2, axis=1)]
+        return {name: np.stack([figures[name] for figures in both], axis=1) for name in both[0]}
+
+    resampled = resampling.resample(sparse.hstack(cells, format="csr"), measure)
+    return [Metrics(**{name: values[:, model] for name, values in resampled.items()}) for model in (0, 1)]
 
 
 def _difference(
-    whole: Sequence[FloatArray], resampled: Sequence[FloatArray], num_groups: int, confidence: float
+    whole: Sequence[FloatArray], resampled: Sequence[FloatArray], resampling: Resampling, num_bearing: int
 ) -> Difference:
     """whole: both models' figure, `()`; resampled: the same of all resamples, `(B,)`; NaN where undefined."""
     first, second = (None if np.isnan(value) else float(value) for value in whole)
-    if first is None or second is None:
-        return Difference(first=first, second=second, difference=None)
-    gains = resampled[1] - resampled[0]
-    gains = gains[~np.isnan(gains)]
-    if num_groups < MIN_GROUPS or not gains.size:
-        return Difference(first=first, second=second, difference=second - first)
-    low, high = np.quantile(gains, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Difference(first=first, second=second, difference=second - first, low=float(low), high=float(high))
+    gain = as_figure(whole[1] - whole[0], resampling.ends(resampled[1] - resampled[0], num_bearing))
+    return Difference(first=first, second=second, difference=gain.value, low=gain.low, high=gain.high)
 
 
-def _headline(
-    whole: Sequence[Metrics], resampled: Sequence[Metrics], num_groups: int, confidence: float
-) -> dict[str, Difference]:
+def _headline(whole: Sequence[Metrics], resampled: Sequence[Metrics], resampling: Resampling) -> dict[str, Difference]:
     figures = {name: [[getattr(m, name) for m in metrics] for metrics in (whole, resampled)] for name in HEADLINE}
-    return {name: _difference(both[0], both[1], num_groups, confidence) for name, both in figures.items()}
+    return {name: _difference(both[0], both[1], resampling, resampling.num_groups) for name, both in figures.items()}
 
 
 def _per_class(
-    first: Predictions, whole: Sequence[Metrics], resampled: Sequence[Metrics], confidence: float
+    first: Predictions, whole: Sequence[Metrics], resampled: Sequence[Metrics], resampling: Resampling
 ) -> tuple[ClassDifference, ...]:
     found = []
     for index, name in enumerate(first.classes):
-        num_groups = len(set(first.groups[first.labels == index]))
         both = [[m.recall[..., index] for m in metrics] for metrics in (whole, resampled)]
+        bearing = resampling.num_bearing(first.labels == index)
         found.append(
             ClassDifference(
                 name=name,
                 num_images=int(whole[0].support[index]),
-                num_groups=num_groups,
-                recall=_difference(both[0], both[1], num_groups, confidence),
+                num_groups=bearing,
+                recall=_difference(both[0], both[1], resampling, bearing),
             )
         )
     return tuple(found)
@@ -168,9 +148,8 @@ def _sign_test(num_first: int, num_second: int) -> SignTest:
     return SignTest(num_first=num_first, num_second=num_second, p_value=p_value)
 
 
-def _groups_in_favour(groups: npt.NDArray[np.object_], fixed: BoolArray, broken: BoolArray) -> SignTest:
-    _, ids = np.unique(groups.astype(str), return_inverse=True)
-    gains = np.bincount(ids, weights=fixed.astype(np.int64) - broken.astype(np.int64))
+def _groups_in_favour(group_ids: npt.NDArray[np.intp], fixed: BoolArray, broken: BoolArray) -> SignTest:
+    gains = np.bincount(group_ids, weights=fixed.astype(np.int64) - broken.astype(np.int64))
     return _sign_test(int((gains < 0).sum()), int((gains > 0).sum()))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from evaluation.bootstrap import FloatArray, Resampling, ratio
+from evaluation.bootstrap import FloatArray, Resampling, as_estimate, as_figure, ratio
 from evaluation.document import Estimate
 
 
@@ -33,11 +33,13 @@ def ranking_figures(scores: FloatArray, is_positive: npt.NDArray[np.bool_], resa
     whole = steps.areas(np.ones((1, resampling.num_groups)))
     resampled = [steps.areas(times) for times in resampling.draws(steps.numbers_each)]
     bearing = resampling.num_bearing(is_positive)
-    figures = []
-    for index, (value,) in enumerate(whole):
-        low, high = resampling.ends(np.concatenate([part[index] for part in resampled]), bearing)
-        figures.append(Estimate(value=_inside(float(value)), low=_inside(low), high=_inside(high)))
-    return RankingFigures(*figures)
+    values = [np.concatenate(parts) for parts in zip(*resampled, strict=True)]
+    return RankingFigures(
+        *(
+            as_estimate(as_figure(value, resampling.ends(several, bearing)))
+            for (value,), several in zip(whole, values, strict=True)
+        )
+    )
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,3 @@ class _Steps:
         found *= gained
         np.divide(found, above, out=found, where=above > 0)
         return ratio(found.sum(axis=0), num_positive), ratio(area, num_positive * num_negative)
-
-
-def _inside(value: float | None) -> float | None:
-    """Bring back what rounding put outside [0, 1]."""
-    return None if value is None else min(max(value, 0.0), 1.0)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from evaluation.bootstrap import bootstrap_intervals
+from evaluation.bootstrap import as_estimate, as_figure, bootstrap_intervals
 from evaluation.document import Count, Document, Estimate
 from evaluation.metrics import confusion_matrix, metrics_of_confusion
 from evaluation.params import EvaluateParams
@@ -124,7 +124,6 @@ def _point(
     intervals = bootstrap_intervals(sample.labels, answers, sample.groups, num_classes, params).headline
 
     def estimate(name: str) -> Estimate:
-        low, high = (None if np.isnan(end) else float(end) for end in intervals[name])
-        return Estimate(value=float(getattr(metrics, name)), low=low, high=high)
+        return as_estimate(as_figure(getattr(metrics, name), intervals[name]))
 
     return RobustnessPoint(level=level, accuracy=estimate("accuracy"), macro_f1=estimate("macro_f1"))
