@@ -14,7 +14,10 @@ import os
 import re
 import signal
 import sys
+import threading
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -26,6 +29,7 @@ from runtime.devices import visible_cuda_devices
 from slurm.agent_failure import EXPLAINED, KILLED, REQUEUE, Failure
 from slurm.allocation import SlurmError, batch_was_killed, node_address, requeue
 
+LOOK_EVERY_S = 0.2
 PASSED_ON = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
@@ -71,15 +75,30 @@ def _stand_in_for_the_batch_step() -> None:
         sys.stderr.write(f"{exc}; state is saved, submit the job again to go on\n")
 
 
-def _pass_on(number: int, frame: FrameType | None) -> None:
-    """Send the signal to the processes that train: this process's children."""
-    del frame
-    for task in Path("/proc/self/task").iterdir():
-        for child in (task / "children").read_text().split():
-            try:
-                os.kill(int(child), number)
-            except ProcessLookupError:  # ended by itself
-                continue
+class _Messenger:
+    """Signal handler that hands signals to the processes that train: this process's children."""
+
+    def __init__(self) -> None:
+        self.handed_on: set[int] = set()
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        self.handed_on.add(number)
+        if not self._send(number):  # nodes still meet: the processes get it as they start
+            threading.Thread(target=self._send_when_started, args=(number,), daemon=True).start()
+
+    def _send_when_started(self, number: int) -> None:
+        while not self._send(number):
+            time.sleep(LOOK_EVERY_S)
+
+    def _send(self, number: int) -> bool:
+        """Return whether there is any process."""
+        threads = Path("/proc/self/task").iterdir()
+        children = [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+        for child in children:
+            with suppress(ProcessLookupError):  # ended by itself
+                os.kill(child, number)
+        return bool(children)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -96,16 +115,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // num_processes())))
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the failure is reported below
     options = options_of(arguments.head, arguments.run_id, nnodes, node_id, node_address(node))
+    messenger = _Messenger()
     for number in PASSED_ON:
-        signal.signal(number, _pass_on)
+        signal.signal(number, messenger)
     try:
         torchrun.run(torchrun.parse_args([*options, "-m", "slurm.rank", *arguments.command]))  # type: ignore[no-untyped-call]
     except ChildFailedError as exc:
         rank, first = exc.get_first_failure()
-        if first.exitcode == REQUEUE and node_id == 0:
-            _stand_in_for_the_batch_step()
-        if first.exitcode in (EXPLAINED, REQUEUE):
-            return int(first.exitcode)
+        if first.exitcode == EXPLAINED:
+            return EXPLAINED
+        # A process that could not listen yet dies of the signal.
+        if first.exitcode == REQUEUE or -first.exitcode in messenger.handed_on:
+            if node_id == 0:
+                _stand_in_for_the_batch_step()
+            return REQUEUE
         failure = Failure(node=node, rank=rank, time=first.timestamp, reason=reason_of(first))
         arguments.failures.mkdir(parents=True, exist_ok=True)
         (arguments.failures / f"{node}.json").write_text(failure.model_dump_json(), encoding="utf-8")

@@ -1,48 +1,73 @@
-"""Run a module on all nodes of a job until it is done, for the batch step of a job.
+"""The batch step of a job: heard warnings, and a module run on all nodes until it is done.
 
 A step that fails is started again, in the same allocation, until it has failed three times in a row for one reason. A
-step that was told to stop, by Slurm before the time limit or by whoever preempts, saves and leaves with status 75: the
-job is requeued and goes on from there. A node that dies ends the job and Slurm requeues it; what it goes on from is the
+job that was warned, by Slurm before the time limit or by whoever preempts, ends what it does and is requeued; training
+saves first and goes on from there. A node that dies ends the job and Slurm requeues it; what it goes on from is the
 module's own state on disk, then too.
 """
 
 import logging
 import shutil
 import signal
-import subprocess
+import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 
+from dataset.params import ParamsError
 from slurm.agent_failure import EXPLAINED, REQUEUE, first_failure
 from slurm.allocation import Allocation, SlurmError, requeue
 from slurm.attempts import MAX_SAME_FAILURES, Attempts
+from slurm.warning import Warned, Warnings
 
-WARNINGS = (signal.SIGUSR1, signal.SIGTERM)
 # After the first node is done the others get this long: to save, or to notice that a peer is gone.
 GRACE_S = 120
 logger = logging.getLogger(__name__)
 
 
-def run_on_all_nodes(allocation: Allocation, head: str, scratch_dir: Path, module: Sequence[str]) -> int:
-    """Run `module`, MODULE [ARGUMENTS], and return the status that the job ends with.
+def batch_step(work: Callable[[Allocation, Warnings], int]) -> int:
+    """Do a job's work and return the status that it ends with: that of the work, 2 if something has to be changed.
 
-    scratch_dir: on the shared disk, for what nodes report. 0: done. 75: told to stop; requeued unless it was cancelled.
-    2: the module said what to change. 1: the same failure three times in a row.
+    75: warned, and requeued unless the job was cancelled.
     """
-    attempts = Attempts(scratch_dir / "attempts.jsonl", allocation.job_id)
+    with Warnings() as warnings:
+        try:
+            allocation = Allocation.current()
+            try:
+                return work(allocation, warnings)
+            except Warned:
+                return _leave(allocation.job_id)
+            except (SlurmError, ParamsError, OSError):
+                if warnings.is_given:  # it may have reached more than this process
+                    return _leave(allocation.job_id)
+                raise
+        except (SlurmError, ParamsError, OSError) as exc:
+            sys.stderr.write(f"train: {exc}\n")
+            return EXPLAINED
+
+
+def run_on_all_nodes(
+    allocation: Allocation, warnings: Warnings, attempts: Attempts, head: str, module: Sequence[str]
+) -> int:
+    """Run `module`, MODULE [ARGUMENTS], until it is done, and return 0; 2 if it said what to change.
+
+    1: the same failure three times in a row. head: host:port where all meet. Raises Warned after the processes were
+    told to stop, and saved.
+    """
+    failures_dir = attempts.path.with_suffix(".failures")  # what nodes say of the last one
     while True:
-        failures_dir = scratch_dir / f"failures-{allocation.job_id}"
         shutil.rmtree(failures_dir, ignore_errors=True)
-        step = _Step(_command(allocation, head, failures_dir, module))
-        status = step.run()
-        if status in (0, EXPLAINED):
+        # SIGTERM would have srun kill the processes, so both warnings become SIGUSR1.
+        status = warnings.run(_command(allocation, head, failures_dir, module), signal.SIGUSR1).returncode
+        if status == EXPLAINED:
+            return status
+        if status == 0:
+            attempts.record(status, None)
             return status
         # A process that was warned before it could listen dies of the warning: no failure of the run's.
-        if status == REQUEUE or step.was_warned:
+        if status == REQUEUE or warnings.is_given:
             attempts.record(status, None)
-            return _leave(allocation.job_id)
+            raise Warned
         failure = first_failure(failures_dir, status)
         attempts.record(status, failure)
         number = attempts.same_failures()
@@ -61,37 +86,11 @@ def _command(allocation: Allocation, head: str, failures_dir: Path, module: Sequ
     return [command[0], f"--wait={GRACE_S}", "--kill-on-bad-exit=0", *command[1:]]
 
 
-class _Step:
-    """One srun, and whether this process was warned while it ran."""
-
-    def __init__(self, command: Sequence[str]) -> None:
-        self._command = command
-        self._process: subprocess.Popen[bytes] | None = None
-        self.was_warned = False
-
-    def run(self) -> int:
-        before = {number: signal.signal(number, self._pass_on) for number in WARNINGS}
-        try:
-            with subprocess.Popen(self._command) as self._process:
-                return self._process.wait()
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _pass_on(self, number: int, frame: FrameType | None) -> None:
-        """Tell the processes to save. SIGTERM would have srun kill them, so both warnings become SIGUSR1."""
-        del frame
-        logger.info("%s: the processes save and leave", signal.Signals(number).name)
-        self.was_warned = True
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGUSR1)
-
-
 def _leave(job_id: str) -> int:
     """Requeue the job, unless somebody cancelled it."""
     try:
         if requeue(job_id):
-            logger.info("saved; job %s goes back into the queue", job_id)
+            logger.info("job %s goes back into the queue", job_id)
         else:
             logger.info("cancelled: state is saved, submit the job again to go on")
     except SlurmError as exc:  # the limit may have come first: then it is Slurm's or the user's to start it again

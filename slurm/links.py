@@ -10,7 +10,7 @@ import logging
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -58,13 +58,17 @@ def _before(name: str, needs: Mapping[str, set[str]]) -> set[str]:
     return needs[name].union(*(_before(other, needs) for other in needs[name]))
 
 
-def run_links(links: Sequence[str]) -> int:
+def status_of(command: Sequence[str]) -> int:
+    return subprocess.run(command).returncode
+
+
+def run_links(links: Sequence[str], status_of: Callable[[Sequence[str]], int] = status_of) -> int:
     """Run links in order and return the status of the first command that fails, or 0."""
     commands = commands_of(yaml.safe_load(PIPELINE.read_text(encoding="utf-8"))["stages"])
     for link in links:
         for command in commands[link]:
             logger.info("%s: %s", link, command)
-            status = subprocess.run(shlex.split(command)).returncode
+            status = status_of(shlex.split(command))
             if status:
                 logger.error("the chain stops at '%s': %s ended with status %d", link, command, status)
                 return status

@@ -33,7 +33,14 @@ class NodeReport:
     warnings: tuple[str, ...]
 
 
-def look_at_nodes(allocation: Allocation, manifest: Path, scratch_dir: Path, port: int = 0) -> NodeReport:
+def output_of(command: Sequence[str]) -> str:
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True).stdout
+
+
+def look_at_nodes(
+    allocation: Allocation, manifest: Path, scratch_dir: Path, port: int = 0,
+    output_of: Callable[[Sequence[str]], str] = output_of,
+) -> NodeReport:  # fmt: skip
     """Ask every node. scratch_dir: on the disk that all nodes should share. port: 0 for any, see `NodeFacts`."""
     scratch_dir.mkdir(parents=True, exist_ok=True)
     token, token_file = uuid.uuid4().hex, scratch_dir / f"token-{allocation.job_id}"
@@ -41,10 +48,10 @@ def look_at_nodes(allocation: Allocation, manifest: Path, scratch_dir: Path, por
     arguments = ["--manifest", str(manifest), "--token-file", str(token_file.resolve()), "--port", str(port)]
     command = allocation.srun("bash", "-c", _ASK, "ask", str(Path.cwd()), *arguments)
     try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+        output = output_of(command)
     finally:
         token_file.unlink()
-    facts = sorted(_answers(done.stdout), key=lambda one: allocation.nodes.index(one.node))
+    facts = sorted(_answers(output), key=lambda one: allocation.nodes.index(one.node))
     return judge(allocation.nodes, facts, token, port)
 
 

@@ -1,6 +1,7 @@
 """Train over all nodes of a job, then evaluate, export and register: the batch step of `slurm/train.sbatch`.
 
-The nodes are looked at first (`slurm.nodes`). The MLflow run gets the job's name and number.
+The nodes are looked at first (`slurm.nodes`). The MLflow run gets the job's name and number. A job that is requeued
+after training goes on with the rest.
 """
 
 import argparse
@@ -13,20 +14,31 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dataset.params import PARAMS_FILE, ParamsError
-from slurm.allocation import Allocation, SlurmError
+from slurm.allocation import Allocation
+from slurm.attempts import Attempts
 from slurm.doctor import meeting_point
-from slurm.job import run_on_all_nodes
+from slurm.job import batch_step, run_on_all_nodes
 from slurm.links import run_links
 from slurm.nodes import look_at_nodes
+from slurm.warning import Warnings
 
 MANIFEST, SCRATCH_DIR = Path("data/manifest.csv"), Path("artifacts/slurm")
 AFTER_TRAINING = ("evaluate", "export", "register")
 logger = logging.getLogger(__name__)
 
 
-def train(allocation: Allocation, port: int, options: Sequence[str]) -> int:
-    """Train with options of `training.train` and return the status; 2 if the nodes cannot train together."""
-    report = look_at_nodes(allocation, MANIFEST, SCRATCH_DIR, port)
+def train(allocation: Allocation, warnings: Warnings, attempts: Attempts, module: Sequence[str], port: int = 0) -> int:
+    """Look at the nodes, run a module on them, and return the status; 2 if they cannot train together.
+
+    Raises Warned if the job was warned, SlurmError if Slurm refuses something.
+    """
+
+    def output_of(command: Sequence[str]) -> str:
+        output: str = warnings.run(command, stdout=subprocess.PIPE).stdout
+        warnings.check()  # before anybody wonders why nodes do not answer
+        return output
+
+    report = look_at_nodes(allocation, MANIFEST, SCRATCH_DIR, port, output_of)
     for warning in report.warnings:
         logger.warning("warning: %s", warning)
     for problem in report.problems:
@@ -36,17 +48,38 @@ def train(allocation: Allocation, port: int, options: Sequence[str]) -> int:
     # MLflow's own way to name a run from outside: tags that every run of this process and its children gets.
     tags = {"mlflow.runName": f"{allocation.job_name}-{allocation.job_id}", "slurm.job_id": allocation.job_id}
     os.environ["MLFLOW_RUN_CONTEXT"] = json.dumps(tags)
-    module = ["training.train", *options]
-    return run_on_all_nodes(allocation, meeting_point(allocation, report, port), SCRATCH_DIR, module)
+    return run_on_all_nodes(allocation, warnings, attempts, meeting_point(allocation, report, port), module)
 
 
-def _best_of(search_dir: Path) -> Path:
+def _best_of(search_dir: Path, warnings: Warnings) -> Path:
     """Write the params file of a search's best trial. Raises ParamsError if it has none."""
     path = search_dir / "params.best.yaml"
     command = [".venv/bin/python", "-m", "training.search", "--out", str(search_dir), "--write-best", str(path)]
-    if subprocess.run(command).returncode:
+    if warnings.run(command).returncode:
         raise ParamsError(f"{search_dir} has no best trial to train with (message above)")
     return path
+
+
+def _work(arguments: argparse.Namespace, allocation: Allocation, warnings: Warnings) -> int:
+    attempts = Attempts(SCRATCH_DIR, allocation)
+    if attempts.is_done():
+        logger.info("this job has trained before it was requeued; remove %s to have it train again", attempts.path)
+    else:
+        params = arguments.params if arguments.best_of is None else _best_of(arguments.best_of, warnings)
+        options = ["--params", str(params), "--workers", str(arguments.workers)]
+        options += ["--save-every-steps", str(arguments.save_every_steps)]
+        status = train(allocation, warnings, attempts, ["training.train", *options], arguments.port)
+        if status:
+            return status
+    if arguments.only_train:
+        return 0
+
+    def status_of(command: Sequence[str]) -> int:
+        status = warnings.run(command).returncode
+        warnings.check()
+        return status
+
+    return run_links(AFTER_TRAINING, status_of)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,18 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--only-train", action="store_true", help="leave the rest to slurm/chain.sh")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    try:
-        allocation = Allocation.current()
-        params = arguments.params if arguments.best_of is None else _best_of(arguments.best_of)
-        options = ["--params", str(params), "--workers", str(arguments.workers)]
-        options += ["--save-every-steps", str(arguments.save_every_steps)]
-        status = train(allocation, arguments.port, options)
-    except (SlurmError, ParamsError, OSError) as exc:
-        sys.stderr.write(f"train: {exc}\n")
-        return 2
-    if status or arguments.only_train:
-        return status
-    return run_links(AFTER_TRAINING)
+    return batch_step(lambda allocation, warnings: _work(arguments, allocation, warnings))
 
 
 if __name__ == "__main__":

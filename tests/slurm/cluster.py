@@ -159,7 +159,15 @@ class Cluster:
         (self.folder / "state").mkdir()
 
     def _spawn(self, program: str, arguments: list[str], name: str = "", before: Sequence[str] = ()) -> None:
-        command = [*before, str(shutil.which(program, path=_search_path())), *arguments]
+        # With whoever started the cluster, however that ends.
+        command = [
+            "setpriv",
+            "--pdeathsig",
+            "TERM",
+            *before,
+            str(shutil.which(program, path=_search_path())),
+            *arguments,
+        ]
         cores = sorted(os.sched_getaffinity(0))
         core = cores[NODES.index(name) % len(cores)] if name in NODES else None
         if core is not None:

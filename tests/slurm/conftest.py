@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,18 @@ class Project:
         self.wait(lambda: self.state(job) in ENDED, f"job {job}")
         return self.state(job)
 
+    def wait_requeued(self, job: str, restarts: int = 1) -> None:
+        """Wait until Slurm has put a job back into the queue for the time given."""
+
+        def is_requeued() -> bool:
+            fields = self.fields(job)
+            if fields["Restarts"] == str(restarts):
+                return True
+            assert fields["JobState"] not in ENDED, f"{fields['JobState']} instead of requeued\n{self.logs()}"
+            return False
+
+        self.wait(is_requeued, f"the requeue of job {job}")
+
     def state(self, job: str) -> str:
         return self.fields(job)["JobState"]
 
@@ -56,6 +69,23 @@ class Project:
 
     def logs(self) -> str:
         return "\n".join(f"--- {log.name}\n{log.read_text()[-4000:]}" for log in sorted(self.folder.glob("logs/*")))
+
+
+@contextmanager
+def hold_readers(project: Project, fifo: Path) -> Iterator[int]:
+    """Wait until a process reads a FIFO, and have it wait for what is written to the descriptor that this gives."""
+    writers: list[int] = []
+
+    def is_read() -> bool:
+        with suppress(OSError):  # nobody reads
+            writers.append(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
+        return bool(writers)
+
+    project.wait(is_read, f"somebody to read {fifo}")
+    try:
+        yield writers[0]
+    finally:
+        os.close(writers[0])
 
 
 @pytest.fixture(scope="session")

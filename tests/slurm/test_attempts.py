@@ -8,7 +8,12 @@ from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 from slurm.agent import reason_of
 from slurm.agent_failure import Failure, first_failure
+from slurm.allocation import Allocation
 from slurm.attempts import Attempts
+
+
+def of_job(job_id: str, restarts: int = 0) -> Allocation:
+    return Allocation(job_id=job_id, job_name="", nodes=("node1",), cpus_per_task=0, restarts=restarts)
 
 
 def failure(reason: str, node: str = "node1", time: int = 100) -> Failure:
@@ -16,7 +21,7 @@ def failure(reason: str, node: str = "node1", time: int = 100) -> Failure:
 
 
 def test_failures_in_a_row_count_while_their_reason_is_the_same(tmp_path: Path) -> None:
-    attempts = Attempts(tmp_path / "attempts.jsonl", "7")
+    attempts = Attempts(tmp_path, of_job("7"))
     counts = []
     for reason in ("a", "b", "b", None, "b", "b", "b"):
         attempts.record(1, failure(reason) if reason else None)
@@ -24,14 +29,27 @@ def test_failures_in_a_row_count_while_their_reason_is_the_same(tmp_path: Path) 
     assert counts == [1, 1, 2, 0, 1, 2, 3]
 
 
-def test_another_job_starts_to_count_anew_and_half_a_line_is_passed_over(tmp_path: Path) -> None:
-    path = tmp_path / "attempts.jsonl"
-    for _ in range(2):
-        Attempts(path, "7").record(1, failure("a"))
-    Attempts(path, "8").record(1, failure("a"))
-    with path.open("a") as file:
-        file.write('{"job_id": "7", "sta\n')
-    assert (Attempts(path, "7").same_failures(), Attempts(path, "8").same_failures()) == (2, 1)
+def test_a_requeued_job_goes_on_counting_also_after_half_a_line_and_another_job_begins_anew(tmp_path: Path) -> None:
+    first = Attempts(tmp_path, of_job("7"))
+    first.record(1, failure("a"))
+    with first.path.open("a") as file:
+        file.write('\n{"status": 1, "fai')  # as a node leaves it that dies meanwhile
+    requeued = Attempts(tmp_path, of_job("7", restarts=1))
+    requeued.record(1, failure("a"))
+    other = Attempts(tmp_path, of_job("8"))
+    other.record(1, failure("a"))
+    assert (requeued.same_failures(), other.same_failures()) == (2, 1)
+    assert Attempts(tmp_path, of_job("7")).same_failures() == 0  # a new cluster counts its jobs from 1 again
+
+
+def test_a_job_is_done_when_its_last_attempt_came_to_its_end(tmp_path: Path) -> None:
+    attempts = Attempts(tmp_path, of_job("7"))
+    found = []
+    for status, why in ((1, failure("a")), (75, None), (0, None)):
+        found.append(attempts.is_done())
+        attempts.record(status, why)
+    assert found == [False, False, False]
+    assert attempts.is_done()
 
 
 def test_the_first_failure_is_the_cause_and_a_kill_beats_its_echo(tmp_path: Path) -> None:

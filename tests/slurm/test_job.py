@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.slurm.conftest import Project
+from tests.slurm.conftest import Project, hold_readers
 from tests.slurm.counting_run import NUM_STEPS
 
 pytestmark = pytest.mark.slow
@@ -26,7 +26,7 @@ def start(project: Project, gate: bool = True) -> str:
     if gate:
         (project.folder / "run/gate").touch()
     options = ["--nodes=2", "--requeue", "--open-mode=append", "--output=logs/%j.out"]
-    job = project.submit(*options, "--wrap", "exec .venv/bin/python -m tests.slurm.counting_job run")
+    job = project.submit(*options, "--wrap", "exec .venv/bin/python -m slurm.early tests.slurm.counting_job run")
     if gate:
         project.wait((project.folder / "run/reached").exists, "step 2")
     return job
@@ -61,18 +61,28 @@ def test_a_killed_process_is_started_again_and_the_result_is_the_same(counting: 
 def test_a_warning_has_the_job_saved_requeued_and_resumed_with_the_same_bits(counting: Project) -> None:
     job = start(counting)
     counting.run("scancel", "--batch", "--signal=USR1", job)
-    counting.wait(lambda: counting.fields(job).get("Restarts") == "1", "the requeue")
+    counting.wait_requeued(job)
     assert json.loads((counting.folder / "run/state.json").read_text())["step"] == 3  # the step was finished first
     (counting.folder / "run/gate").unlink()
     assert counting.finish(job) == "COMPLETED"
     check_result(counting)
 
 
+def test_a_warning_while_the_nodes_are_looked_at_has_the_job_requeued(project: Project) -> None:
+    (project.folder / "data").mkdir()
+    os.mkfifo(project.folder / "data/manifest.csv")
+    job = start(project, gate=False)
+    with hold_readers(project, project.folder / "data/manifest.csv"):
+        project.run("scancel", "--batch", "--signal=USR1", job)
+        project.wait_requeued(job)
+    assert "PROBLEM" not in project.logs()
+
+
 def test_a_node_that_dies_has_the_job_requeued_and_resumed(counting: Project) -> None:
     job = start(counting)
     counting.cluster.kill_node("node2")
     (counting.folder / "run/gate").unlink()
-    counting.wait(lambda: counting.fields(job).get("Restarts") == "1", "the requeue")
+    counting.wait_requeued(job)
     counting.cluster.start_node("node2")
     assert counting.finish(job) == "COMPLETED"
     check_result(counting)
@@ -81,7 +91,7 @@ def test_a_node_that_dies_has_the_job_requeued_and_resumed(counting: Project) ->
 def test_a_killed_batch_step_has_the_job_requeued_and_resumed(counting: Project) -> None:
     job = start(counting)
     counting.run("scancel", "--batch", "--signal=KILL", job)
-    counting.wait(lambda: counting.fields(job).get("Restarts") == "1", "the requeue")
+    counting.wait_requeued(job)
     (counting.folder / "run/gate").unlink()
     assert counting.finish(job) == "COMPLETED"
     check_result(counting)
@@ -101,4 +111,4 @@ def test_the_same_failure_three_times_stops_the_job_with_its_reason(counting: Pr
     job = start(counting, gate=False)
     assert counting.finish(job) == "FAILED"
     assert "stopped: ArithmeticError: step 0 failed at address N, 3 times in a row; not tried again" in counting.logs()
-    assert len((counting.folder / "run/slurm/attempts.jsonl").read_text().splitlines()) == 3
+    assert len((counting.folder / f"artifacts/slurm/attempts-{job}.jsonl").read_text().splitlines()) == 3
