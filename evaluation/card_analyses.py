@@ -18,6 +18,7 @@ from evaluation.wording import (
     p_value,
     percentage,
     points,
+    setting,
     share_of_resamples,
     signed_interval,
 )
@@ -84,7 +85,7 @@ def detection_section(detection: DefectDetection) -> str:
             f"Every class but {normal} counts as a defect: {detection.num_defects} defective and "
             f"{detection.num_normal} normal test images. The threshold is on one minus the probability of {normal}, "
             f"set on the validation images ({detection.num_fitting_defects} defective). Cost: "
-            f"{number(detection.miss_cost)} for a missed defect, {number(detection.false_alarm_cost)} for a false "
+            f"{setting(detection.miss_cost)} for a missed defect, {setting(detection.false_alarm_cost)} for a false "
             "alarm.",
             "",
             "| rule | threshold | missed | false alarms | F1 | cost a picture |",
@@ -128,7 +129,7 @@ def weak_slices(search: SliceSearch, hashes: dict[str, str]) -> list[str]:
 def fairness_section(fairness: Fairness) -> str:
     """Give the fairness figures, or say why there are none."""
     if not fairness.applies:
-        return f"## Fairness\n\nDoes not apply: {paragraph(fairness.reason)}"
+        return f"## Fairness\n\nDoes not apply. {paragraph(fairness.reason)}"
     lines = ["## Fairness", "", f"By {inline(fairness.attribute)}, over {len(fairness.outcomes)} outcomes.", ""]
     lines += ["| called | disparate impact | equal opportunity, difference | equalised odds, difference |"]
     lines += ["|---|---:|---:|---:|"]
@@ -150,7 +151,7 @@ def labels_section(review: LabelReview) -> str:
         f"{counted(review.num_label_issues, 'label')} so surely that a person should look; "
         f"{counted(review.num_near_duplicates, 'pair')} of images in different splits correlate above "
         f"{review.near_duplicate_correlation:g}; {counted(review.num_outliers, 'image')} lie more than "
-        f"{number(review.outlier_deviation)} robust standard deviations from the others. They were not corrected or "
+        f"{setting(review.outlier_deviation)} robust standard deviations from the others. They were not corrected or "
         "left out: the figures above are of the labels as they are."
     )
 
@@ -165,7 +166,7 @@ def robustness_section(robustness: Robustness) -> str:
         "", "| change | accuracy by level |", "|---|---|",
     ]  # fmt: skip
     for curve in robustness.curves:
-        levels = ", ".join(f"{number(point.level)}: {figure(point.accuracy.value)}" for point in curve.points)
+        levels = ", ".join(f"{setting(point.level)}: {figure(point.accuracy.value)}" for point in curve.points)
         lines.append(f"| {inline(curve.change)} ({inline(curve.unit)}) | {levels} |")
     return "\n".join(lines)
 

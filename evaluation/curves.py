@@ -17,7 +17,7 @@ _BLUE, _ORANGE, _GREEN, _INK, _FAINT = "#0072b2", "#d55e00", "#009e73", "#1f2933
 
 def draw_reliability(calibration: Calibration) -> bytes:
     """Draw accuracy over stated probability, with intervals, above the number of images in each bin."""
-    figure = Figure(figsize=(5.2, 5.0), layout="constrained")
+    figure = Figure(figsize=(4.4, 4.4), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     upper.plot([0, 1], [0, 1], "--", color=_FAINT, linewidth=1.2, label="taken at its word")
     stated = [part.confidence for part in calibration.bins]
@@ -44,7 +44,7 @@ def draw_reliability(calibration: Calibration) -> bytes:
 
 def draw_threshold(detection: DefectDetection) -> bytes:
     """Draw miss rate and false alarm rate, and below the cost, over the threshold on the defect probability."""
-    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
+    figure = Figure(figsize=(4.4, 4.4), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True)
     thresholds = [point.threshold for point in detection.curve]
     upper.plot(thresholds, [p.miss_rate for p in detection.curve], color=_ORANGE, label="defects missed")
@@ -62,7 +62,7 @@ def draw_threshold(detection: DefectDetection) -> bytes:
         axes.axvline(detection.chosen.threshold, color=_GREEN, linewidth=1.5, label="stated miss rate")
         axes.axvline(detection.cheapest.threshold, color=_INK, linewidth=1.5, linestyle="-.", label="least cost")
         quieten(axes)
-    upper.legend(frameon=False, fontsize=8, ncols=2)
+    upper.legend(frameon=False, fontsize=8, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
     return to_png(figure)
 
 

@@ -3,6 +3,7 @@
 Statistics are taken from a picture whose longer side is at most 512 px, so that sharpness compares between cameras.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,23 @@ from runtime.image import ImageArray
 STATISTICS_FILE = "statistics.csv"
 STATISTICS = ("brightness", "contrast", "sharpness", "colourfulness", "aspect", "megapixels")
 DEFECT_AREA = "defect area"
+_MEANINGS = {
+    "brightness": "mean grey level, 0 to 255",
+    "contrast": "standard deviation of grey levels",
+    "sharpness": "standard deviation of the Laplacian of grey",
+    "colourfulness": "mean distance of the channels from grey, 0 to 255",
+    "aspect": "width over height",
+    "megapixels": "millions of pixels",
+}
 _LONGER_SIDE_PX = 512
 MASK_THRESHOLD = 127  # JPEG-like noise in masks of the reference data stays below
+
+
+def statistics_in_words(names: Iterable[str]) -> str:
+    """Say in one sentence what those of `names` that are statistics of pixels measure; '' if none is."""
+    meanings = [f"{name}: {_MEANINGS[name]}" for name in STATISTICS if name in set(names)]
+    sentence = "; ".join(meanings)
+    return f"{sentence[0].upper()}{sentence[1:]}." if sentence else ""
 
 
 def measure_picture(image_hwc: ImageArray, width: int, height: int) -> dict[str, float]:

@@ -13,9 +13,10 @@ from matplotlib.figure import Figure
 
 from evaluation.comparison import Comparison
 from evaluation.evaluation import Evaluation
-from evaluation.wording import HEADLINE_NAMES, confidence
+from evaluation.wording import HEADLINE_NAMES, confidence, counted, share_of_resamples
 
-_DPI = 120
+_DPI = 160
+_WIDTH_IN = 4.4  # of plots: nine points then stay readable on a phone, which shows the whole width
 _INK, _FAINT, _BAR = "#1f2933", "#9aa5b1", "#2b6cb0"
 _MAX_LABEL = 24  # characters of a class name on an axis
 _DARK = 0.55  # share of a row above which a cell is dark enough to need white text
@@ -28,8 +29,8 @@ def draw_confusion(evaluation: Evaluation) -> bytes:
     shares = np.divide(counts, support, out=np.zeros(counts.shape), where=support > 0)
     num_classes = len(evaluation.classes)
     is_small = num_classes <= 12
-    side_in = 2.2 + max(2.6, (0.52 if is_small else 0.42) * num_classes)
-    figure = Figure(figsize=(side_in + 0.6, side_in), layout="constrained")
+    side_in = 1.5 + max(2.2, 0.42 * num_classes)
+    figure = Figure(figsize=(side_in + 0.5, side_in), layout="constrained")
     axes = figure.add_subplot()
     picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     # Thin white lines between cells, so that empty neighbours stay countable.
@@ -37,7 +38,7 @@ def draw_confusion(evaluation: Evaluation) -> bytes:
     axes.set_yticks(np.arange(num_classes + 1) - 0.5, minor=True)
     axes.grid(which="minor", color="#d9e2ec", linewidth=0.6)
     axes.tick_params(which="both", length=0)
-    font_size = 10 if is_small else 8
+    font_size = 9 if is_small else 8
     for row, column in np.argwhere(counts > 0):
         colour = "white" if shares[row, column] > _DARK else _INK
         axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=font_size)
@@ -56,7 +57,7 @@ def draw_confusion(evaluation: Evaluation) -> bytes:
 def draw_per_class_f1(evaluation: Evaluation) -> bytes:
     """Draw each class's F1 with its interval, the highest on top; an undefined F1 is said in words."""
     ordered = sorted(evaluation.per_class, key=lambda c: -1.0 if c.f1.value is None else c.f1.value)
-    figure = Figure(figsize=(6.4, 1.1 + 0.36 * len(ordered)), layout="constrained")
+    figure = Figure(figsize=(_WIDTH_IN, 0.9 + 0.38 * len(ordered)), layout="constrained")
     axes = figure.add_subplot()
     for position, result in enumerate(ordered):
         if result.f1.value is None:
@@ -65,7 +66,9 @@ def draw_per_class_f1(evaluation: Evaluation) -> bytes:
         if result.f1.low is not None and result.f1.high is not None:
             axes.plot([result.f1.low, result.f1.high], [position, position], color=_BAR, linewidth=5, alpha=0.35)
         axes.plot(result.f1.value, position, "o", color=_BAR, markersize=7, clip_on=False)
-    names = [f"{_shortened(c.name)}  ({c.num_images} images, {c.num_groups} groups)" for c in ordered]
+    names = [
+        f"{_shortened(c.name)}\n{counted(c.num_images, 'image')}, {counted(c.num_groups, 'group')}" for c in ordered
+    ]
     axes.set_yticks(range(len(ordered)), names, parse_math=False)
     axes.set_ylim(-0.6, len(ordered) - 0.4)
     axes.set_xlim(0, 1)
@@ -78,7 +81,7 @@ def draw_differences(comparison: Comparison) -> bytes:
     """Draw the differences of two models with their intervals; right of the line the second is better."""
     rows = [(title, getattr(comparison, name)) for name, title in HEADLINE_NAMES.items()]
     rows += [(f"recall of {_shortened(part.name)}", part.recall) for part in comparison.per_class]
-    figure = Figure(figsize=(6.4, 1.1 + 0.36 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(_WIDTH_IN, 0.9 + 0.36 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
     axes.axvline(0, color=_INK, linewidth=1)
     for position, (_, part) in enumerate(reversed(rows)):
@@ -89,7 +92,7 @@ def draw_differences(comparison: Comparison) -> bytes:
     axes.set_yticks(range(len(rows)), [title for title, _ in reversed(rows)], parse_math=False)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     quieten(axes)
-    axes.set_xlabel("second minus first; bar: interval over groups")
+    axes.set_xlabel(f"second minus first; bar: {share_of_resamples(comparison.confidence)} interval over groups")
     return to_png(figure)
 
 

@@ -10,6 +10,7 @@ from dataset.manifest import Manifest
 from evaluation import wording
 from evaluation.curves import draw_reliability, draw_robustness, draw_threshold
 from evaluation.evaluation import Evaluation, EvaluationError
+from evaluation.image_statistics import statistics_in_words
 from evaluation.model_review import ModelReview
 from evaluation.page import data_uri, render_page, thumbnail
 from evaluation.plots import draw_confusion, draw_per_class_f1
@@ -61,6 +62,7 @@ def render_report(
         has_average_precision=all(result.average_precision is not None for result in headline.per_class),
         contents=_contents(by_image is not None, bool(reviewed and reviewed.lineage), review is not None),
         hashes=_hashes(headline, manifest),
+        statistics_in_words=statistics_in_words(headline.slice_search.attributes if headline.slice_search else ()),
         plots=_plots(headline, review),
         review=review,
         lineage=reviewed.lineage if reviewed else {},

@@ -24,6 +24,11 @@ def number(value: float | None) -> str:
     return (f"{value:.3f}" if abs(value) <= 1 else f"{value:.4g}").replace("-", "−")
 
 
+def setting(value: float) -> str:
+    """Write a number that was chosen and not measured, such as a cost or a level, as it was chosen: 10, 0.5, −1."""
+    return f"{value:.6g}".replace("-", "−")
+
+
 def interval(estimate: Estimate | Figure) -> str:
     """Write the ends of an interval, or say that there is none; ends below zero are parted by a word."""
     if estimate.low is None or estimate.high is None:

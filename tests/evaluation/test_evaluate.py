@@ -53,12 +53,17 @@ def test_figures_are_those_of_the_test_rows(project: Project) -> None:
     assert sum(map(sum, evaluation.confusion)) == 30
 
 
-def test_worst_errors_are_wrong_and_the_surest_come_first(project: Project) -> None:
+def test_worst_errors_are_wrong_and_the_surest_of_every_group_come_first(project: Project) -> None:
     evaluation = run(project)
     table = pd.read_csv(project.predictions_path).set_index("path")
     assert len(evaluation.wrong) == min(evaluation.num_wrong, 24)
-    sureness = [item.probability for item in evaluation.wrong]
-    assert sureness == sorted(sureness, reverse=True)
+    num_groups = len({item.group for item in evaluation.wrong})
+    assert num_groups < len(evaluation.wrong)
+    first, rest = evaluation.wrong[:num_groups], evaluation.wrong[num_groups:]
+    assert len({item.group for item in first}) == num_groups
+    assert [item.probability for item in first] == sorted((item.probability for item in first), reverse=True)
+    surest = {item.group: item.probability for item in first}
+    assert all(item.probability <= surest[item.group] for item in rest)
     for item in evaluation.wrong:
         row = table.loc[item.path]
         assert (item.label, item.predicted) == (row["label"], row["predicted"])

@@ -177,7 +177,7 @@ def reviewed(project: Project, **changes: object) -> None:
 def test_robustness_and_attention_stand_in_card_and_report_once_measured(project: Project) -> None:
     reviewed(project)
     text = card_of(project)
-    assert "| blur (radius, px) | 0.000: 0.900, 1.000: 0.700, 4: 0.300 |" in text
+    assert "| blur (radius, px) | 0: 0.900, 1: 0.700, 4: 0.300 |" in text
     assert "0.600 (0.500–0.700) of what the answer hangs on" in text
     assert "robustness to blur" not in text
     page = Page((project.root / "artifacts" / "report.html").read_text(encoding="utf-8"))
