@@ -31,6 +31,8 @@ def pytest_configure(config: pytest.Config) -> None:
             "HF_HUB_OFFLINE": "1",
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "NO_ALBUMENTATIONS_UPDATE": "1",
+            # Tests run one a core; threads that wait for each other on shared cores take several times as long.
+            "OMP_NUM_THREADS": "1",
         }
     )
 

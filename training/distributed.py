@@ -14,6 +14,8 @@ import torch.distributed as dist
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
+from runtime.cores import usable_cores
+
 T = TypeVar("T")
 
 
@@ -76,10 +78,8 @@ def worker() -> Iterator[Worker]:
     if torch.cuda.is_available():
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
-    else:
-        # torchrun sets OMP_NUM_THREADS to 1 where nobody set it, which would leave cores idle.
-        local_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // local_processes))
+    elif "OMP_NUM_THREADS" not in os.environ:  # else PyTorch has taken it, also torchrun's 1 for several processes
+        torch.set_num_threads(max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
     if world_size > 1:
         _join(device)
     try:

@@ -19,6 +19,7 @@ from types import FrameType
 from torch.distributed import run as torchrun
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
+from runtime.cores import usable_cores
 from training.signals import LEAVING, REQUEUE
 
 EXPLAINED = 2  # exit status of an entry point that has printed what is wrong
@@ -30,8 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not words or not num_processes.isdigit() or num_processes == "0":
         sys.stderr.write(f"usage: NPROC=1 python -m training.launch MODULE [ARGUMENTS]; got NPROC={num_processes}\n")
         return EXPLAINED
-    # torchrun would set 1 and warn about it; training sets PyTorch's own threads the same way.
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // int(num_processes))))
+    # torchrun would set 1 for several processes, which leaves cores idle, and warn about it.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // int(num_processes))))
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the failure is reported below
     options = ["--standalone", f"--nproc-per-node={num_processes}", "--signals-to-handle=SIGINT,SIGHUP,SIGQUIT"]
     for number in LEAVING:

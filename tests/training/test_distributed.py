@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from runtime.cores import usable_cores
 from training.checkpoint import Checkpoint
 
 REPOSITORY = Path(__file__).parent.parent.parent
@@ -104,3 +105,14 @@ def test_a_wrong_number_of_processes_is_refused() -> None:
     )  # fmt: skip
     assert done.returncode == 2
     assert "got NPROC=two" in done.stderr
+
+
+SAY_THREADS = "import torch; from training.distributed import worker\nwith worker(): print(torch.get_num_threads())"
+
+
+@pytest.mark.parametrize(("asked", "expected"), [("1", 1), (None, usable_cores())])
+def test_process_takes_the_threads_asked_for_or_all_cores(asked: str | None, expected: int) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    environment |= {"CUDA_VISIBLE_DEVICES": ""} | ({"OMP_NUM_THREADS": asked} if asked else {})
+    said = subprocess.run([sys.executable, "-c", SAY_THREADS], cwd=REPOSITORY, env=environment, capture_output=True)
+    assert int(said.stdout) == expected
