@@ -1,9 +1,9 @@
 """Train on every fold but one and predict that one, for all folds and seeds: `python -m training.cross_validate`.
 
 Writes to `--out`: `seed<S>/<protocol><F>/` with the checkpoint and `predictions.csv` of each run,
-`seed<S>/<protocol>.csv` with the pooled out-of-fold predictions of a seed, and `summary.json` and `summary.md`. A run
-whose predictions are there is not repeated, so a stopped command goes on where it stopped; other params, data or folds
-need another `--out`.
+`seed<S>/<protocol>.csv` with the pooled out-of-fold predictions of a seed, and `summary.json` and `summary.md` with the
+figures of each seed, their mean, and those of all seeds' models voting. A run whose predictions are there is not
+repeated, so a stopped command goes on where it stopped; other params, data or folds need another `--out`.
 
 By group, the folds are those of `split.seed` and `split.num_folds`; what is pooled covers every picture once. By
 image, each seed draws one split of 70% for training, 15% for validation and 15% for test, as is usual for published

@@ -12,10 +12,10 @@ import yaml
 from dataset.manifest import Manifest
 from dataset.params import SplitParams
 from evaluation.params import EvaluateParams
-from evaluation.predictions import Predictions
+from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsError
 from training import cross_validate
 from training.cross_validate import group_folds, image_split
-from training.cross_validation_summary import figures_of, table
+from training.cross_validation_summary import figures_of, table, write_summary
 
 EVALUATE = {"seed": 0, "confidence": 0.95, "bootstrap_samples": 100}
 
@@ -100,15 +100,20 @@ def test_folds_are_pooled_resumed_and_never_mixed_with_those_of_other_params(
     assert "choose another --out" in capsys.readouterr().err
 
 
+def _predictions(labels: np.ndarray, probs: np.ndarray, prefix: str = "") -> Predictions:
+    return Predictions(
+        np.array([f"{prefix}{i}.png" for i in range(len(labels))], dtype=object), labels,
+        np.array([f"g{i}" for i in range(len(labels))], dtype=object), np.array(["test"] * len(labels), dtype=object),
+        probs, ("good", "hole", "crack"), pd.DataFrame(index=range(len(labels))),
+    )  # fmt: skip
+
+
 def test_figures_of_pooled_predictions_are_the_hand_computed_ones() -> None:
     labels = np.array([0, 0, 0, 0, 1, 1, 2, 2])
     predicted = np.array([0, 0, 0, 1, 1, 2, 2, 0])
-    predictions = Predictions(
-        np.array([f"{i}.png" for i in range(8)], dtype=object), labels,
-        np.array([f"g{i}" for i in range(8)], dtype=object), np.array(["test"] * 8, dtype=object),
-        np.eye(3)[predicted], ("good", "hole", "crack"), pd.DataFrame(index=range(8)),
-    )  # fmt: skip
-    reached = figures_of(predictions, "group", 3, EvaluateParams.model_validate(EVALUATE))
+    reached = figures_of(
+        _predictions(labels, np.eye(3)[predicted]), "group", 3, EvaluateParams.model_validate(EVALUATE)
+    )
     assert reached.value["accuracy"] == pytest.approx(5 / 8)
     assert reached.value["macro_f1"] == pytest.approx((6 / 8 + 1 / 2 + 1 / 2) / 3)
     assert reached.value["defect_f1"] == pytest.approx(2 * 3 / (2 * 3 + 1 + 1))  # a hole called a crack is a defect
@@ -117,3 +122,24 @@ def test_figures_of_pooled_predictions_are_the_hand_computed_ones() -> None:
     assert "| group | 3 | 8 / 8 | 0.583 (" in text
     assert "| group | mean of 2 | | 0.583 (0.583 to 0.583) |" in text
     assert "Not complete: seed4 group: 1 of 5 folds." in text
+
+
+def test_models_of_all_seeds_vote_by_their_mean_probability(tmp_path: Path) -> None:
+    labels = np.array([0, 0, 1, 2])
+    sure, unsure = [0.9, 0.05, 0.05], [0.3, 0.4, 0.3]
+    rows = {0: [sure, unsure, unsure, [0.0, 0.1, 0.9]], 1: [unsure, sure, [0.2, 0.7, 0.1], [0.0, 0.6, 0.4]]}
+    for seed, probs in rows.items():
+        for fold in (0, 1):
+            half = slice(2 * fold, 2 * fold + 2)
+            path = tmp_path / f"seed{seed}/group{fold}" / PREDICTIONS_FILE
+            path.parent.mkdir(parents=True)
+            _predictions(labels[half], np.array(probs)[half], f"fold{fold}-").write(path)
+    text = write_summary(tmp_path, 2, EvaluateParams.model_validate(EVALUATE))
+    reached = json.loads((tmp_path / "summary.json").read_text())["reached"]
+    assert [(one["seed"], one["value"]["accuracy"]) for one in reached] == [(0, 0.75), (1, 0.5), (None, 1.0)]
+    assert "| group | probabilities averaged over 2 | 4 / 2 | 1.000" in text
+    assert "| group | mean of 2 | | 0." in text
+    other = tmp_path / "seed1/group1" / PREDICTIONS_FILE
+    _predictions(labels[2:], np.array(rows[1])[2:], "other-").write(other)
+    with pytest.raises(PredictionsError, match="different pictures"):
+        write_summary(tmp_path, 2, EvaluateParams.model_validate(EVALUATE))
