@@ -21,7 +21,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from dataset import synthetic_tiles
 from dataset.checks import check_classes, check_readable, check_same_bytes
@@ -32,6 +31,7 @@ from dataset.magnetic_tile_download import download_magnetic_tile
 from dataset.manifest import ATTRIBUTE_PREFIX, COLUMNS, Manifest, ManifestError
 from dataset.near_duplicates import DisjointSets, high_pass_thumbnail, pairs_above
 from dataset.params import PARAMS_FILE, DataParams, ParamsError, read_section
+from dataset.progress import progress
 from dataset.source import DataSource
 from dataset.source_picture import Collection, SourcePicture
 from runtime.errors import ImageError
@@ -152,7 +152,7 @@ def _bring(collection: Collection, staging: Path) -> list[_Facts]:
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         pictures = collection.pictures
-        return list(tqdm(pool.map(bring, pictures), total=len(pictures), desc="loading", unit="picture", disable=None))
+        return list(progress(pool.map(bring, pictures), "loading", len(pictures), "picture"))
 
 
 def _copy(original: Path, target: Path) -> None:

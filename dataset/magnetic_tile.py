@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from dataset.checks import check_classes, check_readable, named
 from dataset.description import DataDescription
 from dataset.manifest import ManifestError
 from dataset.near_duplicates import DisjointSets, high_pass_thumbnail, pairs_above
+from dataset.progress import progress
 from dataset.registration import half_size, pairs_of_neighbours, registered_correlation, spectrum
 from dataset.source_picture import Collection, SourcePicture
 from runtime.errors import ImageError
@@ -120,8 +120,8 @@ def _tiles(shots: list[_Shot]) -> list[str]:
     halves, heights, thumbnails = _read(shots)
     tiles = DisjointSets(len(shots))
     tiles.join(_rounds(shots, heights))
-    progress = tqdm(halves, desc="finding tiles", unit="picture", disable=None)
-    tiles.join(pairs_of_neighbours(map(spectrum, progress), _WINDOW_SHOTS, _SAME_TILE))
+    spectra = map(spectrum, progress(halves, "finding tiles", unit="picture"))
+    tiles.join(pairs_of_neighbours(spectra, _WINDOW_SHOTS, _SAME_TILE))
     found = tiles.names()
     # A later round of the same tile; what is joined already needs no proof.
     distant = [(i, j) for i, j in pairs_above(thumbnails, _ALIKE_THUMBNAILS) if found[i] != found[j]]
@@ -147,7 +147,7 @@ def _rounds(shots: list[_Shot], heights: list[int]) -> Iterator[tuple[int, int]]
 def _read(shots: list[_Shot]) -> tuple[list[NDArray[np.uint8]], list[int], NDArray[np.float32]]:
     """Return half-size pictures, full heights in pixels and thumbnails of all shots."""
     halves, heights, thumbnails, problems = [], [], [], {}
-    for shot in tqdm(shots, desc="reading tiles", unit="picture", disable=None):
+    for shot in progress(shots, "reading tiles", unit="picture"):
         try:
             image = decode_image(shot.path.read_bytes())
         except (OSError, ImageError) as exc:

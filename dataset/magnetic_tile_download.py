@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from dataset.magnetic_tile import DESCRIPTION, holds_magnetic_tiles
 from dataset.manifest import ManifestError
+from dataset.progress import progress
 
 ARCHIVE_URL = f"{DESCRIPTION.url}/archive/refs/heads/master.zip"
 _TIMEOUT_S = 60.0
@@ -61,7 +62,7 @@ def _unpack(archive: Path, goal: Path) -> None:
     shutil.rmtree(staging, ignore_errors=True)
     try:
         with zipfile.ZipFile(archive) as packed:
-            for member in tqdm(packed.infolist(), desc="unpacking", unit="file", disable=None):
+            for member in progress(packed.infolist(), "unpacking", unit="file"):
                 packed.extract(member, staging)
     except (zipfile.BadZipFile, OSError) as exc:
         shutil.rmtree(staging, ignore_errors=True)

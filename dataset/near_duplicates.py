@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import uniform_filter
-from tqdm import tqdm
 
 from dataset.manifest import ManifestError
+from dataset.progress import progress
 from runtime.image import ImageArray
 
 THUMBNAIL_PX = 64
@@ -81,7 +81,7 @@ def pairs_above(thumbnails: NDArray[np.float32], threshold: float) -> Iterator[t
         )
     starts = range(0, len(thumbnails), _BLOCK_ROWS)
     blocks = [(row, column) for row in starts for column in starts if row <= column]
-    for row, column in tqdm(blocks, desc="comparing pictures", unit="block", disable=None):
+    for row, column in progress(blocks, "comparing pictures", unit="block"):
         products = thumbnails[row : row + _BLOCK_ROWS] @ thumbnails[column : column + _BLOCK_ROWS].T
         for left, right in np.argwhere(products > threshold):
             if row + left < column + right:

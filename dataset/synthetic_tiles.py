@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm import tqdm
 
 from dataset.description import DataDescription
+from dataset.progress import progress
 from dataset.source_picture import SourcePicture
 from dataset.synthetic_defects import Mask, draw_defect
 from dataset.synthetic_shapes import smooth_noise
@@ -64,7 +64,7 @@ def draw_synthetic_tiles(pictures_dir: Path, num_tiles: int = 120, seed: int = 0
     for kind in ("images", "masks"):
         for label in CLASS_TILES:
             (pictures_dir / kind / label).mkdir(parents=True, exist_ok=True)
-    for tile, label in enumerate(tqdm(labels, desc="drawing tiles", unit="tile", disable=None)):
+    for tile, label in enumerate(progress(labels, "drawing tiles", unit="tile")):
         surface, mask = draw_tile(tile, label, seed)
         for exposure in range(1, NUM_EXPOSURES + 1):
             name = f"{label}/tile{tile:03d}_exp{exposure}"

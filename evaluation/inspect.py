@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from dataset.manifest import Manifest, ManifestError
 from dataset.near_duplicates import THUMBNAIL_PX, high_pass_thumbnail, pairs_above
 from dataset.params import PARAMS_FILE, DataParams, ParamsError, read_section
+from dataset.progress import progress
 from evaluation.document import EvaluationError
 from evaluation.image_statistics import DEFECT_AREA, STATISTICS, STATISTICS_FILE, defect_area, measure_picture
 from evaluation.label_review import NEAR_DUPLICATES_FILE
@@ -53,7 +53,7 @@ def inspect(manifest: Manifest, near_duplicate_correlation: float) -> tuple[pd.D
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             measured = pool.map(measure, range(len(table)))
-            rows = list(tqdm(measured, "inspecting", len(table), unit="picture", disable=None))
+            rows = list(progress(measured, "inspecting", len(table), "picture"))
         pairs = _pairs(thumbnails, table, near_duplicate_correlation)
     statistics = pd.DataFrame(rows, columns=[*STATISTICS, DEFECT_AREA])
     return pd.concat([table[["path", "sha256"]].reset_index(drop=True), statistics], axis=1), pairs

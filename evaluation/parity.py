@@ -7,7 +7,8 @@ from typing import Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
-from tqdm import tqdm
+
+from dataset.progress import progress
 
 PARITY_FILE = "parity.json"
 
@@ -83,7 +84,7 @@ def measure_parity(
     reference = np.concatenate([expected(np.stack(images[i : i + 32])) for i in range(0, len(images), 32)])
     worst = _Worst()
     for size in batch_sizes:
-        for start in tqdm(range(0, len(images), size), f"parity at batch {size}", leave=False):
+        for start in progress(range(0, len(images), size), f"parity at batch {size}", unit="batch", leave=False):
             batch = np.stack(images[start : start + size])
             worst.add(reference[start : start + size], exported(batch))
     return Parity(

@@ -18,9 +18,9 @@ from pathlib import Path
 import httpx
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from dataset.manifest import SPLIT_COLUMNS, Manifest, ManifestError, Protocol
+from dataset.progress import progress
 from evaluation.predictions import Predictions, PredictionsError
 from runtime.contract import ContractError
 from runtime.errors import ImageError
@@ -48,7 +48,7 @@ def predict(manifest: Manifest, protocol: Protocol, ask: Ask, batch_size: int) -
         raise PredictionsError("the manifest has no validation or test picture; run python -m dataset.split")
     files = [manifest.root / path for path in rows["path"]]
     parts, classes = [], None
-    for start in tqdm(range(0, len(files), batch_size), "predicting", unit="batch", disable=None):
+    for start in progress(range(0, len(files), batch_size), "predicting", unit="batch"):
         named, probs = ask(files[start : start + batch_size])
         if classes not in (None, named):
             raise PredictionsError(f"the model's classes changed from {classes} to {named} while it was asked")

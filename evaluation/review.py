@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from dataset.manifest import Manifest, ManifestError
 from dataset.params import PARAMS_FILE, ParamsError, read_section
+from dataset.progress import progress
 from evaluation.attention import Attention, OcclusionMap, mask_agreement, occlusion_map, patch_and_stride, share_inside
 from evaluation.bootstrap import Resampling
 from evaluation.document import EvaluationError
@@ -111,11 +111,11 @@ def _attention(
     errors = worst_errors_by_class(test, params.maps_per_class)
     maps = [
         _map_error(subject, test, int(row), out_dir / MAPS_DIR / f"{number:03d}.png")
-        for number, row in enumerate(tqdm(errors, "mapping errors", disable=None))
+        for number, row in enumerate(progress(errors, "mapping errors"))
     ]
     right = draw_images_with_masks(subject, test, params)
     shares, mask_shares, rows = [], [], []
-    for row, mask in tqdm(right, "comparing with masks", disable=None):
+    for row, mask in progress(right, "comparing with masks"):
         image = subject.preprocess(subject.read(test.paths[row]))
         share = share_inside(occlusion_map(image, subject.predict, int(test.predicted[row])), mask)
         if share is not None:

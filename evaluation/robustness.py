@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
+from dataset.progress import progress
 from evaluation.bootstrap import as_estimate, as_figure, bootstrap_intervals
 from evaluation.document import Count, Document, Estimate
 from evaluation.metrics import confusion_matrix, metrics_of_confusion
@@ -91,7 +91,7 @@ def measure_robustness(
 
     unchanged = point(None, 0)
     curves = []
-    for change in tqdm(changes, "robustness", unit="change", disable=None):
+    for change in progress(changes, "robustness", unit="change"):
         points = [point(change, level) for level in change.levels]
         points.append(unchanged.model_copy(update={"level": change.unchanged_level}))
         curves.append(

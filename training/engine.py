@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from dataset.progress import progress
 from evaluation.metrics import confusion_matrix, metrics_of_confusion
 from evaluation.temperature import fit_temperature
 from runtime.contract import ModelContract
@@ -115,7 +116,9 @@ class Engine:
         )  # fmt: skip
         # PyTorch's loader draws a number when it is made, before the first step: the state was taken after that.
         self._keeper.restore_random_states()
-        train_one_epoch(learner, batches, self._keeper.meter, at.step + 1, self._keeper.after_step)
+        num_left, is_main = self._num_steps - at.epoch_steps, worker.is_main
+        shown = progress(batches, f"epoch {at.epoch}", num_left, "step", leave=False, is_shown=is_main)
+        train_one_epoch(learner, shown, self._keeper.meter, at.step + 1, self._keeper.after_step)
         metrics = self._keeper.meter.summary(worker)
         if not metrics["train_loss"] < float("inf"):
             loss = metrics["train_loss"]

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812  # the field's name for it
-from tqdm import tqdm
 
+from dataset.progress import progress
 from training.data import Batch, PictureDataset, evaluation_batches
 from training.distributed import Worker
 from training.learner import Learner
@@ -43,7 +43,7 @@ def run_model(
     model.eval()
     loader = evaluation_batches(dataset, batch_size, worker.rank, worker.world_size, num_workers)
     logits, losses, indices = [], [], []
-    for batch in tqdm(loader, what, disable=not worker.is_main, leave=False):
+    for batch in progress(loader, what, unit="batch", leave=False, is_shown=worker.is_main):
         output = model(batch.images.to(worker.device)).float()
         logits.append(output)
         losses.append(F.cross_entropy(output, batch.labels.to(worker.device), reduction="none"))
