@@ -29,7 +29,7 @@ from dataset.manifest import SPLIT_COLUMNS, Manifest, ManifestError, Protocol
 from dataset.params import PARAMS_FILE, SplitParams, read_section
 from dataset.splits import assign_splits
 from evaluation.params import EvaluateParams
-from evaluation.predictions import PREDICTIONS_FILE
+from evaluation.predictions import PREDICTIONS_FILE, PredictionsError
 from training.checkpoint import Checkpoint
 from training.cross_validation_summary import write_summary
 from training.distributed import Worker, worker
@@ -147,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.basicConfig(level=logging.INFO if this.is_main else logging.WARNING, format="%(message)s")
         try:
             run(arguments, this)
-        except KNOWN_ERRORS as exc:
+        except (*KNOWN_ERRORS, PredictionsError) as exc:
             if this.is_main:
                 sys.stderr.write(f"cross-validation: {exc}\n")
             return 2
