@@ -14,6 +14,7 @@ from evaluation.evaluate import NOT_COMPARED_FILE, read_description
 from evaluation.evaluation import BY_IMAGE_FILE, EVALUATION_FILE, Evaluation, EvaluationError
 from evaluation.model_card import Measured, lineage_of, render_model_card
 from evaluation.model_review import REVIEW_FILE, ModelReview, ReviewError
+from evaluation.out_of_fold import OUT_OF_FOLD_FILE
 from evaluation.parity import Parity, ParityError
 from evaluation.report import Reviewed, render_report
 from runtime.card import CardError
@@ -30,6 +31,7 @@ def read_measured(
 ) -> Measured:
     """Read all that a card speaks of. Raises one of KNOWN_ERRORS if a part is missing or the parts do not fit."""
     by_image_path, review_path = evaluation_dir / BY_IMAGE_FILE, review_dir / REVIEW_FILE
+    out_of_fold_path = evaluation_dir / OUT_OF_FOLD_FILE
     return Measured(
         evaluation=Evaluation.read(evaluation_dir / EVALUATION_FILE),
         by_image=Evaluation.read(by_image_path) if by_image_path.exists() else None,
@@ -39,6 +41,7 @@ def read_measured(
         manifest=Manifest.read(data_dir / "manifest.csv"),
         onnx_sha256=_sha256(onnx_path),
         review=ModelReview.read(review_path) if review_path.exists() else None,
+        out_of_fold=Evaluation.read(out_of_fold_path) if out_of_fold_path.exists() else None,
     )
 
 
@@ -52,6 +55,7 @@ def render_complete_report(measured: Measured, by_image_dir: Path, review_dir: P
         measured.manifest,
         note_path.read_text(encoding="utf-8") if note_path.exists() else "",
         Reviewed(measured.review, review_dir, lineage_of(measured)),
+        measured.out_of_fold,
     )
 
 

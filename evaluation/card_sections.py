@@ -112,6 +112,31 @@ def _headline_table(evaluation: Evaluation, by_image: Evaluation | None) -> list
     return lines
 
 
+def all_folds_section(pooled: Evaluation, hashes: dict[str, str]) -> str:
+    """Give the figures over all folds and the slices that are weak there.
+
+    hashes: picture's path -> SHA-256.
+    """
+    lines = [
+        f"## Over all folds: {counted(pooled.num_images, 'image')} of {counted(pooled.num_groups, 'group')}",
+        "",
+        "Every image of the data was answered once by a model that was trained as this one was and never saw the "
+        "image's group. The figures are of the way of training, not of this one model.",
+        "",
+        "| figure | all folds |",
+        "|---|---:|",
+        *(f"| {title} | {estimate_in_words(getattr(pooled, name))} |" for name, title in HEADLINE_NAMES.items()),
+        *(
+            f"| F1 of {inline(result.name)}, {counted(result.num_images, 'image')} of "
+            f"{counted(result.num_groups, 'group')} | {estimate_in_words(result.f1)} |"
+            for result in pooled.per_class
+        ),
+    ]
+    if pooled.slice_search:
+        lines += weak_slices(pooled.slice_search, hashes)
+    return "\n".join(lines)
+
+
 def failures_section(evaluation: Evaluation, hashes: dict[str, str]) -> str:
     """Say in words what is taken for what, and which slices are worst.
 
@@ -140,7 +165,7 @@ def failures_section(evaluation: Evaluation, hashes: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
-def limits_section(evaluation: Evaluation, facts: DataFacts, is_reviewed: bool) -> str:
+def limits_section(evaluation: Evaluation, facts: DataFacts, is_reviewed: bool, has_all_folds: bool) -> str:
     """Say how thin the evidence is, computed from the counts, and what was not measured at all."""
     lines = ["## Limits", ""]
     few = [c for c in evaluation.per_class if c.num_groups < _FEW_GROUPS]
@@ -165,8 +190,9 @@ def limits_section(evaluation: Evaluation, facts: DataFacts, is_reviewed: bool) 
     if widest:
         worst = max(widest, key=lambda c: (c.recall.high or 0) - (c.recall.low or 0))
         lines.append(f"- The least certain recall is that of {inline(worst.name)}: {interval(worst.recall)}.")
+    runs, others = ("One seed", "seed") if has_all_folds else ("One training run on one split", "seed or split")
     lines += [
-        "- One training run on one split was measured: how much the figures vary with another seed or split is not.",
+        f"- {runs} was measured: how much the figures vary with another {others} is not.",
         f"- Not measured: {', '.join(_unmeasured(evaluation, is_reviewed))}.",
     ]
     if not facts.manifest.attributes:

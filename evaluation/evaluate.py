@@ -3,7 +3,7 @@
 Writes to `--out`: `evaluation.json` (everything), `metrics.json` (what `dvc metrics` compares), `confusion.csv`,
 `reliability.csv` and `threshold.csv` (what `dvc plots` draws), `confusion.png`, `per_class_f1.png`, `report.html`,
 `labels/` (what a person should look at again: `to_review.csv` and `label_studio.xml` for Label Studio, `to_review.png`
-to look at), and `by_image.json` if the leaking split was measured as well.
+to look at), `by_image.json` if the leaking split was measured as well, and `out_of_fold.json` if all folds were.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from evaluation.evaluation import BY_IMAGE_FILE, EVALUATION_FILE, Evaluation, Ev
 from evaluation.image_statistics import STATISTICS_FILE, read_statistics
 from evaluation.label_review import NEAR_DUPLICATES_FILE, read_near_duplicates, review_labels
 from evaluation.metrics import HEADLINE
+from evaluation.out_of_fold import OUT_OF_FOLD_FILE, assess_out_of_fold
 from evaluation.params import EvaluateParams
 from evaluation.plots import draw_confusion, draw_per_class_f1
 from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsError
@@ -57,10 +58,12 @@ def evaluate(
     out_dir: Path,
     params: EvaluateParams,
     data_params: DataParams,
+    out_of_fold_path: Path | None = None,
 ) -> Evaluation:
     """Evaluate, write all files to `out_dir` and return the headline's evaluation.
 
-    inspection_dir: what `evaluation.inspect` wrote of the same manifest.
+    inspection_dir: what `evaluation.inspect` wrote of the same manifest. out_of_fold_path: pooled predictions of all
+    folds (`training.cross_validate`), if there are any.
 
     Raises ManifestError if the split by group leaks, PredictionsError if predictions are not usable or not of this
     manifest, EvaluationError if `by_image_dir` or a picture that the report shows is missing.
@@ -75,14 +78,19 @@ def evaluate(
     )
     headline = headline.model_copy(update={"label_review": labels})
     by_image, not_compared = _by_image(by_image_dir, manifest, params, description.normal_class, statistics)
-    report = render_report(headline, by_image, description, manifest, not_compared)
+    out_of_fold = None
+    if out_of_fold_path:
+        pooled = Predictions.read(out_of_fold_path)
+        out_of_fold = assess_out_of_fold(pooled, manifest, params, description.normal_class, statistics)
+    report = render_report(headline, by_image, description, manifest, not_compared, out_of_fold=out_of_fold)
     out_dir.mkdir(parents=True, exist_ok=True)
     headline.write(out_dir / EVALUATION_FILE)
     write_queue(labels, manifest, out_dir / LABELS_DIR)
-    # One left by an earlier run would stand in the model card as if it had been measured now.
-    (out_dir / BY_IMAGE_FILE).unlink(missing_ok=True)
-    if by_image:
-        by_image.write(out_dir / BY_IMAGE_FILE)
+    for name, further in ((BY_IMAGE_FILE, by_image), (OUT_OF_FOLD_FILE, out_of_fold)):
+        # One left by an earlier run would stand in the model card as if it had been measured now.
+        (out_dir / name).unlink(missing_ok=True)
+        if further:
+            further.write(out_dir / name)
     metrics = json.dumps(summarise(headline, by_image), indent=2, ensure_ascii=False)
     (out_dir / METRICS_FILE).write_text(metrics + "\n", encoding="utf-8")
     _write_confusion(test_predictions.select("test"), out_dir / "confusion.csv")
@@ -152,6 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--predictions", type=Path, default=Path("artifacts/predictions.csv"))
     parser.add_argument("--by-image", type=Path, default=Path("artifacts/by_image"))
+    parser.add_argument("--out-of-fold", type=Path, help="predictions of all folds, from training.cross_validate")
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--inspection", type=Path, default=Path("artifacts/inspection"))
     parser.add_argument("--out", type=Path, default=Path("artifacts/evaluation"))
@@ -162,7 +171,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         params = read_section(arguments.params, "evaluate", EvaluateParams)
         headline = evaluate(
             arguments.predictions, arguments.by_image, arguments.data, arguments.inspection, arguments.out, params,
-            read_section(arguments.params, "data", DataParams),
+            read_section(arguments.params, "data", DataParams), arguments.out_of_fold,
         )  # fmt: skip
     except KNOWN_ERRORS as exc:
         sys.stderr.write(f"evaluate: {exc}\n")

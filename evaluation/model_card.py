@@ -11,7 +11,14 @@ from huggingface_hub import EvalResult, ModelCardData
 from dataset.description import DataDescription
 from dataset.manifest import Manifest
 from evaluation.card_analyses import analyses
-from evaluation.card_sections import DataFacts, data_section, failures_section, limits_section, results_section
+from evaluation.card_sections import (
+    DataFacts,
+    all_folds_section,
+    data_section,
+    failures_section,
+    limits_section,
+    results_section,
+)
 from evaluation.evaluation import Evaluation
 from evaluation.markdown import code, inline, paragraph
 from evaluation.metrics import HEADLINE
@@ -43,12 +50,15 @@ class Measured:
     manifest: Manifest
     onnx_sha256: str
     review: ModelReview | None = None
+    out_of_fold: Evaluation | None = None
 
     def __post_init__(self) -> None:
         hashes = {"manifest": self.manifest.sha256, "evaluation": self.evaluation.data_sha256}
         hashes["contract"] = self.contract.lineage.data_sha256 or hashes["manifest"]
         if self.by_image:
             hashes["evaluation by image"] = self.by_image.data_sha256
+        if self.out_of_fold:
+            hashes["evaluation over all folds"] = self.out_of_fold.data_sha256
         if self.review:
             hashes["review"] = self.review.data_sha256
         if len(set(hashes.values())) > 1:
@@ -78,9 +88,10 @@ def render_model_card(measured: Measured) -> str:
         _purpose(measured),
         data_section(facts),
         results_section(measured.evaluation, measured.by_image),
+        *([all_folds_section(measured.out_of_fold, hashes)] if measured.out_of_fold else []),
         failures_section(measured.evaluation, hashes),
         *analyses(measured.evaluation, measured.contract.temperature, measured.review),
-        limits_section(measured.evaluation, facts, measured.review is not None),
+        limits_section(measured.evaluation, facts, measured.review is not None, measured.out_of_fold is not None),
         _exported_graph(measured),
         _lineage(measured),
         _licence(measured),

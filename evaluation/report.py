@@ -36,10 +36,12 @@ def render_report(
     manifest: Manifest,
     not_compared: str = "",
     reviewed: Reviewed | None = None,
+    out_of_fold: Evaluation | None = None,
 ) -> str:
     """Return the report's HTML.
 
     manifest: of the pictures that are shown. not_compared: why `by_image` is None. reviewed: None before the export.
+    out_of_fold: of `assess_out_of_fold`, if all folds were measured.
     Raises EvaluationError if the headline leaks or a picture to be shown cannot be read.
     """
     if headline.protocol != "group" or headline.leaking:
@@ -60,8 +62,11 @@ def render_report(
         per_class_f1_png=data_uri(draw_per_class_f1(headline), "png"),
         wrong=[(item, show(item.path)) for item in headline.wrong],
         has_average_precision=all(result.average_precision is not None for result in headline.per_class),
-        contents=_contents(by_image is not None, bool(reviewed and reviewed.lineage), review is not None),
-        hashes=_hashes(headline, manifest),
+        out_of_fold=out_of_fold,
+        contents=_contents(
+            by_image is not None, bool(reviewed and reviewed.lineage), review is not None, out_of_fold is not None
+        ),
+        hashes=_hashes(headline, manifest) | (_hashes(out_of_fold, manifest) if out_of_fold else {}),
         statistics_in_words=statistics_in_words(headline.slice_search.attributes if headline.slice_search else ()),
         plots=_plots(headline, review),
         review=review,
@@ -81,10 +86,13 @@ def render_report(
     )
 
 
-def _contents(has_both_protocols: bool, has_lineage: bool, has_review: bool) -> list[tuple[str, str]]:
+def _contents(
+    has_both_protocols: bool, has_lineage: bool, has_review: bool, has_all_folds: bool
+) -> list[tuple[str, str]]:
     """Anchors and titles of the sections that are there."""
     return [
         *([("protocols", "Both protocols")] if has_both_protocols else []),
+        *([("folds", "All folds")] if has_all_folds else []),
         ("classes", "Classes"),
         ("confusions", "Confusions"),
         ("errors", "Worst errors"),
