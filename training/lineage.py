@@ -1,6 +1,8 @@
-"""Which code is running: the git commit, marked when the checkout differs from it."""
+"""Which code is running: the git commit, marked when the checkout differs from it, and the packages installed."""
 
+import platform
 import subprocess
+from importlib import metadata
 from pathlib import Path
 
 
@@ -12,6 +14,13 @@ def git_commit(root: Path) -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""
     return f"{commit}-dirty" if changed else commit
+
+
+def environment() -> str:
+    """Return Python, the platform and every installed package as pip would freeze it, a line each."""
+    packages = {f"{package.name}=={package.version}" for package in metadata.distributions()}
+    head = [f"# {platform.platform()}", f"# Python {platform.python_version()}"]
+    return "\n".join([*head, *sorted(packages, key=str.lower)]) + "\n"
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""What a run leaves behind: JSONL records that stand alone, a CSV for DVC's plots, and an MLflow run.
+"""What a run leaves behind: JSONL records that stand alone, a CSV for DVC's plots, a plot, and an MLflow run.
 
 The only module that knows MLflow. Without MLFLOW_TRACKING_URI it writes to the SQLite file `mlflow.db` here.
 """
@@ -15,11 +15,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from training.history_plot import draw_history
+from training.lineage import environment
 from training.run_state import write_whole
 from training.signals import Requeue
 
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 EXPERIMENT = "bento-vision"
+HISTORY_FILE, HISTORY_PLOT, ENVIRONMENT_FILE = "history.csv", "history.png", "environment.txt"
 _SQLITE = "sqlite:///"
 MLFLOW_BATCH = 1000  # metrics a request, its API's limit
 Scalar = str | int | float | bool
@@ -60,6 +63,7 @@ class Run:
         else:
             self.run_id = mlflow.start_run(tags=self._tags).info.run_id
             mlflow.log_params(self._params)
+            mlflow.log_text(environment(), ENVIRONMENT_FILE)
         self._write_log()
         return self
 
@@ -101,7 +105,17 @@ class Run:
             status = "FINISHED"
         else:
             status = "SCHEDULED" if issubclass(kind, Requeue) else "FAILED"  # SCHEDULED: it wants to go on later
-        _mlflow().end_run(status)
+        try:
+            if self._records and status != "SCHEDULED":
+                self._log_history()
+        finally:
+            _mlflow().end_run(status)
+
+    def _log_history(self) -> None:
+        """Draw the epochs, also of a run that failed after some, and log them with their figures."""
+        write_whole(self._out_dir / HISTORY_PLOT, [draw_history(self._records)])
+        self.log_artifact(self._out_dir / HISTORY_PLOT)
+        self.log_artifact(self._out_dir / HISTORY_FILE)
 
     def _write_log(self) -> None:
         """Write `log.jsonl` and, once there is an epoch, `history.csv`, each whole."""
@@ -114,7 +128,7 @@ class Run:
             writer = csv.DictWriter(text, fieldnames=list(names))
             writer.writeheader()
             writer.writerows(rows)
-            write_whole(self._out_dir / "history.csv", [text.getvalue().encode()])
+            write_whole(self._out_dir / HISTORY_FILE, [text.getvalue().encode()])
 
 
 def metric_history(run_id: str, name: str) -> dict[int, float]:

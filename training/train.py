@@ -1,6 +1,6 @@
 """Train a classifier: `python -m training.launch training.train`, or under `torchrun` with any number of processes.
 
-Writes `checkpoint.pt` (best epoch by macro-F1 on the validation split), `log.jsonl`, `history.csv` and
+Writes `checkpoint.pt` (best epoch by macro-F1 on the validation split), `log.jsonl`, `history.csv`, `history.png` and
 `contact_sheet.png` to `--out`, and a run to MLflow (MLFLOW_TRACKING_URI, by default the SQLite file `mlflow.db`).
 """
 

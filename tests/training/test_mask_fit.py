@@ -12,6 +12,7 @@ from PIL import Image
 
 from dataset.manifest import COLUMNS, Manifest
 from evaluation.predictions import Predictions
+from tests.training.mlflow_files import assert_files_in_mlflow
 from training import predict, train
 from training.checkpoint import Checkpoint
 from training.mask_data import Draw
@@ -83,6 +84,7 @@ def test_a_planted_defect_is_found_where_it_is_and_the_checkpoint_predicts(
         assert sheet.size == (110 + 9 * 100, 30 + 3 * 100)
     checkpoint = Checkpoint.load(out / "checkpoint.pt")
     assert checkpoint.metrics["val_accuracy"] >= 7 / 9
+    assert_files_in_mlflow(checkpoint.contract.lineage.mlflow_run_id, tmp_path)
 
     files = ["--manifest", str(blots), "--checkpoint", str(out / "checkpoint.pt"), "--out", str(tmp_path / "p.csv")]
     assert predict.main(files) == 0

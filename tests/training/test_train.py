@@ -16,6 +16,7 @@ from dataset.manifest import Manifest
 from evaluation.predictions import Predictions
 from evaluation.temperature import fit_temperature
 from runtime.contract import ModelContract
+from tests.training.mlflow_files import assert_files_in_mlflow
 from training import compare_protocols, predict, train
 from training.checkpoint import Checkpoint
 
@@ -55,6 +56,7 @@ def test_a_run_learns_and_leaves_checkpoint_log_history_and_mlflow_run(
     assert checkpoint.contract.classes == Manifest.read(tiny_tiles_dir / "manifest.csv").classes
     assert checkpoint.contract.lineage.mlflow_run_id == records[0]["run_id"]
 
+    assert_files_in_mlflow(checkpoint.contract.lineage.mlflow_run_id, tmp_path)
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
         (status,) = database.execute("select status from runs where run_uuid = ?", [records[0]["run_id"]]).fetchone()
         logged = database.execute("select step, value from metrics where key = 'val_macro_f1' order by step").fetchall()
