@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from runtime.cores import usable_cores
+from training import launch
 from training.checkpoint import Checkpoint
 
 REPOSITORY = Path(__file__).parent.parent.parent
@@ -116,3 +117,12 @@ def test_process_takes_the_threads_asked_for_or_all_cores(asked: str | None, exp
     environment |= {"CUDA_VISIBLE_DEVICES": ""} | ({"OMP_NUM_THREADS": asked} if asked else {})
     said = subprocess.run([sys.executable, "-c", SAY_THREADS], cwd=REPOSITORY, env=environment, capture_output=True)
     assert int(said.stdout) == expected
+
+
+def test_a_wrong_number_of_restarts_is_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NPROC", "1")
+    for words in (["--max-restarts", "training.train"], ["--max-restarts", "-1", "training.train"], ["--max-restarts"]):
+        assert launch.main(words) == 2
+        assert "usage: NPROC=1 python -m training.launch [--max-restarts N] MODULE" in capsys.readouterr().err

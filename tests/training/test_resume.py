@@ -50,7 +50,8 @@ def test_a_run_of_one_process_killed_at_many_steps_ends_with_the_same_bits(
     marker = str(tmp_path / "marker")
     run_in(whole, "training.train", *_arguments(tiny_tiles_dir, params_path, whole))
     num_steps = _num_steps(tiny_tiles_dir)
-    steps = ",".join(str(step) for step in (1, num_steps, num_steps + 1, 2 * num_steps - 1, 2 * num_steps + 3))
+    # From a state within an epoch, from one between two phases, from one within an epoch again.
+    steps = ",".join(str(step) for step in (num_steps, num_steps + 1, 2 * num_steps + 3))
     arguments = _arguments(tiny_tiles_dir, params_path, killed)
     run_in(killed, "tests.training.interrupted", "forked", "0", steps, marker, *arguments)
     assert_same(killed, whole, num_epochs=3)
