@@ -8,15 +8,18 @@ process with threads, where Python may lock up.) Linux only, as is the rest.
 import ctypes
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CHILD_LOG = "child.log"
+STATE_DIR = "state"  # of a run, in its --out: what it goes on from
 STOP_TIMEOUT_S = 20.0  # to end a run in order before it is killed
 DEATH_SIGNAL = signal.SIGKILL  # for a child without children of its own
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -56,6 +59,17 @@ def stop_child(child: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             child.kill()
     child.wait()
+
+
+def take_over_state(from_dir: Path, out_dir: Path) -> None:
+    """Let the run in `out_dir` go on where that in `from_dir` was stopped, if it had saved anything."""
+    with suppress(FileNotFoundError):
+        (from_dir / STATE_DIR).rename(out_dir / STATE_DIR)
+
+
+def drop_state(out_dir: Path) -> None:
+    """Remove what a run that nobody goes on with has saved: weights and moments, several times its checkpoint."""
+    shutil.rmtree(out_dir / STATE_DIR, ignore_errors=True)
 
 
 def last_words(out_dir: Path) -> str:

@@ -9,11 +9,11 @@ import timm
 import torch
 
 from dataset.manifest import Manifest, Protocol
+from training.child_run import STATE_DIR
 from training.distributed import Worker
 from training.params import Params
 from training.run_state import StateDir, StateError, code_sha256
 
-STATE_DIR = "state"
 Resume = Literal["auto", "required", "never"]
 
 

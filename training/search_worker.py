@@ -8,13 +8,13 @@ from pathlib import Path
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 
-from training.child_run import last_words, read_log, start_training, stop_child
-from training.study import REASON, SearchError, SearchStudy
+from training.child_run import drop_state, last_words, read_log, start_training, stop_child, take_over_state
+from training.signals import REQUEUE
+from training.study import GOES_ON, REASON, SearchError, SearchStudy
 from training.tracking import mark_killed, metric_history
 from training.yaml_edit import edit_yaml
 
 POLL_S = 0.5
-REQUEUE = 75  # a run that was told to stop has saved and asks to be started again
 FAILURES_IN_A_ROW = 3  # after so many failed trials something is wrong that no values mend
 logger = logging.getLogger(__name__)
 
@@ -46,6 +46,8 @@ def _run_trial(shared: SearchStudy, recipe: Recipe, trial: Trial) -> str:
     folder = shared.trial_dir(trial.number)
     params_path = folder / "params.yaml"
     params_path.write_text(edit_yaml(recipe.params_text, trial.params), encoding="utf-8")
+    if (stopped := trial.user_attrs.get(GOES_ON)) is not None:
+        take_over_state(shared.trial_dir(stopped), folder)
     child = None
     watch = _Watch(shared, trial, folder)
     try:
@@ -57,9 +59,13 @@ def _run_trial(shared: SearchStudy, recipe: Recipe, trial: Trial) -> str:
             return ""
         if not is_pruned and (child.returncode or not watch.values):
             reason = last_words(folder) if child.returncode else f"it logged no {shared.config.metric}"
+            drop_state(folder)
             shared.fail(trial.number, reason, retry=False)
             logger.info("trial %d failed: %s", trial.number, reason)
             return reason
+        if is_pruned:
+            stop_child(child)  # it saves once more
+            drop_state(folder)
         watch.tell(is_pruned)
     except (_LostError, UpdateFinishedTrialError):
         logger.info("trial %d was taken over by another worker", trial.number)

@@ -27,7 +27,8 @@ from training.search_space import PrunerParams, SamplerParams, SearchConfig
 JOURNAL_FILE = "journal.log"
 STUDY = "search"
 STALE_AFTER_S = 120.0  # a heartbeat of another machine; one of this machine is judged by its process
-RETRY_OF, RETRIES, REASON, WORKER = "retry_of", "retries", "reason", "worker"  # user attributes of a trial
+# User attributes of a trial. A retry repeats the first of its kind and goes on where the last one was stopped.
+RETRY_OF, GOES_ON, RETRIES, REASON, WORKER = "retry_of", "goes_on", "retries", "reason", "worker"
 _IDENTITY = "identity"  # user attribute of the study: what its figures depend on
 
 
@@ -81,7 +82,7 @@ class SearchStudy:
         self.study._storage.set_trial_user_attr(trial._trial_id, REASON, reason)
         self.study.tell(number, state=TrialState.FAIL)
         if retry and retries < self.config.max_retries:
-            attributes = {RETRY_OF: trial.user_attrs.get(RETRY_OF, number), RETRIES: retries + 1}
+            attributes = {RETRY_OF: trial.user_attrs.get(RETRY_OF, number), GOES_ON: number, RETRIES: retries + 1}
             self.study.enqueue_trial(trial.params, user_attrs=attributes)
 
     def _fail_stale(self) -> None:

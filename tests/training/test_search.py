@@ -52,9 +52,10 @@ def _runs(pid: int, module: str) -> bool:
         return False
 
 
-def _end_worker(worker: subprocess.Popen[bytes], number: int, status: int) -> None:
-    """Send the signal once the worker's child trains; neither may stay."""
+def _end_worker(worker: subprocess.Popen[bytes], number: int, status: int, trial: Path | None = None) -> None:
+    """Send the signal once the worker's child trains and has saved in the trial's folder; neither may stay."""
     _until(lambda: any(_runs(pid, "training.train") for pid in _children(worker.pid)))
+    _until(lambda: trial is None or [*trial.glob("state/state-*.pt")])
     (child,) = _children(worker.pid)
     worker.send_signal(number)
     assert worker.wait() == status
@@ -80,7 +81,8 @@ def project(tiny_tiles_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     _set_up(folder, tiny_tiles_dir)
     environment = _environment(folder)
     command = [sys.executable, "-m", "training.search"]
-    _end_worker(subprocess.Popen(command, cwd=folder, env=environment), signal.SIGKILL, -signal.SIGKILL)
+    worker, trial = subprocess.Popen(command, cwd=folder, env=environment), trial_dir(folder / "artifacts/search", 0)
+    _end_worker(worker, signal.SIGKILL, -signal.SIGKILL, trial)
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr
     return folder
@@ -95,6 +97,17 @@ def test_a_killed_workers_trial_is_trained_by_the_next_and_a_bad_one_is_given_up
     assert killed.user_attrs[REASON] == "its worker was killed"
     assert pruned.params == BAD
     assert 1 <= len(pruned.intermediate_values) < 100
+
+
+@pytest.mark.slow
+def test_a_retry_goes_on_in_the_killed_run_and_no_state_is_left(project: Path) -> None:
+    killed, again, pruned = (trial_dir(project / "artifacts/search", number) for number in range(3))
+    assert "resuming after step" not in (killed / "child.log").read_text()
+    assert "resuming after step" in (again / "child.log").read_text()
+    assert not [*(project / "artifacts/search").rglob("state-*.pt")]
+    assert (pruned / "checkpoint.pt").is_file()
+    with sqlite3.connect(project / "mlflow.db") as database:
+        assert database.execute("select count(*) from runs").fetchone() == (2,)
 
 
 @pytest.mark.slow
