@@ -8,18 +8,19 @@ import torch
 from dataset.checks import check_no_group_on_two_sides
 from dataset.manifest import Manifest, Protocol
 from runtime.contract import Lineage, ModelContract
+from training.compilation import check_compilation
 from training.contact_sheet import save_contact_sheet
 from training.data import check_batch_size
 from training.distributed import Worker
 from training.engine import Data, Engine
 from training.keeping import Keeping
 from training.lineage import git_commit
-from training.losses import Loss, class_weights, classifier_loss
+from training.losses import training_loss
 from training.model import Classifier, create_backbone
 from training.params import Params
 from training.pictures import training_pictures, validation_pictures
 from training.run_control import RunControl, state_dir, state_to_resume
-from training.sampling import describe, expected_counts
+from training.sampling import describe
 from training.signals import LeaveRequest
 from training.tracking import Run
 
@@ -39,7 +40,8 @@ def fit(
     """Train on the manifest's train split, keep the epoch with the best macro-F1 on val, return the checkpoint's path.
 
     Raises ManifestError if the data do not fit, WeightsError if pretrained weights cannot be had, ParamsError if a
-    phase does not fit the backbone, StateError if a state is required and there is none, Requeue after `leaving`.
+    phase does not fit the backbone or nothing can be compiled here, StateError if a state is required and there is
+    none, Requeue after `leaving`.
     """
     if protocol == "group":
         check_no_group_on_two_sides(manifest.table)
@@ -47,6 +49,8 @@ def fit(
     check_batch_size(
         len(train.table), params.train.batch_size, worker.world_size, params.augment.mixes, params.train.accumulation
     )
+    if params.train.compile:
+        check_compilation(worker.device)
     torch.manual_seed(params.train.seed)
     model, contract = _create(manifest, params)
     model.to(worker.device)
@@ -57,7 +61,8 @@ def fit(
         validation_pictures(val, contract, params),
         control.num_workers,
     )
-    loss_function = _loss(data.train.labels, params, contract, worker)
+    logger.info("%s", describe(data.train.labels, params.train.sampling))
+    loss_function = training_loss(data.train.labels, len(contract.classes), params.train, worker.device)
     states = state_dir(control, manifest, protocol, params, worker)
     state = state_to_resume(states, control.resume, worker)
     checkpoint_path = control.out_dir / CHECKPOINT_FILE
@@ -78,14 +83,6 @@ def fit(
         states.clear()
     worker.broadcast("")
     return checkpoint_path
-
-
-def _loss(labels: list[int], params: Params, contract: ModelContract, worker: Worker) -> Loss:
-    train = params.train
-    logger.info("%s", describe(labels, train.sampling))
-    counts = expected_counts(labels, len(contract.classes), train.sampling)
-    weights = class_weights(counts, train.class_weighting, train.class_weight_power, train.effective_number_beta)
-    return classifier_loss(train.loss, weights.to(worker.device), train.label_smoothing, train.focal_gamma)
 
 
 def _create(manifest: Manifest, params: Params) -> tuple[Classifier, ModelContract]:

@@ -10,6 +10,8 @@ import torch
 from torch.nn import functional as F  # noqa: N812  # the field's name for it
 
 from training.batch_params import ClassWeighting, LossName
+from training.params import TrainParams
+from training.sampling import expected_counts
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 EPSILON = 1e-6  # where a power or a quotient would have no value or gradient at 0
@@ -109,6 +111,13 @@ def classifier_loss(name: LossName, weights: torch.Tensor, smoothing: float, foc
     if name == "focal":
         return lambda logits, targets: focal(logits, targets, weights, focal_gamma, smoothing)
     return lambda logits, targets: binary_cross_entropy(logits, targets, weights, smoothing)
+
+
+def training_loss(labels: Sequence[int], num_classes: int, params: TrainParams, device: torch.device) -> Loss:
+    """Return the loss that training minimises on pictures with these labels, weighted by how often each is drawn."""
+    counts = expected_counts(labels, num_classes, params.sampling)
+    weights = class_weights(counts, params.class_weighting, params.class_weight_power, params.effective_number_beta)
+    return classifier_loss(params.loss, weights.to(device), params.label_smoothing, params.focal_gamma)
 
 
 def _regions(

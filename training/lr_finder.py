@@ -22,10 +22,11 @@ from dataset.params import ParamsError
 from training.data import Batch, PictureDataset, check_batch_size, training_batches
 from training.distributed import single_worker
 from training.engine_params import PhaseParams
+from training.losses import training_loss
 from training.optimiser import freeze_all_but, make_optimiser, trainable_parameters
 from training.params import Params
 from training.pictures import training_pictures
-from training.sanity import loss_of, parser, untrained
+from training.sanity import parser, untrained
 from training.train import KNOWN_ERRORS
 
 SMOOTHING = 0.9  # of the loss's moving average, corrected for its start
@@ -50,7 +51,7 @@ def find(manifest: Manifest, params: Params, phase: PhaseParams, lrs: Sequence[f
     check_batch_size(len(train.table), params.train.batch_size, 1, params.augment.mixes)
     model, contract = untrained(manifest, params, device)
     dataset = training_pictures(train, contract, params, num_epochs=len(lrs) + 1)
-    loss_function = loss_of(dataset.labels, len(contract.classes), params, device)
+    loss_function = training_loss(dataset.labels, len(contract.classes), params.train, device)
     freeze_all_but(model, trainable_parameters(model, phase))
     optimiser = make_optimiser(model, phase, params.train.weight_decay)
     model.train()

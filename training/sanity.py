@@ -8,10 +8,8 @@ import torch
 from dataset.manifest import Manifest
 from dataset.params import PARAMS_FILE
 from runtime.contract import Lineage, ModelContract
-from training.losses import Loss, class_weights, classifier_loss
 from training.model import Classifier, create_backbone
 from training.params import Params
-from training.sampling import expected_counts
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -31,11 +29,3 @@ def untrained(manifest: Manifest, params: Params, device: torch.device) -> tuple
         lineage=Lineage(backbone=params.model.backbone, weights=origin),
     )  # fmt: skip
     return Classifier(backbone, mean, std, channels_last=params.train.channels_last).to(device), contract
-
-
-def loss_of(labels: list[int], num_classes: int, params: Params, device: torch.device) -> Loss:
-    """Return the loss that training would minimise on pictures with these labels."""
-    train = params.train
-    counts = expected_counts(labels, num_classes, train.sampling)
-    weights = class_weights(counts, train.class_weighting, train.class_weight_power, train.effective_number_beta)
-    return classifier_loss(train.loss, weights.to(device), train.label_smoothing, train.focal_gamma)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +10,18 @@ from torch.nn import functional as F  # noqa: N812
 
 from training import losses
 from training.batch_params import LossName
-from training.losses import binary_cross_entropy, class_weights, cross_entropy, dice_loss, focal, iou_loss, smooth_l1
+from training.engine_params import PhaseParams
+from training.losses import (
+    binary_cross_entropy,
+    class_weights,
+    cross_entropy,
+    dice_loss,
+    focal,
+    iou_loss,
+    smooth_l1,
+    training_loss,
+)
+from training.params import TrainParams
 
 # Two pictures, two classes; logits chosen so that softmax gives 1/4 and 3/4, and 1/2 each.
 LOGITS = torch.tensor([[0.0, math.log(3.0)], [0.0, 0.0]])
@@ -145,3 +157,21 @@ def test_weights_by_effective_number_lie_between_unweighted_and_balanced() -> No
 def test_a_class_without_pictures_is_refused() -> None:
     with pytest.raises(ValueError, match=r"class\(es\) \[1\] have no training picture"):
         class_weights([2, 0, 1], "power", power=0.5)
+
+
+def test_the_loss_of_training_weighs_classes_by_how_often_they_are_drawn() -> None:
+    labels, logits = [0, 0, 0, 1], torch.tensor([[1.0, -1.0], [0.5, 2.0]])
+    targets = torch.eye(2)
+
+    def value(**changed: Any) -> float:
+        params = TrainParams(
+            seed=0, batch_size=2, phases=(PhaseParams(trainable="all", epochs=1, lr=0.1),), weight_decay=0,
+            label_smoothing=0, **{"class_weight_power": 1, **changed},
+        )  # fmt: skip
+        return float(training_loss(labels, 2, params, torch.device("cpu"))(logits, targets))
+
+    first, second = (math.log(1 + math.exp(-gap)) for gap in (2.0, 1.5))
+    assert value() == pytest.approx((2 / 3 * first + 2 * second) / 2)  # 1/3 and 1, times what makes their mean 1
+    assert value(class_weight_power=0) == pytest.approx((first + second) / 2)
+    assert value(sampling="balanced") == pytest.approx((first + second) / 2)  # drawn equally often already
+    assert value(loss="focal", focal_gamma=0) == pytest.approx(value())
