@@ -93,7 +93,10 @@ EXPECTED = {"a": 0.25, "b": 0.75}
     ],
 )
 def test_a_right_answer_is_found_in_the_form_of_every_server(answer: object) -> None:
-    check_answer(b"HTTP/1.1 200 OK\r\n\r\n" + json.dumps(answer).encode(), EXPECTED)
+    response = b"HTTP/1.1 200 OK\r\n\r\n" + json.dumps(answer).encode()
+    check_answer(response, EXPECTED)
+    with pytest.raises(ServerFailedError, match=r"differ by 0\.5000"):  # it was this answer that was found
+        check_answer(response, {"a": 0.75, "b": 0.25})
 
 
 @pytest.mark.parametrize(

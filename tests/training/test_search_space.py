@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from dataset.params import ParamsError
+from training.params import Params
 from training.search_space import SearchConfig
 
 REPOSITORY = Path(__file__).parent.parent.parent
@@ -29,7 +30,9 @@ def _read(tmp_path: Path, document: dict[str, Any]) -> SearchConfig:
 
 
 def test_the_projects_own_space_fits_its_params() -> None:
-    SearchConfig.read(REPOSITORY / "search.yaml").check(PARAMS_TEXT)
+    config = SearchConfig.read(REPOSITORY / "search.yaml")
+    config.check(PARAMS_TEXT)
+    assert set(config.distributions()) == set(config.space) <= set(Params.read(REPOSITORY / "params.yaml").flat())
 
 
 @pytest.mark.parametrize(
