@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from dataset.progress import progress
 from training.distributed import Worker
 from training.keeping import EpochLog, Keeper, Keeping
 from training.mask_data import MaskedPictures
@@ -95,7 +96,11 @@ class MaskEngine:
             if at.epoch_steps == 0:
                 keeper.begin_epoch()
             num_left = min(EPOCH_STEPS, phase.steps - at.phase_epochs * EPOCH_STEPS) - at.epoch_steps
-            for batch in keeper.meter.timed(islice(batches, num_left)):
+            shown = progress(
+                islice(batches, num_left), f"epoch {at.epoch}", num_left, "step", leave=False,
+                is_shown=self._worker.is_main,
+            )  # fmt: skip
+            for batch in keeper.meter.timed(shown):
                 lr = learner.lr
                 keeper.meter.add(*learner.step(batch), lr, len(batch.images))
                 keeper.after_step()
