@@ -60,6 +60,18 @@ def test_an_installed_upgraded_or_removed_package_makes_the_frozen_list_stale(en
     assert "environment" in _run(environment_project, "dvc", "status")
 
 
+def test_an_interrupted_comparison_finds_its_state_when_the_stage_runs_again(environment_project: Path) -> None:
+    outs = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]["compare"]["outs"]
+    command = "if [ -e artifacts/by_image/state ]; then echo resumed > artifacts/by_image/predictions.csv; else "
+    command += "mkdir -p artifacts/by_image && touch artifacts/by_image/state && exit 1; fi"
+    pipeline = {"stages": {"compare": {"cmd": command, "outs": outs}}}
+    (environment_project / "dvc.yaml").write_text(yaml.safe_dump(pipeline))
+    with pytest.raises(AssertionError):
+        _run(environment_project, "dvc", "repro")
+    _run(environment_project, "dvc", "repro")
+    assert (environment_project / "artifacts/by_image/predictions.csv").read_text() == "resumed\n"
+
+
 def test_every_stage_but_the_first_hangs_on_the_frozen_environment() -> None:
     stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
     others = {name for name in stages if name != "environment"}

@@ -35,6 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         reason = f"The description of '{description.name}' does not ask for a comparison with a split by image.\n"
         (out_dir / "not_compared.txt").write_text(reason, encoding="utf-8")
         return 0
+    # DVC leaves the folder as it was, for the state of an interrupted run is in it; what is stale must not look new.
+    for name in ("not_compared.txt", "predictions.csv"):
+        (out_dir / name).unlink(missing_ok=True)
     status = train.run(manifest_path, arguments.params, RunControl(out_dir, arguments.workers), "image")
     if status or int(os.environ.get("RANK", "0")) > 0:
         return status

@@ -1,14 +1,18 @@
 """Predictions of an exported model by its files; a running service is asked in tests/service."""
 
+import shutil
 from pathlib import Path
 
 import httpx
 import numpy as np
+import onnx
 import pytest
+from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
 from dataset.manifest import Manifest
 from evaluation import predict
 from evaluation.predictions import Predictions, PredictionsError
+from runtime.contract import CONTRACT_FILE, IMAGES, ONNX_FILE, ModelContract
 from runtime.preprocess import read_for_model
 from runtime.session import Predictor
 from tests.evaluation.coloured_tiles import write_coloured_tiles
@@ -33,6 +37,49 @@ def test_probabilities_are_those_of_the_graph_picture_by_picture(root: Path) -> 
     for path, probs in zip(got.paths, got.probs, strict=True):
         image = read_for_model((root / "data" / path).read_bytes(), predictor.contract)
         np.testing.assert_allclose(probs, predictor.predict(image[None])[0][0], atol=1e-6)
+
+
+class _Pictures(CalibrationDataReader):  # type: ignore[misc]
+    """Every picture of the manifest, one at a time, as calibration takes them."""
+
+    def __init__(self, root: Path) -> None:
+        contract = ModelContract.read(root / "model" / CONTRACT_FILE)
+        manifest = Manifest.read(root / "data/manifest.csv")
+        paths = [root / "data" / path for path in manifest.table["path"]]
+        self.batches = iter([{IMAGES: read_for_model(path.read_bytes(), contract)[None]} for path in paths])
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        return next(self.batches, None)
+
+
+def quantized(root: Path, *operators: str) -> Path:
+    """Return the directory of the same model with 8-bit `operators` (all if none is named) and the same contract."""
+    model_dir = root / "int8"
+    model_dir.mkdir()
+    source, target = root / "model" / ONNX_FILE, model_dir / ONNX_FILE
+    quantize_static(
+        source, target, _Pictures(root), op_types_to_quantize=list(operators) or None, weight_type=QuantType.QInt8
+    )
+    shutil.copy(root / "model" / CONTRACT_FILE, model_dir)
+    return model_dir
+
+
+def test_an_int8_graph_is_asked_like_any_other(root: Path) -> None:
+    model_dir = quantized(root, "MatMul")
+    weights = onnx.load(model_dir / ONNX_FILE).graph.initializer
+    assert any(weight.data_type == onnx.TensorProto.INT8 and len(weight.dims) == 2 for weight in weights)
+    assert run(root) == 0
+    exact = Predictions.read(root / "predictions.csv")
+    assert run(root, "--model", str(model_dir)) == 0
+    got = Predictions.read(root / "predictions.csv")
+    assert list(got.predicted) == list(exact.predicted)
+    difference = np.abs(got.probs - exact.probs).max()
+    assert 0 < difference < 0.05  # rounded to 8 bits, so neither the same graph nor another model
+
+
+def test_a_graph_that_rounds_probabilities_to_8_bits_is_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(root, "--model", str(quantized(root))) == 2
+    assert "probabilities sum to 0.99" in capsys.readouterr().err
 
 
 def test_a_picture_that_cannot_be_read_is_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -139,6 +139,18 @@ def test_protocols_are_compared_only_where_the_data_ask_for_it(
     assert [p.name for p in out.iterdir()] == ["not_compared.txt"]
 
 
+def test_what_an_earlier_comparison_left_does_not_look_new_if_training_fails(
+    tiny_tiles_dir: Path, params_file: Path, tmp_path: Path
+) -> None:
+    data_dir, out = _describe(tiny_tiles_dir, tmp_path, compare=True), tmp_path / "by_image"
+    out.mkdir()
+    for name in ("not_compared.txt", "predictions.csv"):
+        (out / name).write_text("of an earlier run", encoding="utf-8")
+    (data_dir / "manifest.csv").write_text("nothing", encoding="utf-8")
+    assert compare_protocols.main(["--data", str(data_dir), "--params", str(params_file), "--out", str(out)]) == 2
+    assert not list(out.iterdir())
+
+
 @pytest.mark.slow
 def test_the_compared_model_is_trained_and_tested_on_the_split_by_image(
     tiny_tiles_dir: Path, params_file: Path, tmp_path: Path
