@@ -92,7 +92,7 @@ def draw_differences(comparison: Comparison) -> bytes:
     axes.set_yticks(range(len(rows)), [title for title, _ in reversed(rows)], parse_math=False)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     quieten(axes)
-    axes.set_xlabel(f"second minus first; bar: {share_of_resamples(comparison.confidence)} interval over groups")
+    axes.set_xlabel(f"second minus first\nbar: {share_of_resamples(comparison.confidence)} interval over groups")
     return to_png(figure)
 
 
