@@ -46,6 +46,7 @@ fi
 
 [ -x .venv/bin/python ] || "$uv" venv --quiet --python "$python" .venv
 say "installing requirements/$name.txt into .venv (PyTorch's CUDA build is about 3 GB to download the first time)"
-"$uv" pip install --python .venv/bin/python --require-hashes -r "requirements/$name.txt"
+# Compiled now: where PYTHONDONTWRITEBYTECODE is set every process would compile PyTorch and MLflow anew, for half a minute.
+"$uv" pip install --python .venv/bin/python --compile-bytecode --require-hashes -r "requirements/$name.txt"
 touch ".venv/$name.stamp"
 [ "$name" = train ] || touch .venv/train.stamp # dev holds all of train
