@@ -2,10 +2,14 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runtime.results import Prediction
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -16,28 +20,35 @@ class ServiceMetrics:
     """The metrics of one worker; make it once a process, after BentoML has set up Prometheus.
 
     classes: the model's, so that each has a series from the start. reasons: codes that a request can be refused with.
+    registry: where they are kept; Prometheus's own, which `/metrics` shows, by default.
     """
 
-    def __init__(self, classes: Iterable[str], reasons: Iterable[str]) -> None:
+    def __init__(
+        self, classes: Iterable[str], reasons: Iterable[str], registry: "CollectorRegistry | None" = None
+    ) -> None:
         # Not at the top: it reads on import where to keep the numbers of several processes, and BentoML sets that late.
-        from prometheus_client import Counter, Gauge, Histogram
+        from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
-        self.batch_images = Histogram("vision_batch_images", "Images in one batch", buckets=_IMAGES)
-        self.batch_requests = Histogram("vision_batch_requests", "Requests in one batch", buckets=_IMAGES)
-        self.queue_images = Gauge("vision_queue_images", "Images that wait for a session", multiprocess_mode="livesum")
-        self.queue_wait = Histogram(
+        kept = registry or REGISTRY
+        histogram, counter = partial(Histogram, registry=kept), partial(Counter, registry=kept)
+        self.batch_images = histogram("vision_batch_images", "Images in one batch", buckets=_IMAGES)
+        self.batch_requests = histogram("vision_batch_requests", "Requests in one batch", buckets=_IMAGES)
+        self.queue_images = Gauge(
+            "vision_queue_images", "Images that wait for a session", multiprocess_mode="livesum", registry=kept
+        )
+        self.queue_wait = histogram(
             "vision_queue_wait_seconds", "From decoded images to the start of their batch", buckets=_SECONDS
         )
-        self.decode = Histogram(
+        self.decode = histogram(
             "vision_decode_seconds", "From a request's last byte to its decoded images", buckets=_SECONDS
         )
-        self.inference = Histogram("vision_inference_seconds", "One batch in the model", buckets=_SECONDS)
-        self.confidence = Histogram(
+        self.inference = histogram("vision_inference_seconds", "One batch in the model", buckets=_SECONDS)
+        self.confidence = histogram(
             "vision_confidence", "Calibrated probability of the most probable class", buckets=_CONFIDENCE
         )
-        refusals = Counter("vision_refusals", "Requests that got an error instead of predictions", ["reason"])
-        predictions = Counter("vision_predictions", "Images by most probable class", ["label"])
-        self._abstentions = Counter("vision_abstentions", "Images whose answer says that the model is not sure")
+        refusals = counter("vision_refusals", "Requests that got an error instead of predictions", ["reason"])
+        predictions = counter("vision_predictions", "Images by most probable class", ["label"])
+        self._abstentions = counter("vision_abstentions", "Images whose answer says that the model is not sure")
         self._refusals = {reason: refusals.labels(reason) for reason in reasons}
         self._predictions = {label: predictions.labels(label) for label in classes}
 

@@ -5,12 +5,13 @@ The workers' real application and uvicorn run here on one event loop; tests/serv
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 import uvicorn
+from prometheus_client import CollectorRegistry
 
 from runtime.batching import DeadlineExceededError, OverloadedError
 from runtime.filters import FilterChain
@@ -19,7 +20,8 @@ from runtime.image import ImageArray
 from runtime.inference_client import InferenceUnavailableError, InferenceWorker
 from runtime.inference_wire import InferenceReply, LoadPage, load_page_path
 from runtime.inference_worker import InferenceApp
-from runtime.request_batching import metrics_of
+from runtime.metrics import ServiceMetrics
+from runtime.refusals import RequestErrorCode
 from runtime.results import ModelIdentity
 from runtime.served_model import ServedModel
 from runtime.session import Predictor
@@ -42,10 +44,17 @@ def never(*_arguments: object) -> None:
     raise AssertionError("a front computes nothing")
 
 
+class UnsignalledServer(uvicorn.Server):
+    """Leaves signals to the tests: of several servers in a process, each restores what it found, in any order."""
+
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
+        return nullcontext()
+
+
 @asynccontextmanager
 async def serving(served: ServedModel, socket_path: Path) -> AsyncIterator[uvicorn.Server]:
     app = InferenceApp(lambda: served, socket_path)
-    server = uvicorn.Server(uvicorn.Config(app, uds=str(socket_path), log_config=None, timeout_graceful_shutdown=5))
+    server = UnsignalledServer(uvicorn.Config(app, uds=str(socket_path), log_config=None, timeout_graceful_shutdown=5))
     task = asyncio.create_task(server.serve())
     try:
         yield server
@@ -57,7 +66,9 @@ async def serving(served: ServedModel, socket_path: Path) -> AsyncIterator[uvico
 @asynccontextmanager
 async def connected(served: ServedModel, *paths: Path, sha256: str = "") -> AsyncIterator[FrontBatcher]:
     workers = [InferenceWorker(path, sha256 or served.identity.sha256) for path in paths]
-    front = FrontBatcher(served, workers, metrics_of(served))
+    front = FrontBatcher(
+        served, workers, ServiceMetrics(served.contract.classes, RequestErrorCode, CollectorRegistry())
+    )
     starting = asyncio.create_task(front.start())
     try:
         yield front

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry
 from starlette.types import Message, Receive, Scope, Send
 
 from runtime.batching import Batcher
 from runtime.image import ImageArray
-from runtime.metrics import ServiceMetrics, service_metrics
+from runtime.metrics import ServiceMetrics
 from runtime.refusals import RequestErrorCode, RequestRefused
 from runtime.request_batching import RequestBatching
 from runtime.request_record import CLIENT_GONE, RequestRecordMiddleware, current_record
@@ -19,9 +20,9 @@ SCOPE: Scope = {"type": "http", "method": "POST", "path": "/predict", "headers":
 IMAGE = np.zeros((1, 2, 2, 3), np.uint8)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def metrics() -> ServiceMetrics:
-    return service_metrics(("red",), (*RequestErrorCode, CLIENT_GONE))
+    return ServiceMetrics(("red",), (*RequestErrorCode, CLIENT_GONE), CollectorRegistry())
 
 
 def make_batching(metrics: ServiceMetrics, queue: int = 1) -> RequestBatching:
