@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from training.mixing import Mixing
 from training.sampling import Draws, epoch_order
 
 PREFETCH = 2  # PyTorch's own
+AnyBatch = TypeVar("AnyBatch")
 Draw = tuple[int, int]  # a picture's index, and how often this epoch drew it before
 
 
@@ -137,7 +138,7 @@ def training_batches(
     return batches_of_mine if num_workers else one_ahead(batches_of_mine)
 
 
-def one_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+def one_ahead(batches: Iterator[AnyBatch]) -> Iterator[AnyBatch]:
     """Have a thread read the next batch while one is trained on: decoding and resizing leave the interpreter free."""
     with ThreadPoolExecutor(1, "loader") as thread:
         coming = thread.submit(next, batches, None)

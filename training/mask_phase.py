@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 
+from training.data import one_ahead
 from training.distributed import Worker
 from training.mask_data import Draw, MaskedPictures, TrainingViews, Views, balanced_draws, view_loader
 from training.mask_head import MaskNetwork
@@ -102,7 +103,10 @@ def phase_batches(
     drawn = balanced_draws(pictures.labels, pictures.groups, phase.steps * phase.batch_size, own_seed)
     draws = _share(drawn[first_step * phase.batch_size :], phase, worker)
     views = TrainingViews(pictures, defects, draws, phase, params)
-    return iter(view_loader(views, phase.batch_size // worker.world_size, num_workers)) if draws else iter(())
+    if not draws:
+        return iter(())
+    batches = iter(view_loader(views, phase.batch_size // worker.world_size, num_workers))
+    return batches if num_workers else one_ahead(batches)
 
 
 def _share(draws: list[Draw], phase: MaskPhase, worker: Worker) -> list[Draw]:
