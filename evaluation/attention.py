@@ -8,7 +8,7 @@ from evaluation.document import Count, Document, Estimate, Figure, Share
 from evaluation.parity import Predict
 from runtime.image import ImageArray
 
-BATCH_SIZE = 32
+BATCH_SIZE = 4  # takes a tenth less CPU time than 32: more activations fit the cache
 # Squares along a side, each moved by half its length: enough to place a defect, few enough to ask a model on a CPU.
 _PATCHES_PER_SIDE = 7
 _LEAST_PROBABILITY = 1e-7  # what 32-bit floats can tell from 0 and 1

@@ -1,9 +1,9 @@
 """What all documents of evaluation are made of: frozen, no unknown key, undefined figures are null."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -23,6 +23,22 @@ class Document(BaseModel):
         temporary = path.with_name(path.name + ".tmp")
         temporary.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
         temporary.replace(path)
+
+
+Read = TypeVar("Read", bound=BaseModel)
+
+
+def read_document(kind: type[Read], path: Path, name: str, remedy: str, error: type[Exception]) -> Read:
+    """Read a JSON document of that kind.
+
+    Raises `error`, which calls it by `name` and says to run `remedy`, if it is missing or malformed.
+    """
+    try:
+        return kind.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise error(f"cannot read the {name} {path}: {exc.strerror}; run {remedy}") from exc
+    except ValidationError as exc:
+        raise error(f"{path} is not a valid {name}: {exc}; run {remedy}") from exc
 
 
 class Estimate(Document):

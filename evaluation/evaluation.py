@@ -6,11 +6,9 @@ It is written as `evaluation.json` and travels with the model. Undefined figures
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import ValidationError
-
 from dataset.manifest import Protocol
 from evaluation.calibration import Calibration
-from evaluation.document import Count, Document, Figure, Share
+from evaluation.document import Count, Document, Figure, Share, read_document
 from evaluation.document import Estimate as Estimate
 from evaluation.document import EvaluationError as EvaluationError
 from evaluation.document import WrongPrediction as WrongPrediction
@@ -103,11 +101,4 @@ class Evaluation(Document):
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read a document. Raises EvaluationError if it is missing or malformed."""
-        try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
-        except OSError as exc:
-            raise EvaluationError(
-                f"cannot read the evaluation {path}: {exc.strerror}; run evaluation.evaluate"
-            ) from exc
-        except ValidationError as exc:
-            raise EvaluationError(f"{path} is not a valid evaluation: {exc}") from exc
+        return read_document(cls, path, "evaluation", "evaluation.evaluate", EvaluationError)

@@ -3,10 +3,8 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import ValidationError
-
 from evaluation.attention import Attention
-from evaluation.document import Document
+from evaluation.document import Document, read_document
 from evaluation.robustness import Robustness
 
 REVIEW_FILE = "review.json"
@@ -28,9 +26,4 @@ class ModelReview(Document):
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read a document. Raises ReviewError if it is missing or malformed."""
-        try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
-        except OSError as exc:
-            raise ReviewError(f"cannot read the review {path}: {exc.strerror}; run evaluation.review") from exc
-        except ValidationError as exc:
-            raise ReviewError(f"{path} is not a valid review: {exc}") from exc
+        return read_document(cls, path, "review", "evaluation.review", ReviewError)

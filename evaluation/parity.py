@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from dataset.progress import progress
+from evaluation.document import read_document
 
 PARITY_FILE = "parity.json"
 
@@ -36,12 +37,7 @@ class Parity(BaseModel):
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read `parity.json`. Raises ParityError if it is missing or malformed."""
-        try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
-        except OSError as exc:
-            raise ParityError(f"cannot read {path}: {exc.strerror}; run `make export`") from exc
-        except ValidationError as exc:
-            raise ParityError(f"{path} is not a parity record: {exc}; run `make export`") from exc
+        return read_document(cls, path, "parity record", "`make export`", ParityError)
 
     def check(self) -> None:
         """Raise ParityError if a probability differs by more than the limit or another class wins."""

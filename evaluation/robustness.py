@@ -15,7 +15,7 @@ from evaluation.picture_changes import CHANGES, GradedChange
 from evaluation.predictions import Predictions
 from runtime.image import ImageArray
 
-BATCH_SIZE = 16
+BATCH_SIZE = 4  # as in evaluation.attention
 
 ReadPicture = Callable[[str], ImageArray]
 Preprocess = Callable[[ImageArray], ImageArray]
