@@ -7,16 +7,16 @@ import torch
 
 from dataset.checks import check_no_group_on_two_sides
 from dataset.manifest import Manifest, Protocol
-from runtime.contract import Lineage, ModelContract
+from runtime.contract import ModelContract
 from training.compilation import check_compilation
 from training.contact_sheet import save_contact_sheet
 from training.data import check_batch_size
 from training.distributed import Worker
 from training.engine import Data, Engine
 from training.keeping import Keeping
-from training.lineage import git_commit
 from training.losses import training_loss
 from training.model import Classifier, create_backbone
+from training.new_contract import new_contract, with_run_id
 from training.params import Params
 from training.pictures import training_pictures, validation_pictures
 from training.run_control import RunControl, state_dir, state_to_resume
@@ -68,14 +68,14 @@ def fit(
     checkpoint_path = control.out_dir / CHECKPOINT_FILE
     keeping = Keeping(states, control.save_every_steps, leaving or LeaveRequest())
     if not worker.is_main:
-        contract = _with_run_id(contract, worker.broadcast(""))
+        contract = with_run_id(contract, worker.broadcast(""))
         Engine(model, contract, data, params, loss_function, worker, None, checkpoint_path, keeping).run(state)
         worker.broadcast("")  # wait for the checkpoint
         return checkpoint_path
     tags = {"protocol": protocol, "git_commit": contract.lineage.git_commit}
     facts = {**params.flat(), "data_sha256": contract.lineage.data_sha256, "weights": contract.lineage.weights}
     with Run(control.out_dir, facts, tags, state["log"] if state else None) as run:
-        contract = _with_run_id(contract, worker.broadcast(run.run_id))
+        contract = with_run_id(contract, worker.broadcast(run.run_id))
         save_contact_sheet(data.train, contract.classes, params.train.seed, control.out_dir / CONTACT_SHEET_FILE)
         run.log_artifact(control.out_dir / CONTACT_SHEET_FILE)
         Engine(model, contract, data, params, loss_function, worker, run, checkpoint_path, keeping).run(state)
@@ -87,15 +87,5 @@ def fit(
 
 def _create(manifest: Manifest, params: Params) -> tuple[Classifier, ModelContract]:
     backbone, mean, std, origin = create_backbone(params.model, len(manifest.classes))
-    lineage = Lineage(
-        git_commit=git_commit(Path()), data_sha256=manifest.sha256, backbone=params.model.backbone, weights=origin
-    )
-    contract = ModelContract(
-        classes=manifest.classes, mean=mean, std=std, lineage=lineage, **params.contract.model_dump()
-    )
+    contract = new_contract(manifest, params, mean, std, origin)
     return Classifier(backbone, mean, std, channels_last=params.train.channels_last), contract
-
-
-def _with_run_id(contract: ModelContract, run_id: str) -> ModelContract:
-    lineage = contract.lineage.model_copy(update={"mlflow_run_id": run_id})
-    return contract.model_copy(update={"lineage": lineage})

@@ -17,18 +17,18 @@ from dataset.manifest import Manifest, ManifestError, Protocol
 from dataset.params import ParamsError
 from evaluation.metrics import confusion_matrix, metrics_of_confusion
 from evaluation.temperature import fit_temperature
-from runtime.contract import Lineage, ModelContract
+from runtime.contract import ModelContract
 from training.checkpoint import Checkpoint
 from training.data import PictureDataset, evaluation_batches
 from training.distributed import Worker
 from training.keeping import Keeping
-from training.lineage import git_commit
 from training.mask_contact_sheet import save_mask_contact_sheet
 from training.mask_data import MaskedPictures
 from training.mask_engine import MaskData, MaskEngine
 from training.mask_head import MaskNetwork, defect_numbers, pyramid_levels
 from training.mask_params import MaskParams
 from training.model import Classifier, create_backbone
+from training.new_contract import new_contract, with_run_id
 from training.params import Params
 from training.readout import fit_readout
 from training.run_control import RunControl, state_dir, state_to_resume
@@ -71,7 +71,7 @@ def fit_masks(
     tags = {"protocol": protocol, "git_commit": contract.lineage.git_commit}
     facts = {**params.flat(), "data_sha256": contract.lineage.data_sha256, "weights": contract.lineage.weights}
     with Run(control.out_dir, facts, tags, state["log"] if state else None) if worker.is_main else nullcontext() as run:
-        contract = _with_run_id(contract, worker.broadcast(run.run_id if run else ""))
+        contract = with_run_id(contract, worker.broadcast(run.run_id if run else ""))
         if run:
             save_mask_contact_sheet(
                 pictures, defects, settings, params.train.seed, control.out_dir / CONTACT_SHEET_FILE
@@ -160,12 +160,7 @@ def _create(
     manifest: Manifest, train: Manifest, params: Params, settings: MaskParams
 ) -> tuple[Classifier, ModelContract, MaskedPictures, tuple[str, ...]]:
     backbone, mean, std, origin = create_backbone(params.model, len(manifest.classes))
-    lineage = Lineage(
-        git_commit=git_commit(Path()), data_sha256=manifest.sha256, backbone=params.model.backbone, weights=origin
-    )
-    contract = ModelContract(
-        classes=manifest.classes, mean=mean, std=std, lineage=lineage, **params.contract.model_dump()
-    )
+    contract = new_contract(manifest, params, mean, std, origin)
     absent = sorted(set(manifest.classes) - set(train.table["label"]))
     if absent:
         raise ManifestError(f"class(es) {', '.join(absent)} have no training picture")
@@ -174,8 +169,3 @@ def _create(
     levels = pyramid_levels(backbone, settings.coarsest_stride)
     network = MaskNetwork(backbone, levels, settings.channels, len(defects), len(contract.classes))
     return Classifier(network, mean, std), contract, pictures, defects
-
-
-def _with_run_id(contract: ModelContract, run_id: str) -> ModelContract:
-    lineage = contract.lineage.model_copy(update={"mlflow_run_id": run_id})
-    return contract.model_copy(update={"lineage": lineage})
