@@ -26,7 +26,7 @@ from evaluation.model_review import ModelReview
 from evaluation.parity import Parity
 from evaluation.wording import HEADLINE_NAMES, counted
 from runtime.card import MODEL_SHA256_KEY, CardError
-from runtime.contract import ModelContract
+from runtime.contract import DIRTY, ModelContract
 
 # Origins that training writes, and what is known of their terms. The package states no licence; its weights are those
 # of https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite (Apache-2.0).
@@ -183,14 +183,23 @@ def lineage_of(measured: Measured) -> dict[str, str]:
 def _lineage(measured: Measured) -> str:
     lineage, rows = measured.contract.lineage, lineage_of(measured)
     table = "\n".join(f"| {name} | {code(value) if value else 'not recorded'} |" for name, value in rows.items())
-    checkout = f"check out commit {code(lineage.git_commit)}, " if lineage.git_commit else ""
     return f"""## Where it comes from
 
 | | |
 |---|---|
 {table}
 
-To reproduce: {checkout}prepare the data so that the manifest has the hash above, and run `dvc repro`."""
+{_reproduction(lineage.git_commit)}"""
+
+
+def _reproduction(commit: str) -> str:
+    data = "prepare the data so that the manifest has the hash above, and run `dvc repro`."
+    if commit.endswith(DIRTY):
+        return (
+            f"To reproduce: check out commit {code(commit.removesuffix(DIRTY))}, from which tracked files differed, "
+            f"put the settings of the MLflow run into `params.yaml`, {data} What else differed is not recorded."
+        )
+    return f"To reproduce: check out commit {code(commit)}, {data}" if commit else f"To reproduce: {data}"
 
 
 def _licence(measured: Measured) -> str:

@@ -110,4 +110,4 @@ def difference_in_words(difference: Difference) -> str:
 
 def p_value(value: float) -> str:
     """Write a probability with two significant digits; what is smaller than 0.001 is said to be so."""
-    return "under 0.001" if value < 0.001 else f"{value:.2g}"
+    return "<0.001" if value < 0.001 else f"{value:.2g}"

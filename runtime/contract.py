@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 CONTRACT_FILE = "contract.json"
 ONNX_FILE = "model.onnx"
 CONTRACT_KEY = "vision.contract"  # key of the JSON in the ONNX file's metadata
+DIRTY = "-dirty"  # ends a lineage's commit from which tracked files differed
 PROBABILITIES, LOGITS, IMAGES = "probabilities", "logits", "images"  # names of the graph's outputs and input
 
 ResizeRule = Literal["stretch", "letterbox", "crop"]

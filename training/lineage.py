@@ -5,6 +5,8 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
+from runtime.contract import DIRTY
+
 
 def git_commit(root: Path) -> str:
     """Return the commit's hash, with `-dirty` appended if tracked files differ; empty outside a git checkout."""
@@ -13,7 +15,7 @@ def git_commit(root: Path) -> str:
         changed = _git(root, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.CalledProcessError):
         return ""
-    return f"{commit}-dirty" if changed else commit
+    return commit + DIRTY if changed else commit
 
 
 def environment() -> str:

@@ -161,7 +161,7 @@ def test_a_planted_weak_slice_is_named_with_its_pictures(tmp_path: Path) -> None
     probs[read.attributes["exposure"] == "3"] = probs[read.attributes["exposure"] == "3"][:, ::-1]
     replace(read, probs=probs).write(project.predictions_path)
     text = card_of(project)
-    assert re.search(r"^\| exposure: 3 \| 24 \(24\) \| 0\.000 \(.+ \| 1\.000 \| under 0\.001 \|$", text, re.M)
+    assert re.search(r"^\| exposure: 3 \| 24 \(24\) \| 0\.000 \(.+ \| 1\.000 \| <0\.001 \|$", text, re.M)
     assert "Surest errors where exposure: 3:" in text
     named = re.findall(r"^- `(pictures/.+_3\.png)` \(SHA-256 `([0-9a-f]{12})`\): ", text, re.M)
     hashes = dict(zip(project.manifest.table["path"], project.manifest.table["sha256"], strict=True))
@@ -273,3 +273,17 @@ def test_a_missing_part_is_refused_by_name(project: Project, capsys: pytest.Capt
     assert evaluate.main(project.evaluate_arguments) == 0
     (project.export_dir / name).unlink()
     assert name in refused(project, capsys)
+
+
+@pytest.mark.parametrize(
+    ("commit", "told"),
+    [
+        ("abc", "check out commit `abc`, prepare"),
+        ("abc-dirty", "check out commit `abc`, from which tracked files differed"),
+        ("", "To reproduce: prepare"),
+    ],
+)
+def test_reproduction_names_a_commit_that_can_be_checked_out(project: Project, commit: str, told: str) -> None:
+    lineage = ModelContract.read(project.export_dir / "contract.json").lineage
+    change_contract(project, lineage=lineage.model_copy(update={"git_commit": commit}))
+    assert told in card_of(project)
