@@ -23,6 +23,7 @@ from types import FrameType
 
 from torch.distributed import run as torchrun
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+from torch.distributed.elastic.rendezvous import RendezvousError
 
 from runtime.cores import usable_cores
 from runtime.devices import visible_cuda_devices
@@ -67,22 +68,30 @@ def options_of(head: str, run_id: str, nnodes: int, node_id: int, address: str) 
 
 
 def _stand_in_for_the_batch_step() -> None:
-    """Requeue the job if the batch step, which would do it, was killed: Slurm then ends the job, the agents too."""
+    """Requeue the job if the batch step, which would do it, was killed: Slurm then ends the job, the agents too.
+
+    Runs in a thread of its own. What it runs inherits the mask, for Slurm's signals go to all processes of a step.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
     try:
         if batch_was_killed(os.environ["SLURM_JOB_ID"]) and requeue(os.environ["SLURM_JOB_ID"]):
             sys.stderr.write("the batch step was killed; the job goes back into the queue\n")
     except SlurmError as exc:
-        sys.stderr.write(f"{exc}; state is saved, submit the job again to go on\n")
+        sys.stderr.write(f"{exc}; submit the job again to go on from what is saved\n")
 
 
 class _Messenger:
-    """Signal handler that hands signals to the processes that train: this process's children."""
+    """Signal handler that hands signals to the processes that train: children that torchrun made session leaders."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_first_node: bool) -> None:
         self.handed_on: set[int] = set()
+        self._is_first_node = is_first_node
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         del frame
+        # At once, for Slurm kills those that take longer than KillWait to save. No daemon: Python waits for it.
+        if self._is_first_node and number == signal.SIGTERM and number not in self.handed_on:
+            threading.Thread(target=_stand_in_for_the_batch_step).start()
         self.handed_on.add(number)
         if not self._send(number):  # nodes still meet: the processes get it as they start
             threading.Thread(target=self._send_when_started, args=(number,), daemon=True).start()
@@ -95,10 +104,13 @@ class _Messenger:
         """Return whether there is any process."""
         threads = Path("/proc/self/task").iterdir()
         children = [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+        is_sent = False
         for child in children:
             with suppress(ProcessLookupError):  # ended by itself
-                os.kill(child, number)
-        return bool(children)
+                if os.getsid(child) == child:
+                    os.kill(child, number)
+                    is_sent = True
+        return is_sent
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -115,7 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // num_processes())))
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the failure is reported below
     options = options_of(arguments.head, arguments.run_id, nnodes, node_id, node_address(node))
-    messenger = _Messenger()
+    messenger = _Messenger(is_first_node=node_id == 0)
     for number in PASSED_ON:
         signal.signal(number, messenger)
     try:
@@ -126,14 +138,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             return EXPLAINED
         # A process that could not listen yet dies of the signal.
         if first.exitcode == REQUEUE or -first.exitcode in messenger.handed_on:
-            if node_id == 0:
-                _stand_in_for_the_batch_step()
             return REQUEUE
         failure = Failure(node=node, rank=rank, time=first.timestamp, reason=reason_of(first))
         arguments.failures.mkdir(parents=True, exist_ok=True)
         (arguments.failures / f"{node}.json").write_text(failure.model_dump_json(), encoding="utf-8")
         sys.stderr.write(f"{node}: rank {rank}: {failure.reason}\n")
         return 1
+    except RendezvousError as exc:  # the first node's agent, where all meet, has gone before: its reason counts
+        sys.stderr.write(f"{node}: cannot reach the first node's agent any more: {exc}\n")
+        return REQUEUE if messenger.handed_on else 1
     return 0
 
 

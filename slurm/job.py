@@ -22,6 +22,7 @@ from slurm.warning import Warned, Warnings
 
 # After the first node is done the others get this long: to save, or to notice that a peer is gone.
 GRACE_S = 120
+NODES_EVERY_S = 10
 logger = logging.getLogger(__name__)
 
 
@@ -76,6 +77,19 @@ def run_on_all_nodes(
         if number >= MAX_SAME_FAILURES:
             logger.error("stopped: %s, %d times in a row; not tried again", failure.reason, number)
             return 1
+        _wait_for_nodes(allocation, warnings)
+
+
+def _wait_for_nodes(allocation: Allocation, warnings: Warnings) -> None:
+    """Return when all nodes answer, and count nothing meanwhile.
+
+    Slurm takes minutes to notice that a node is dead (SlurmdTimeout); then it ends and requeues the job.
+    """
+    while warnings.run(allocation.srun("true")).returncode:
+        warnings.check()
+        logger.warning("a node does not answer; trying again until it does, or until Slurm requeues the job")
+        warnings.run(["sleep", str(NODES_EVERY_S)])  # a sleep that a warning ends
+    warnings.check()
 
 
 def _command(allocation: Allocation, head: str, failures_dir: Path, module: Sequence[str]) -> list[str]:
@@ -92,7 +106,7 @@ def _leave(job_id: str) -> int:
         if requeue(job_id):
             logger.info("job %s goes back into the queue", job_id)
         else:
-            logger.info("cancelled: state is saved, submit the job again to go on")
+            logger.info("Slurm ends the job itself; if it was cancelled, submit it again to go on from what is saved")
     except SlurmError as exc:  # the limit may have come first: then it is Slurm's or the user's to start it again
         logger.error("%s; state is saved, submit the job again to go on", exc)
     return REQUEUE

@@ -55,7 +55,10 @@ SlurmdTimeout={node_timeout_s}
 SchedulerParameters=sched_interval=1,sched_min_interval=0,batch_sched_delay=0,bf_interval=1
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
-PartitionName=main Nodes=ALL Default=YES MaxTime=1-0 State=UP
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=main Nodes=ALL Default=YES MaxTime=1-0 State=UP PriorityTier=1
+PartitionName=urgent Nodes=ALL MaxTime=1-0 State=UP PriorityTier=2
 """
 
 

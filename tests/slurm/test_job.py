@@ -21,14 +21,16 @@ def counting(project: Project, tiny_tiles_dir: Path) -> Project:
     return project
 
 
-def start(project: Project, gate: bool = True) -> str:
-    """Submit the job; with a gate, return once both processes wait in step 2."""
-    if gate:
-        (project.folder / "run/gate").touch()
-    options = ["--nodes=2", "--requeue", "--open-mode=append", "--output=logs/%j.out"]
-    job = project.submit(*options, "--wrap", "exec .venv/bin/python -m slurm.early tests.slurm.counting_job run")
-    if gate:
-        project.wait((project.folder / "run/reached").exists, "step 2")
+def submit(project: Project, *options: str) -> str:
+    options = ("--nodes=2", "--requeue", "--open-mode=append", "--output=logs/%j.out", *options)
+    return project.submit(*options, "--wrap", "exec .venv/bin/python -m slurm.early tests.slurm.counting_job run")
+
+
+def start(project: Project) -> str:
+    """Submit the job and return once both processes wait in step 2, at the gate."""
+    (project.folder / "run/gate").touch()
+    job = submit(project)
+    project.wait((project.folder / "run/reached").exists, "step 2")
     return job
 
 
@@ -68,10 +70,33 @@ def test_a_warning_has_the_job_saved_requeued_and_resumed_with_the_same_bits(cou
     check_result(counting)
 
 
+def test_a_time_limit_has_the_job_requeued_before_it_and_resumed(counting: Project) -> None:
+    (counting.folder / "run/gate").touch()
+    job = submit(counting, "--time=2", "--signal=B:USR1@90")  # Slurm may send it up to a minute earlier
+    counting.wait_requeued(job)
+    counting.run("scontrol", "update", f"JobId={job}", "TimeLimit=60")
+    (counting.folder / "run/gate").unlink()
+    assert counting.finish(job) == "COMPLETED"
+    check_result(counting)
+    assert "SIGUSR1: what runs is told to save and leave" in counting.logs()
+
+
+def test_a_job_that_is_preempted_saves_and_goes_on_afterwards(counting: Project) -> None:
+    job = start(counting)
+    urgent = counting.submit("--nodes=2", "--partition=urgent", "--output=logs/%j.out", "--wrap", "true")
+    counting.wait_requeued(job)
+    assert counting.finish(urgent) == "COMPLETED"
+    assert json.loads((counting.folder / "run/state.json").read_text())["step"] == 3
+    (counting.folder / "run/gate").unlink()
+    assert counting.finish(job) == "COMPLETED"
+    check_result(counting)
+    assert counting.fields(job)["Restarts"] == "1"
+
+
 def test_a_warning_while_the_nodes_are_looked_at_has_the_job_requeued(project: Project) -> None:
     (project.folder / "data").mkdir()
     os.mkfifo(project.folder / "data/manifest.csv")
-    job = start(project, gate=False)
+    job = submit(project)
     with hold_readers(project, project.folder / "data/manifest.csv"):
         project.run("scancel", "--batch", "--signal=USR1", job)
         project.wait_requeued(job)
@@ -108,7 +133,7 @@ def test_a_cancelled_job_saves_and_stays_cancelled(counting: Project) -> None:
 
 def test_the_same_failure_three_times_stops_the_job_with_its_reason(counting: Project) -> None:
     (counting.folder / "run/fail").touch()
-    job = start(counting, gate=False)
+    job = submit(counting)
     assert counting.finish(job) == "FAILED"
     assert "stopped: ArithmeticError: step 0 failed at address N, 3 times in a row; not tried again" in counting.logs()
     assert len((counting.folder / f"artifacts/slurm/attempts-{job}.jsonl").read_text().splitlines()) == 3

@@ -2,7 +2,11 @@
 
 import csv
 import json
+import os
+import shutil
 import sqlite3
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +14,8 @@ import pytest
 import torch
 import yaml
 
-from tests.slurm.conftest import Project
+from slurm.facts import NUM_PICTURES
+from tests.slurm.conftest import Project, hold_readers
 from tests.training.conftest import TINY
 from training.checkpoint import Checkpoint
 
@@ -107,16 +112,32 @@ def test_the_chain_runs_its_links_one_after_the_other_up_to_the_bento(trained: t
     assert bento["models"] == [f"vision-classifier:{latest}"]
 
 
-def test_training_that_is_warned_is_requeued_and_ends_with_the_same_bits(trained: tuple[Project, str]) -> None:
+def test_training_that_is_warned_loses_a_node_and_its_batch_step_ends_with_the_same_bits(
+    trained: tuple[Project, str], held_picture: Path
+) -> None:
     project, _ = trained
+    content = held_picture.with_suffix(".away").read_bytes()
     undisturbed = Checkpoint.load(project.folder / "artifacts/training/checkpoint.pt")
     (project.folder / "artifacts/training").rename(project.folder / "artifacts/undisturbed")
     options = ["--params", "artifacts/search/params.best.yaml", "--only-train"]
     job = project.submit("--nodes=2", "slurm/train.sbatch", *options)
-    project.wait((project.folder / "artifacts/training/log.jsonl").exists, "the first epoch")
-    project.run("scancel", "--batch", "--signal=USR1", job)
+    with hold_readers(project, held_picture) as reader:  # in the first epoch
+        project.run("scancel", "--batch", "--signal=USR1", job)
+        project.wait(lambda: "SIGUSR1" in project.logs(), "the warning")
+        os.write(reader, content)
+    project.wait_requeued(job)
+    assert len(history(project.folder / "artifacts/training")) == 1
+    with hold_readers(project, held_picture) as reader, suppress(BrokenPipeError):  # in the second
+        project.cluster.kill_node("node2")
+        os.write(reader, content)
+    project.wait_requeued(job, restarts=2)
+    project.cluster.start_node("node2")
+    with hold_readers(project, held_picture):  # in the second again, and longer than Slurm waits
+        project.run("scancel", "--batch", "--signal=KILL", job)
+        project.wait_requeued(job, restarts=3)
+    held_picture.with_suffix(".away").replace(held_picture)
     assert project.finish(job) == "COMPLETED"
-    assert project.fields(job)["Restarts"] == "1"
+    assert (project.folder / f"logs/vision-train-{job}.out").read_text().count("resuming after step") == 3
     with sqlite3.connect(project.folder / "mlflow.db") as database:
         (runs,) = database.execute("select count(*) from runs where name = ?", (f"vision-train-{job}",)).fetchone()
     database.close()
@@ -126,6 +147,23 @@ def test_training_that_is_warned_is_requeued_and_ends_with_the_same_bits(trained
     assert resumed.state_dict.keys() == undisturbed.state_dict.keys()
     for name, tensor in resumed.state_dict.items():
         assert torch.equal(tensor, undisturbed.state_dict[name]), name
+
+
+@pytest.fixture
+def held_picture(trained: tuple[Project, str]) -> Iterator[Path]:
+    """A picture of validation that is a FIFO: who reads it waits. The picture itself lies beside it as `.away`."""
+    data = trained[0].folder / "data"
+    original = data.resolve()
+    data.unlink()
+    shutil.copytree(original, data)
+    rows = list(csv.DictReader((data / "manifest.csv").read_text().splitlines()))
+    seen_before = rows[:: len(rows) // NUM_PICTURES]  # by slurm.facts
+    path = data / next(row["path"] for row in rows if row["split"] == "val" and row not in seen_before)
+    path.rename(path.with_suffix(".away"))
+    os.mkfifo(path)
+    yield path
+    shutil.rmtree(data)
+    data.symlink_to(original)
 
 
 def test_a_link_that_fails_stops_the_chain_and_says_where(trained: tuple[Project, str]) -> None:
