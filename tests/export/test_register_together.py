@@ -58,6 +58,7 @@ def start(one: Sources, home: Path) -> subprocess.Popen[str]:
             *("--checkpoint", str(one.checkpoint), "--export", str(one.export_dir)),
             *("--evaluation", str(one.evaluation_dir), "--card", str(one.card)),
             *("--predictions", str(one.predictions), "--data", str(one.data_dir)),
+            *("--comparison", str(home / "comparison")),
         ],
         cwd=REPOSITORY, env={**os.environ, "BENTOML_HOME": str(home)}, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True,
