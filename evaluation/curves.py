@@ -79,7 +79,7 @@ def draw_robustness(curve: RobustnessCurve, robustness: Robustness) -> bytes:
     axes.fill_between(levels, lows, highs, color=_BLUE, alpha=0.15, linewidth=0)
     axes.plot(levels, _plain([p.accuracy.value for p in points]), "o-", color=_BLUE, markersize=4, label="accuracy")
     axes.plot(levels, _plain([p.macro_f1.value for p in points]), "s--", color=_ORANGE, markersize=4, label="macro-F1")
-    axes.axvline(curve.unchanged_level, color=_FAINT, linewidth=1, linestyle=":")
+    axes.axvline(curve.unchanged_level, color=_INK, linewidth=1.2, linestyle=":")
     axes.set_ylim(-0.02, 1.02)
     axes.set_xlabel(curve.unit)
     axes.set_title(curve.change, fontsize=10, loc="left")
