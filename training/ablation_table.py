@@ -102,7 +102,7 @@ def _csv(rows: list[Row]) -> str:
 
 def _draw(title: str, rows: list[Row]) -> bytes:
     """Draw every seed as a point and the mean as a line, the first arm on top."""
-    figure = Figure(figsize=(7, 1.3 + 0.45 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(7, 1.5 + 0.45 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
     for position, row in enumerate(rows):
         values = row.figures.get("val_macro_f1", [])
@@ -114,7 +114,7 @@ def _draw(title: str, rows: list[Row]) -> bytes:
     axes.set_yticks(range(len(rows)), [row.name for row in rows], parse_math=False)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(0, 1)
-    axes.set_xlabel("macro-F1 on validation pictures: each seed, and the mean")
+    axes.set_xlabel("macro-F1 on validation pictures:\neach seed, and the mean")
     axes.set_title(title, fontsize=10, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     buffer = io.BytesIO()
