@@ -120,8 +120,8 @@ def all_folds_section(pooled: Evaluation, hashes: dict[str, str]) -> str:
     lines = [
         f"## Over all folds: {counted(pooled.num_images, 'image')} of {counted(pooled.num_groups, 'group')}",
         "",
-        "Every image of the data was answered once by a model that was trained as this one was and never saw the "
-        "image's group. The figures are of the way of training, not of this one model.",
+        "Every image of the data was answered once by a model that was trained in the same way, perhaps on more or "
+        "fewer images, and never saw the image's group. The figures are of the way of training, not of this one model.",
         "",
         "| figure | all folds |",
         "|---|---:|",

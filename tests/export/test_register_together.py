@@ -15,6 +15,7 @@ from tests.onnx_fixture import write_sources
 
 REPOSITORY = Path(__file__).parent.parent.parent
 NUM_JOBS = 3
+WAIT_TIMEOUT_S = 600  # far above what three starts take: a job that hangs fails the test, a slow machine does not
 
 
 def test_models_that_are_registered_at_once_are_all_there_and_whole(tmp_path: Path) -> None:
@@ -42,7 +43,9 @@ def registering(sources: list[Sources], home: Path) -> Iterator[list[subprocess.
         with (home / "tmp/vision-register.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             jobs = [start(one, home) for one in sources]
+            deadline = time.monotonic() + WAIT_TIMEOUT_S
             while not all(waits_for_a_lock(job) for job in jobs):
+                assert time.monotonic() < deadline, "no job asks for the lock"
                 time.sleep(0.05)
         yield jobs
     finally:
