@@ -15,6 +15,7 @@ NO_TELEMETRY = {
     "BENTOML_DO_NOT_TRACK": "True",  # BentoML takes no other word, "1" included
     "DO_NOT_TRACK": "true",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "ORT_DISABLE_TELEMETRY": "1",
 }
 
 

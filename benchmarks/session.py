@@ -15,10 +15,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from tqdm import tqdm
 
 from runtime.model_reference import ModelUnavailable, find_model
@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     rates = measure(variants_of(predictor, encoded), arguments.rounds)
     cores = len(os.sched_getaffinity(0))
-    where = f"{predictor.device}, {cores} cores, {platform.machine()}, onnxruntime {onnxruntime.__version__}"
+    where = f"{predictor.device}, {cores} cores, {platform.machine()}, onnxruntime {version('onnxruntime-gpu')}"
     sys.stdout.write(f"{arguments.model} on {where}\n")
     for rate in rates:
         sys.stdout.write(f"{rate.name:<20} {rate.median:8.1f} images/s ({rate.low:.1f} to {rate.high:.1f})\n")

@@ -2,13 +2,13 @@
 
 import itertools
 import logging
+import os
 import queue
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 import numpy as np
-import onnxruntime as ort
 
 from runtime.contract import (
     CONTRACT_FILE,
@@ -26,6 +26,11 @@ from runtime.hashing import file_sha256
 from runtime.image import ImageArray
 from runtime.results import FloatArray
 from runtime.settings import Device, SettingsError
+
+# Since 1.29 ONNX Runtime's builds for Linux report models and sessions to its makers (microsoft/onnxruntime#27379).
+# This switch counts only if it is set before the library is loaded.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime as ort
 
 logger = logging.getLogger("vision.session")
 

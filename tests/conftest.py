@@ -30,6 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
             "DVC_SITE_CACHE_DIR": str(home / "dvc-site"),
             "HF_HUB_OFFLINE": "1",
             "HF_HUB_DISABLE_TELEMETRY": "1",
+            "ORT_DISABLE_TELEMETRY": "1",
             "NO_ALBUMENTATIONS_UPDATE": "1",
             # Tests run one a core; threads that wait for each other on shared cores take several times as long.
             "OMP_NUM_THREADS": "1",

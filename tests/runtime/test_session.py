@@ -169,3 +169,21 @@ def test_loading_prints_nothing_and_hidden_cuda_is_refused_when_asked_for(tmp_pa
         [sys.executable, "-c", code], env={"CUDA_VISIBLE_DEVICES": "", "PATH": ""}, capture_output=True, text=True
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_nothing_is_kept_or_sent_about_the_use_of_a_model(tmp_path: Path) -> None:
+    """ONNX Runtime would keep a device identifier and its events in the home folder until they are sent."""
+    write_tiny_model(tmp_path)
+    home = tmp_path / "home"
+    home.mkdir()
+    words = (
+        "import os, pathlib, runtime.session as session; "
+        f"session.Predictor.load(pathlib.Path({str(tmp_path)!r}), device='cpu', threads=1).warm_up(); "
+        "print(*(os.readlink(f'/proc/self/fd/{number}') for number in range(3, 64) "
+        "if os.path.exists(f'/proc/self/fd/{number}')), sep='\\n')"
+    )
+    # Nothing of the caller's: ONNX Runtime is silent, too, where CI or a test run of its own sets a variable.
+    environment = {"HOME": str(home), "PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([sys.executable, "-c", words], env=environment, capture_output=True, text=True, check=True)
+    assert list(home.rglob("*")) == []
+    assert str(home) not in done.stdout
