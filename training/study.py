@@ -19,7 +19,7 @@ import optuna
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from training.search_space import PrunerParams, SamplerParams, SearchConfig
@@ -29,6 +29,8 @@ STUDY = "search"
 STALE_AFTER_S = 120.0  # a heartbeat of another machine; one of this machine is judged by its process
 # User attributes of a trial. A retry repeats the first of its kind and goes on where the last one was stopped.
 RETRY_OF, GOES_ON, RETRIES, REASON, WORKER = "retry_of", "goes_on", "retries", "reason", "worker"
+JOURNAL_GRACE_S = 30  # a lock that is still the same after this long belongs to a worker that was killed
+CLAIM_GRACE_S = 120  # longer: who holds the claim may have to wait until a dead worker's lock of the journal is broken
 _IDENTITY = "identity"  # user attribute of the study: what its figures depend on
 
 
@@ -136,7 +138,8 @@ def best_trial(study: optuna.Study) -> FrozenTrial:
 
 
 def _storage(out_dir: Path) -> JournalStorage:
-    return JournalStorage(JournalFileBackend(str(out_dir / JOURNAL_FILE)))
+    journal = out_dir / JOURNAL_FILE
+    return JournalStorage(JournalFileBackend(str(journal), _journal_lock(journal)))
 
 
 def _sampler(params: SamplerParams, trial_index: int) -> BaseSampler:
@@ -156,10 +159,27 @@ def _pruner(params: PrunerParams) -> BasePruner:
     return NopPruner()
 
 
+def _journal_lock(journal: Path) -> JournalFileOpenLock:
+    """Return the lock that all who write to the journal take.
+
+    Not Optuna's default, a symbolic link: whether that is abandoned is judged by the file it leads to, which says
+    nothing of the lock's age and is missing for a relative path; a dead worker's lock is then waited for without end.
+    """
+    return JournalFileOpenLock(str(journal), JOURNAL_GRACE_S)
+
+
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """Hold Optuna's own lock, which works over NFS; one left by a killed worker is broken after 30 s."""
-    lock = JournalFileSymlinkLock(str(path))
+    """Hold Optuna's own lock, a file `path`.lock made with O_EXCL, which NFS knows from version 3 on.
+
+    A lock left by a killed worker is broken after `CLAIM_GRACE_S`.
+    """
+    with _held(JournalFileOpenLock(str(path), CLAIM_GRACE_S)):
+        yield
+
+
+@contextmanager
+def _held(lock: JournalFileOpenLock) -> Iterator[None]:
     lock.acquire()
     try:
         yield
@@ -171,15 +191,11 @@ def _drop_torn_line(journal: Path) -> None:
     """Remove a last line without an end: its writer's machine died in it, and Optuna would never read on."""
     if not journal.is_file() or journal.read_bytes()[-1:] in (b"", b"\n"):
         return
-    lock = JournalFileSymlinkLock(str(journal))  # the one that Optuna's writers take
-    lock.acquire()
-    try:
+    with _held(_journal_lock(journal)):
         content = journal.read_bytes()
         whole = content.rfind(b"\n") + 1
         if whole < len(content):
             os.truncate(journal, whole)
-    finally:
-        lock.release()
 
 
 def _heartbeat_path(folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -116,6 +117,40 @@ def test_a_journal_whose_last_line_was_torn_is_read_on(tmp_path: Path) -> None:
     assert [t.params for t in again.study.get_trials()] == [trial.params]
     assert journal.read_bytes().startswith(whole)
     assert b'"worker_{' not in journal.read_bytes()
+
+
+KILLED_WITH_BOTH_LOCKS = """
+import os, signal, sys
+from pathlib import Path
+from training import study
+with study._lock(Path("search/claim")), study._held(study._journal_lock(Path("search") / study.JOURNAL_FILE)):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+GO_ON = """
+import warnings
+from pathlib import Path
+from training import study
+from tests.training.test_study import open_
+study.JOURNAL_GRACE_S = study.CLAIM_GRACE_S = 1
+warnings.simplefilter("ignore")  # Optuna finds a second little
+print(open_(Path("search")).claim().number)
+"""
+
+
+def test_locks_of_a_killed_worker_are_broken_after_their_grace_period(tmp_path: Path) -> None:
+    """In a folder named by a relative path, as the default is."""
+    (tmp_path / "search").mkdir()
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+
+    def worker(code: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", code]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+
+    killed = worker(KILLED_WITH_BOTH_LOCKS)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert {path.name for path in (tmp_path / "search").iterdir()} == {"claim.lock", f"{study.JOURNAL_FILE}.lock"}
+    other = worker(GO_ON)
+    assert other.stdout.split() == ["0"], other.stderr
 
 
 def test_figures_of_another_space_or_data_are_not_mixed_in(tmp_path: Path) -> None:
