@@ -3,15 +3,16 @@
 Pictures of one object are right or wrong together, so a test set holds fewer independent facts than images. A resample
 draws as many groups as there are, with replacement, and takes all images of each (cluster bootstrap: Davison and
 Hinkley 1997, Bootstrap Methods and their Application, section 3.8; percentile interval: Efron and Tibshirani 1993,
-chapter 13). A class may be missing from a resample; its own figures skip that resample and averages run over the
-others, as `evaluation.metrics` states.
+chapter 13). A class of the data may be missing from a resample: its recall and its F1 are undefined there, even if it
+is predicted, so that they skip that resample and the resample's averages run over the other classes. Counting its F1 as
+0, as `evaluation.metrics` does for a class that the data do not hold at all, would blame the model for the draw.
 
 Not covered: groups that do not stand for the population, and the chance in training (one model is evaluated).
 """
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from evaluation.document import Estimate, Figure
-from evaluation.metrics import HEADLINE, PER_CLASS, metrics_of_confusion
+from evaluation.metrics import HEADLINE, PER_CLASS, Metrics, metrics_of_confusion
 from evaluation.params import EvaluateParams
 
 # One group alone is drawn in every resample and would show an interval of no width: certainty where there is none.
@@ -169,8 +170,8 @@ def bootstrap_intervals(
     resampling = Resampling(np.asarray(groups).astype(object), params)
     group_ids = resampling.group_ids
     cells = confusion_by_group(actual, guessed, group_ids, num_classes)
-    resampled = resampling.resample(cells, lambda sums: vars(metrics_of_confusion(as_confusions(sums))))
     labelled = _groups_per_class(group_ids, actual, num_classes)
+    resampled = resampling.resample(cells, lambda sums: vars(metrics_of_resamples(as_confusions(sums), labelled > 0)))
     claimed = _groups_per_class(group_ids, guessed, num_classes)
     bearing = {"precision": claimed, "recall": labelled, "f1": labelled}
     return Intervals(
@@ -178,6 +179,17 @@ def bootstrap_intervals(
         per_class={name: resampling.ends(resampled[name], bearing[name]) for name in PER_CLASS},
         num_resamples_missing_a_class=int((resampled["support"][:, labelled > 0] == 0).any(axis=1).sum()),
     )
+
+
+def metrics_of_resamples(confusions: IntArray, is_held: npt.NDArray[np.bool_]) -> Metrics:
+    """Compute all figures of resamples; see the module for a class that is missing from one.
+
+    confusions: `(b, C, C)`. is_held: `(C,)` whether the data hold images of the class. A class that they do not hold is
+    treated as `evaluation.metrics` does: F1 = 0 where it is predicted.
+    """
+    whole = metrics_of_confusion(confusions)
+    f1 = np.where(is_held & (whole.support == 0), np.nan, whole.f1)
+    return replace(whole, f1=f1, macro_f1=np.asarray(np.nanmean(f1, axis=-1)))
 
 
 def _groups_per_class(group_ids: npt.NDArray[np.intp], class_ids: IntArray, num_classes: int) -> IntArray:

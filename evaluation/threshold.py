@@ -166,7 +166,10 @@ def _operating_point(
             "miss_rate": lambda s: ratio(s[..., 1], s[..., 0] + s[..., 1]),
             "false_alarm_rate": lambda s: ratio(s[..., 2], s[..., 2] + s[..., 3]),
             "precision": lambda s: ratio(s[..., 0], s[..., 0] + s[..., 2]),
-            "f1": lambda s: ratio(2 * s[..., 0], 2 * s[..., 0] + s[..., 1] + s[..., 2]),
+            # Without a defective picture F1 is undefined, as every class's is in a resample that lacks it.
+            "f1": lambda s: ratio(
+                2 * s[..., 0], np.where(s[..., 0] + s[..., 1] > 0, 2 * s[..., 0] + s[..., 1] + s[..., 2], 0)
+            ),
             "cost": lambda s: (s @ costs) / s.sum(axis=-1),
         },
         {

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from evaluation import bootstrap
-from evaluation.bootstrap import bootstrap_intervals
+from evaluation.bootstrap import bootstrap_intervals, metrics_of_resamples
 from evaluation.params import EvaluateParams
 
 PARAMS = EvaluateParams(seed=0, confidence=0.9, bootstrap_samples=2000)
@@ -95,6 +95,26 @@ def test_resamples_without_a_class_are_counted_and_skipped() -> None:
     assert share == pytest.approx(0.8**10, abs=0.03)
     assert got.per_class["recall"][:, 1].tolist() == [1, 1]
     assert np.isnan(got.per_class["recall"][:, 2]).all()
+
+
+def test_a_class_that_a_resample_lacks_is_left_out_of_its_macro_f1() -> None:
+    # Twice a right image and twice a false positive of class 1, no image of class 1, nothing of class 2.
+    confusion = np.array([[[2, 2, 0], [0, 0, 0], [0, 0, 0]]])
+    lacking = metrics_of_resamples(confusion, np.array([True, True, False]))
+    np.testing.assert_allclose(lacking.f1, [[2 / 3, np.nan, np.nan]])
+    np.testing.assert_allclose(lacking.macro_f1, [2 / 3])
+    # Where the data hold no image of class 1 at all, its false positives count as in the point estimate.
+    never_there = metrics_of_resamples(confusion, np.array([True, False, False]))
+    np.testing.assert_allclose(never_there.f1, [[2 / 3, 0, np.nan]])
+    np.testing.assert_allclose(never_there.macro_f1, [1 / 3])
+
+
+def test_one_false_positive_of_a_rare_class_does_not_pull_its_interval_to_zero() -> None:
+    labels, predicted = np.array([0] * 8 + [1] * 2), np.array([0] * 7 + [1] * 3)
+    got = bootstrap_intervals(labels, predicted, np.arange(10).astype(str), 2, PARAMS)
+    # 11% of the resamples lack class 1. In any other its F1 is at least that of one image and nine false positives.
+    assert got.per_class["f1"][0, 1] >= 2 / 11
+    assert got.headline["macro_f1"][0] > 0.5
 
 
 def test_batches_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,3 +111,15 @@ def test_rows_and_classes_in_another_order_are_brought_together() -> None:
 def test_tables_that_are_not_of_the_same_pictures_are_refused_by_name(other: Predictions, message: str) -> None:
     with pytest.raises(PredictionsError, match=message):
         compare_predictions(predictions("aab", "aab"), other, NAMES, PARAMS)
+
+
+def test_a_resample_without_a_class_compares_the_models_on_the_others() -> None:
+    """One false positive of a rare class costs nothing but its own picture where the resample lacks that class."""
+    right, worse = (
+        predictions("aaaaaaaabb", "aaaaaaaabb", classes="ab"),
+        predictions("aaaaaaaabb", "aaaaaaabbb", classes="ab"),
+    )
+    macro_f1 = compare_predictions(right, worse, NAMES, PARAMS).macro_f1
+    assert macro_f1.low is not None
+    # Counted as F1 = 0, the 11% of resamples that lack b would put the lower end at or below -0.5.
+    assert -0.45 < macro_f1.low < 0

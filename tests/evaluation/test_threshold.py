@@ -90,3 +90,15 @@ def test_groups_widen_the_interval_of_the_miss_rate() -> None:
         assert rate.high is not None
         widths.append(rate.high - rate.low)
     assert widths[0] > 1.2 * widths[1]
+
+
+def test_a_false_alarm_does_not_pull_the_f1_of_few_defects_to_zero() -> None:
+    table = pd.DataFrame(
+        {"path": [f"{i}.png" for i in range(20)], "label": (["Free"] * 8 + ["Crack"] * 2) * 2, "split": "test"}
+    ).assign(group=lambda rows: rows["path"])
+    table.loc[10:, "split"] = "val"
+    defect = np.array([0.1] * 7 + [0.9] * 3 + [0.1] * 8 + [0.9] * 2)  # one false alarm, on a test picture
+    got = measure(Predictions.from_table(table, np.column_stack([defect, 1 - defect]), ("Crack", "Free")))
+    # Where a resample holds a defective picture at all, F1 is at least that of one of them and nine false alarms.
+    assert got.chosen.f1.low is not None
+    assert got.chosen.f1.low >= 2 / 11
