@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluation.bootstrap import FloatArray, Resampling, Statistic, as_estimate, figure_of_sums, ratio
+from evaluation.calibration_test import p_value_of_calibration
 from evaluation.document import Count, Document, Estimate, Figure, Share
 from evaluation.predictions import Predictions
 from evaluation.temperature import fit_temperature
@@ -30,10 +31,13 @@ class Calibration(Document):
     `expected_error` (ECE) is the mean gap between the highest probability and accuracy, over bins of equal width and
     weighted by their images. `overconfidence` is mean highest probability minus accuracy: positive if the model is too
     sure. `brier` is the squared distance of the probabilities from the truth, summed over classes, in [0, 2];
-    `log_loss` is in nats, of probabilities of at least 1e-12. `is_miscalibrated` says that the interval of
-    `overconfidence` does not hold 0. `temperature` is what the logits would have to be divided by once more, fitted on
-    the validation images: 1 for a model that is calibrated on them; null without validation images. The expected
-    error of few images is biased upwards, and so is its interval.
+    `log_loss` is in nats, of probabilities of at least 1e-12. `expected_error_p_value` is the chance of an expected
+    error as large if the probabilities were calibrated (`calibration_test`), null for fewer than two groups.
+    `is_miscalibrated` says that the interval of `overconfidence` does not hold 0 or that this chance is at most one
+    minus the intervals' confidence: gaps of opposite sign cancel out in the first and not in the second. `temperature`
+    is what the logits would have to be divided by once more, fitted on the validation images: 1 for a model that is
+    calibrated on them; null without validation images. The expected error of few images is biased upwards, and so is
+    its interval.
     """
 
     expected_error: Estimate
@@ -43,6 +47,13 @@ class Calibration(Document):
     is_miscalibrated: bool
     bins: tuple[ReliabilityBin, ...]
     temperature: float | None = None
+    expected_error_p_value: Share | None = None
+
+    @property
+    def is_off_on_average(self) -> bool:
+        """Whether the interval of `overconfidence` leaves 0 out."""
+        low, high = self.overconfidence.low, self.overconfidence.high
+        return low is not None and high is not None and (low > 0 or high < 0)
 
 
 def measure_calibration(test: Predictions, resampling: Resampling, temperature: float | None) -> Calibration:
@@ -60,13 +71,13 @@ def measure_calibration(test: Predictions, resampling: Resampling, temperature: 
     statistics |= {f"bin{index}": _bin_accuracy(index) for index in occupied}
     bearing = {f"bin{index}": resampling.num_bearing(bins == index) for index in occupied}
     figures = figure_of_sums(resampling, _columns(test, confidence, bins), statistics, bearing)
-    over = figures["overconfidence"]
-    return Calibration(
+    p_value = p_value_of_calibration(confidence, test.predicted == test.labels, bins, resampling)
+    calibration = Calibration(
         expected_error=as_estimate(figures["expected_error"]),
-        overconfidence=over,
+        overconfidence=figures["overconfidence"],
         brier=figures["brier"],
         log_loss=figures["log_loss"],
-        is_miscalibrated=over.low is not None and over.high is not None and (over.low > 0 or over.high < 0),
+        is_miscalibrated=False,
         bins=tuple(
             ReliabilityBin(
                 low=index / NUM_BINS,
@@ -78,7 +89,10 @@ def measure_calibration(test: Predictions, resampling: Resampling, temperature: 
             for index in occupied
         ),
         temperature=temperature,
+        expected_error_p_value=p_value,
     )
+    is_beyond_chance = p_value is not None and p_value <= 1 - resampling.params.confidence
+    return calibration.model_copy(update={"is_miscalibrated": calibration.is_off_on_average or is_beyond_chance})
 
 
 def _columns(test: Predictions, confidence: FloatArray, bins: npt.NDArray[np.int_]) -> FloatArray:

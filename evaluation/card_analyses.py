@@ -44,17 +44,30 @@ def calibration_section(calibration: Calibration, evaluation: Evaluation, temper
     """Say whether the probabilities can be taken at their word."""
     gap = calibration.overconfidence
     level = share_of_resamples(evaluation.confidence)
-    if calibration.is_miscalibrated and gap.value is not None:
+    chance = calibration.expected_error_p_value
+    if calibration.is_off_on_average and gap.value is not None:
         way = "surer than it is right" if gap.value > 0 else "less sure than it is right"
         verdict = (
             f"**Probabilities are not to be taken at their word:** on the test images the model is on average "
             f"{points(abs(gap.value))} {way} ({level} interval of stated minus actual {signed_interval(gap)})."
         )
+    elif calibration.is_miscalibrated and chance is not None:
+        verdict = (
+            "**Probabilities are not to be taken at their word:** on the test images, stated probability minus "
+            f"accuracy is {estimate_in_words(gap)} on average, but only because too high and too low ones cancel out: "
+            "calibrated probabilities would show an expected calibration error as large with a chance of "
+            f"{p_value(chance)}."
+        )
     else:
         verdict = (
-            f"On the test images, stated probability minus accuracy is {estimate_in_words(gap)} on average: no "
-            "miscalibration is shown."
+            f"On the test images, stated probability minus accuracy is {estimate_in_words(gap)} on average: no overall "
+            "over- or underconfidence is shown."
         )
+        if chance is not None:
+            verdict += (
+                " Nor is a miscalibration of some probabilities only: calibrated ones would show an expected "
+                f"calibration error as large with a chance of {p_value(chance)}."
+            )
     lines = [
         "## Calibration", "", verdict, "", "| figure | test images |", "|---|---:|",
         f"| Expected calibration error ({len(calibration.bins)} occupied bins) | "

@@ -11,13 +11,14 @@ import numpy.typing as npt
 from scipy.stats import hypergeom
 
 BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.float64]
 IdArray = npt.NDArray[np.intp]
 
 
-def intraclass_correlation(right: BoolArray, group_ids: IdArray) -> float:
+def intraclass_correlation(right: BoolArray | FloatArray, group_ids: IdArray) -> float:
     """Return the ANOVA estimate of how alike images of one group are, in [0, 1]; 0 if every image is a group.
 
-    right: `(N,)`. group_ids: `(N,)` in [0, G).
+    right: `(N,)`, or any other number for each image. group_ids: `(N,)` in [0, G).
     """
     sizes = np.bincount(group_ids)
     sizes = sizes[sizes > 0]

@@ -1,6 +1,7 @@
 """Calibration: a planted miscalibration is found, and a calibrated model is not accused."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import brier_score_loss, log_loss
 
@@ -32,6 +33,38 @@ def test_a_planted_miscalibration_is_found_with_its_direction_and_size(temperatu
     assert calibration.expected_error.value is not None
     assert calibration.expected_error.value > 0.08
     assert calibration.temperature == pytest.approx(1 / temperature, rel=0.15)
+
+
+def stated(confidence: np.ndarray, right: np.ndarray, per_group: int = 1) -> Predictions:
+    """Answers of stated probability, the rest on one other class; `per_group` images in a row are of one group."""
+    rows = pd.DataFrame({"path": [f"{i}.png" for i in range(len(right))], "split": "test"})
+    rows["group"] = [f"g{i // per_group}" for i in range(len(right))]
+    rows["label"] = np.where(right, CLASSES[0], CLASSES[1])
+    probs = np.column_stack([confidence, 1 - confidence, np.zeros(len(right))])
+    return Predictions.from_table(rows, probs, CLASSES)
+
+
+def test_gaps_that_cancel_out_on_average_are_found() -> None:
+    """Half the answers at 0.95, half at 0.55, three of four right in both."""
+    calibration = measure(stated(np.repeat([0.95, 0.55], 400), np.tile([True, True, True, False], 200)))
+    assert calibration.expected_error.value == pytest.approx(0.2)
+    assert calibration.overconfidence.value == pytest.approx(0, abs=1e-9)
+    assert not calibration.is_off_on_average
+    assert calibration.expected_error_p_value == pytest.approx(1 / 301)
+    assert calibration.is_miscalibrated
+
+
+def test_one_sure_and_right_object_more_or_less_is_no_miscalibration() -> None:
+    """Ten objects of twenty images, right together: gaps that would be beyond chance for 200 independent images."""
+    right, confidence = np.repeat([True] * 6 + [False] * 4, 20), np.full(200, 0.75)
+    assert not measure(stated(confidence, right, per_group=20)).is_miscalibrated
+    assert measure(stated(confidence, right)).is_miscalibrated
+
+
+def test_one_group_says_nothing_of_calibration() -> None:
+    calibration = measure(stated(np.full(20, 0.9), np.zeros(20, bool), per_group=20))
+    assert calibration.expected_error_p_value is None
+    assert not calibration.is_miscalibrated
 
 
 def test_figures_agree_with_their_definitions_and_with_scikit_learn() -> None:

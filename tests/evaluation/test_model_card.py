@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from huggingface_hub import ModelCard
@@ -141,6 +142,21 @@ def test_calibration_is_stated_and_changes_with_the_predictions(project: Project
     assert answers[0]
     assert answers[1]
     assert answers[0][1] == answers[1][1]  # its answers are the same
+
+
+def test_a_miscalibration_that_cancels_out_on_average_is_stated(tmp_path: Path) -> None:
+    """Half the answers at 0.95, half at 0.55, three of four right in both."""
+    project = make_project(tmp_path, ("bad", "good"), groups_per_class=36)
+    read = project.predict()
+    number = np.arange(len(read.labels))
+    of_answer, answers = np.where(number % 2, 0.95, 0.55)[:, None], read.labels ^ (number // 2 % 4 == 0)
+    probs = np.where(np.eye(2)[answers] == 1, of_answer, 1 - of_answer)
+    replace(read, probs=probs).write(project.predictions_path)
+    text = card_of(project)
+    assert "**Probabilities are not to be taken at their word:**" in text
+    assert "cancel out" in text
+    assert "cancel out" in (project.root / "artifacts" / "report.html").read_text(encoding="utf-8")
+    assert "confidence is shown" not in text
 
 
 def test_defect_or_not_is_stated_where_the_data_name_the_normal_class(project: Project) -> None:

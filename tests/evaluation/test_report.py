@@ -180,7 +180,7 @@ def test_a_model_that_is_too_sure_is_said_to_be(project: Project) -> None:
     overconfidence = calibration.overconfidence.value if calibration else None
     assert overconfidence is not None
     assert f"{100 * overconfidence:.1f} percentage points surer than it is right" in text
-    assert "no miscalibration is shown" not in text
+    assert "confidence is shown" not in text
 
 
 def test_defect_or_not_is_told_where_the_data_name_the_normal_class(project: Project) -> None:
