@@ -181,7 +181,7 @@ def _check_rows(predictions: Predictions) -> None:
         raise PredictionsError(f"the split is not one of {', '.join(SPLITS)} for {named(list(paths[foreign]))}")
     outside = ~((probs >= 0) & (probs <= 1 + _SUM_TOLERANCE)).all(axis=1)  # true for NaN
     if outside.any():
-        raise PredictionsError(f"probabilities are not in [0, 1] for {named(list(paths[outside]))}")
+        raise PredictionsError(f"probabilities are not finite or not in [0, 1] for {named(list(paths[outside]))}")
     sums = probs.sum(axis=1)
     wrong = np.abs(sums - 1) > _SUM_TOLERANCE
     if wrong.any():

@@ -60,7 +60,14 @@ class _Subject:
         return preprocess(image_hwc, self.predictor.contract)
 
     def predict(self, images_nhwc: ImageArray) -> npt.NDArray[np.floating]:
-        return self.predictor.predict(images_nhwc)[0]
+        """Return `(N, C)` probabilities. Raises ReviewError for NaN, which argmax would take for the first class."""
+        probs = self.predictor.predict(images_nhwc)[0]
+        if not np.isfinite(probs).all():
+            raise ReviewError(
+                f"the model's probabilities are not finite for {(~np.isfinite(probs)).any(axis=1).sum()} of "
+                f"{len(probs)} changed test pictures; export it in float32 (`make export`)"
+            )
+        return probs
 
     def mask(self, path: str) -> npt.NDArray[np.bool_] | None:
         """Return the defect's mask as the model's input has it; None without one or if it is empty."""

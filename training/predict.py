@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from dataset.manifest import SPLIT_COLUMNS, Manifest, Protocol
-from evaluation.predictions import Predictions
+from evaluation.predictions import Predictions, PredictionsError
 from training.checkpoint import Checkpoint
 from training.data import PictureDataset
 from training.distributed import single_worker
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             Manifest.read(arguments.manifest), arguments.protocol, Checkpoint.load(arguments.checkpoint)
         )
         predictions.write(arguments.out)
-    except KNOWN_ERRORS as exc:
+    except (*KNOWN_ERRORS, PredictionsError) as exc:
         sys.stderr.write(f"predict: {exc}\n")
         return 2
     logger.info("%d predictions in %s", len(predictions.labels), arguments.out)

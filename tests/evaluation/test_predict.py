@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+from PIL import Image
 
 from dataset.manifest import Manifest
 from evaluation import predict
@@ -16,6 +17,8 @@ from runtime.contract import CONTRACT_FILE, IMAGES, ONNX_FILE, ModelContract
 from runtime.preprocess import read_for_model
 from runtime.session import Predictor
 from tests.evaluation.coloured_tiles import write_coloured_tiles
+from tests.onnx_fixture import tiny_contract
+from tests.overflowing_model import WHITE, write_overflowing_model
 
 
 @pytest.fixture
@@ -86,6 +89,14 @@ def test_a_picture_that_cannot_be_read_is_named(root: Path, capsys: pytest.Captu
     (root / "data/pictures/green1.png").write_bytes(b"nothing")
     assert run(root) == 2
     assert "green1.png" in capsys.readouterr().err
+    assert not (root / "predictions.csv").exists()
+
+
+def test_a_picture_on_which_the_model_overflows_is_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_overflowing_model(root / "overflowing", tiny_contract(48, 48))
+    Image.new("RGB", (24, 16), WHITE).save(root / "data/pictures/green1.png")
+    assert run(root, "--model", str(root / "overflowing")) == 2
+    assert "not finite or not in [0, 1] for pictures/green1.png" in capsys.readouterr().err
     assert not (root / "predictions.csv").exists()
 
 

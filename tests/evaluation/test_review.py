@@ -14,6 +14,8 @@ from evaluation.robustness import draw_images
 from runtime.hashing import file_sha256
 from tests.evaluation.coloured_tiles import write_coloured_tiles
 from tests.evaluation.made_up import calibrated_predictions
+from tests.onnx_fixture import tiny_contract
+from tests.overflowing_model import write_overflowing_model
 
 
 @pytest.fixture(scope="module")
@@ -132,3 +134,13 @@ def test_a_sample_takes_classes_in_turn_and_is_the_same_for_the_same_seed() -> N
     assert list(sample.paths) == list(draw_images(test, 30, seed=4).paths)
     assert list(sample.paths) != list(draw_images(test, 30, seed=5).paths)
     assert draw_images(test, len(test.labels), seed=0) is test
+
+
+def test_a_model_that_overflows_on_a_changed_picture_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_coloured_tiles(tmp_path)
+    write_overflowing_model(root / "model", tiny_contract(48, 48))
+    assert predict.main(predict_arguments(root)) == 0
+    assert review.main(review_arguments(root)) == 2
+    assert "not finite for" in capsys.readouterr().err

@@ -81,7 +81,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
 
 @pytest.mark.slow
 def test_predictions_cover_val_and_test_with_the_models_probabilities(
-    tiny_tiles_dir: Path, params_file: Path, tmp_path: Path
+    tiny_tiles_dir: Path, params_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert _run(tiny_tiles_dir, params_file, tmp_path / "run") == 0
     checkpoint_path, manifest_path = tmp_path / "run/checkpoint.pt", tiny_tiles_dir / "manifest.csv"
@@ -99,6 +99,13 @@ def test_predictions_cover_val_and_test_with_the_models_probabilities(
     logits = np.log(val.probs) * checkpoint.contract.temperature
     assert checkpoint.contract.temperature != 1
     assert checkpoint.contract.temperature == pytest.approx(fit_temperature(logits, val.labels), rel=1e-3)
+
+    checkpoint.state_dict["backbone.classifier.weight"].fill_(np.nan)
+    checkpoint.save(checkpoint_path)
+    arguments = ["--manifest", str(manifest_path), "--checkpoint", str(checkpoint_path)]
+    assert predict.main([*arguments, "--out", str(tmp_path / "none.csv")]) == 2
+    assert f"not finite or not in [0, 1] for {predictions.paths[0]}" in capsys.readouterr().err
+    assert not (tmp_path / "none.csv").exists()
 
 
 def test_a_manifest_whose_split_leaks_is_refused(
