@@ -23,7 +23,7 @@ from runtime.intake import read_images, warm_up_decoding
 from runtime.model_reference import VisionModel
 from runtime.request_batching import RequestBatching
 from runtime.request_record import log_to_stdout
-from runtime.results import Prediction, to_predictions
+from runtime.results import Prediction, only_predictions, to_predictions
 from runtime.served_model import load_served_model
 
 CARD_PATH = Path(__file__).parent / "artifacts" / "MODEL_CARD.md"
@@ -118,8 +118,9 @@ class Vision:
         """Classify one or more images; the answer is a list in the order sent."""
         assert self.served.predictor is not None  # a front's batcher does not call this
         probs, logits = self.served.predictor.predict(images)
-        predictions = to_predictions(probs, logits, self.served.contract, self.served.identity)
-        self.batching.metrics.predicted(predictions)
+        answers = to_predictions(probs, logits, self.served.contract, self.served.identity)
+        self.batching.metrics.predicted(answers)
         if self.served.settings.batching == "bentoml":
-            return self.served.filters.apply(predictions)
-        return predictions  # the filters run a request at a time, once its images are out of their batches
+            return self.served.filters.apply(only_predictions(answers))
+        # A request at a time, once its images are out of their batches, invalid output is refused and the filters run.
+        return cast(list[Prediction], answers)

@@ -14,7 +14,7 @@ from runtime.image import ImageArray
 from runtime.inference_client import InferenceUnavailableError, InferenceWorker, Reply
 from runtime.inference_wire import InferenceReply
 from runtime.metrics import ServiceMetrics
-from runtime.results import Prediction, to_predictions
+from runtime.results import ImageAnswer, to_predictions
 from runtime.served_model import ServedModel
 
 START_TIMEOUT_S = 120.0
@@ -80,7 +80,9 @@ class FrontBatcher:
             message = f"the wait would be {wait_s:.1f} s, longer than the deadline; try again later"
             raise OverloadedError(message, max(1, round(wait_s)))
 
-    async def submit(self, images: ImageArray, _function: Callable[..., Any], deadline_s: float) -> Outcome[Prediction]:
+    async def submit(
+        self, images: ImageArray, _function: Callable[..., Any], deadline_s: float
+    ) -> Outcome[ImageAnswer]:
         """As `Batcher.submit`; BentoML's function is not called, because nothing is computed here."""
         if deadline_s <= 0:
             raise DeadlineExceededError("the deadline passed before the images were decoded")
@@ -97,7 +99,7 @@ class FrontBatcher:
             raise InferenceUnavailableError("the inference worker is being started again; try again later")
         return up[0] if len(up) == 1 else min(up, key=lambda worker: (worker.load[0], worker.num_in_flight))
 
-    def _read(self, reply: Reply) -> Outcome[Prediction]:
+    def _read(self, reply: Reply) -> Outcome[ImageAnswer]:
         if reply.status == 503:
             raise OverloadedError(reply.body.decode(), int(reply.headers["retry-after"]))
         if reply.status == 504:
@@ -106,7 +108,7 @@ class FrontBatcher:
             raise InferenceUnavailableError(reply.body.decode())
         if reply.status != 200:
             raise RuntimeError(f"the inference worker answered {reply.status}: {reply.body[:200]!r}; see its log")
-        answer = InferenceReply.from_bytes(reply.body, len(self.served.contract.classes))
-        predictions = to_predictions(answer.probs, answer.logits, self.served.contract, self.served.identity)
-        self.metrics.predicted(predictions)
-        return Outcome(predictions, answer.wait_s, answer.inference_s, answer.batch_images)
+        output = InferenceReply.from_bytes(reply.body, len(self.served.contract.classes))
+        answers = to_predictions(output.probs, output.logits, self.served.contract, self.served.identity)
+        self.metrics.predicted(answers)
+        return Outcome(answers, output.wait_s, output.inference_s, output.batch_images)

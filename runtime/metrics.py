@@ -6,7 +6,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtime.results import Prediction
+from runtime.results import ImageAnswer, Prediction
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -66,13 +66,14 @@ class ServiceMetrics:
         """Count what the filters made of a request's answers."""
         self._abstentions.inc(sum(prediction.abstained for prediction in predictions))
 
-    def predicted(self, predictions: Sequence[Prediction]) -> None:
-        """Count images by what the model said, before any filter. Called from the threads that compute; Prometheus's
-        clients lock.
+    def predicted(self, answers: Sequence[ImageAnswer]) -> None:
+        """Count images by what the model said, if anything, before any filter. Called from the threads that compute;
+        Prometheus's clients lock.
         """
-        for prediction in predictions:
-            self._predictions[prediction.label].inc()
-            self.confidence.observe(prediction.probability)
+        for answer in answers:
+            if isinstance(answer, Prediction):
+                self._predictions[answer.label].inc()
+                self.confidence.observe(answer.probability)
 
 
 @cache

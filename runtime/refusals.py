@@ -24,6 +24,7 @@ class RequestErrorCode(StrEnum):
     OVERLOADED = "overloaded"
     UNAVAILABLE = "inference_unavailable"
     DEADLINE_EXCEEDED = "deadline_exceeded"
+    MODEL_OUTPUT_INVALID = "model_output_invalid"
     FILTER_FAILED = "filter_failed"
 
 
@@ -41,6 +42,8 @@ STATUS: dict[RequestErrorCode | ImageErrorCode, HTTPStatus] = {
     RequestErrorCode.OVERLOADED: HTTPStatus.SERVICE_UNAVAILABLE,
     RequestErrorCode.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     RequestErrorCode.DEADLINE_EXCEEDED: HTTPStatus.GATEWAY_TIMEOUT,
+    # No 5xx: the picture is what brings it about, and to send it again does not help.
+    RequestErrorCode.MODEL_OUTPUT_INVALID: HTTPStatus.UNPROCESSABLE_ENTITY,
     RequestErrorCode.FILTER_FAILED: HTTPStatus.INTERNAL_SERVER_ERROR,  # the fault of whoever runs the service
     ImageErrorCode.EMPTY: HTTPStatus.BAD_REQUEST,
     ImageErrorCode.UNSUPPORTED: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,

@@ -24,7 +24,7 @@ from runtime.inference_client import InferenceUnavailableError
 from runtime.metrics import ServiceMetrics, service_metrics
 from runtime.refusals import STATUS, RequestErrorCode, RequestRefused
 from runtime.request_record import CLIENT_GONE, RequestRecord, current_record
-from runtime.results import Prediction
+from runtime.results import ImageAnswer, ModelOutputError, Prediction, only_predictions
 from runtime.served_model import ServedModel
 from runtime.settings import Device
 
@@ -45,7 +45,7 @@ class RequestBatching:
     hooks in threads of their own, so that one that hangs takes nothing else with it.
     """
 
-    batcher: Batcher[Any, Prediction] | FrontBatcher
+    batcher: Batcher[Any, ImageAnswer] | FrontBatcher
     deadline_s: float
     metrics: ServiceMetrics
     filters: FilterChain = field(default_factory=FilterChain)
@@ -126,7 +126,7 @@ class RequestBatching:
             record = current_record()
             try:
                 outcome = await self._submit(images, callback, record)
-                predictions = await self._filter(outcome.answers, record)
+                predictions = await self._filter(_only_predictions(outcome.answers), record)
             except RequestRefused as refusal:
                 self._note(record, refusal)
                 raise
@@ -164,7 +164,7 @@ class RequestBatching:
     def _left_s(self, record: RequestRecord) -> float:
         return self.deadline_s - (time.perf_counter() - (record.received_at or record.started_at))
 
-    async def _submit(self, images: ImageArray, callback: BatchCallback, record: RequestRecord) -> Outcome[Prediction]:
+    async def _submit(self, images: ImageArray, callback: BatchCallback, record: RequestRecord) -> Outcome[ImageAnswer]:
         work = self.batcher.submit(images, callback, self._left_s(record))
         try:
             # A watcher costs a task; a batch that starts at once runs to its end anyway.
@@ -179,6 +179,13 @@ class RequestBatching:
             raise _overloaded(exc) from exc
         except DeadlineExceededError as exc:
             raise RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, str(exc)) from exc
+
+
+def _only_predictions(answers: Sequence[ImageAnswer]) -> list[Prediction]:
+    try:
+        return only_predictions(answers)
+    except ModelOutputError as exc:
+        raise RequestRefused(RequestErrorCode.MODEL_OUTPUT_INVALID, str(exc), exc.index) from exc
 
 
 def _overloaded(error: OverloadedError) -> RequestRefused:

@@ -1,5 +1,7 @@
 """Probabilities to an answer: the last step of the one way an image takes."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -13,6 +15,7 @@ _THRESHOLD_SCHEMA = {
     "nullable": True,
     "description": "calibrated probability below which the service abstains; null if it never does",
 }
+NOT_FINITE = "the model's output for this picture is not finite (NaN or infinity)"
 FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
 
@@ -44,14 +47,36 @@ class Prediction(BaseModel):
     model: ModelIdentity
 
 
+class ModelOutputError(RuntimeError):
+    """The model's output for one image is no answer; `index` is its place among those that were asked for."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__(f"image {index}: {NOT_FINITE}; to send it again does not help")
+        self.index = index
+
+
+@dataclass(frozen=True)
+class InvalidOutput:
+    """In place of a prediction: the output holds NaN or infinity, as where float16 or int8 arithmetic overflows.
+
+    A value and not an exception, so that it concerns one image of a batch and nothing is computed again for the others.
+    """
+
+
+ImageAnswer = Prediction | InvalidOutput
+
+
 def to_predictions(
     probs: FloatArray, logits: FloatArray, contract: ModelContract, model: ModelIdentity
-) -> list[Prediction]:
+) -> list[ImageAnswer]:
     """Name the columns of a batch's output.
 
-    probs, logits: `(N, C)` float32 with C = len(contract.classes). Returns N predictions in the same order; of equally
-    probable classes the first wins.
+    probs, logits: `(N, C)` float32 with C = len(contract.classes). Returns N answers in the same order; of equally
+    probable classes the first wins, and a row with a value that is not finite is an InvalidOutput.
     """
+    # argmax takes the first NaN for the largest, which would make the first class of nothing.
+    is_finite = np.isfinite(np.concatenate([probs, logits], axis=1)).all(axis=1)
+    rows = zip(probs, logits, probs.argmax(axis=1).tolist(), is_finite, strict=True)
     return [
         Prediction(
             label=contract.classes[best],
@@ -62,5 +87,17 @@ def to_predictions(
             logits=dict(zip(contract.classes, scores.tolist(), strict=True)),
             model=model,
         )
-        for row, scores, best in zip(probs, logits, probs.argmax(axis=1).tolist(), strict=True)
+        if is_valid
+        else InvalidOutput()
+        for row, scores, best, is_valid in rows
     ]
+
+
+def only_predictions(answers: Iterable[ImageAnswer]) -> list[Prediction]:
+    """Return a request's answers if each is a prediction. Raises ModelOutputError for the first that is none."""
+    predictions = []
+    for index, answer in enumerate(answers):
+        if isinstance(answer, InvalidOutput):
+            raise ModelOutputError(index)
+        predictions.append(answer)
+    return predictions

@@ -20,13 +20,14 @@ from runtime.errors import ImageError
 from runtime.filters import FilterChain, FilterFailedError
 from runtime.image import ImageArray
 from runtime.preprocess import read_for_model
-from runtime.results import ModelIdentity, Prediction, to_predictions
+from runtime.results import NOT_FINITE, ImageAnswer, InvalidOutput, ModelIdentity, to_predictions
 from runtime.session import Predictor
 from scoring.results import Row
 
 CPU_BATCH_SIZE, GPU_BATCH_SIZE = 8, 64  # as the service has it: larger gains nothing on a CPU
 MAX_FILE_BYTES = 256 * 2**20  # far above any picture; a stray archive must not fill the memory
 UNREADABLE, TOO_LARGE, FILTER_FAILED = "unreadable_file", "file_too_large", "filter_failed"
+INVALID_OUTPUT = "model_output_invalid"  # as the service calls it
 
 
 @dataclass(frozen=True)
@@ -88,13 +89,15 @@ class Scorer:
         except ImageError as exc:
             return Row(path, error=str(exc.code), message=str(exc))
 
-    def _predict(self, images: list[ImageArray]) -> list[Prediction]:
+    def _predict(self, images: list[ImageArray]) -> list[ImageAnswer]:
         probs, logits = self.predictor.predict(np.stack(images))
         return to_predictions(probs, logits, self.predictor.contract, self.identity)
 
-    def _filter(self, path: str, prediction: Prediction) -> Row:
+    def _filter(self, path: str, answer: ImageAnswer) -> Row:
+        if isinstance(answer, InvalidOutput):
+            return Row(path, error=INVALID_OUTPUT, message=NOT_FINITE)
         try:
-            return Row(path, prediction=self.filters.apply([prediction])[0])
+            return Row(path, prediction=self.filters.apply([answer])[0])
         except FilterFailedError as exc:
             return Row(path, error=FILTER_FAILED, message=str(exc))
 

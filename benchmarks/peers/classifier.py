@@ -13,7 +13,7 @@ import numpy as np
 
 from runtime.image import ImageArray
 from runtime.preprocess import read_for_model
-from runtime.results import ModelIdentity, to_predictions
+from runtime.results import ModelIdentity, only_predictions, to_predictions
 from runtime.session import Predictor
 
 MAX_BATCH_SIZE = 32
@@ -62,4 +62,4 @@ class Classifier:
         """Classify decoded images; answers as they go into JSON."""
         probs, logits = self.predictor.predict(np.stack(images))
         answers = to_predictions(probs, logits, self.predictor.contract, self.identity)
-        return [answer.model_dump() for answer in answers]
+        return [answer.model_dump() for answer in only_predictions(answers)]

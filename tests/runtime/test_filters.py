@@ -8,7 +8,7 @@ import pytest
 
 from runtime.contract import ModelContract
 from runtime.filters import FilterChain, FilterError, FilterFailedError
-from runtime.results import ModelIdentity, Prediction, to_predictions
+from runtime.results import ModelIdentity, Prediction, only_predictions, to_predictions
 from tests.onnx_fixture import tiny_contract
 
 HOOKS = """
@@ -55,7 +55,8 @@ def hook(name: str, **options: object) -> dict[str, Any]:
 
 def predictions(*rows: tuple[float, float, float]) -> list[Prediction]:
     probs = np.array(rows, np.float32)
-    return to_predictions(probs, probs, tiny_contract(), ModelIdentity(name="m", version="1", sha256="0" * 64))
+    model = ModelIdentity(name="m", version="1", sha256="0" * 64)
+    return only_predictions(to_predictions(probs, probs, tiny_contract(), model))
 
 
 def test_answer_below_the_threshold_abstains_and_says_what_it_would_have_been() -> None:

@@ -22,7 +22,7 @@ from runtime.inference_wire import InferenceReply, LoadPage, load_page_path
 from runtime.inference_worker import InferenceApp
 from runtime.metrics import ServiceMetrics
 from runtime.refusals import RequestErrorCode
-from runtime.results import ModelIdentity
+from runtime.results import ModelIdentity, Prediction
 from runtime.served_model import ServedModel
 from runtime.session import Predictor
 from runtime.settings import ServingSettings
@@ -86,7 +86,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def ask(front: FrontBatcher, images: ImageArray, deadline_s: float = 20) -> list[str]:
     outcome = await front.submit(images, never, deadline_s)
     assert outcome.batch_images >= len(images)
-    return [answer.label for answer in outcome.answers]
+    return [answer.label if isinstance(answer, Prediction) else "" for answer in outcome.answers]
 
 
 def run(scenario: Awaitable[None]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
+from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from runtime.batching import Batcher
@@ -14,7 +15,8 @@ from runtime.metrics import ServiceMetrics
 from runtime.refusals import RequestErrorCode, RequestRefused
 from runtime.request_batching import RequestBatching
 from runtime.request_record import CLIENT_GONE, RequestRecordMiddleware, current_record
-from runtime.results import Prediction
+from runtime.results import ImageAnswer, InvalidOutput, ModelIdentity, Prediction, to_predictions
+from tests.onnx_fixture import tiny_contract
 
 SCOPE: Scope = {"type": "http", "method": "POST", "path": "/predict", "headers": []}
 IMAGE = np.zeros((1, 2, 2, 3), np.uint8)
@@ -26,7 +28,7 @@ def metrics() -> ServiceMetrics:
 
 
 def make_batching(metrics: ServiceMetrics, queue: int = 1) -> RequestBatching:
-    batcher: Batcher[ImageArray, Prediction] = Batcher(1, 4, queue)
+    batcher: Batcher[ImageArray, ImageAnswer] = Batcher(1, 4, queue)
     return RequestBatching(batcher, deadline_s=60, metrics=metrics)
 
 
@@ -83,6 +85,49 @@ def test_client_that_goes_away_frees_its_place_and_the_one_behind_it_is_served(m
 
     asyncio.run(scenario())
     assert batches == [1]
+
+
+def test_output_that_is_not_finite_fails_its_own_request_and_the_batch_is_not_computed_again(
+    metrics: ServiceMetrics,
+) -> None:
+    batching = make_batching(metrics, queue=8)
+    batches: list[int] = []
+
+    async def infer(items: Sequence[ImageArray]) -> list[list[ImageAnswer]]:
+        batches.append(len(items))
+        await asyncio.sleep(0)  # so that the others gather behind the first
+        return [[answer_of(value) for value in item[:, 0, 0, 0]] for item in items]
+
+    async def ask(*values: int) -> object:
+        async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
+            found.append(await batching(infer)(np.repeat(np.array(values, np.uint8), 12).reshape(-1, 2, 2, 3)))
+
+        found: list[object] = []
+        try:
+            await call(RequestRecordMiddleware(app), [False])
+        except RequestRefused as refusal:
+            return refusal
+        return found[0]
+
+    async def scenario() -> tuple[object, ...]:
+        return await asyncio.gather(ask(1), ask(1), ask(1, OVERFLOWS), ask(1))
+
+    first, second, refusal, third = asyncio.run(scenario())
+    assert batches == [1, 3]
+    assert all(isinstance(answer, Response) for answer in (first, second, third))
+    assert isinstance(refusal, RequestRefused)
+    assert (refusal.code, refusal.error_code, refusal.index) == ("model_output_invalid", 422, 1)
+    assert str(refusal).startswith("image 1: the model's output for this picture is not finite")
+
+
+OVERFLOWS = 255
+
+
+def answer_of(value: int) -> ImageAnswer:
+    probs = np.full((1, 3), np.nan if value == OVERFLOWS else 1 / 3, np.float32)
+    [answer] = to_predictions(probs, probs, tiny_contract(), ModelIdentity(name="m", version="1", sha256="0" * 64))
+    assert isinstance(answer, InvalidOutput) == (value == OVERFLOWS)
+    return answer
 
 
 async def call(app: RequestRecordMiddleware, more_body: list[bool]) -> None:

@@ -18,6 +18,7 @@ from runtime.session import Predictor
 from scoring import merge, score, shard
 from scoring.results import MODEL_KEY
 from tests.onnx_fixture import tiny_contract, write_tiny_model
+from tests.overflowing_model import WHITE, write_overflowing_model
 
 REPOSITORY = Path(__file__).parent.parent.parent
 
@@ -88,6 +89,21 @@ def test_a_filter_that_fails_on_a_picture_is_that_pictures_error(pictures_dir: P
         "more/19.png",
     }
     assert table["label"].dropna().isin(["red", "blue"]).all()
+
+
+def test_a_picture_on_which_the_model_overflows_is_an_error_and_its_neighbours_are_scored(
+    pictures_dir: Path, tmp_path: Path
+) -> None:
+    Image.new("RGB", (30, 20), WHITE).save(pictures_dir / "07.png")
+    write_overflowing_model(tmp_path / "model")
+    plan_run(pictures_dir, tmp_path / "run", tmp_path / "model")
+    assert score.main([str(tmp_path / "run")]) == 0
+    assert merge.main([str(tmp_path / "run")]) == 0
+    table = pq.read_table(tmp_path / "run/scores.parquet").to_pandas()
+    failed = table[table["error"].notna()]
+    assert failed[["path", "error"]].to_numpy().tolist() == [["07.png", "model_output_invalid"]]
+    assert "not finite" in failed["message"].item()
+    assert failed["probability"].isna().all()
 
 
 def test_scoring_again_does_nothing_and_gives_the_same_bytes(
