@@ -57,13 +57,18 @@ def focal(
 def binary_cross_entropy(
     logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, smoothing: float = 0.0
 ) -> torch.Tensor:
-    """Every class a yes-or-no question of its own, for pictures with any number of labels; a scalar.
+    """Every class a yes-or-no question of its own: mean over pictures of weight * mean over questions, a scalar.
 
-    logits, targets: `(n, C)`, targets in [0, 1] and rows need not sum to 1. weights: `(C,)`, of each class's question.
-    Smoothing moves a target towards 1/2.
+    logits, targets: `(n, C)`, targets in [0, 1]; rows may sum to anything, as those of several labels or none do.
+    weights: `(C,)`; a picture's weight is the mean of its classes', in proportion to its targets before smoothing, and
+    1 if it has no class at all. Weighting a class's question instead would weigh its positives and its negatives alike
+    and balance nothing (Cui et al. 2019 weigh by the picture's class too). Smoothing moves a target towards 1/2.
     """
     soft = targets * (1 - smoothing) + smoothing / 2
-    return (F.binary_cross_entropy_with_logits(logits, soft, reduction="none") * weights).mean()
+    losses = F.binary_cross_entropy_with_logits(logits, soft, reduction="none").mean(dim=1)
+    total = targets.sum(dim=1)
+    picture_weights = torch.where(total > 0, targets @ weights / total.clamp_min(EPSILON), 1.0)
+    return (losses * picture_weights).mean()
 
 
 def dice_loss(probs: torch.Tensor, targets: torch.Tensor, valid: torch.Tensor | None = None) -> torch.Tensor:

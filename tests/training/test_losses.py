@@ -65,10 +65,50 @@ def test_focal_stays_finite_where_the_model_is_certain() -> None:
 
 def test_binary_cross_entropy_asks_every_class_by_itself() -> None:
     logits = torch.tensor([[0.0, math.log(3.0)]])  # sigmoid 1/2 and 3/4
-    both = binary_cross_entropy(logits, torch.tensor([[1.0, 1.0]]), torch.tensor([1.0, 2.0]))
-    assert both.item() == pytest.approx((math.log(2) + 2 * math.log(4 / 3)) / 2)
+    both = binary_cross_entropy(logits, torch.tensor([[1.0, 1.0]]), EQUAL)
+    assert both.item() == pytest.approx((math.log(2) + math.log(4 / 3)) / 2)
     smoothed = binary_cross_entropy(logits[:, 1:], torch.ones(1, 1), torch.ones(1), smoothing=0.2)
     assert smoothed.item() == pytest.approx(0.9 * math.log(4 / 3) + 0.1 * math.log(4))
+
+
+@pytest.mark.parametrize(
+    ("target", "question_losses", "weight"),
+    [
+        ([1.0, 0.0], math.log(2) + math.log(4), 1.0),
+        ([0.0, 1.0], math.log(2) + math.log(4 / 3), 3.0),
+        ([0.25, 0.75], math.log(2) + 0.75 * math.log(4 / 3) + 0.25 * math.log(4), 0.25 * 1 + 0.75 * 3),  # mixed
+        ([1.0, 1.0], math.log(2) + math.log(4 / 3), 2.0),  # two labels: their mean
+        ([0.0, 0.0], math.log(2) + math.log(4), 1.0),  # none
+    ],
+)
+def test_binary_cross_entropy_weighs_pictures_by_their_classes_and_not_questions(
+    target: list[float], question_losses: float, weight: float
+) -> None:
+    logits = torch.tensor([[0.0, math.log(3.0)]])  # sigmoid 1/2 and 3/4
+    value = binary_cross_entropy(logits, torch.tensor([target]), torch.tensor([1.0, 3.0]))
+    assert value.item() == pytest.approx(weight * question_losses / 2)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "focal", "binary_cross_entropy"])
+@pytest.mark.parametrize(("power", "optimum"), [(0.0, [0.9, 0.1]), (1.0, [0.5, 0.5])])
+def test_balanced_weights_make_the_best_constant_prediction_call_all_classes_alike(
+    name: LossName, power: float, optimum: list[float]
+) -> None:
+    targets = losses.one_hot(torch.tensor([0] * 90 + [1] * 10), 2).double()
+    weights = class_weights([90, 10], "power", power=power).double()
+    loss = losses.classifier_loss(name, weights, smoothing=0.0, focal_gamma=0.0)
+    constant = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    optimiser = torch.optim.LBFGS([constant], max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure() -> float:
+        optimiser.zero_grad()
+        value = loss(constant.expand(100, 2), targets)
+        value.backward()  # type: ignore[no-untyped-call]
+        return float(value.detach())
+
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    found = constant.detach().sigmoid() if name == "binary_cross_entropy" else constant.detach().softmax(dim=0)
+    assert found.tolist() == pytest.approx(optimum, abs=1e-3)
 
 
 def _masks() -> tuple[torch.Tensor, torch.Tensor]:
