@@ -1,5 +1,6 @@
 """Augmentation is reproducible, keeps the label's meaning, and validation never sees it."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from dataset.manifest import Manifest
 from runtime.contract import ModelContract
 from runtime.image import ImageArray
 from runtime.preprocess import WHOLE, read_for_model
-from training.augmentation import Augmentation, Sample
+from training.augmentation import Augmentation, Sample, _Step
 from training.batch_params import AugmentParams
 from training.data import PictureDataset, evaluation_batches
 
@@ -160,12 +161,28 @@ def test_changes_of_light_keep_size_and_move_no_pixel() -> None:
         assert sample.mask is before.mask
 
 
-def test_every_operation_of_randaugment_is_drawn_and_none_makes_the_picture_flat() -> None:
+def test_every_operation_of_randaugment_is_drawn_and_none_makes_the_picture_flat(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn: list[_Step] = []
+    apply = _Step.__call__
+
+    def record(self: _Step, sample: Sample, seed: int) -> Sample:
+        drawn.append(self)
+        return apply(self, sample, seed)
+
+    monkeypatch.setattr(_Step, "__call__", record)
     image = np.random.default_rng(0).normal(120, 30, (64, 64, 3)).clip(0, 255).astype(np.uint8)
     augmentation = Augmentation(_only(randaugment_num_ops=1), 0)
-    results = [augmentation(image, 1, index) for index in range(60)]
-    assert len({result.tobytes() for result in results}) > 40
+    results = [augmentation(image, 1, index) for index in range(130)]
+    assert len({result.tobytes() for result in results}) > 90
     assert all(result.std() > 3 for result in results)
+    times = Counter(drawn)  # an operation is itself, and no other with the same name
+    assert min(times.values()) >= 3  # 10 each on average
+    assert Counter(type(step._transform).__name__ for step in times) == {
+        "AutoContrast": 1, "Equalize": 1, "Solarize": 1, "Posterize": 1, "RandomBrightnessContrast": 2,
+        "ColorJitter": 1, "Sharpen": 1, "Affine": 5,
+    }  # fmt: skip
 
 
 def test_the_original_is_not_touched(image: ImageArray) -> None:
