@@ -1,19 +1,23 @@
 #!/usr/bin/env bash
 # Train, evaluate, export, register and build the Bento, each as a job that starts if the one before ended well:
-#   slurm/chain.sh [--from=LINK] [what sbatch takes for the training job]
+#   slurm/chain.sh [--from=LINK] [--params=FILE] [what sbatch takes for the training job]
 # A link that fails ends the chain: its log says where and why, and Slurm cancels the jobs that waited for it.
 set -euo pipefail
 links=(train evaluate export register bento)
-case "${1:-}" in --from=*)
-  first=${1#--from=} && shift
-  while [ "${#links[@]}" != 0 ] && [ "${links[0]}" != "$first" ]; do links=("${links[@]:1}"); done
-  [ "${#links[@]}" != 0 ] || { echo "chain: no link '$first'; there are train, evaluate, export, register, bento" >&2; exit 2; } ;;
-esac
+params=()
+while :; do case "${1:-}" in
+  --from=*)
+    first=${1#--from=} && shift
+    while [ "${#links[@]}" != 0 ] && [ "${links[0]}" != "$first" ]; do links=("${links[@]:1}"); done
+    [ "${#links[@]}" != 0 ] || { echo "chain: no link '$first'; there are train, evaluate, export, register, bento" >&2; exit 2; } ;;
+  --params=*) params=("$1") && shift ;;
+  *) break ;;
+esac; done
 after=()
 for link in "${links[@]}"; do
   case $link in
-    train) job=$(sbatch --parsable "$@" slurm/train.sbatch --only-train) ;;
-    *) job=$(sbatch --parsable "${after[@]}" --job-name="vision-$link" slurm/link.sbatch "$link") ;;
+    train) job=$(sbatch --parsable "$@" slurm/train.sbatch --only-train "${params[@]}") ;;
+    *) job=$(sbatch --parsable "${after[@]}" --job-name="vision-$link" slurm/link.sbatch "$link" "${params[@]}") ;;
   esac
   after=("--dependency=afterok:$job" --kill-on-invalid-dep=yes)
   echo "$link: job $job, logs/vision-$link-$job.out"

@@ -3,6 +3,9 @@
 Which commands a link runs is read from dvc.yaml, so that jobs and `dvc repro` do the same: `export` is the stage of
 that name, `evaluate` what needs no exported model, `register` what needs one, the card among it, and the registration
 itself. DVC does not see these runs. `slurm/chain.sh` makes each link a job that depends on the one before.
+
+Every command that reads params gets `--params`: a model that was trained with a file of its own is also compared,
+evaluated, exported and judged by it.
 """
 
 import argparse
@@ -17,14 +20,31 @@ from typing import Any
 
 import yaml
 
+from dataset.params import PARAMS_FILE, DataParams, ParamsError, Section, read_section
+from evaluation.params import EvaluateParams, ReviewParams
+from export.params import ExportParams, GateParams
+
 LINKS = ("evaluate", "export", "register", "bento")
 PIPELINE, TRAIN, EXPORT = Path("dvc.yaml"), "train", "export"
 REGISTER, BENTO = (f".venv/bin/python -m export.{name}" for name in ("register", "bento"))
+# What the links read of a params file, training's own sections apart.
+SECTIONS: dict[str, type[Section]] = {
+    "data": DataParams,
+    "evaluate": EvaluateParams,
+    "review": ReviewParams,
+    "export": ExportParams,
+    "gate": GateParams,
+}
 logger = logging.getLogger(__name__)
 
 
-def commands_of(stages: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return link -> commands in order. stages: those of dvc.yaml."""
+def commands_of(stages: Mapping[str, Any], params: Path = PARAMS_FILE) -> dict[str, list[str]]:
+    """Return link -> commands in order.
+
+    stages: those of dvc.yaml. params: handed to every stage that names `params` there, and to the registration and the
+    Bento, which read the gate's.
+    """
+    option = f" --params {shlex.quote(str(params))}"
     needs = {name: set(_needed_stages(name, stages)) for name in stages}
     order = list(TopologicalSorter(needs).static_order())
     done = {TRAIN, *_before(TRAIN, needs)}
@@ -35,9 +55,9 @@ def commands_of(stages: Mapping[str, Any]) -> dict[str, list[str]]:
         else:
             link = "register" if EXPORT in _before(name, needs) else "evaluate"
         if name not in done:
-            commands[link].append(stages[name]["cmd"])
-    commands["register"].append(REGISTER)
-    commands["bento"].append(BENTO)
+            commands[link].append(stages[name]["cmd"] + (option if "params" in stages[name] else ""))
+    commands["register"].append(REGISTER + option)
+    commands["bento"].append(BENTO + option)
     return commands
 
 
@@ -58,13 +78,21 @@ def _before(name: str, needs: Mapping[str, set[str]]) -> set[str]:
     return needs[name].union(*(_before(other, needs) for other in needs[name]))
 
 
+def check_params(params: Path) -> None:
+    """Raise ParamsError if the links would refuse a params file: better before hours of training than after."""
+    for name, section in SECTIONS.items():
+        read_section(params, name, section)
+
+
 def status_of(command: Sequence[str]) -> int:
     return subprocess.run(command).returncode
 
 
-def run_links(links: Sequence[str], status_of: Callable[[Sequence[str]], int] = status_of) -> int:
+def run_links(
+    links: Sequence[str], params: Path = PARAMS_FILE, status_of: Callable[[Sequence[str]], int] = status_of
+) -> int:
     """Run links in order and return the status of the first command that fails, or 0."""
-    commands = commands_of(yaml.safe_load(PIPELINE.read_text(encoding="utf-8"))["stages"])
+    commands = commands_of(yaml.safe_load(PIPELINE.read_text(encoding="utf-8"))["stages"], params)
     for link in links:
         for command in commands[link]:
             logger.info("%s: %s", link, command)
@@ -78,9 +106,15 @@ def run_links(links: Sequence[str], status_of: Callable[[Sequence[str]], int] = 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("links", nargs="+", choices=LINKS)
+    parser.add_argument("--params", type=Path, default=PARAMS_FILE, help="what the model was trained with")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    return run_links(arguments.links)
+    try:
+        check_params(arguments.params)
+    except ParamsError as exc:
+        sys.stderr.write(f"links: {exc}\n")
+        return 2
+    return run_links(arguments.links, arguments.params)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from slurm.allocation import Allocation
 from slurm.attempts import Attempts
 from slurm.doctor import meeting_point
 from slurm.job import batch_step, run_on_all_nodes
-from slurm.links import run_links
+from slurm.links import check_params, run_links
 from slurm.nodes import look_at_nodes
 from slurm.warning import Warnings
 
@@ -51,21 +51,30 @@ def train(allocation: Allocation, warnings: Warnings, attempts: Attempts, module
     return run_on_all_nodes(allocation, warnings, attempts, meeting_point(allocation, report, port), module)
 
 
-def _best_of(search_dir: Path, warnings: Warnings) -> Path:
-    """Write the params file of a search's best trial. Raises ParamsError if it has none."""
+def _params_file(arguments: argparse.Namespace, warnings: Warnings, is_trained: bool) -> Path:
+    """Return what to train with, and have a search's best trial written first; one that was trained with stays.
+
+    Raises ParamsError if the search has no best trial.
+    """
+    search_dir: Path | None = arguments.best_of
+    if search_dir is None:
+        return Path(arguments.params)
     path = search_dir / "params.best.yaml"
     command = [".venv/bin/python", "-m", "training.search", "--out", str(search_dir), "--write-best", str(path)]
-    if warnings.run(command).returncode:
+    if not is_trained and warnings.run(command).returncode:
         raise ParamsError(f"{search_dir} has no best trial to train with (message above)")
     return path
 
 
 def _work(arguments: argparse.Namespace, allocation: Allocation, warnings: Warnings) -> int:
     attempts = Attempts(SCRATCH_DIR, allocation)
-    if attempts.is_done():
+    is_trained = attempts.is_done()
+    params = _params_file(arguments, warnings, is_trained)
+    if not arguments.only_train:
+        check_params(params)
+    if is_trained:
         logger.info("this job has trained before it was requeued; remove %s to have it train again", attempts.path)
     else:
-        params = arguments.params if arguments.best_of is None else _best_of(arguments.best_of, warnings)
         options = ["--params", str(params), "--workers", str(arguments.workers)]
         options += ["--save-every-steps", str(arguments.save_every_steps)]
         status = train(allocation, warnings, attempts, ["training.train", *options], arguments.port)
@@ -79,19 +88,23 @@ def _work(arguments: argparse.Namespace, allocation: Allocation, warnings: Warni
         warnings.check()
         return status
 
-    return run_links(AFTER_TRAINING, status_of)
+    return run_links(AFTER_TRAINING, params, status_of)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--params", type=Path, default=PARAMS_FILE)
+    which.add_argument("--params", type=Path, default=PARAMS_FILE, help="for training and all that follows")
     which.add_argument("--best-of", type=Path, metavar="DIR", help="params.yaml with the best values of a search")
     parser.add_argument("--workers", type=int, default=0, help="processes that decode, for each training process")
     parser.add_argument("--save-every-steps", type=int, default=0, help="what a dead node costs at most; 0: an epoch")
     parser.add_argument("--port", type=int, default=0, help="where processes meet; 0 takes a free one")
     parser.add_argument("--only-train", action="store_true", help="leave the rest to slurm/chain.sh")
-    arguments = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     return batch_step(lambda allocation, warnings: _work(arguments, allocation, warnings))
 

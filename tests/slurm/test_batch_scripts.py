@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from slurm.links import LINKS
+
 SLURM = Path(__file__).parents[2] / "slurm"
 TASK = {"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "8"}
 
@@ -34,3 +36,27 @@ def test_a_scoring_task_takes_the_options_of_scoring_and_says_which_task_it_is(t
 
 def test_a_worker_takes_the_options_of_the_search(tmp_path: Path) -> None:
     assert said("search.sbatch", tmp_path, "--space", "x.yaml")[-3:] == ["training.search", "--space", "x.yaml"]
+
+
+SBATCH = """#!/bin/sh
+echo "$*" >> submitted
+wc -l < submitted
+"""
+
+
+def submitted(folder: Path, *options: str) -> list[str]:
+    """Run the chain where jobs are numbered from 1, and return what was handed to sbatch for each."""
+    sbatch = folder / "sbatch"
+    sbatch.write_text(SBATCH)
+    sbatch.chmod(0o755)
+    environment = {"PATH": f"{folder}:{os.environ['PATH']}"}
+    subprocess.run(["bash", str(SLURM / "chain.sh"), *options], cwd=folder, env=environment, check=True)
+    return (folder / "submitted").read_text().splitlines()
+
+
+def test_all_jobs_of_a_chain_get_its_params_file_and_training_the_rest(tmp_path: Path) -> None:
+    train, *links = submitted(tmp_path, "--params=own.yaml", "--nodes=2")
+    assert train == "--parsable --nodes=2 slurm/train.sbatch --only-train --params=own.yaml"
+    assert [line.split("slurm/link.sbatch ")[1].split()[0] for line in links] == [*LINKS]
+    assert all("--params=own.yaml" in line and "--nodes" not in line for line in links)
+    assert [f"afterok:{number + 1} " in line for number, line in enumerate(links)] == [True] * len(LINKS)
