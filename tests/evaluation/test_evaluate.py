@@ -1,6 +1,8 @@
 """The stage `evaluate`: files in, files out; leaks and mismatches refused."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -152,6 +154,62 @@ def test_a_missing_test_image_is_refused(project: Project, capsys: pytest.Captur
     message = capsys.readouterr().err
     assert "1 row(s) differ" in message
     assert dropped.split(",")[0] in message
+
+
+def changed_predictions(project: Project, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    table = pd.read_csv(project.predictions_path, dtype=str, keep_default_na=False)
+    change(table).to_csv(project.predictions_path, index=False)
+
+
+def other_val_label(table: pd.DataFrame) -> pd.DataFrame:
+    row = table.index[table["split"] == "val"][0]
+    other = next(label for label in sorted(set(table["label"])) if label != table.at[row, "label"])
+    return table.assign(label=table["label"].where(table.index != row, other))
+
+
+def foreign_val_row(table: pd.DataFrame) -> pd.DataFrame:
+    row = table[table["split"] == "val"].iloc[[0]].assign(path="elsewhere.png")
+    return pd.concat([table, row])
+
+
+def without_a_val_row(table: pd.DataFrame) -> pd.DataFrame:
+    kept: pd.DataFrame = table.drop(index=table.index[table["split"] == "val"][0])
+    return kept
+
+
+@pytest.mark.parametrize("change", [other_val_label, foreign_val_row, without_a_val_row])
+def test_validation_rows_are_checked_as_test_rows_are(
+    project: Project, capsys: pytest.CaptureFixture[str], change: Callable[[pd.DataFrame], pd.DataFrame]
+) -> None:
+    changed_predictions(project, change)
+    assert evaluate.main(project.evaluate_arguments) == 2
+    assert "not of the manifest's validation images (split by group)" in capsys.readouterr().err
+
+
+def test_training_images_are_refused_whatever_they_are_called(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = project.manifest
+    trained = manifest.table[manifest.table["split"] == "train"].iloc[0]
+
+    def add(table: pd.DataFrame, split: str) -> pd.DataFrame:
+        row = table.iloc[[0]].assign(path=trained["path"], group=trained["group"], split=split)
+        return pd.concat([table, row.assign(label=trained["label"])])
+
+    for split, told in (("val", "not of the manifest's validation images"), ("train", "hold 1 training image(s)")):
+        project.predict().write(project.predictions_path)
+        changed_predictions(project, partial(add, split=split))
+        assert evaluate.main(project.evaluate_arguments) == 2
+        message = capsys.readouterr().err
+        assert told in message
+        assert trained["path"] in message
+
+
+def test_predictions_of_test_images_alone_are_evaluated(project: Project) -> None:
+    changed_predictions(project, lambda table: table[table["split"] == "test"])
+    calibration = run(project).calibration
+    assert calibration is not None
+    assert calibration.temperature is None
 
 
 def test_neither_predictions_by_image_nor_a_reason_is_refused(
