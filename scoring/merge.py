@@ -137,9 +137,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ScoringError, OSError) as exc:
         sys.stderr.write(f"merge: {exc}\n")
         return 2
+    kinds = ", ".join(f"{number} {code}" for code, number in summary.errors.items())
     sys.stdout.write(
-        f"{summary.num_pictures} pictures: {summary.num_scored} scored, {summary.num_errors} errors "
-        f"-> {arguments.run_dir / SCORES_FILE}\n"
+        f"{summary.num_pictures} pictures: {summary.num_scored} scored, {summary.num_errors} errors"
+        f"{f' ({kinds})' if kinds else ''} -> {arguments.run_dir / SCORES_FILE}\n"
     )
     return 0
 

@@ -22,6 +22,7 @@ from runtime.image import ImageArray
 from runtime.preprocess import read_for_model
 from runtime.results import NOT_FINITE, ImageAnswer, InvalidOutput, ModelIdentity, to_predictions
 from runtime.session import Predictor
+from scoring.data_mount import refuse_unless_of_the_file
 from scoring.results import Row
 
 CPU_BATCH_SIZE, GPU_BATCH_SIZE = 8, 64  # as the service has it: larger gains nothing on a CPU
@@ -52,7 +53,10 @@ class Scorer:
         return cls(predictor, filters, identity, batch_size or default, num_workers or usable_cores() + 1)
 
     def score(self, root: Path, paths: Iterable[str]) -> Iterator[Row]:
-        """Yield exactly one row a path, in order. A picture that cannot be read is a row with its error."""
+        """Yield exactly one row a path, in order. A picture that cannot be read is a row with its error.
+
+        Raises ScoringError where it may be this node that cannot read it.
+        """
         chunks = _chunks(paths, self.batch_size)
         pending: deque[Future[list[Row]]] = deque()
         with ThreadPoolExecutor(self.num_workers, "score") as pool:
@@ -80,8 +84,11 @@ class Scorer:
                 return Row(path, error=UNREADABLE, message="Not a regular file")  # opening a pipe would wait for ever
             with file.open("rb") as stream:
                 data = stream.read(MAX_FILE_BYTES + 1)
-        except (OSError, ValueError) as exc:  # ValueError: a name with a zero byte
-            return Row(path, error=UNREADABLE, message=getattr(exc, "strerror", None) or str(exc))
+        except ValueError as exc:  # a name with a zero byte
+            return Row(path, error=UNREADABLE, message=str(exc))
+        except OSError as exc:
+            refuse_unless_of_the_file(exc, file)
+            return Row(path, error=UNREADABLE, message=exc.strerror)
         if len(data) > MAX_FILE_BYTES:
             return Row(path, error=TOO_LARGE, message=f"the file has more than {MAX_FILE_BYTES} bytes")
         try:

@@ -18,8 +18,9 @@ from runtime.contract import ContractError
 from runtime.filters import FilterError
 from runtime.session import Predictor
 from runtime.settings import SettingsError
+from scoring.data_mount import DataMount
 from scoring.pictures import ScoringError
-from scoring.pipeline import Scorer
+from scoring.pipeline import UNREADABLE, Scorer
 from scoring.plan import Plan, read_shard, result_path
 from scoring.results import ROW_GROUP_ROWS, ResultFile, Row, atomic_writer, schema_of, to_batch
 
@@ -62,17 +63,24 @@ def check_result(found: ResultFile, plan: Plan, index: int) -> None:
         )
 
 
-def score_shard(run_dir: Path, plan: Plan, index: int, scorer: Scorer) -> int:
-    """Score one shard and return how many of its pictures could not be."""
+def score_shard(run_dir: Path, plan: Plan, index: int, scorer: Scorer, allow_unreadable: bool = False) -> int:
+    """Score one shard and return how many of its pictures could not be.
+
+    allow_unreadable: whether it may be that not one of them can be read. Raises ScoringError, and writes nothing, where
+    it seems to be this node that cannot read them.
+    """
     shard = plan.shards[index]
     paths = read_shard(run_dir, index, shard)
     schema = schema_of(scorer.predictor.contract.classes, plan.model_sha256, shard.sha256)
-    rows = scorer.score(Path(plan.root), paths)
-    num_errors = 0
+    mount = DataMount.of(Path(plan.root), paths)
+    rows = scorer.score(mount.root, paths)
+    num_errors = num_unreadable = 0
     with atomic_writer(result_path(run_dir, index), schema) as writer:
         for group in _groups(rows):
             num_errors += sum(row.error is not None for row in group)
+            num_unreadable += sum(row.error == UNREADABLE for row in group)
             writer.write_batch(to_batch(group, schema))
+        mount.refuse_if_lost(num_unreadable, len(paths), allow_unreadable)
     return num_errors
 
 
@@ -90,7 +98,9 @@ class Timing:
     num_pictures: int
 
 
-def run(run_dir: Path, task: int, num_tasks: int, batch_size: int, num_workers: int) -> Timing | None:
+def run(
+    run_dir: Path, task: int, num_tasks: int, batch_size: int, num_workers: int, allow_unreadable: bool = False
+) -> Timing | None:
     """Score every shard of one task that is not done yet; None if all are. Raises one of KNOWN_ERRORS."""
     plan = Plan.read(run_dir)
     mine = range(task, len(plan.shards), num_tasks)
@@ -102,7 +112,7 @@ def run(run_dir: Path, task: int, num_tasks: int, batch_size: int, num_workers: 
     started = time.time()
     for index in todo:
         start = time.perf_counter()
-        num_errors = score_shard(run_dir, plan, index, scorer)
+        num_errors = score_shard(run_dir, plan, index, scorer, allow_unreadable)
         took_s = time.perf_counter() - start
         num = plan.shards[index].num_pictures
         logger.info("shard %05d: %d pictures, %d errors, %.1f pictures/s", index, num, num_errors, num / took_s)
@@ -117,6 +127,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--batch-size", type=int, default=0, help="0: 8 on a CPU, 64 on a GPU")
     parser.add_argument("--workers", type=int, default=0, help="threads; 0: one a core and one more")
     parser.add_argument("--timing", type=Path, help="JSON file to write: when this task scored and how many pictures")
+    parser.add_argument(
+        "--allow-unreadable", action="store_true", help="write a shard's rows even if not one picture can be read"
+    )
     arguments = parser.parse_args(argv)
     if not 0 <= arguments.task < arguments.tasks:
         parser.error(
@@ -125,7 +138,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        timing = run(arguments.run_dir, arguments.task, arguments.tasks, arguments.batch_size, arguments.workers)
+        timing = run(
+            arguments.run_dir, arguments.task, arguments.tasks, arguments.batch_size, arguments.workers,
+            arguments.allow_unreadable,
+        )  # fmt: skip
         if arguments.timing and timing:
             arguments.timing.write_text(json.dumps(asdict(timing)) + "\n", encoding="utf-8")
     except KNOWN_ERRORS as exc:
