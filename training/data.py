@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from dataset.manifest import Manifest, ManifestError
 from runtime.contract import ModelContract
@@ -17,6 +17,7 @@ from runtime.preprocess import WHOLE, View, preprocess, read_for_model
 from training.augmentation import Augmentation
 from training.batch_params import SamplingRule
 from training.cache import PictureCache
+from training.loader import Loader
 from training.mixing import Mixing
 from training.sampling import Draws, epoch_order
 
@@ -164,7 +165,7 @@ def _loader(
     dataset: PictureDataset, batches: list[list[Draw]], num_workers: int, prefetch: int = PREFETCH
 ) -> Iterable[Batch]:
     """Wrap PyTorch's loader, whose stubs do not see that collate_fn makes a Batch."""
-    return DataLoader(
+    return Loader(
         dataset, batch_sampler=batches, collate_fn=dataset.collate, num_workers=num_workers,
         prefetch_factor=prefetch if num_workers else None, pin_memory=torch.cuda.is_available(),
     )  # fmt: skip

@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from dataset.manifest import Manifest, ManifestError
 from runtime.contract import ModelContract
 from runtime.errors import ImageError
 from runtime.image import ImageArray, decode_image
 from runtime.preprocess import preprocess, read_for_model
+from training.loader import Loader
 from training.mask_loss import IGNORED
 from training.mask_params import MaskParams, MaskPhase
 
@@ -182,13 +183,13 @@ def random_exposure(image: ImageArray, gain_stops: float, gamma: float, rng: np.
     return np.round(curve).astype(np.uint8)[image]
 
 
-def view_loader(views: TrainingViews, batch_size: int, num_workers: int) -> DataLoader[Views]:
+def view_loader(views: TrainingViews, batch_size: int, num_workers: int) -> Loader[Views]:
     """Batches of views in the order of their draws.
 
     The loader has a generator of its own: it draws a number when it is made, and a resumed run makes one more.
     """
     own = torch.Generator()
-    return DataLoader(views, batch_size=batch_size, num_workers=num_workers, drop_last=True, generator=own)
+    return Loader(views, batch_size=batch_size, num_workers=num_workers, drop_last=True, generator=own)
 
 
 def _view_side(side_px: int, share: float) -> int:

@@ -1,13 +1,14 @@
 """`python -m tests.training.interrupted FORM STEP RANK MARKER [ARGUMENTS]`: training.train, but not to the end.
 
-When process RANK has taken step STEP, but not counted it, it kills itself (`kill`), or asks itself (`ask`) or its
-parent (`ask-parent`) to leave; with a mask head, one more than the last step is when the readout has been fitted. Once
-only: the file MARKER says that it happened. `forked`: RANK is a list of steps; runs are forked and killed there, one
-after the other, and the last one runs to its end.
+When process RANK has taken step STEP, but not counted it, it kills itself (`kill`), or asks itself (`ask`), its
+parent (`ask-parent`) or its process group (`ask-group`) to leave; with a mask head, one more than the last step is when
+the readout has been fitted. Once only: the file MARKER says that it happened. `forked`: RANK is a list of steps; runs
+are forked and killed there, one after the other, and the last one runs to its end.
 """
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -24,7 +25,10 @@ def _interrupt_at(form: str, step: int, rank: str, marker: Path) -> None:
             marker.write_text("now", encoding="utf-8")
             if form == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
-            os.kill(os.getppid() if form == "ask-parent" else os.getpid(), signal.SIGTERM)
+            if form == "ask-group":
+                _ask_own_group()
+            else:
+                os.kill(os.getppid() if form == "ask-parent" else os.getpid(), signal.SIGTERM)
 
     def after_step(self: Keeper) -> None:
         maybe(self.at.step + 1)
@@ -35,6 +39,13 @@ def _interrupt_at(form: str, step: int, rank: str, marker: Path) -> None:
         return LOG_LAST_EPOCH(self, measured)
 
     Keeper.after_step, MaskEngine.log_last_epoch = after_step, log_last_epoch  # type: ignore[method-assign]
+
+
+def _ask_own_group() -> None:
+    """Send SIGTERM to this process and its loading processes, from a process that is none of them."""
+    assert os.getpgrp() == os.getpid(), "the run must lead a group of its own: others' processes would be asked too"
+    code = f"import os; os.killpg({os.getpid()}, {int(signal.SIGTERM)})"
+    subprocess.run([sys.executable, "-c", code], start_new_session=True, check=True)
 
 
 def _forked(steps: list[int], marker: Path, arguments: list[str]) -> int:

@@ -16,12 +16,12 @@ TIMED = ("time", "run_id", "images_per_s", "data_wait_share")  # differ from run
 
 
 def run_in(folder: Path, *words: str, expected: int = 0, **environment: str) -> str:
-    """Run a module with an MLflow of the folder's own; return what it printed to standard error."""
+    """Run a module with an MLflow and a process group of its own; return what it printed to standard error."""
     folder.mkdir(exist_ok=True)
     own = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}", "PYTHONPATH": str(REPOSITORY), **environment}
     done = subprocess.run(
         [sys.executable, "-m", *words], cwd=folder, env={**os.environ, **own}, capture_output=True, text=True,
-        timeout=500,
+        timeout=500, start_new_session=True,
     )  # fmt: skip
     assert done.returncode == expected, done.stderr[-3000:]
     return done.stderr

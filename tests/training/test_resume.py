@@ -42,13 +42,20 @@ def _arguments(data_dir: Path, params_path: Path, out: Path) -> list[str]:
     return [*files, "--save-every-steps", "3"]  # of 4 an epoch: states lie within epochs and between them
 
 
+@pytest.fixture(scope="module")
+def whole_of_one(tiny_tiles_dir: Path, params_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one process that nothing happened to."""
+    folder = tmp_path_factory.mktemp("one")
+    run_in(folder, "training.train", *_arguments(tiny_tiles_dir, params_path, folder))
+    return folder
+
+
 @pytest.mark.slow
 def test_a_run_of_one_process_killed_at_many_steps_ends_with_the_same_bits(
-    tiny_tiles_dir: Path, params_path: Path, tmp_path: Path
+    tiny_tiles_dir: Path, params_path: Path, tmp_path: Path, whole_of_one: Path
 ) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole, killed = whole_of_one, tmp_path / "killed"
     marker = str(tmp_path / "marker")
-    run_in(whole, "training.train", *_arguments(tiny_tiles_dir, params_path, whole))
     num_steps = _num_steps(tiny_tiles_dir)
     # From a state within an epoch, from one between two phases, from one within an epoch again.
     steps = ",".join(str(step) for step in (num_steps, num_steps + 1, 2 * num_steps + 3))
@@ -56,6 +63,21 @@ def test_a_run_of_one_process_killed_at_many_steps_ends_with_the_same_bits(
     run_in(killed, "tests.training.interrupted", "forked", "0", steps, marker, *arguments)
     assert_same(killed, whole, num_epochs=3)
     assert mlflow_steps(killed) == mlflow_steps(whole) == [*range(1, 3 * num_steps + 1)]
+
+
+@pytest.mark.slow
+def test_a_run_asked_together_with_its_loading_processes_saves_and_goes_on_with_the_same_bits(
+    tiny_tiles_dir: Path, params_path: Path, tmp_path: Path, whole_of_one: Path
+) -> None:
+    folder, marker = tmp_path / "asked", tmp_path / "marker"
+    arguments = [*_arguments(tiny_tiles_dir, params_path, folder), "--workers", "2"]
+    asked = ["tests.training.interrupted", "ask-group", "2", "0", str(marker)]
+    printed = run_in(folder, *asked, *arguments, expected=REQUEUE)
+    assert "asked to leave after step 2 in epoch 1; saved; the same command goes on from here" in printed
+    assert "Traceback" not in printed
+    printed = run_in(folder, "training.train", *arguments, "--resume", "required")
+    assert "resuming after step 2 in epoch 1" in printed
+    assert_same(folder, whole_of_one, num_epochs=3)
 
 
 def _num_steps(data_dir: Path) -> int:
