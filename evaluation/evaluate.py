@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from dataset.description import DESCRIPTION_FILE, DataDescription
 from dataset.manifest import Manifest, ManifestError
 from dataset.params import PARAMS_FILE, DataParams, ParamsError, read_section
+from evaluation.asked_model import read_asked_model
 from evaluation.assess import assess
 from evaluation.evaluation import BY_IMAGE_FILE, EVALUATION_FILE, Evaluation, EvaluationError
 from evaluation.image_statistics import STATISTICS_FILE, read_statistics
@@ -76,7 +77,8 @@ def evaluate(
     labels = review_labels(
         test_predictions, manifest, statistics, near_duplicates, data_params.near_duplicate_correlation
     )
-    headline = headline.model_copy(update={"label_review": labels})
+    asked_model = read_asked_model(predictions_path)
+    headline = headline.model_copy(update={"label_review": labels, "asked_model": asked_model})
     by_image, not_compared = _by_image(by_image_dir, manifest, params, description.normal_class, statistics)
     out_of_fold = None
     if out_of_fold_path:

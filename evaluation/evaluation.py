@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from dataset.manifest import Protocol
+from evaluation.asked_model import AskedModel
 from evaluation.calibration import Calibration
 from evaluation.document import Count, Document, Figure, Share, read_document
 from evaluation.document import Estimate as Estimate
@@ -61,6 +62,7 @@ class Evaluation(Document):
     any. `confusion[i][j]` counts images of class i called class j. `majority_share` is the accuracy of always
     answering the most frequent class, `majority_class`. `wrong` lists the most confident wrong predictions, of
     `num_wrong`. `mcc` is Matthews' correlation coefficient for several classes (Gorodkin 2004), in [-1, 1].
+    `asked_model` is the model that `evaluation.predict` asked, null for predictions of the trained checkpoint.
     `detection` is null where `no_detection` says why. Analyses that were not made are null.
     """
 
@@ -97,6 +99,7 @@ class Evaluation(Document):
     num_resamples_missing_a_class: Count
     seed: Count
     data_sha256: str
+    asked_model: AskedModel | None = None
 
     @classmethod
     def read(cls, path: Path) -> Self:

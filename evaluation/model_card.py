@@ -74,6 +74,12 @@ class Measured:
                 f"the review is of the ONNX file {self.review.onnx_sha256[:12]}, the model is {self.onnx_sha256[:12]}; "
                 "run dvc repro"
             )
+        asked = self.evaluation.asked_model
+        if asked and asked.onnx_sha256 != self.onnx_sha256:
+            raise CardError(
+                f"the evaluation is of the answers of {asked.asked} (ONNX file {asked.onnx_sha256[:12]}), the model is "
+                f"{self.onnx_sha256[:12]}; evaluate this model's predictions (dvc repro)"
+            )
         if self.evaluation.protocol != "group" or self.evaluation.leaking:
             raise CardError("the card's headline must be an evaluation of a split by group without a leak")
 

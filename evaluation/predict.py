@@ -3,7 +3,9 @@
     python -m evaluation.predict --model artifacts/export            # an ONNX graph (int8 too) with its contract
     python -m evaluation.predict --url http://127.0.0.1:3000         # a running service
 
-Writes what `training.predict` writes for a checkpoint: the probabilities of all validation and test pictures.
+Writes what `training.predict` writes for a checkpoint, the probabilities of all validation and test pictures, and
+beside it which model answered (`asked.model.json`). The default is not `artifacts/predictions.csv`, from which report,
+card and registration of the trained model are made.
 """
 
 import argparse
@@ -14,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import numpy as np
@@ -21,6 +24,7 @@ import numpy.typing as npt
 
 from dataset.manifest import SPLIT_COLUMNS, Manifest, ManifestError, Protocol
 from dataset.progress import progress
+from evaluation.asked_model import AskedModel, write_asked_model
 from evaluation.predictions import Predictions, PredictionsError
 from runtime.contract import ContractError
 from runtime.errors import ImageError
@@ -31,33 +35,42 @@ TIMEOUT_S = 60.0
 READERS = 4  # threads that decode while the model computes
 
 FloatArray = npt.NDArray[np.float64]
-# Files of pictures -> class names and `(N, C)` probabilities.
-Ask = Callable[[Sequence[Path]], tuple[tuple[str, ...], FloatArray]]
+
+
+class Answers(NamedTuple):
+    """What one model, whose ONNX file has the hash `onnx_sha256`, says of N pictures; probs: `(N, C)`."""
+
+    classes: tuple[str, ...]
+    probs: FloatArray
+    onnx_sha256: str
+
+
+Ask = Callable[[Sequence[Path]], Answers]
 
 logger = logging.getLogger(__name__)
 
 
-def predict(manifest: Manifest, protocol: Protocol, ask: Ask, batch_size: int) -> Predictions:
-    """Return the probabilities of all pictures of val and test.
+def predict(manifest: Manifest, protocol: Protocol, ask: Ask, batch_size: int) -> tuple[Predictions, str]:
+    """Return the probabilities of all pictures of val and test, and the SHA-256 of the ONNX file that gave them.
 
-    Raises PredictionsError if the model names other classes from one batch to the next, or lacks a class of the data.
+    Raises PredictionsError if another model answers from one batch to the next, or the model lacks a class of the data.
     """
     column = SPLIT_COLUMNS[protocol]
     rows = manifest.table[manifest.table[column].isin(["val", "test"])].reset_index(drop=True)
     if not len(rows):
         raise PredictionsError("the manifest has no validation or test picture; run python -m dataset.split")
     files = [manifest.root / path for path in rows["path"]]
-    parts, classes = [], None
+    parts: list[Answers] = []
     for start in progress(range(0, len(files), batch_size), "predicting", unit="batch"):
-        named, probs = ask(files[start : start + batch_size])
-        if classes not in (None, named):
-            raise PredictionsError(f"the model's classes changed from {classes} to {named} while it was asked")
-        classes = named
-        parts.append(probs)
-    return Predictions.from_table(rows.assign(split=rows[column]), np.concatenate(parts), classes or ())
+        parts.append(ask(files[start : start + batch_size]))
+        for before, now in ((parts[0].classes, parts[-1].classes), (parts[0].onnx_sha256, parts[-1].onnx_sha256)):
+            if before != now:
+                raise PredictionsError(f"the model changed from {before} to {now} while it was asked")
+    probs = np.concatenate([part.probs for part in parts])
+    return Predictions.from_table(rows.assign(split=rows[column]), probs, parts[0].classes), parts[0].onnx_sha256
 
 
-def ask_onnx(predictor: Predictor, files: Sequence[Path]) -> tuple[tuple[str, ...], FloatArray]:
+def ask_onnx(predictor: Predictor, files: Sequence[Path]) -> Answers:
     """Ask a graph; raises PredictionsError naming a picture that cannot be read."""
 
     def read(path: Path) -> npt.NDArray[np.uint8]:
@@ -68,10 +81,11 @@ def ask_onnx(predictor: Predictor, files: Sequence[Path]) -> tuple[tuple[str, ..
 
     with ThreadPoolExecutor(READERS) as pool:
         images = np.stack(list(pool.map(read, files)))
-    return predictor.contract.classes, np.asarray(predictor.predict(images)[0], dtype=np.float64)
+    probs = np.asarray(predictor.predict(images)[0], dtype=np.float64)
+    return Answers(predictor.contract.classes, probs, predictor.sha256)
 
 
-def ask_service(client: httpx.Client, files: Sequence[Path]) -> tuple[tuple[str, ...], FloatArray]:
+def ask_service(client: httpx.Client, files: Sequence[Path]) -> Answers:
     """Ask a running service; raises PredictionsError with its message if it refuses or does not answer as ours does."""
     images = [("images", (path.name, _bytes(path))) for path in files]
     try:
@@ -82,15 +96,18 @@ def ask_service(client: httpx.Client, files: Sequence[Path]) -> tuple[tuple[str,
         probabilities = [answer["probabilities"] for answer in answers]
         classes = tuple(probabilities[0])
         probs = np.array([[row[name] for name in classes] for row in probabilities], dtype=np.float64)
+        if len(probs) != len(files):
+            raise PredictionsError(f"the service at {client.base_url} answered {len(probs)} of {len(files)} pictures")
+        models = {str(answer["model"]["sha256"]) for answer in answers}
+        if len(models) > 1:
+            raise PredictionsError(f"several models answer at {client.base_url}: {', '.join(sorted(models))}")
     except httpx.HTTPError as exc:
         raise PredictionsError(f"the service at {client.base_url} does not answer: {exc}") from exc
     except (ValueError, KeyError, TypeError, IndexError) as exc:
         if isinstance(exc, PredictionsError):
             raise
         raise PredictionsError(f"the service at {client.base_url} gave no predictions: {exc!r}") from exc
-    if len(probs) != len(files):
-        raise PredictionsError(f"the service at {client.base_url} answered {len(probs)} of {len(files)} pictures")
-    return classes, probs
+    return Answers(classes, probs, models.pop())
 
 
 def _bytes(path: Path) -> bytes:
@@ -122,14 +139,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
     parser.add_argument("--protocol", choices=("group", "image"), default="group")
     parser.add_argument("--batch-size", type=int, default=16, help="at most what the service takes in one request")
-    parser.add_argument("--out", type=Path, default=Path("artifacts/predictions.csv"))
+    parser.add_argument("--out", type=Path, default=Path("artifacts/asked.csv"))
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         manifest = Manifest.read(arguments.manifest)
         with _asking(arguments.model, arguments.url, manifest) as ask:
-            predictions = predict(manifest, arguments.protocol, ask, max(1, arguments.batch_size))
+            predictions, onnx_sha256 = predict(manifest, arguments.protocol, ask, max(1, arguments.batch_size))
+        # A password in the address is nobody's who reads the report.
+        address = str(httpx.URL(arguments.url).copy_with(userinfo=b"")) if arguments.url else str(arguments.model)
+        model = AskedModel(asked=address, onnx_sha256=onnx_sha256)
         predictions.write(arguments.out)
+        write_asked_model(arguments.out, model)
     except (ContractError, ManifestError, PredictionsError) as exc:
         sys.stderr.write(f"predict: {exc}\n")
         return 2

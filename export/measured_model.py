@@ -13,10 +13,12 @@ from pydantic import ValidationError
 
 from dataset.description import DESCRIPTION_FILE, DataDescription
 from dataset.manifest import Manifest, ManifestError
+from evaluation.asked_model import refuse_other_model
 from evaluation.leakage import refuse_other_images
 from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsError
 from export.model_store import CHECKPOINT, CLASSIFIER
-from runtime.contract import CONTRACT_FILE, ModelContract
+from runtime.contract import CONTRACT_FILE, ONNX_FILE, ModelContract
+from runtime.hashing import file_sha256
 
 MANIFEST_FILE = "manifest.csv"
 
@@ -49,7 +51,7 @@ def read_measured_model(name: str, model_dir: Path, predictions: Path, data_dir:
     """Read this run's model.
 
     Raises ManifestError or PredictionsError if a file is missing or malformed, or if manifest, predictions and
-    contract are not of one run.
+    model are not of one run.
     """
     manifest = Manifest.read(data_dir / MANIFEST_FILE)
     read = Predictions.read(predictions)
@@ -62,6 +64,7 @@ def read_measured_model(name: str, model_dir: Path, predictions: Path, data_dir:
     if set(read.classes) != set(contract.classes):
         raise PredictionsError(f"{predictions} is of other classes than the model")
     refuse_other_images(read, manifest, "group")
+    refuse_other_model(predictions, file_sha256(model_dir / ONNX_FILE))
     return MeasuredModel(name, model_dir, read, manifest, _read_description(data_dir / DESCRIPTION_FILE))
 
 

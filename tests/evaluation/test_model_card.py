@@ -13,6 +13,7 @@ import yaml
 from huggingface_hub import ModelCard
 
 from evaluation import card, evaluate
+from evaluation.asked_model import AskedModel, write_asked_model
 from evaluation.evaluation import Evaluation
 from evaluation.markdown import code, inline
 from runtime.card import card_model_sha256
@@ -206,6 +207,22 @@ def test_a_review_of_another_model_is_refused(project: Project, capsys: pytest.C
     assert evaluate.main(project.evaluate_arguments) == 0
     reviewed(project, onnx_sha256="f" * 64)
     assert "the review is of the ONNX file ffffffffffff" in refused(project, capsys)
+
+
+def test_answers_of_another_model_are_reported_by_name_and_refused(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_asked_model(project.predictions_path, AskedModel(asked="http://elsewhere:3000", onnx_sha256="f" * 64))
+    assert evaluate.main(project.evaluate_arguments) == 0
+    report = (project.evaluation_dir / "report.html").read_text(encoding="utf-8")
+    assert f"http://elsewhere:3000</code>, ONNX file SHA-256 <code>{'f' * 64}" in report
+    assert "the answers of http://elsewhere:3000 (ONNX file ffffffffffff)" in refused(project, capsys)
+
+
+def test_answers_of_the_exported_file_itself_are_taken(project: Project) -> None:
+    digest = hashlib.sha256((project.export_dir / "model.onnx").read_bytes()).hexdigest()
+    write_asked_model(project.predictions_path, AskedModel(asked="artifacts/export", onnx_sha256=digest))
+    assert "## Results on" in card_of(project)
 
 
 def test_classes_with_few_test_groups_are_named(project: Project) -> None:

@@ -1,6 +1,7 @@
 """Predictions of an exported model by its files; a running service is asked in tests/service."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -12,8 +13,10 @@ from PIL import Image
 
 from dataset.manifest import Manifest
 from evaluation import predict
+from evaluation.asked_model import AskedModel, read_asked_model, refuse_other_model
 from evaluation.predictions import Predictions, PredictionsError
 from runtime.contract import CONTRACT_FILE, IMAGES, ONNX_FILE, ModelContract
+from runtime.hashing import file_sha256
 from runtime.preprocess import read_for_model
 from runtime.session import Predictor
 from tests.evaluation.coloured_tiles import write_coloured_tiles
@@ -125,3 +128,44 @@ def test_an_answer_that_is_not_ours_is_refused(root: Path, status: int, body: ob
     client = httpx.Client(transport=transport, base_url="http://service")
     with client, pytest.raises(PredictionsError, match=message):
         predict.ask_service(client, files)
+
+
+def answer(sha256: str) -> dict[str, object]:
+    return {"probabilities": {"red": 0.5, "green": 0.5, "blue": 0.0}, "model": {"sha256": sha256}}
+
+
+def test_the_model_that_answered_is_recorded_beside_the_table_and_of_no_other(root: Path) -> None:
+    assert run(root) == 0
+    path = root / "predictions.csv"
+    model = read_asked_model(path)
+    assert model == AskedModel(asked=str(root / "model"), onnx_sha256=file_sha256(root / "model" / ONNX_FILE))
+    refuse_other_model(path, model.onnx_sha256)
+    with pytest.raises(PredictionsError, match=f"the answers of {root / 'model'} .* but the model is ffffffffffff"):
+        refuse_other_model(path, "f" * 64)
+    Predictions.read(path).select("test").write(path)  # another command's table
+    assert read_asked_model(path) is None
+    refuse_other_model(path, "f" * 64)
+
+
+def test_a_service_whose_model_changes_while_it_is_asked_is_refused(root: Path) -> None:
+    hashes = iter("aab")
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=[answer(next(hashes) * 64)]))
+    manifest = Manifest.read(root / "data/manifest.csv")
+    client = httpx.Client(transport=transport, base_url="http://service")
+    with client, pytest.raises(PredictionsError, match=r"the model changed from a{64} to b{64}"):
+        predict.predict(manifest, "group", partial(predict.ask_service, client), 1)
+
+
+def test_a_service_of_several_models_is_refused(root: Path) -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=[answer("a" * 64), answer("b" * 64)]))
+    files = [root / "data/pictures" / name for name in ("red0.png", "red1.png")]
+    client = httpx.Client(transport=transport, base_url="http://service")
+    with client, pytest.raises(PredictionsError, match="several models answer"):
+        predict.ask_service(client, files)
+
+
+def test_the_trained_models_table_is_not_written_over_unasked(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    assert predict.main(["--manifest", "data/manifest.csv", "--model", "model"]) == 0
+    assert not (root / "artifacts/predictions.csv").exists()
+    assert (root / "artifacts/asked.csv").is_file()

@@ -12,6 +12,7 @@ import bentoml
 import pytest
 from bentoml.exceptions import NotFound
 
+from evaluation.asked_model import AskedModel, write_asked_model
 from export.register import RegistrationError, main, register
 from runtime.contract import ONNX_FILE
 from runtime.hashing import file_sha256
@@ -142,6 +143,14 @@ def test_card_of_another_model_is_refused(tmp_path: Path, home: Path) -> None:
 def test_failed_parity_is_refused(tmp_path: Path, home: Path) -> None:
     with pytest.raises(RegistrationError, match=r"parity\.json: the ONNX graph differs"):
         register(write_sources(tmp_path, limit=1e-9), gate(tmp_path))
+    assert models(home) == []
+
+
+def test_answers_of_another_model_are_not_registered_as_this_ones(tmp_path: Path, home: Path) -> None:
+    sources = write_sources(tmp_path)
+    write_asked_model(sources.predictions, AskedModel(asked="http://elsewhere:3000", onnx_sha256="f" * 64))
+    with pytest.raises(RegistrationError, match="holds the answers of http://elsewhere:3000"):
+        register(sources, gate(tmp_path))
     assert models(home) == []
 
 
