@@ -47,7 +47,8 @@ class Sample:
 class Augmentation:
     """Apply the transforms of `augment:` with a reproducible draw for each picture and epoch.
 
-    num_epochs: of the whole run, to be off in the last ones; None if there is no last one.
+    num_epochs: of the whole run as planned, to be off in the last ones; None if there is no last one. Epochs count as
+    planned, too: those that early stopping left out of an earlier phase have their numbers.
     """
 
     def __init__(self, params: AugmentParams, seed: int, num_epochs: int | None = None) -> None:

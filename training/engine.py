@@ -111,7 +111,7 @@ class Engine:
             self._keeper.begin_epoch()
             self._keeper.restore_random_states()
         batches = training_batches(
-            self._data.train, at.epoch, train.batch_size, worker.rank, worker.world_size, train.seed,
+            self._data.train, self._planned_epoch(), train.batch_size, worker.rank, worker.world_size, train.seed,
             self._data.num_workers, train.sampling, at.epoch_steps,
         )  # fmt: skip
         # PyTorch's loader draws a number when it is made, before the first step: the state was taken after that.
@@ -130,6 +130,14 @@ class Engine:
         metrics |= self._measure(outputs)
         self._finish_epoch(measured, metrics, outputs)
         return metrics["val_macro_f1"]
+
+    def _planned_epoch(self) -> int:
+        """Return which epoch this one would be, from 1, had no phase ended early: what an epoch draws depends on it.
+
+        The number of epochs that ran says nothing of how many are left, and so not whether this is one of the last.
+        """
+        at = self._keeper.at
+        return sum(phase.epochs for phase in self._params.train.phases[: at.phase]) + at.phase_epochs + 1
 
     def _measure(self, outputs: Outputs) -> dict[str, float]:
         predicted = outputs.logits.argmax(axis=1)

@@ -10,7 +10,7 @@ from training.params import Params
 
 
 def training_pictures(train: Manifest, contract: ModelContract, params: Params, num_epochs: int) -> PictureDataset:
-    """num_epochs: of the whole run, whose last ones may be without augmentation."""
+    """num_epochs: of the whole run as planned, whose last ones may be without augmentation."""
     draw = (params.augment, params.train.seed, num_epochs)
     cache = create_cache(train, contract, params.train, zoom_of(params.augment))
     return PictureDataset(train, contract, Augmentation(*draw), Mixing(*draw), cache)
