@@ -8,6 +8,7 @@ import base64
 import binascii
 
 from pydantic_core import from_json
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
@@ -17,6 +18,9 @@ from runtime.refusals import RequestErrorCode, RequestRefused
 FILES_FIELD, ONE_FIELD, MANY_FIELD = "images", "image_b64", "images_b64"
 MULTIPART, JSON, IMAGE_PREFIX = "multipart/form-data", "application/json", "image/"
 SHOWN_CHARACTERS = 100  # of a client's own words in a message
+# Python knows a hundred more: some raise what the form's parser does not expect, and punycode takes minutes of the
+# event loop for a megabyte. RFC 7578 (section 5.1.2) knows no such parameter, but some clients name one of these.
+_FORM_CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1"})
 
 
 class _InMemoryParser(MultiPartParser):
@@ -27,6 +31,7 @@ class _InMemoryParser(MultiPartParser):
 
 async def read_multipart(request: Request, max_images: int) -> list[bytes]:
     """Read the files of the field `images`. Raises RequestRefused."""
+    _check_charset(request.headers.get("content-type", ""))
     # One field more than allowed may come, so that text in the wrong place is named as such.
     parser = _InMemoryParser(request.headers, request.stream(), max_files=max_images, max_fields=max_images + 1)
     try:
@@ -41,6 +46,15 @@ async def read_multipart(request: Request, max_images: int) -> list[bytes]:
         message = f"the field '{FILES_FIELD}' is missing; send one or more files in it"
         raise RequestRefused(RequestErrorCode.NO_IMAGE, message)
     return [await _read_file(upload, index) for index, upload in enumerate(uploads)]
+
+
+def _check_charset(content_type: str) -> None:
+    if "charset" not in content_type.lower():  # nearly every request
+        return
+    charset = parse_options_header(content_type)[1].get(b"charset", b"utf-8").decode("latin-1")
+    if charset.lower() not in _FORM_CHARSETS:
+        message = f"the form's charset {_shown(charset)!r} is not accepted; leave it out or send utf-8"
+        raise RequestRefused(RequestErrorCode.MALFORMED, message)
 
 
 async def _read_file(upload: UploadFile | str, index: int) -> bytes:

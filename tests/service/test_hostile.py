@@ -43,6 +43,14 @@ RAW = (
     "text/plain",
     "image/" + "x" * 300,
 )
+# Boundaries stay those of the body, so that what follows is parsed.
+FORM_PARAMETERS = (
+    *(f"; charset={name}" for name in ("utf-8", "undefined", "punycode", "idna", "utf-16", "hex", "é", '"', "x" * 300)),
+    "; charset*=undefined''utf-8",
+    "; boundary*=undefined''%ff",
+    "; boundary=",
+    "; =;;x",
+)
 TREASURES = (
     b"\x00",
     b"\xff",
@@ -116,7 +124,8 @@ def body_of(images: list[bytes], rng: random.Random) -> tuple[str, bytes]:
             name = rng.choice(["images"] * 8 + ["image", "", "images\x00"])
             disposition = f'Content-Disposition: form-data; name="{name}"; filename="a"\r\n\r\n'.encode()
             parts = [b"--b\r\n" + disposition + image + b"\r\n" for image in images]
-            return "multipart/form-data; boundary=b", b"".join(parts) + b"--b--\r\n"
+            parameter = rng.choice(["", "", "", rng.choice(FORM_PARAMETERS)])
+            return f"multipart/form-data; boundary=b{parameter}", b"".join(parts) + b"--b--\r\n"
         case 1:
             texts = [base64.b64encode(image).decode() for image in images]
             document = {"images_b64": texts} if len(texts) > 1 else {"image_b64": texts[0]}

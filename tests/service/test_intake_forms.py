@@ -96,6 +96,9 @@ REFUSED_BODIES: list[tuple[str, int, int | None, str, bytes]] = [
     ("malformed_request", 400, None, JSON, b'{"image_b64": "'),
     ("malformed_request", 400, None, JSON, b'{"image_b64": "\xff"}'),
     ("malformed_request", 400, None, JSON, b"[" * 100_000),
+    ("malformed_request", 400, None, JSON, b'{"image_b64": "\\ud800"}'),
+    ("malformed_request", 400, None, JSON, b'{"\\ud800": 1}'),
+    ("malformed_request", 400, None, JSON, b'{"image_b64": ' + b"9" * 100_000 + b"}"),
     ("empty_file", 400, 0, "image/png", b""),
     ("unsupported_format", 415, 0, "image/png", b"<svg></svg>"),
     ("corrupt_image", 400, 0, "image/png", truncated_jpeg()),
@@ -108,6 +111,16 @@ REFUSED_BODIES: list[tuple[str, int, int | None, str, bytes]] = [
     ("unsupported_media_type", 415, None, "application/vnd.bentoml+pickle", b"\x80\x04N."),
     ("unsupported_media_type", 415, None, "", png()),
 ]
+
+
+@pytest.mark.parametrize("charset", ["undefined", "punycode", "idna", "utf-16", "hex", "no-such", '"', "x" * 500])
+def test_form_in_a_charset_of_nobodys_is_refused(served: Served, charset: str) -> None:
+    """Python's codec `undefined` raises what the form's parser lets through: once a 500."""
+    part = b'--b\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n' + png() + b"\r\n--b--\r\n"
+    response = post(served, part, f"{FORM}; charset={charset}")
+    assert (response.status_code, *code_and_index(response)) == (400, "malformed_request", None)
+    assert "charset" in response.text
+    assert labels(post(served, part, f"{FORM}; Charset=UTF-8")) == ["red"]
 
 
 @pytest.mark.parametrize(("code", "status", "index", "media_type", "body"), REFUSED_BODIES)
