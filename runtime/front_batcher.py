@@ -1,6 +1,7 @@
 """A front worker's batcher: it has no session, and hands images to the inference worker that has least to do."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -75,10 +76,10 @@ class FrontBatcher:
         most = self.served.settings.max_queued_images
         if queued_images + self.num_arriving >= most:
             message = f"{queued_images} images wait, at most {most} may; try again later"
-            raise OverloadedError(message, max(1, round(wait_s)))
+            raise OverloadedError(message, max(1, math.ceil(wait_s)))
         if wait_s > deadline_s:
             message = f"the wait would be {wait_s:.1f} s, longer than the deadline; try again later"
-            raise OverloadedError(message, max(1, round(wait_s)))
+            raise OverloadedError(message, max(1, math.ceil(wait_s)))
 
     async def submit(
         self, images: ImageArray, _function: Callable[..., Any], deadline_s: float

@@ -122,11 +122,12 @@ def test_front_refuses_before_decoding_by_what_the_workers_page_says(served: Ser
             LoadPage.create(load_page_path(path)).write(31, 2.4)
             with pytest.raises(OverloadedError, match=r"the wait would be 2.4 s") as refused:
                 front.refuse_if_full(deadline_s=1)
-            assert refused.value.retry_after_s == 2
+            assert refused.value.retry_after_s == 3  # after 2 s it would be refused again
             front.refuse_if_full(deadline_s=3)
             front.num_arriving = 1
-            with pytest.raises(OverloadedError, match="31 images wait, at most 32 may"):
+            with pytest.raises(OverloadedError, match="31 images wait, at most 32 may") as full:
                 front.refuse_if_full(deadline_s=3)
+            assert full.value.retry_after_s == 3
 
     run(scenario())
 
