@@ -12,6 +12,7 @@ import numpy as np
 from starlette.requests import ClientDisconnect, Request
 
 from runtime.contract import ModelContract
+from runtime.departures import ClientGoneError
 from runtime.errors import ImageError
 from runtime.image import ImageArray, decode_image
 from runtime.intake_forms import (
@@ -34,12 +35,13 @@ async def read_images(
     """Read the images of a request in any of the four forms and bring each to the model's input.
 
     Parsing JSON, base64, decoding and resizing run in `pool`, never on the event loop. Returns
-    `(N, height, width, 3)` uint8 in the order sent. Raises RequestRefused naming the first image that cannot be read.
+    `(N, height, width, 3)` uint8 in the order sent. Raises RequestRefused naming the first image that cannot be read,
+    ClientGoneError.
     """
     try:
         encoded = await _read_body(request, settings.max_images_per_request, pool)
     except ClientDisconnect as exc:
-        raise RequestRefused(RequestErrorCode.MALFORMED, "the connection closed before the body ended") from exc
+        raise ClientGoneError("the client closed the connection before its body ended") from exc
     loop = asyncio.get_running_loop()
     if len(encoded) == 1:  # nearly every request: nothing to gather, nothing to copy
         image = await loop.run_in_executor(pool, _to_input, encoded[0], 0, contract, settings.max_pixels)

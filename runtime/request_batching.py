@@ -81,7 +81,7 @@ class RequestBatching:
         """Refuse the current request before its body is read if it could not be served; count it while it is decoded.
 
         It counts from the end of its body: clients that upload slowly keep nobody out. Yields the request's record;
-        a RequestRefused that is raised inside is noted there. Raises RequestRefused.
+        a RequestRefused that is raised inside is noted there, and a client that left. Raises RequestRefused.
         """
         record = current_record()
         num_arrived = 0
@@ -97,6 +97,10 @@ class RequestBatching:
             yield record
             if record.decode_s is not None:
                 self.metrics.decode.observe(record.decode_s)
+        except ClientGoneError as exc:
+            refusal = _departed(exc, record)
+            self._note(record, refusal)
+            raise refusal from None
         except RequestRefused as refusal:
             self._note(record, refusal)
             raise
@@ -172,13 +176,17 @@ class RequestBatching:
                 return await work
             return await unless_disconnected(work, record.receive)
         except ClientGoneError as exc:
-            record.refusal = CLIENT_GONE
-            # Nobody will read it.
-            raise RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, str(exc)) from None
+            raise _departed(exc, record) from None
         except OverloadedError as exc:
             raise _overloaded(exc) from exc
         except DeadlineExceededError as exc:
             raise RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, str(exc)) from exc
+
+
+def _departed(error: ClientGoneError, record: RequestRecord) -> RequestRefused:
+    """Note it; the answer is for BentoML alone, as nobody will read it."""
+    record.refusal = CLIENT_GONE
+    return RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, str(error))
 
 
 def _only_predictions(answers: Sequence[ImageAnswer]) -> list[Prediction]:

@@ -2,20 +2,24 @@
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from runtime.batching import Batcher
 from runtime.image import ImageArray
+from runtime.intake import read_images
 from runtime.metrics import ServiceMetrics
 from runtime.refusals import RequestErrorCode, RequestRefused
 from runtime.request_batching import RequestBatching
 from runtime.request_record import CLIENT_GONE, RequestRecordMiddleware, current_record
 from runtime.results import ImageAnswer, InvalidOutput, ModelIdentity, Prediction, to_predictions
+from runtime.settings import ServingSettings
 from tests.onnx_fixture import tiny_contract
 
 SCOPE: Scope = {"type": "http", "method": "POST", "path": "/predict", "headers": []}
@@ -87,6 +91,19 @@ def test_client_that_goes_away_frees_its_place_and_the_one_behind_it_is_served(m
     assert batches == [1]
 
 
+def test_client_that_leaves_in_the_middle_of_its_body_is_no_malformed_request(metrics: ServiceMetrics) -> None:
+    batching = make_batching(metrics)
+
+    async def read(scope: Scope, receive: Receive, _send: Send) -> None:
+        request = Request({**scope, "headers": [(b"content-type", b"image/png")]}, receive)
+        with ThreadPoolExecutor(1) as pool, batching.admitting():
+            await read_images(request, tiny_contract(), ServingSettings(), pool)
+
+    with pytest.raises(RequestRefused, match="closed the connection before its body ended"):
+        asyncio.run(call(RequestRecordMiddleware(read), [True]))  # and then it disconnects
+    assert refusals(metrics) == {CLIENT_GONE: 1}
+
+
 def test_output_that_is_not_finite_fails_its_own_request_and_the_batch_is_not_computed_again(
     metrics: ServiceMetrics,
 ) -> None:
@@ -128,6 +145,12 @@ def answer_of(value: int) -> ImageAnswer:
     [answer] = to_predictions(probs, probs, tiny_contract(), ModelIdentity(name="m", version="1", sha256="0" * 64))
     assert isinstance(answer, InvalidOutput) == (value == OVERFLOWS)
     return answer
+
+
+def refusals(metrics: ServiceMetrics) -> dict[str, float]:
+    """How many of each reason there were."""
+    counts = {reason: counter._value.get() for reason, counter in metrics._refusals.items()}
+    return {reason: count for reason, count in counts.items() if count}
 
 
 async def call(app: RequestRecordMiddleware, more_body: list[bool]) -> None:
