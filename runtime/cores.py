@@ -4,17 +4,31 @@ import math
 import os
 from pathlib import Path
 
-_CGROUP_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")  # "<quota> <period>" or "max <period>", cgroup v2
+_CGROUPS = Path("/sys/fs/cgroup")
+_CPU_MAX = "cpu.max"  # version 2: "<quota> <period>" or "max <period>"
+_CFS_QUOTA, _CFS_PERIOD = "cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"  # version 1; a quota of -1 is none
 
 
-def usable_cores(cpu_max_path: Path = _CGROUP_CPU_MAX) -> int:
-    """Cores that this process may use: its CPU affinity, and within it a container's quota, rounded up."""
+def usable_cores(cgroups: Path = _CGROUPS) -> int:
+    """Cores that this process may use: its CPU affinity, and within it a container's quota, rounded up.
+
+    cgroups: where the kernel shows the container's control group, of version 2 or 1.
+    """
     cores = len(os.sched_getaffinity(0))
+    quota = _quota(cgroups)
+    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
+
+
+def _quota(cgroups: Path) -> float | None:
+    """Cores' worth of CPU time, or None where no quota is set or to be seen, as outside of Linux."""
     try:
-        quota, period = cpu_max_path.read_text(encoding="utf-8").split()
-    except (OSError, ValueError):  # not Linux with cgroup v2, or not mounted
-        return cores
-    return cores if quota == "max" else max(1, min(cores, math.ceil(int(quota) / int(period))))
+        if (cgroups / _CPU_MAX).is_file():
+            quota, period = (cgroups / _CPU_MAX).read_text(encoding="utf-8").split()
+        else:
+            quota, period = ((cgroups / name).read_text(encoding="utf-8") for name in (_CFS_QUOTA, _CFS_PERIOD))
+        return None if quota == "max" or int(quota) < 0 else int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
 
 
 def share_cores(cores: int, sessions: int, threads: int) -> tuple[int, int]:

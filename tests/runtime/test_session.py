@@ -82,9 +82,31 @@ def test_cores_are_shared_without_asking_for_more_than_there_are(
     ("quota", "expected"), [("max 100000", None), ("100000 100000", 1), ("50000 100000", 1), ("99900000 100000", None)]
 )
 def test_cores_are_limited_by_a_containers_quota(tmp_path: Path, quota: str, expected: int | None) -> None:
-    path = tmp_path / "cpu.max"
-    path.write_text(f"{quota}\n")
-    assert usable_cores(path) == (expected or len(os.sched_getaffinity(0)))
+    (tmp_path / "cpu.max").write_text(f"{quota}\n")
+    assert usable_cores(tmp_path) == (expected or len(os.sched_getaffinity(0)))
+
+
+@pytest.mark.parametrize(
+    ("quota", "period", "expected"),
+    [
+        ("100000", "100000", 1),
+        ("50000", "100000", 1),
+        ("-1", "100000", None),
+        ("9990000", "10000", None),
+        ("", "", None),
+    ],
+)
+def test_cores_are_limited_by_a_quota_of_the_older_control_groups(
+    tmp_path: Path, quota: str, period: str, expected: int | None
+) -> None:
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu/cpu.cfs_quota_us").write_text(f"{quota}\n")
+    (tmp_path / "cpu/cpu.cfs_period_us").write_text(f"{period}\n")
+    assert usable_cores(tmp_path) == (expected or len(os.sched_getaffinity(0)))
+
+
+def test_cores_are_those_of_the_affinity_without_control_groups(tmp_path: Path) -> None:
+    assert usable_cores(tmp_path) == len(os.sched_getaffinity(0))
 
 
 def test_contract_file_that_differs_from_the_metadata_is_refused(tmp_path: Path) -> None:
