@@ -83,3 +83,27 @@ def test_values_too_rare_to_compare_are_a_reason_too() -> None:
     fairness = measure(few)
     assert not fairness.applies
     assert "Fewer than two values of 'skin'" in fairness.reason
+
+
+def with_few_cracks(num_dark: int) -> Fairness:
+    """Leave so many cracks of dark people, each of a group of its own; all cracks of light people stay."""
+    test = people()
+    dark = (test.attributes["skin"] == "dark").to_numpy() & (test.labels == 0)
+    single = np.flatnonzero(dark)[np.unique(test.groups[dark], return_index=True)[1]]
+    return measure(test.take(np.sort(np.concatenate([np.flatnonzero(~dark), single[:num_dark]]))))
+
+
+def test_without_a_true_positive_rate_equalised_odds_is_undefined_as_equal_opportunity_is() -> None:
+    crack = with_few_cracks(0).outcomes[0]
+    assert crack.equal_opportunity_difference.value is None
+    assert crack.equalized_odds_difference.value is None
+    assert crack.disparate_impact.low is not None
+
+
+def test_a_difference_has_no_interval_where_one_group_bears_on_one_of_its_rates() -> None:
+    crack = with_few_cracks(1).outcomes[0]
+    for difference in (crack.equal_opportunity_difference, crack.equalized_odds_difference):
+        assert difference.value is not None
+        assert (difference.low, difference.high) == (None, None)
+    assert crack.equalized_odds_difference.value >= crack.equal_opportunity_difference.value  # type: ignore[operator]
+    assert with_few_cracks(2).outcomes[0].equalized_odds_difference.low is not None
