@@ -34,7 +34,7 @@ def analyses(evaluation: Evaluation, temperature: float, review: ModelReview | N
         evaluation.detection and detection_section(evaluation.detection),
         evaluation.fairness and fairness_section(evaluation.fairness),
         evaluation.label_review and labels_section(evaluation.label_review),
-        review and robustness_section(review.robustness),
+        review and robustness_section(review.robustness, evaluation.num_images),
         review and attention_section(review),
     ]
     return [part for part in parts if part]
@@ -128,7 +128,7 @@ def weak_slices(search: SliceSearch, hashes: dict[str, str]) -> list[str]:
             f"{estimate_in_words(part.accuracy)} | {figure(part.rest_accuracy)} | {p_value(part.adjusted_p_value)} |"
         )
     if search.num_weak > len(weak):
-        lines += ["", f"The {len(weak)} with the smallest p of {search.num_weak}."]
+        lines += ["", f"{len(weak)} of {search.num_weak}: slices of one condition first, then by p."]
     for part in weak:
         lines += ["", f"Surest errors where {inline(conditions_in_words(part.conditions))}:", ""] if part.wrong else []
         lines += [
@@ -169,13 +169,18 @@ def labels_section(review: LabelReview) -> str:
     )
 
 
-def robustness_section(robustness: Robustness) -> str:
+def robustness_section(robustness: Robustness, num_test_images: int) -> str:
     """Give accuracy at every level of every change."""
+    drawn = (
+        f" These are drawn from the {num_test_images} class by class, so that classes are more even than among all: "
+        "figures here compare with each other, not with those above."
+    )
     lines = [
         "## When pictures get worse", "",
         f"The exported model on {counted(robustness.num_images, 'test image')} of "
         f"{counted(robustness.num_groups, 'group')}, changed step by step; accuracy unchanged "
-        f"{estimate_in_words(robustness.unchanged.accuracy)}.",
+        f"{estimate_in_words(robustness.unchanged.accuracy)}."
+        f"{drawn if robustness.num_images < num_test_images else ''}",
         "", "| change | accuracy by level |", "|---|---|",
     ]  # fmt: skip
     for curve in robustness.curves:

@@ -196,7 +196,9 @@ def limits_section(evaluation: Evaluation, facts: DataFacts, is_reviewed: bool, 
         f"- Not measured: {', '.join(_unmeasured(evaluation, is_reviewed))}.",
     ]
     if not facts.manifest.attributes:
-        lines.append("- The data name no attributes, so no slices were measured.")
+        searched = evaluation.slice_search.attributes if evaluation.slice_search else ()
+        sliced = f"slices are by {', '.join(map(inline, searched))} only" if searched else "no slices were measured"
+        lines.append(f"- The data name no attributes: {sliced}.")
     return "\n".join(lines)
 
 

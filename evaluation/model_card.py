@@ -166,10 +166,25 @@ def _exported_graph(measured: Measured) -> str:
     sizes = " and ".join(str(size) for size in parity.batch_sizes)
     return f"""## The exported graph
 
-The figures above were measured with the trained network; the ONNX graph is what is served. Compared on \
+{_which_model(measured)} Compared with the trained network on \
 {counted(parity.num_images, "image")} of the {inline(parity.split)} split at batch sizes {sizes}, the largest \
 difference of a probability is {parity.max_probability_difference:.1e} (limit {parity.limit:.0e}), and both name the \
 same class for {100 * parity.argmax_agreement:g}% of them."""
+
+
+def _which_model(measured: Measured) -> str:
+    """Say which figures above are of the trained network, of the ONNX graph, and of other models."""
+    subject = "the ONNX graph itself" if measured.evaluation.asked_model else "the trained network"
+    others = []
+    if measured.review and not measured.evaluation.asked_model:
+        agreement = " and of where it looks" if measured.review.attention.mask_agreement else ""
+        others.append(f"those of pictures that get worse{agreement} are of the ONNX graph")
+    if measured.by_image:
+        others.append("those split by image are of another model, trained on that split")
+    if measured.out_of_fold:
+        others.append("those over all folds are of further models, trained in the same way")
+    but = f", but {'; '.join(others)}" if others else ""
+    return f"The ONNX graph is what is served. The figures above are of {subject}{but}."
 
 
 def lineage_of(measured: Measured) -> dict[str, str]:

@@ -12,12 +12,14 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
+from dataset.manifest import Manifest
 from evaluation import card, evaluate
 from evaluation.asked_model import AskedModel, write_asked_model
+from evaluation.card_analyses import weak_slices
 from evaluation.evaluation import Evaluation
 from evaluation.markdown import code, inline
 from runtime.card import card_model_sha256
-from runtime.contract import ModelContract
+from runtime.contract import Lineage, ModelContract
 from tests.evaluation.project import Project, make_project
 from tests.evaluation.review_document import write_review
 from tests.evaluation.test_report import Page
@@ -107,6 +109,7 @@ def test_both_protocols_stand_side_by_side_and_the_leaking_one_is_labelled(proje
         f"| {image.value:.3f} ({image.low:.3f}–{image.high:.3f}) |"
     ) in text
     assert "no measure of new groups" in text
+    assert "but those split by image are of another model, trained on that split." in text
 
 
 def test_what_was_not_measured_is_said(project: Project) -> None:
@@ -184,6 +187,11 @@ def test_a_planted_weak_slice_is_named_with_its_pictures(tmp_path: Path) -> None
     hashes = dict(zip(project.manifest.table["path"], project.manifest.table["sha256"], strict=True))
     assert named
     assert all(hashes[path].startswith(digest) for path, digest in named)
+    search = Evaluation.read(project.evaluation_dir / "evaluation.json").slice_search
+    assert search is not None
+    num_shown = sum(part.is_weak for part in search.slices)
+    many = weak_slices(search.model_copy(update={"num_weak": 26}), hashes)
+    assert f"{min(num_shown, 5)} of 26: slices of one condition first, then by p." in many
 
 
 def reviewed(project: Project, **changes: object) -> None:
@@ -197,8 +205,12 @@ def test_robustness_and_attention_stand_in_card_and_report_once_measured(project
     assert "| blur (radius, px) | 0: 0.900, 1: 0.700, 4: 0.300 |" in text
     assert "0.600 (0.500–0.700) of what the answer hangs on" in text
     assert "robustness to blur" not in text
+    assert "are drawn from the 30 class by class, so that classes are more even than among all" in text
+    own = "The figures above are of the trained network, but those of pictures that get worse and of where it looks"
+    assert f"{own} are of the ONNX graph. Compared" in text
     page = Page((project.root / "artifacts" / "report.html").read_text(encoding="utf-8"))
     assert "in the mask: 0.600, chance 0.200" in page.text
+    assert "drawn class by class with seed 0, so that classes are more even than among all 30" in page.text
     assert "Where it comes from" in page.text
     assert "report was made without" not in page.text
 
@@ -225,13 +237,28 @@ def test_answers_of_the_exported_file_itself_are_taken(project: Project) -> None
     assert "## Results on" in card_of(project)
 
 
+def test_slices_by_pixels_are_not_denied_where_the_data_name_no_attribute(project: Project) -> None:
+    table = project.manifest.table.drop(columns="attributes.exposure")
+    Manifest(table, project.data_dir).write(project.data_dir / "manifest.csv")
+    project.inspect()
+    project.predict().write(project.predictions_path)
+    change_contract(project, lineage=Lineage(data_sha256=project.manifest.sha256))
+    text = card_of(project)
+    search = Evaluation.read(project.evaluation_dir / "evaluation.json").slice_search
+    assert search is not None
+    assert "brightness" in search.attributes
+    assert f"- The data name no attributes: slices are by {', '.join(search.attributes)} only." in text
+    assert "no slices were measured" not in text
+
+
 def test_classes_with_few_test_groups_are_named(project: Project) -> None:
     assert "fewer than 10 test groups: Blowhole (2), Crack (2), Free (2)." in card_of(project)
 
 
 def test_parity_is_quoted(project: Project) -> None:
     text = card_of(project)
-    assert "Compared on 30 images of the val split at batch sizes 1 and 7" in text
+    assert "The figures above are of the trained network. Compared" in text
+    assert "Compared with the trained network on 30 images of the val split at batch sizes 1 and 7" in text
     assert "2.5e-07 (limit 1e-04), and both name the same class for 100% of them" in text
 
 
