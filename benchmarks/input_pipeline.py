@@ -33,7 +33,7 @@ from dataset.manifest import Manifest
 from runtime.contract import ModelContract
 from training.augmentation import Augmentation
 from training.batch_params import AugmentParams
-from training.cache import PictureCache, zoom_of
+from training.cache import open_caches, zoom_of
 from training.data import PictureDataset, training_batches
 
 # Width, height and how many: a second of work or more each.
@@ -57,7 +57,7 @@ def contenders(manifest: Manifest, folder: Path, num_workers: int, cache_dir: Pa
         flip=True, brightness=STRENGTH, contrast=STRENGTH, crop_min_area=MIN_AREA, crop_max_aspect=MAX_ASPECT
     )
     plain = PictureDataset(manifest, contract, Augmentation(params, 0))
-    cache = PictureCache(cache_dir, manifest, contract, zoom_of(params), 2**36)
+    (cache,) = open_caches(cache_dir, contract, [(manifest, zoom_of(params))], 2**36)
     cached = PictureDataset(manifest, contract, Augmentation(params, 0), cache=cache)
 
     def ours(dataset: PictureDataset) -> Epoch:

@@ -16,7 +16,7 @@ import math
 import os
 import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,46 +48,60 @@ def zoom_of(params: AugmentParams) -> float:
     return min(MAX_ZOOM, math.sqrt(params.crop_max_aspect / params.crop_min_area))
 
 
-def create_cache(
-    manifest: Manifest, contract: ModelContract, params: BatchParams, zoom: float
-) -> "PictureCache | None":
-    """Open the cache beside the manifest if `train.cache` asks for it."""
+def create_caches(
+    manifests: Sequence[Manifest], contract: ModelContract, params: BatchParams, zooms: Sequence[float]
+) -> "list[PictureCache | None]":
+    """Open a cache beside each manifest, all of a run in one call, if `train.cache` asks for it; None for each if not.
+
+    Raises ManifestError as `open_caches`.
+    """
     if not params.cache:
-        return None
-    return PictureCache(manifest.root / FOLDER, manifest, contract, zoom, round(params.cache_max_gib * 2**30))
+        return [None] * len(manifests)
+    wanted = list(zip(manifests, zooms, strict=True))
+    return [*open_caches(manifests[0].root / FOLDER, contract, wanted, round(params.cache_max_gib * 2**30))]
+
+
+def open_caches(
+    root: Path, contract: ModelContract, wanted: Sequence[tuple[Manifest, float]], max_bytes: int
+) -> "list[PictureCache]":
+    """Open the caches of one run under `root`: for each manifest at `zoom` times what `contract` asks for.
+
+    Caches with other parameters under the same root are removed, longest unused first, where all together would take
+    more than `max_bytes`; never one of `wanted`. Raises ManifestError if these alone would take more, or where nothing
+    can be written.
+    """
+    sizes: dict[Path, dict[str, Size]] = {}  # manifests of one zoom share a folder
+    for manifest, zoom in wanted:
+        sizes.setdefault(root / _key(contract, zoom), {}).update(_sizes(manifest, contract, zoom))
+    _check_room(sizes, max_bytes)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with _locked(root):
+            _make_room(root, sizes.keys(), max_bytes - _num_bytes(sizes))
+        folders = [root / _key(contract, zoom) for _, zoom in wanted]
+        return [
+            PictureCache(folder, contract, zoom, sizes[folder])
+            for folder, (_, zoom) in zip(folders, wanted, strict=True)
+        ]
+    except OSError as exc:
+        raise ManifestError(f"no picture cache at {root} ({exc}): make room, or set train.cache to false") from exc
 
 
 class PictureCache:
-    """The pictures of a manifest under `root`, at `zoom` times what `contract` asks for; filled as they are read.
+    """The pictures in `folder`, at `zoom` times what `contract` asks for; filled as they are read.
 
-    Raises ManifestError if they would take more than `max_bytes`. Caches with other parameters under the same root are
-    removed, longest unused first, where all together would take more.
+    sizes: SHA-256 of each picture's file -> (height, width) at which it is kept. Opening removes nothing, so that a
+    loader process that gets a copy of this object takes no other cache away.
     """
 
-    def __init__(self, root: Path, manifest: Manifest, contract: ModelContract, zoom: float, max_bytes: int) -> None:
-        self._arguments = (root, manifest, contract, zoom, max_bytes)
+    def __init__(self, folder: Path, contract: ModelContract, zoom: float, sizes: Mapping[str, Size]) -> None:
+        self._arguments = (folder, contract, zoom, sizes)
         self._contract, self._zoom = contract, zoom
-        table = manifest.table
-        sizes = {
-            sha: cached_size((int(height), int(width)), contract, zoom)
-            for sha, height, width in zip(table["sha256"], table["height"], table["width"], strict=True)
-        }
-        needed = sum(3 * height * width for height, width in sizes.values())
-        if needed > max_bytes:
-            raise ManifestError(
-                f"{len(sizes)} cached pictures would take {needed / 2**30:.2f} GiB, more than train.cache_max_gib "
-                f"({max_bytes / 2**30:.2f}): raise it, or set train.cache to false"
-            )
-        self._folder = root / _key(contract, zoom)
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with _locked(root):
-                _make_room(root, self._folder, max_bytes - needed)
-                _allocate(self._folder, sizes)
-        except OSError as exc:
-            raise ManifestError(f"no picture cache at {root} ({exc}): make room, or set train.cache to false") from exc
-        self._pixels = np.memmap(self._folder / "pixels.u8", np.uint8, "r+")
-        self._index = np.memmap(self._folder / "index.bin", ENTRY, "r+")
+        with _locked(folder.parent):  # also while it is mapped: another run may remove a folder
+            folder.mkdir(exist_ok=True)
+            _allocate(folder, sizes)
+            self._pixels = np.memmap(folder / "pixels.u8", np.uint8, "r+")
+            self._index = np.memmap(folder / "index.bin", ENTRY, "r+")
         self._places = {bytes(sha).hex(): i for i, sha in enumerate(self._index["sha256"])}
 
     def __reduce__(self) -> Any:
@@ -132,6 +146,26 @@ def resized(data: bytes, contract: ModelContract, zoom: float, size: Size) -> Im
     return np.asarray(image.resize((size[1], size[0]), FILTERS[contract.interpolation]))
 
 
+def _sizes(manifest: Manifest, contract: ModelContract, zoom: float) -> dict[str, Size]:
+    table = manifest.table
+    return {
+        sha: cached_size((int(height), int(width)), contract, zoom)
+        for sha, height, width in zip(table["sha256"], table["height"], table["width"], strict=True)
+    }
+
+
+def _num_bytes(sizes: Mapping[Path, Mapping[str, Size]]) -> int:
+    return sum(3 * height * width for pictures in sizes.values() for height, width in pictures.values())
+
+
+def _check_room(sizes: Mapping[Path, Mapping[str, Size]], max_bytes: int) -> None:
+    if (needed := _num_bytes(sizes)) > max_bytes:
+        raise ManifestError(
+            f"{sum(map(len, sizes.values()))} cached pictures would take {needed / 2**30:.2f} GiB, more than "
+            f"train.cache_max_gib ({max_bytes / 2**30:.2f}): raise it, or set train.cache to false"
+        )
+
+
 def _key(contract: ModelContract, zoom: float) -> str:
     parameters = {
         "version": FORMAT_VERSION,
@@ -146,7 +180,7 @@ def _key(contract: ModelContract, zoom: float) -> str:
     return hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _allocate(folder: Path, sizes: dict[str, Size]) -> None:
+def _allocate(folder: Path, sizes: Mapping[str, Size]) -> None:
     """Give every picture that has none a place; places once given stay."""
     index_path, pixels_path = folder / "index.bin", folder / "pixels.u8"
     index = _read_index(index_path, pixels_path)
@@ -165,7 +199,7 @@ def _allocate(folder: Path, sizes: dict[str, Size]) -> None:
         file.write(new.tobytes())
 
 
-def _without(sizes: dict[str, Size], known: set[str]) -> Iterator[tuple[str, Size]]:
+def _without(sizes: Mapping[str, Size], known: set[str]) -> Iterator[tuple[str, Size]]:
     return ((sha, size) for sha, size in sizes.items() if sha not in known)
 
 
@@ -183,10 +217,12 @@ def _read_index(index_path: Path, pixels_path: Path) -> np.ndarray[tuple[int, ..
     return np.empty(0, ENTRY)
 
 
-def _make_room(root: Path, mine: Path, spare_bytes: int) -> None:
-    """Remove other caches, longest unused first, until they fit into what is left; then mark this one as used."""
-    (mine / "used").touch()
-    others = [folder for folder in root.iterdir() if folder.is_dir() and folder != mine]
+def _make_room(root: Path, mine: Collection[Path], spare_bytes: int) -> None:
+    """Make the folders of `mine` and mark them as used; remove others, longest unused first, until they fit."""
+    for folder in mine:
+        folder.mkdir(exist_ok=True)
+        (folder / "used").touch()
+    others = [folder for folder in root.iterdir() if folder.is_dir() and folder not in mine]
     others.sort(key=lambda folder: (folder / "used").stat().st_mtime if (folder / "used").exists() else 0.0)
     taken = {folder: sum(file.stat().st_size for file in folder.iterdir()) for folder in others}
     for folder in others:

@@ -18,7 +18,7 @@ from training.losses import training_loss
 from training.model import Classifier, create_backbone
 from training.new_contract import new_contract, with_run_id
 from training.params import Params
-from training.pictures import training_pictures, validation_pictures
+from training.pictures import pictures_of_run
 from training.run_control import RunControl, state_dir, state_to_resume
 from training.sampling import describe
 from training.signals import LeaveRequest
@@ -56,11 +56,8 @@ def fit(
     model.to(worker.device)
     # From here on each process draws its own dropout: the model above is the same in all.
     torch.manual_seed(params.train.seed + worker.rank)
-    data = Data(
-        training_pictures(train, contract, params, sum(phase.epochs for phase in params.train.phases)),
-        validation_pictures(val, contract, params),
-        control.num_workers,
-    )
+    num_epochs = sum(phase.epochs for phase in params.train.phases)
+    data = Data(*pictures_of_run(train, val, contract, params, num_epochs), control.num_workers)
     logger.info("%s", describe(data.train.labels, params.train.sampling))
     loss_function = training_loss(data.train.labels, len(contract.classes), params.train, worker.device)
     states = state_dir(control, manifest, protocol, params, worker)

@@ -3,7 +3,7 @@
 from dataset.manifest import Manifest
 from runtime.contract import ModelContract
 from training.augmentation import Augmentation
-from training.cache import create_cache, zoom_of
+from training.cache import PictureCache, create_caches, zoom_of
 from training.data import PictureDataset
 from training.mixing import Mixing
 from training.params import Params
@@ -11,11 +11,23 @@ from training.params import Params
 
 def training_pictures(train: Manifest, contract: ModelContract, params: Params, num_epochs: int) -> PictureDataset:
     """num_epochs: of the whole run as planned, whose last ones may be without augmentation."""
+    (cache,) = create_caches([train], contract, params.train, [zoom_of(params.augment)])
+    return _augmented(train, contract, params, num_epochs, cache)
+
+
+def pictures_of_run(
+    train: Manifest, val: Manifest, contract: ModelContract, params: Params, num_epochs: int
+) -> tuple[PictureDataset, PictureDataset]:
+    """Return pictures for training and for validation; both caches together hold `train.cache_max_gib`.
+
+    Validation is never augmented: it has the same bits as the service sees, with or without the cache.
+    """
+    train_cache, val_cache = create_caches([train, val], contract, params.train, [zoom_of(params.augment), 1.0])
+    return _augmented(train, contract, params, num_epochs, train_cache), PictureDataset(val, contract, cache=val_cache)
+
+
+def _augmented(
+    train: Manifest, contract: ModelContract, params: Params, num_epochs: int, cache: PictureCache | None
+) -> PictureDataset:
     draw = (params.augment, params.train.seed, num_epochs)
-    cache = create_cache(train, contract, params.train, zoom_of(params.augment))
     return PictureDataset(train, contract, Augmentation(*draw), Mixing(*draw), cache)
-
-
-def validation_pictures(val: Manifest, contract: ModelContract, params: Params) -> PictureDataset:
-    """Never augmented; the same bits as the service sees, with or without the cache."""
-    return PictureDataset(val, contract, cache=create_cache(val, contract, params.train, 1.0))

@@ -6,7 +6,7 @@ import os
 import pickle
 import shutil
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -18,8 +18,10 @@ from runtime.hashing import file_sha256
 from runtime.preprocess import WHOLE, preprocess, read_for_model
 from training.augmentation import Augmentation
 from training.batch_params import AugmentParams, BatchParams
-from training.cache import PictureCache, cached_size, create_cache, zoom_of
+from training.cache import PictureCache, cached_size, create_caches, open_caches, zoom_of
 from training.data import PictureDataset, evaluation_batches
+from training.params import Params
+from training.pictures import pictures_of_run
 
 ROOM = 2**30
 
@@ -42,7 +44,8 @@ def _contract(resize: Literal["stretch", "letterbox", "crop"] = "stretch") -> Mo
 
 
 def _open(pictures: Manifest, zoom: float = 1.0, max_bytes: int = ROOM) -> PictureCache:
-    return PictureCache(pictures.root / "cache", pictures, _contract(), zoom, max_bytes)
+    (cache,) = open_caches(pictures.root / "cache", _contract(), [(pictures, zoom)], max_bytes)
+    return cache
 
 
 def _read(cache: PictureCache, pictures: Manifest, i: int) -> bytes:
@@ -144,6 +147,60 @@ def test_more_than_the_bound_is_refused_and_older_caches_make_room(pictures: Man
     assert not old.exists()
 
 
+def _bytes_of(pictures: Manifest, zoom: float) -> int:
+    sizes = zip(pictures.table["height"], pictures.table["width"], strict=True)
+    return sum(3 * h * w for h, w in (cached_size((int(h), int(w)), _contract(), zoom) for h, w in sizes))
+
+
+def test_the_caches_of_one_run_never_make_room_for_each_other(pictures: Manifest) -> None:
+    """Those of training and validation have a zoom of their own; the bound is for both."""
+    train, val = Manifest(pictures.table.iloc[:4], pictures.root), Manifest(pictures.table.iloc[4:], pictures.root)
+    needed = _bytes_of(train, 1.5) + _bytes_of(val, 1.0)
+    root = pictures.root / "cache"
+    with pytest.raises(ManifestError, match=r"6 cached pictures would take .* more than train\.cache_max_gib"):
+        open_caches(root, _contract(), [(train, 1.5), (val, 1.0)], needed - 1)
+    assert not root.exists()
+    for _ in range(2):  # made, then found
+        caches = open_caches(root, _contract(), [(train, 1.5), (val, 1.0)], needed)
+        assert len(list(root.glob("*/index.bin"))) == 2
+        for cache, part in zip(caches, (train, val), strict=True):
+            for sha256, path in zip(part.table["sha256"], part.table["path"], strict=True):
+                cache.read(pictures.root / path, sha256)
+            pickle.loads(pickle.dumps(cache))  # as a loader process opens it
+        assert len(list(root.glob("*/index.bin"))) == 2
+        for path in pictures.table["path"]:
+            (pictures.root / path).unlink(missing_ok=True)  # nothing is decoded a second time
+
+
+def test_pictures_of_one_zoom_share_a_folder_and_their_room(pictures: Manifest) -> None:
+    parts = [Manifest(pictures.table.iloc[rows], pictures.root) for rows in (slice(0, 4), slice(2, 6))]
+    caches = open_caches(
+        pictures.root / "cache", _contract(), [(part, 1.0) for part in parts], _bytes_of(pictures, 1.0)
+    )
+    plain = PictureDataset(pictures, _contract())
+    assert _read(caches[0], pictures, 0) == plain.plain(0).tobytes()
+    assert _read(caches[1], pictures, 5) == plain.plain(5).tobytes()
+    assert _file(pictures, "pixels.u8").stat().st_size == _bytes_of(pictures, 1.0)
+
+
+def test_training_and_validation_pictures_of_a_run_are_kept_side_by_side(
+    pictures: Manifest, tiny_params: dict[str, Any]
+) -> None:
+    params = Params.model_validate({name: tiny_params[name] for name in ("contract", "model", "train", "augment")})
+    zoom = zoom_of(params.augment)
+    train, val = Manifest(pictures.table.iloc[:4], pictures.root), Manifest(pictures.table.iloc[4:], pictures.root)
+    gib = (_bytes_of(train, zoom) + _bytes_of(val, 1.0)) / 2**30
+
+    def both(cache_max_gib: float) -> None:
+        train_params = params.train.model_copy(update={"cache": True, "cache_max_gib": cache_max_gib})
+        pictures_of_run(train, val, _contract(), params.model_copy(update={"train": train_params}), 2)
+
+    both(gib)
+    assert len(list((pictures.root / "cache").glob("*/index.bin"))) == 2
+    with pytest.raises(ManifestError, match=r"train\.cache_max_gib"):
+        both(0.99 * gib)
+
+
 def test_a_place_that_cannot_be_written_is_named(pictures: Manifest) -> None:
     (pictures.root / "cache").write_text("a file where the folder would be")
     with pytest.raises(ManifestError, match=r"no picture cache at .*/cache .* set train\.cache to false"):
@@ -155,7 +212,7 @@ def test_a_crop_from_the_cache_is_nearly_that_from_the_file(
     pictures: Manifest, resize: Literal["stretch", "letterbox", "crop"]
 ) -> None:
     contract, zoom = _contract(resize), zoom_of(AugmentParams(flip=False, brightness=0, contrast=0, crop_min_area=0.6))
-    cache = PictureCache(pictures.root / "cache", pictures, contract, zoom, ROOM)
+    (cache,) = open_caches(pictures.root / "cache", contract, [(pictures, zoom)], ROOM)
     path = pictures.root / pictures.table["path"][0]
     for view in (WHOLE, (0.1, 0.2, 0.9, 0.95)):
         near = preprocess(cache.read(path, pictures.table["sha256"][0]), contract, view).astype(int)
@@ -178,9 +235,10 @@ def test_sizes_kept_suffice_for_the_smallest_crop_and_never_enlarge() -> None:
 
 
 def test_it_is_opened_only_if_asked_for(pictures: Manifest) -> None:
-    assert create_cache(pictures, _contract(), BatchParams(), 1.0) is None
+    assert create_caches([pictures], _contract(), BatchParams(), [1.0]) == [None]
     assert not (pictures.root / "cache").exists()
-    assert create_cache(pictures, _contract(), BatchParams(cache=True), 1.0) is not None
+    (cache,) = create_caches([pictures], _contract(), BatchParams(cache=True), [1.0])
+    assert cache is not None
 
 
 def test_augmented_pictures_from_the_cache_differ_from_epoch_to_epoch(pictures: Manifest) -> None:
