@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from training.child_run import STATE_DIR
 from training.history_plot import draw_history
 from training.lineage import environment
 from training.run_state import write_whole
@@ -35,7 +36,8 @@ class TrackingError(ValueError):
 class Run:
     """One training run's log; use as a context manager in the main process only.
 
-    resumed: what `state` returned; the same MLflow run goes on, and the log holds the epochs up to there.
+    resumed: what `state` returned; the same MLflow run goes on, and the log holds the epochs up to there. Entering
+    raises TrackingError if that run is gone.
     """
 
     def __init__(
@@ -57,15 +59,26 @@ class Run:
         self._out_dir.mkdir(parents=True, exist_ok=True)
         mlflow.set_experiment(EXPERIMENT)
         if self.run_id:
-            # A run that was killed between logging and saving does the epoch again, and gets the same figures.
-            self._logged_epochs = set(metric_history(self.run_id, "train_loss"))
-            mlflow.start_run(run_id=self.run_id)
+            self._go_on(mlflow)
         else:
             self.run_id = mlflow.start_run(tags=self._tags).info.run_id
             mlflow.log_params(self._params)
             mlflow.log_text(environment(), ENVIRONMENT_FILE)
         self._write_log()
         return self
+
+    def _go_on(self, mlflow: Any) -> None:
+        """Reopen the run. Raises TrackingError if it is not where MLFLOW_TRACKING_URI points."""
+        try:
+            # A run that was killed between logging and saving does the epoch again, and gets the same figures.
+            self._logged_epochs = set(metric_history(self.run_id, "train_loss"))
+            mlflow.start_run(run_id=self.run_id)
+        except mlflow.exceptions.MlflowException as exc:
+            raise TrackingError(
+                f"the saved run goes on as MLflow run {self.run_id!r}, which cannot be opened at "
+                f"{mlflow.get_tracking_uri()}: {exc}; set MLFLOW_TRACKING_URI to where it began, or begin anew with "
+                f"--resume never or by removing {self._out_dir / STATE_DIR}"
+            ) from exc
 
     def state(self) -> dict[str, Any]:
         """Return what a resumed run needs to go on with this log."""

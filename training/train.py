@@ -24,10 +24,12 @@ from training.params import Params
 from training.run_control import RunControl
 from training.run_state import StateError
 from training.signals import REQUEUE, Requeue, die_with_parent, leave_requests
+from training.tracking import TrackingError
 
 # What a user can cause and mend; anything else is a bug and shows its traceback.
 KNOWN_ERRORS = (
-    BackboneError, CheckpointError, ManifestError, ParamsError, StateError, WeightsError, FloatingPointError,
+    BackboneError, CheckpointError, ManifestError, ParamsError, StateError, TrackingError, WeightsError,
+    FloatingPointError,
 )  # fmt: skip
 logger = logging.getLogger(__name__)
 
