@@ -40,7 +40,8 @@ class OutcomeFairness(Document):
 
     `disparate_impact` is the lowest selection rate over the highest (below 0.8 is the four-fifths rule's sign of
     disparate impact). `equal_opportunity_difference` is the highest true positive rate minus the lowest,
-    `equalized_odds_difference` the larger of that and the same of false positive rates.
+    `equalized_odds_difference` the larger of that and the same of false positive rates. A difference is undefined where
+    the rate of a value is, and has no interval where fewer than two groups bear on one of its rates.
     """
 
     outcome: str
@@ -113,7 +114,16 @@ def _outcome(
     facts = [np.ones(len(given)), deserved == given, given, deserved, deserved & given, ~deserved & given]
     columns = np.hstack([np.column_stack(facts) * member[:, None] for member in members])
     statistics: dict[str, Statistic] = dict(_DIFFERENCES)
-    bearing = {}
+    # A difference is as uncertain as the rate to which the fewest groups contribute.
+    fewest, fewest_deserving, fewest_others = (
+        min(resampling.num_bearing(member & among) for member in members)
+        for among in (np.ones_like(deserved), deserved, ~deserved)
+    )
+    bearing = {
+        "disparate_impact": fewest,
+        "equal_opportunity_difference": fewest_deserving,
+        "equalized_odds_difference": min(fewest_deserving, fewest_others),
+    }
     for index, member in enumerate(members):
         among = {"true_positive_rate": member & deserved, "false_positive_rate": member & ~deserved}
         for rate in _RATES:
@@ -162,7 +172,7 @@ _RATES = ("accuracy", "selection_rate", "true_positive_rate", "false_positive_ra
 _DIFFERENCES: dict[str, Statistic] = {
     "disparate_impact": lambda s: _lowest_over_highest(_rates(s, "selection_rate")),
     "equal_opportunity_difference": lambda s: _range(_rates(s, "true_positive_rate")),
-    "equalized_odds_difference": lambda s: np.fmax(
+    "equalized_odds_difference": lambda s: np.maximum(
         _range(_rates(s, "true_positive_rate")), _range(_rates(s, "false_positive_rate"))
     ),
 }
