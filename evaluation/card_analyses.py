@@ -53,10 +53,10 @@ def calibration_section(calibration: Calibration, evaluation: Evaluation, temper
         )
     elif calibration.is_miscalibrated and chance is not None:
         verdict = (
-            "**Probabilities are not to be taken at their word:** on the test images, stated probability minus "
-            f"accuracy is {estimate_in_words(gap)} on average, but only because too high and too low ones cancel out: "
-            "calibrated probabilities would show an expected calibration error as large with a chance of "
-            f"{p_value(chance)}."
+            "**Probabilities are not to be taken at their word:** on the test images, calibrated ones would show an "
+            f"expected calibration error as large with a chance of {p_value(chance)}. Stated probability minus "
+            f"accuracy, in which gaps of opposite sign cancel out, is {estimate_in_words(gap)} on average and would "
+            "not show it."
         )
     else:
         verdict = (
