@@ -7,7 +7,6 @@ Settings are the environment variables `VISION_*` of `runtime/settings.py`.
 
 import logging
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self, cast
@@ -16,6 +15,7 @@ import bentoml
 from starlette.requests import Request
 
 from runtime.bentoml_app import check_bentoml
+from runtime.decoders import Decoders
 from runtime.edge import EdgeService
 from runtime.error_bodies import RefusalLogFilter
 from runtime.image import ImageArray
@@ -52,7 +52,8 @@ class PredictInput(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML's SDK
         """Decode and resize before the batch, so that a bad image is an answer to its own request alone."""
         vision = bentoml.get_current_service()
         with vision.batching.admitting() as record:
-            images = await read_images(request, vision.served.contract, vision.served.settings, vision.decoders)
+            served = vision.served
+            images = await read_images(request, served.contract, served.settings, vision.decoders, record)
             record.decoded(len(images))
         # `predict` gets pixels where clients and OpenAPI see files.
         return cast(Self, _Pixels(images))
@@ -81,8 +82,7 @@ class Vision:
         log_to_stdout()
         warm_up_decoding()
         self.batching = RequestBatching.of(self.served, inference)
-        decode_threads = self.served.settings.decode_threads
-        self.decoders = ThreadPoolExecutor(decode_threads, thread_name_prefix="decode")
+        self.decoders = Decoders(self.served.settings.decode_threads)
         # BentoML looks it up twice a request, and its descriptor inspects the signature each time: 0.1 ms.
         vars(self)["predict"] = self.predict
 
@@ -103,7 +103,7 @@ class Vision:
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def close(self) -> None:
         await self.batching.close()
-        self.decoders.shutdown(wait=True)
+        self.decoders.close()
 
     async def __is_ready__(self) -> bool:
         return self.batching.is_ready

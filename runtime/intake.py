@@ -3,15 +3,17 @@
 Nothing here computes a prediction and nothing fetches anything. Forms: `runtime/intake_forms.py`.
 """
 
-import asyncio
-from collections.abc import Iterable, Sequence
-from concurrent.futures import Executor
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from starlette.requests import ClientDisconnect, Request
 
 from runtime.contract import ModelContract
+from runtime.decoders import Decoders
 from runtime.departures import ClientGoneError
 from runtime.errors import ImageError
 from runtime.image import ImageArray, decode_image
@@ -26,33 +28,34 @@ from runtime.intake_forms import (
 )
 from runtime.preprocess import read_for_model
 from runtime.refusals import RequestErrorCode, RequestRefused
+from runtime.request_record import RequestRecord
 from runtime.settings import ServingSettings
+
+T = TypeVar("T")
 
 
 async def read_images(
-    request: Request, contract: ModelContract, settings: ServingSettings, pool: Executor
+    request: Request, contract: ModelContract, settings: ServingSettings, decoders: Decoders, record: RequestRecord
 ) -> ImageArray:
     """Read the images of a request in any of the four forms and bring each to the model's input.
 
-    Parsing JSON, base64, decoding and resizing run in `pool`, never on the event loop. Returns
+    Parsing JSON, base64, decoding and resizing run in `decoders`, never on the event loop. Returns
     `(N, height, width, 3)` uint8 in the order sent. Raises RequestRefused naming the first image that cannot be read,
-    ClientGoneError.
+    DeadlineExceededError, ClientGoneError.
     """
+
+    async def run(functions: Sequence[Callable[[], T]]) -> list[T]:
+        passed_s = time.perf_counter() - (record.received_at or record.started_at)
+        return await decoders.run(functions, settings.deadline_ms / 1e3 - passed_s, record.receive)
+
     try:
-        encoded = await _read_body(request, settings.max_images_per_request, pool)
+        encoded = await _read_body(request, settings.max_images_per_request, run)
     except ClientDisconnect as exc:
         raise ClientGoneError("the client closed the connection before its body ended") from exc
-    loop = asyncio.get_running_loop()
-    if len(encoded) == 1:  # nearly every request: nothing to gather, nothing to copy
-        image = await loop.run_in_executor(pool, _to_input, encoded[0], 0, contract, settings.max_pixels)
-        return image[None]
-    tasks = (
-        loop.run_in_executor(pool, _to_input, data, index, contract, settings.max_pixels)
-        for index, data in enumerate(encoded)
+    images = await run(
+        [partial(_to_input, data, index, contract, settings.max_pixels) for index, data in enumerate(encoded)]
     )
-    # Waiting for all of them leaves no work behind that nobody waits for.
-    results = await asyncio.gather(*tasks, return_exceptions=True)
-    return np.stack(list(_require_images(results)))
+    return images[0][None] if len(images) == 1 else np.stack(images)  # nearly every request: nothing to copy
 
 
 def warm_up_decoding() -> None:
@@ -61,7 +64,9 @@ def warm_up_decoding() -> None:
         decode_image(b"no format at all")
 
 
-async def _read_body(request: Request, max_images: int, pool: Executor) -> Sequence[bytes | str]:
+async def _read_body(
+    request: Request, max_images: int, run: Callable[[Sequence[Callable[[], list[str]]]], Awaitable[list[list[str]]]]
+) -> Sequence[bytes | str]:
     """Return encoded images: bytes, or text in base64."""
     encoding = request.headers.get("content-encoding", "identity").lower()
     if encoding != "identity":
@@ -71,8 +76,8 @@ async def _read_body(request: Request, max_images: int, pool: Executor) -> Seque
     if media_type == MULTIPART:
         return await read_multipart(request, max_images)
     if media_type == JSON:
-        body = await request.body()
-        return await asyncio.get_running_loop().run_in_executor(pool, read_json, body, max_images)
+        [texts] = await run([partial(read_json, await request.body(), max_images)])
+        return texts
     if media_type.startswith(IMAGE_PREFIX):
         return await read_raw(request)
     raise RequestRefused(
@@ -87,10 +92,3 @@ def _to_input(encoded: bytes | str, index: int, contract: ModelContract, max_pix
         return read_for_model(data, contract, max_pixels)
     except ImageError as exc:
         raise RequestRefused(exc.code, f"image {index}: {exc}", index) from exc
-
-
-def _require_images(results: Iterable[ImageArray | BaseException]) -> Iterable[ImageArray]:
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-        yield result

@@ -81,7 +81,8 @@ class RequestBatching:
         """Refuse the current request before its body is read if it could not be served; count it while it is decoded.
 
         It counts from the end of its body: clients that upload slowly keep nobody out. Yields the request's record;
-        a RequestRefused that is raised inside is noted there, and a client that left. Raises RequestRefused.
+        a RequestRefused that is raised inside is noted there, and so are a client that left and a deadline that passed.
+        Raises RequestRefused.
         """
         record = current_record()
         num_arrived = 0
@@ -99,6 +100,10 @@ class RequestBatching:
                 self.metrics.decode.observe(record.decode_s)
         except ClientGoneError as exc:
             refusal = _departed(exc, record)
+            self._note(record, refusal)
+            raise refusal from None
+        except DeadlineExceededError as exc:
+            refusal = RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, str(exc))
             self._note(record, refusal)
             raise refusal from None
         except RequestRefused as refusal:

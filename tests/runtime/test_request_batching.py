@@ -1,20 +1,27 @@
 """Admission and departure, with the middleware and the batcher as they are served and a client played by the test."""
 
 import asyncio
+import base64
+import io
+import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import numpy as np
 import pytest
+from PIL import Image
 from prometheus_client import CollectorRegistry
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from runtime.batching import Batcher
+from runtime.contract import ModelContract
+from runtime.decoders import Decoders
 from runtime.image import ImageArray
 from runtime.intake import read_images
 from runtime.metrics import ServiceMetrics
+from runtime.preprocess import read_for_model
 from runtime.refusals import RequestErrorCode, RequestRefused
 from runtime.request_batching import RequestBatching
 from runtime.request_record import CLIENT_GONE, RequestRecordMiddleware, current_record
@@ -96,12 +103,40 @@ def test_client_that_leaves_in_the_middle_of_its_body_is_no_malformed_request(me
 
     async def read(scope: Scope, receive: Receive, _send: Send) -> None:
         request = Request({**scope, "headers": [(b"content-type", b"image/png")]}, receive)
-        with ThreadPoolExecutor(1) as pool, batching.admitting():
-            await read_images(request, tiny_contract(), ServingSettings(), pool)
+        with closing(Decoders(1)) as decoders, batching.admitting() as record:
+            await read_images(request, tiny_contract(), ServingSettings(), decoders, record)
 
     with pytest.raises(RequestRefused, match="closed the connection before its body ended"):
         asyncio.run(call(RequestRecordMiddleware(read), [True]))  # and then it disconnects
     assert refusals(metrics) == {CLIENT_GONE: 1}
+
+
+def test_deadline_that_passes_while_images_are_decoded_is_answered_and_the_rest_is_not_decoded(
+    metrics: ServiceMetrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[bytes] = []
+
+    def read_and_count(data: bytes, contract: ModelContract, max_pixels: int) -> ImageArray:
+        begun.append(data)
+        return read_for_model(data, contract, max_pixels)
+
+    monkeypatch.setattr("runtime.intake.read_for_model", read_and_count)
+    batching, settings = make_batching(metrics), ServingSettings(deadline_ms=50, max_images_per_request=32)
+    picture = io.BytesIO()
+    Image.new("L", (7000, 5000)).save(picture, "PNG")  # a tenth of a second each
+    body = json.dumps({"images_b64": [base64.b64encode(picture.getvalue()).decode()] * 32}).encode()
+
+    async def read(scope: Scope, receive: Receive, _send: Send) -> None:
+        request = Request({**scope, "headers": [(b"content-type", b"application/json")]}, receive)
+        with batching.admitting() as record:
+            await read_images(request, tiny_contract(), settings, decoders, record)
+
+    with closing(Decoders(1)) as decoders, pytest.raises(RequestRefused) as refused:
+        asyncio.run(call(RequestRecordMiddleware(read), [False], body, stays=True))
+    assert refused.value.code == RequestErrorCode.DEADLINE_EXCEEDED
+    assert refusals(metrics) == {RequestErrorCode.DEADLINE_EXCEEDED: 1}
+    assert len(begun) < 32
+    assert batching.batcher.num_arriving == 0
 
 
 def test_output_that_is_not_finite_fails_its_own_request_and_the_batch_is_not_computed_again(
@@ -153,11 +188,13 @@ def refusals(metrics: ServiceMetrics) -> dict[str, float]:
     return {reason: count for reason, count in counts.items() if count}
 
 
-async def call(app: RequestRecordMiddleware, more_body: list[bool]) -> None:
-    """Send a body in chunks, and disconnect."""
-    messages: list[Message] = [{"type": "http.request", "body": b"x", "more_body": more} for more in more_body]
+async def call(app: RequestRecordMiddleware, more_body: list[bool], body: bytes = b"x", stays: bool = False) -> None:
+    """Send a body in chunks and, unless the client stays, disconnect."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": more} for more in more_body]
 
     async def receive() -> Message:
+        if stays and not messages:
+            await asyncio.Event().wait()
         return messages.pop(0) if messages else {"type": "http.disconnect"}
 
     async def send(_message: Message) -> None:
