@@ -18,7 +18,7 @@ def check(prediction: Prediction, *, forbidden: str, renamed: dict[str, str], sl
     if prediction.label == forbidden:
         raise ValueError(f"{forbidden} must not happen: secret")
     if prediction.label == slow:
-        time.sleep(2)
+        time.sleep(10)
     return prediction.model_copy(update={"label": renamed.get(prediction.label, prediction.label)})
 '''
 FILTERS = (

@@ -1,6 +1,7 @@
 """Reading what `/metrics` says."""
 
 import re
+from functools import cache
 
 import httpx
 
@@ -8,10 +9,16 @@ _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
+@cache
+def _client() -> httpx.Client:
+    """One for all, because to make one, which reads all certificates, takes longer than to ask."""
+    return httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), timeout=100)
+
+
 def read_metrics(url: str) -> Series:
     """Return each series' value by name and labels."""
     series: Series = {}
-    for line in httpx.get(f"{url}/metrics").text.splitlines():
+    for line in _client().get(f"{url}/metrics").text.splitlines():
         if not line.startswith("#"):
             name_and_labels, _, value = line.rpartition(" ")
             name, _, labels = name_and_labels.partition("{")

@@ -1,6 +1,7 @@
 """Waiting, overload, deadlines and departures with a real server whose model takes about 0.1 s an image."""
 
 import asyncio
+import statistics
 import subprocess
 import sys
 import time
@@ -12,14 +13,16 @@ from pathlib import Path
 import httpx
 import pytest
 
-from demo import serving
+from demo import STOP_TIMEOUT_S, serving
 from tests.bento_project import Project, copy_project, write_pictures
 from tests.service.metrics_page import read_metrics, total
 from tests.service.requests import png, stage_times_ms
-from tests.service.slow_model import register_slow_model
+from tests.service.slow_model import IMAGE_S, register_slow_model
+from tests.service.waiting import PATIENCE_S, num_queued, wait_for, wait_until_idle
 
-MANY = 60  # images: far more than the deadline allows
 DEADLINE_S = 3
+MANY = 200  # images: far more than the deadline allows
+LONE_REQUESTS = 5
 SETTINGS = {
     "VISION_SESSIONS": "1",
     "VISION_MAX_BATCH_IMAGES": "1",
@@ -27,6 +30,9 @@ SETTINGS = {
     "VISION_MAX_IMAGES_PER_REQUEST": str(MANY),
     "VISION_DEADLINE_MS": str(DEADLINE_S * 1000),
 }
+BLOCKER = 40  # images: they keep the one session busy for as long as a test has something to do meanwhile
+IN_FLIGHT = 16  # images: long enough to be seen, and far from STOP_TIMEOUT_S
+PATIENT = {"VISION_DEADLINE_MS": str(PATIENCE_S * 1000)}
 
 
 @pytest.fixture(scope="module")
@@ -51,15 +57,15 @@ def files(num_images: int = 1) -> list[tuple[str, bytes]]:
     return [("images", png())] * num_images
 
 
-def wait_until_idle(url: str) -> None:
-    while httpx.post(f"{url}/predict", files=files(), timeout=30).status_code != 200:
-        time.sleep(0.1)
+def computed(url: str) -> float:
+    """Images that went through the model."""
+    return total(read_metrics(url), "vision_batch_images_sum")
 
 
 def test_overload_is_refused_at_once_and_every_request_is_answered(url: str) -> None:
     async def burst(num_requests: int) -> list[httpx.Response]:
         limits = httpx.Limits(max_connections=num_requests)
-        async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_S, limits=limits) as client:
             return list(await asyncio.gather(*(client.post("/predict", files=files()) for _ in range(num_requests))))
 
     wait_until_idle(url)
@@ -68,60 +74,68 @@ def test_overload_is_refused_at_once_and_every_request_is_answered(url: str) -> 
     assert set(statuses) <= {200, 503, 504}
     assert statuses[200] > 1
     assert statuses[503] >= 20
+    stages = [stage_times_ms(response) for response in responses if response.status_code == 200]
+    # The deadline counts from the end of the body, however long a hundred bodies took to be read. Without it the last
+    # of a full queue would wait for all before it.
+    slowest = max(times["total"] - times["read"] for times in stages)
+    assert slowest < MANY / 2 * statistics.median(times["inference"] for times in stages)
     for response in responses:
         if response.status_code == 503:
             assert response.json()["error"]["code"] == "overloaded"
             assert int(response.headers["retry-after"]) >= 1
-        if response.status_code == 200:
-            stages = stage_times_ms(response)
-            # The deadline counts from the end of the body, however long a hundred bodies took to be read.
-            assert stages["total"] - stages["read"] < (DEADLINE_S + 0.5) * 1000
     wait_until_idle(url)
-    lone = httpx.post(f"{url}/predict", files=files())
-    assert stage_times_ms(lone)["queue"] < 50  # nothing of the burst's waiting is left
+    lone = [stage_times_ms(httpx.post(f"{url}/predict", files=files())) for _ in range(LONE_REQUESTS)]
+    assert min(times["queue"] for times in lone) < 50  # nothing of the burst's waiting is left
 
 
 def test_request_past_its_deadline_is_answered_with_504_and_the_rest_of_it_is_not_computed(url: str) -> None:
     wait_until_idle(url)
-    before = total(read_metrics(url), "vision_predictions_total")
-    response = httpx.post(f"{url}/predict", files=files(MANY), timeout=30)
+    before = computed(url)
+    response = httpx.post(f"{url}/predict", files=files(MANY), timeout=PATIENCE_S)
     assert (response.status_code, response.json()["error"]["code"]) == (504, "deadline_exceeded")
-    assert DEADLINE_S - 0.1 < response.elapsed.total_seconds() < DEADLINE_S + 2
+    assert DEADLINE_S - 0.1 < response.elapsed.total_seconds() < MANY / 2 * IMAGE_S
     wait_until_idle(url)
-    assert total(read_metrics(url), "vision_predictions_total") - before < MANY
+    assert computed(url) - before < MANY
 
 
-def test_request_of_a_client_that_went_away_leaves_the_queue(url: str) -> None:
-    wait_until_idle(url)
-    before = read_metrics(url)
-    with ThreadPoolExecutor() as pool:
-        blocker = pool.submit(httpx.post, f"{url}/predict", files=files(2), timeout=30)
-        while not total(read_metrics(url), "vision_queue_images"):
-            time.sleep(0.005)
-        with pytest.raises(httpx.ReadTimeout):
-            httpx.post(f"{url}/predict", files=files(3), timeout=httpx.Timeout(5, read=0.05))
+def test_request_of_a_client_that_went_away_leaves_the_queue(project: Project, environment: dict[str, str]) -> None:
+    """After those above, because a second server of one home clears the metrics of the first."""
+    with serving("service:Vision", project.folder, environment | PATIENT) as url, ThreadPoolExecutor() as pool:
+        before = computed(url)
+        blocker = pool.submit(httpx.post, f"{url}/predict", files=files(BLOCKER), timeout=PATIENCE_S)
+        wait_for(lambda: num_queued(url) > 0, "the blocker")
+        asyncio.run(leave_once_queued(url, 2 * BLOCKER))
+        gone = {"reason": "client_gone"}
+        wait_for(lambda: total(read_metrics(url), "vision_refusals_total", **gone) == 1, "the departure to be noticed")
+        assert num_queued(url) < BLOCKER
+        assert not blocker.done()
         assert blocker.result().status_code == 200
-    wait_until_idle(url)
-    after = read_metrics(url)
+        wait_until_idle(url)
+        assert computed(url) - before == BLOCKER + 1
+        assert num_queued(url) == 0
 
-    def grown(name: str, **labels: str) -> float:
-        return total(after, name, **labels) - total(before, name, **labels)
 
-    assert grown("vision_refusals_total", reason="client_gone") == 1
-    assert grown("vision_predictions_total") == 2 + 1
-    assert total(after, "vision_queue_images") == 0
+async def leave_once_queued(url: str, num_images: int) -> None:
+    """Send a request behind the blocker, of more images than the blocker's, and go away when it waits."""
+    async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
+        request = asyncio.create_task(client.post(f"{url}/predict", files=files(num_images)))
+        try:
+            await asyncio.to_thread(wait_for, lambda: num_queued(url) >= num_images, "the request to wait")
+        finally:
+            request.cancel()
+            await asyncio.gather(request, return_exceptions=True)
 
 
 def test_request_in_flight_is_answered_when_the_server_is_stopped(
     project: Project, environment: dict[str, str]
 ) -> None:
     with ThreadPoolExecutor() as pool:
-        with serving("service:Vision", project.folder, environment) as url:
-            answer = pool.submit(httpx.post, f"{url}/predict", files=files(2), timeout=30)
-            while not total(read_metrics(url), "vision_queue_images"):
-                time.sleep(0.005)
+        with serving("service:Vision", project.folder, environment | PATIENT) as url:
+            answer = pool.submit(httpx.post, f"{url}/predict", files=files(IN_FLIGHT), timeout=PATIENCE_S)
+            wait_for(lambda: num_queued(url) > 0, "the request to wait")
+            assert not answer.done()
             stopped_at = time.monotonic()
-        assert time.monotonic() - stopped_at < 10
+        assert time.monotonic() - stopped_at < STOP_TIMEOUT_S  # it ended by itself
         assert answer.result().status_code == 200
 
 

@@ -14,7 +14,7 @@ from tests.service.filtered_model import ABSTAIN_BELOW, register_filtered_model
 from tests.service.metrics_page import read_metrics, total
 from tests.service.requests import code_and_index, png
 
-DEADLINE_S = 1.0
+DEADLINE_S = 5.0
 
 
 @pytest.fixture(scope="module")

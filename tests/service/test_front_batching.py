@@ -11,7 +11,6 @@ from tests.service.test_batching import (
     SETTINGS,
     project,
     test_overload_is_refused_at_once_and_every_request_is_answered,
-    test_request_of_a_client_that_went_away_leaves_the_queue,
     test_request_past_its_deadline_is_answered_with_504_and_the_rest_of_it_is_not_computed,
     url,
 )
@@ -19,7 +18,6 @@ from tests.service.test_batching import (
 __all__ = [
     "project",
     "test_overload_is_refused_at_once_and_every_request_is_answered",
-    "test_request_of_a_client_that_went_away_leaves_the_queue",
     "test_request_past_its_deadline_is_answered_with_504_and_the_rest_of_it_is_not_computed",
     "url",
 ]
@@ -30,8 +28,12 @@ def environment(project: Project) -> dict[str, str]:
     return {**project.environment, **SETTINGS, "VISION_FRONT_WORKERS": "2"}
 
 
+def test_request_of_a_client_that_went_away_leaves_the_queue(project: Project, environment: dict[str, str]) -> None:
+    """After those above, because a second server of one home clears the metrics of the first."""
+    test_batching.test_request_of_a_client_that_went_away_leaves_the_queue(project, environment)
+
+
 def test_request_in_flight_is_answered_when_the_server_is_stopped(
     project: Project, environment: dict[str, str]
 ) -> None:
-    """Last, because a second server of one home clears the metrics of the first."""
     test_batching.test_request_in_flight_is_answered_when_the_server_is_stopped(project, environment)

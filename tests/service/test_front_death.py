@@ -4,7 +4,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,12 +15,11 @@ import pytest
 
 from demo import serving
 from tests.bento_project import copy_project
-from tests.service.metrics_page import read_metrics, total
 from tests.service.requests import code_and_index
 from tests.service.slow_model import register_slow_model
-from tests.service.test_batching import files, wait_until_idle
+from tests.service.test_batching import files
+from tests.service.waiting import PATIENCE_S, num_queued, wait_for, wait_until_idle
 
-RESTART_TIMEOUT_S = 100
 SETTINGS = {
     "VISION_FRONT_WORKERS": "2",
     "VISION_SESSIONS": "1",
@@ -84,16 +83,9 @@ def parent_of(process: Path) -> int:
     return int(re.findall(r"^PPid:\s*(\d+)$", (process / "status").read_text(), re.MULTILINE)[0])
 
 
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    deadline_s = time.monotonic() + RESTART_TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline_s, f"waited in vain for {what}"
-        time.sleep(0.02)
-
-
 def refusal(url: str) -> httpx.Response:
     """Ask until a front refuses. One that does not know yet that its worker died lets the request wait for the next."""
-    deadline_s = time.monotonic() + RESTART_TIMEOUT_S
+    deadline_s = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline_s:
         with suppress(httpx.ReadTimeout):
             response = httpx.post(f"{url}/predict", files=files(), timeout=5)
@@ -112,7 +104,7 @@ def test_inference_worker_that_is_killed_costs_503s_and_comes_back(url: str) -> 
     ties_before = num_ties(fronts)
     with ThreadPoolExecutor(6) as pool:
         in_flight = [pool.submit(httpx.post, f"{url}/predict", files=files(4), timeout=90) for _ in range(6)]
-        wait_for(lambda: total(read_metrics(url), "vision_queue_images") > 0, "a queue")
+        wait_for(lambda: num_queued(url) > 0, "a queue")
         with stopped(parent_of(worker)):
             os.kill(int(worker.name), signal.SIGKILL)
             responses = [refusal(url)]
@@ -127,7 +119,7 @@ def test_inference_worker_that_is_killed_costs_503s_and_comes_back(url: str) -> 
     wait_until_idle(url)
     # Connections that are kept are closed after some seconds.
     wait_for(lambda: num_ties(fronts) <= ties_before + 2, "the fronts to let go of the dead worker")
-    assert total(read_metrics(url), "vision_queue_images") == 0
+    assert num_queued(url) == 0
     [again] = children_of_server(url)["vision-inference-0"]
     assert again != worker
 

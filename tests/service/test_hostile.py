@@ -27,7 +27,8 @@ from runtime.settings import ServingSettings
 from tests.bento_project import Served
 from tests.service.requests import png, post
 
-NUM_WARM_UP, NUM_REQUESTS, NUM_CLIENTS = 3000, 7000, 16
+# Memory still grows for some 7000 requests while arenas and caches fill.
+NUM_WARM_UP, NUM_REQUESTS, NUM_CLIENTS = 8000, 7000, 16
 ANSWER_TIMEOUT_S = 20
 # Pools start a thread when they first need it, which on an idle machine may be late: those that decode, one for each
 # session, and BentoML's own for pages like /metrics. Threads that refused requests left behind would be many more.
