@@ -5,6 +5,9 @@ mathematics, whatever they contain.
 """
 
 import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,38 +23,77 @@ _WIDTH_IN = 4.4  # of plots: nine points then stay readable on a phone, which sh
 _INK, _FAINT, _BAR = "#1f2933", "#9aa5b1", "#2b6cb0"
 _MAX_LABEL = 24  # characters of a class name on an axis
 _DARK = 0.55  # share of a row above which a cell is dark enough to need white text
+_CELL_IN = 0.42  # room for a count of four digits
+_MAX_COUNTED = 40  # classes up to which every cell has its count; the picture is as large for any number above
+_MAX_NAMED = 220  # classes up to which each has its name on the axes: 4 points, which a reader can enlarge
+_POINTS_PER_IN = 72
+
+
+@dataclass(frozen=True)
+class HeadlinePlots:
+    """PNGs of one evaluation, drawn once for all who show them."""
+
+    confusion: bytes
+    per_class_f1: bytes
+
+    @classmethod
+    def of(cls, evaluation: Evaluation) -> Self:
+        return cls(draw_confusion(evaluation), draw_per_class_f1(evaluation))
 
 
 def draw_confusion(evaluation: Evaluation) -> bytes:
-    """Draw the confusion matrix: numbers are images, colour is the share of the row, so that rare classes show."""
+    """Draw the confusion matrix: numbers are images, colour is the share of the row, so that rare classes show.
+
+    Above _MAX_COUNTED classes colour speaks alone, for the numbers could not be read, and the picture does not grow.
+    """
     counts = np.asarray(evaluation.confusion)
     support = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, support, out=np.zeros(counts.shape), where=support > 0)
     num_classes = len(evaluation.classes)
-    is_small = num_classes <= 12
-    side_in = 1.5 + max(2.2, 0.42 * num_classes)
+    is_counted = num_classes <= _MAX_COUNTED
+    matrix_in = max(2.2, _CELL_IN * min(num_classes, _MAX_COUNTED))
+    side_in = 1.5 + matrix_in
     figure = Figure(figsize=(side_in + 0.5, side_in), layout="constrained")
     axes = figure.add_subplot()
     picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    # Thin white lines between cells, so that empty neighbours stay countable.
-    axes.set_xticks(np.arange(num_classes + 1) - 0.5, minor=True)
-    axes.set_yticks(np.arange(num_classes + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color="#d9e2ec", linewidth=0.6)
-    axes.tick_params(which="both", length=0)
-    font_size = 9 if is_small else 8
-    for row, column in np.argwhere(counts > 0):
+    if num_classes <= _MAX_NAMED:
+        _draw_lines_between_cells(axes, num_classes)
+    font_size = 9 if num_classes <= 12 else 8
+    for row, column in np.argwhere(counts > 0) if is_counted else ():
         colour = "white" if shares[row, column] > _DARK else _INK
         axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=font_size)
-    labels = [_shortened(name) for name in evaluation.classes]
-    axes.set_xticks(range(num_classes), labels, rotation=45, ha="right", rotation_mode="anchor", parse_math=False)
-    axes.set_yticks(range(num_classes), labels, parse_math=False)
-    axes.tick_params(labelsize=font_size)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("actual")
+    _name_classes(axes, evaluation.classes, matrix_in, font_size)
+    larger = 1 if is_counted else 2  # of a large picture, which is seen reduced
+    axes.set_xlabel("predicted", fontsize=10 * larger)
+    axes.set_ylabel("actual", fontsize=10 * larger)
     colour_bar = figure.colorbar(picture, ax=axes, fraction=0.046, pad=0.03)
-    colour_bar.set_label("share of the actual class")
-    colour_bar.ax.tick_params(labelsize=font_size)
+    colour_bar.set_label("share of the actual class", fontsize=10 * larger)
+    colour_bar.ax.tick_params(labelsize=font_size * larger)
     return to_png(figure)
+
+
+def _draw_lines_between_cells(axes: Axes, num_classes: int) -> None:
+    """Draw them thin, so that empty neighbours stay countable."""
+    axes.set_xticks(np.arange(num_classes + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(num_classes + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="#d9e2ec", linewidth=0.6 * min(1.0, _MAX_COUNTED / num_classes))
+
+
+def _name_classes(axes: Axes, classes: Sequence[str], matrix_in: float, font_size: float) -> None:
+    """Write as many names as there is room for: all up to _MAX_NAMED, then every second, third and so on."""
+    step = -(-len(classes) // _MAX_NAMED)
+    places = range(0, len(classes), step)
+    labels = [_shortened(classes[place]) for place in places]
+    pitch_points = _POINTS_PER_IN * matrix_in * step / len(classes)
+    slope = (
+        {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+        if len(classes) <= _MAX_COUNTED
+        else {"rotation": 90}  # slanting lines would touch
+    )
+    axes.set_xticks(places, labels, parse_math=False, **slope)
+    axes.set_yticks(places, labels, parse_math=False)
+    axes.tick_params(which="both", length=0)
+    axes.tick_params(labelsize=min(font_size, 0.75 * pitch_points))
 
 
 def draw_per_class_f1(evaluation: Evaluation) -> bytes:

@@ -13,7 +13,7 @@ from evaluation.evaluation import Evaluation, EvaluationError
 from evaluation.image_statistics import statistics_in_words
 from evaluation.model_review import ModelReview
 from evaluation.page import data_uri, render_page, thumbnail
-from evaluation.plots import draw_confusion, draw_per_class_f1
+from evaluation.plots import HeadlinePlots
 
 _MAX_SLICE_GALLERIES = 3  # weak slices whose errors are shown
 _MAX_LISTED = 12  # label issues and outliers shown
@@ -37,11 +37,12 @@ def render_report(
     not_compared: str = "",
     reviewed: Reviewed | None = None,
     out_of_fold: Evaluation | None = None,
+    headline_plots: HeadlinePlots | None = None,
 ) -> str:
     """Return the report's HTML.
 
     manifest: of the pictures that are shown. not_compared: why `by_image` is None. reviewed: None before the export.
-    out_of_fold: of `assess_out_of_fold`, if all folds were measured.
+    out_of_fold: of `assess_out_of_fold`, if all folds were measured. headline_plots: if they are drawn already.
     Raises EvaluationError if the headline leaks or a picture to be shown cannot be read.
     """
     if headline.protocol != "group" or headline.leaking:
@@ -52,14 +53,15 @@ def render_report(
         return thumbnail(manifest.root / path)
 
     review = reviewed.review if reviewed else None
+    headline_plots = headline_plots or HeadlinePlots.of(headline)
     return render_page(
         "report.html.jinja",
         headline=headline,
         by_image=by_image,
         not_compared=not_compared.strip(),
         description=description,
-        confusion_png=data_uri(draw_confusion(headline), "png"),
-        per_class_f1_png=data_uri(draw_per_class_f1(headline), "png"),
+        confusion_png=data_uri(headline_plots.confusion, "png"),
+        per_class_f1_png=data_uri(headline_plots.per_class_f1, "png"),
         wrong=[(item, show(item.path)) for item in headline.wrong],
         has_average_precision=all(result.average_precision is not None for result in headline.per_class),
         out_of_fold=out_of_fold,

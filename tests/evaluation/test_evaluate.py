@@ -1,5 +1,6 @@
 """The stage `evaluate`: files in, files out; leaks and mismatches refused."""
 
+import base64
 import json
 from collections.abc import Callable
 from functools import partial
@@ -11,7 +12,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from dataset.description import DataDescription
 from dataset.manifest import Manifest
-from evaluation import evaluate
+from evaluation import evaluate, plots
 from evaluation.evaluation import Evaluation, EvaluationError
 from evaluation.predictions import Predictions
 from tests.evaluation.project import Project, make_project
@@ -35,6 +36,22 @@ def run(project: Project) -> Evaluation:
 def test_all_files_are_written_and_nothing_else(project: Project) -> None:
     run(project)
     assert set(written(project)) == OUTPUTS
+
+
+def test_plots_are_drawn_once_for_the_file_and_the_report(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+    for name in ("draw_confusion", "draw_per_class_f1"):
+        monkeypatch.setattr(plots, name, partial(_noting, drawn, name, getattr(plots, name)))
+    run(project)
+    assert sorted(drawn) == ["draw_confusion", "draw_per_class_f1"]
+    files = written(project)
+    for name in ("confusion.png", "per_class_f1.png"):
+        assert base64.b64encode(files[name]) in files["report.html"]
+
+
+def _noting(drawn: list[str], name: str, draw: Callable[[Evaluation], bytes], evaluation: Evaluation) -> bytes:
+    drawn.append(name)
+    return draw(evaluation)
 
 
 def test_figures_are_those_of_the_test_rows(project: Project) -> None:

@@ -4,8 +4,11 @@ import io
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from PIL import Image
 
+from evaluation import plots
 from evaluation.assess import assess
 from evaluation.evaluation import Estimate, Evaluation
 from evaluation.params import EvaluateParams
@@ -56,6 +59,37 @@ def test_pictures_grow_with_the_number_of_classes(evaluation: Evaluation, num_cl
     height, width, _ = pixels(draw_confusion(many)).shape
     assert min(height, width) / num_classes > 45  # pixels a cell with its share of the margins
     assert pixels(draw_per_class_f1(many)).shape[0] > 40 * num_classes
+
+
+@pytest.mark.parametrize("num_classes", [41, 200])
+def test_confusion_of_many_classes_is_no_larger_than_of_forty_and_has_no_counts(
+    evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch, num_classes: int
+) -> None:
+    def counted(*_arguments: object, **_options: object) -> None:
+        raise AssertionError("a count that nobody could read")
+
+    monkeypatch.setattr(Axes, "text", counted)
+    many = with_classes(evaluation, [f"class {i}" for i in range(num_classes)])
+    height, width, _ = pixels(draw_confusion(many)).shape
+    assert max(height, width) <= 160 * (0.42 * 40 + 2)
+
+
+def test_every_class_is_named_as_long_as_a_name_can_be_read(
+    evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[list[str], float]] = []
+    for num_classes in (60, 220, 1000):
+        with monkeypatch.context() as patch:
+            patch.setattr(plots, "to_png", lambda figure: seen.append(_names_on(figure)))
+            draw_confusion(with_classes(evaluation, [f"class {i}" for i in range(num_classes)]))
+    assert [len(names) for names, _ in seen] == [60, 220, 200]
+    assert seen[2][0][:2] == ["class 0", "class 5"]
+    assert all(points >= 4 for _, points in seen)
+
+
+def _names_on(figure: Figure) -> tuple[list[str], float]:
+    labels = figure.axes[0].get_yticklabels()
+    return [label.get_text() for label in labels], float(labels[0].get_fontsize())
 
 
 def test_class_names_are_never_read_as_mathematics(evaluation: Evaluation) -> None:

@@ -1,5 +1,7 @@
 """Slices by attribute."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -37,3 +39,26 @@ def test_small_slices_are_left_out_and_counted() -> None:
 def test_an_attribute_with_one_value_is_no_slice() -> None:
     slices, _ = slice_by_attributes(predictions_by_exposure({"1": (20, 20), "2": (20, 20)}, camera="A"))
     assert {s.attribute for s in slices} == {"exposure"}
+
+
+def test_as_many_values_as_images_are_not_each_compared_with_every_image() -> None:
+    num_compared = 0
+
+    class Name(str):
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal num_compared
+            num_compared += 1
+            return str.__eq__(self, other)
+
+        def __ne__(self, other: object) -> bool:
+            return not self == other
+
+    predictions = predictions_by_exposure({"1": (300, 700)})
+    names = [Name("common") if i % 10 == 0 else Name(f"{i}") for i in range(700)]
+    attributes = pd.DataFrame({"camera": pd.Series(names, dtype=object)})
+    slices, num_smaller = slice_by_attributes(replace(predictions, attributes=attributes))
+    assert [(s.value, s.rows.tolist()) for s in slices] == [("common", list(range(0, 700, 10)))]
+    assert num_smaller == 630
+    assert num_compared < 20 * 700
