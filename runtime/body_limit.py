@@ -7,23 +7,49 @@ answer, because closing at once would reset the connection under it.
 
 import asyncio
 from contextlib import suppress
+from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runtime.refusals import RequestErrorCode, RequestRefused
 
+RETRY_AFTER_S = 1  # bodies go as their requests are answered
 LINGER_S = 2.0  # like nginx's lingering_close, but shorter: a client that reads at all has the answer by then
 
 
-class BodyLimit:
-    """The body of one request: `receive` and `send` are the server's, bounded."""
+@dataclass(eq=False)
+class BodyBudget:
+    """What the bodies of all requests of a process may have together while their requests are not over."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, max_bytes: int, timeout_s: float) -> None:
+    max_bytes: int
+    held_bytes: int = 0
+
+    def take(self, num_bytes: int) -> None:
+        """Raises RequestRefused, having taken them all the same, if there are too many now."""
+        self.held_bytes += num_bytes
+        if self.held_bytes > self.max_bytes:
+            message = f"the bodies of all requests have more than {self.max_bytes} bytes together; try again later"
+            raise RequestRefused(RequestErrorCode.OVERLOADED, message, retry_after_s=RETRY_AFTER_S)
+
+    def give_back(self, num_bytes: int) -> None:
+        self.held_bytes -= num_bytes
+
+
+class BodyLimit:
+    """The body of one request: `receive` and `send` are the server's, bounded.
+
+    num_bytes: of it that came, and were taken from `budget`.
+    """
+
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, max_bytes: int, timeout_s: float, budget: BodyBudget
+    ) -> None:
         self._receive, self._send = receive, send
         self._max_bytes, self._timeout_s = max_bytes, timeout_s
+        self._budget = budget
+        self.num_bytes = 0
         self._deadline_s: float | None = None
-        self._num_bytes = 0
         self._is_complete = False
         self._is_closing = False
         headers = Headers(scope=scope)
@@ -34,7 +60,7 @@ class BodyLimit:
             self._stated = 0
 
     async def receive(self) -> Message:
-        """Raises RequestRefused as soon as the body is too large or too slow."""
+        """Raises RequestRefused as soon as the body is too large or too slow, or all bodies together are too large."""
         if self._is_complete:
             return await self._receive()  # waits for the client to go
         if self._stated is not None and self._stated > self._max_bytes:
@@ -49,9 +75,11 @@ class BodyLimit:
             raise RequestRefused(
                 RequestErrorCode.BODY_TIMEOUT, f"the body did not arrive within {self._timeout_s:g} s"
             ) from exc
-        self._num_bytes += len(message.get("body", b""))
+        num_bytes = len(message.get("body", b""))
+        self.num_bytes += num_bytes
         self._is_complete = not message.get("more_body", False)
-        if self._num_bytes > self._max_bytes:
+        self._budget.take(num_bytes)
+        if self.num_bytes > self._max_bytes:
             raise self._too_large()
         return message
 
@@ -83,15 +111,19 @@ class BodyLimit:
 
 
 class BodyLimitMiddleware:
-    """Pure ASGI: gives every HTTP request a `BodyLimit`."""
+    """Pure ASGI: gives every HTTP request a `BodyLimit`, and all of them one `BodyBudget`."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int, timeout_s: float) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, timeout_s: float, max_inflight_bytes: int) -> None:
         self.app = app
         self._max_bytes, self._timeout_s = max_bytes, timeout_s
+        self.budget = BodyBudget(max_inflight_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        body = BodyLimit(scope, receive, send, self._max_bytes, self._timeout_s)
-        await self.app(scope, body.receive, body.send)
+        body = BodyLimit(scope, receive, send, self._max_bytes, self._timeout_s, self.budget)
+        try:
+            await self.app(scope, body.receive, body.send)
+        finally:
+            self.budget.give_back(body.num_bytes)

@@ -74,7 +74,10 @@ class EdgeService(Service):  # type: ignore[misc]  # BentoML's SDK package carri
         _leave_out_timeout(bentoml_app)
         answered = ErrorBodyMiddleware(admitted)
         # The limit is outside the error bodies: it holds their end back until the client has read them.
-        return RequestRecordMiddleware(BodyLimitMiddleware(answered, settings.max_body_bytes, settings.body_timeout_s))
+        bounded = BodyLimitMiddleware(
+            answered, settings.max_body_bytes, settings.body_timeout_s, settings.max_inflight_bytes
+        )
+        return RequestRecordMiddleware(bounded)
 
 
 def _read_settings() -> ServingSettings:

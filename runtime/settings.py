@@ -65,6 +65,11 @@ class ServingSettings(BaseSettings):
     max_body_bytes: Annotated[int, Field(ge=1)] = 64 * 2**20
     """Largest body of a request; refused while it streams."""
 
+    max_inflight_bytes: Annotated[int, Field(ge=1)] = 2**30
+    """Most bytes that the bodies of all requests in one process may have together, each from its arrival to the end of
+    its request; the request that goes beyond it is answered with 503 while it streams. Forms and base64 are copied
+    while they are read, so memory can be three times this."""
+
     body_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
     """Longest that a client may take to send a body."""
 
@@ -77,6 +82,11 @@ class ServingSettings(BaseSettings):
             raise ValueError(
                 f"VISION_MAX_QUEUED_IMAGES={self.max_queued_images} must not be less than "
                 f"VISION_MAX_IMAGES_PER_REQUEST={self.max_images_per_request}"
+            )
+        if self.max_body_bytes > self.max_inflight_bytes:
+            raise ValueError(
+                f"VISION_MAX_INFLIGHT_BYTES={self.max_inflight_bytes} must not be less than "
+                f"VISION_MAX_BODY_BYTES={self.max_body_bytes}"
             )
         if self.front_workers and self.batching == "bentoml":
             raise ValueError("VISION_FRONT_WORKERS and VISION_BATCHING=bentoml exclude each other; unset one")

@@ -46,6 +46,15 @@ def test_queue_that_cannot_hold_one_full_request_is_refused(monkeypatch: pytest.
         ServingSettings.read()
 
 
+def test_budget_that_cannot_hold_one_largest_body_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISION_MAX_BODY_BYTES", str(2**30 + 1))
+    with pytest.raises(
+        SettingsError,
+        match=r"VISION_MAX_INFLIGHT_BYTES=1073741824 must not be less than VISION_MAX_BODY_BYTES=1073741825",
+    ):
+        ServingSettings.read()
+
+
 def test_fronts_and_bentomls_own_rules_exclude_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VISION_FRONT_WORKERS", "2")
     assert ServingSettings.read().front_workers == 2
