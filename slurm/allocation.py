@@ -1,6 +1,6 @@
 """What Slurm says of the job that this process belongs to, and the few things a job asks of Slurm.
 
-The only module that calls `scontrol` and reads `SLURM_*`.
+The only module that calls `scontrol` and `squeue` and reads `SLURM_*`.
 """
 
 import os
@@ -11,6 +11,11 @@ from dataclasses import dataclass
 from typing import Self
 
 TIME_LIMIT, BATCH_KILLED = "TimeLimit", "JobLaunchFailure"  # as Slurm 22.05 calls them
+# States without processes; a job that still has some, or goes back into the queue, is COMPLETING or PENDING.
+_ENDED = {
+    "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED",
+    "TIMEOUT",
+}  # fmt: skip
 
 
 class SlurmError(RuntimeError):
@@ -74,6 +79,17 @@ def batch_was_killed(job_id: str) -> bool:
     return _field("Reason", "job", job_id) == BATCH_KILLED
 
 
+def current_job_id() -> str | None:
+    """Return the number of the job that this runs in; None outside a job."""
+    return os.environ.get("SLURM_JOB_ID")
+
+
+def unfinished_jobs() -> set[str]:
+    """Return the numbers of all jobs that wait, run, or still have processes or go back into the queue."""
+    lines = _asked("squeue", "--noheader", "--all", "--array", "--states=all", "--format=%A %T").splitlines()
+    return {number for number, state in map(str.split, lines) if state not in _ENDED}
+
+
 def _field(name: str, kind: str, which: str) -> str:
     text = _scontrol("show", "--oneliner", kind, which)
     found = re.search(rf"(?:^|\s){name}=(\S+)", text)
@@ -83,10 +99,16 @@ def _field(name: str, kind: str, which: str) -> str:
 
 
 def _scontrol(*arguments: str) -> str:
-    program = shutil.which("scontrol")
+    return _asked("scontrol", *arguments)
+
+
+def _asked(name: str, *arguments: str) -> str:
+    program = shutil.which(name)
     if program is None:
-        raise SlurmError("there is no Slurm here: scontrol is not on the PATH")
-    done = subprocess.run([program, *arguments], capture_output=True, text=True)
+        raise SlurmError(f"there is no Slurm here: {name} is not on the PATH")
+    # Of what a user has set for squeue, filters would hide jobs.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("SQUEUE_")}
+    done = subprocess.run([program, *arguments], env=environment, capture_output=True, text=True)
     if done.returncode:
-        raise SlurmError(f"scontrol {' '.join(arguments)}: {(done.stderr or done.stdout).strip()}")
+        raise SlurmError(f"{name} {' '.join(arguments)}: {(done.stderr or done.stdout).strip()}")
     return done.stdout

@@ -14,11 +14,18 @@ while :; do case "${1:-}" in
   *) break ;;
 esac; done
 after=()
+chain=() # as whose job a link takes artifacts/ (slurm/claim.py)
 for link in "${links[@]}"; do
   case $link in
     train) job=$(sbatch --parsable "$@" slurm/train.sbatch --only-train "${params[@]}") ;;
-    *) job=$(sbatch --parsable "${after[@]}" --job-name="vision-$link" slurm/link.sbatch "$link" "${params[@]}") ;;
+    *) options=("${after[@]}" --job-name="vision-$link")
+      job=$(sbatch --parsable "${options[@]}" slurm/link.sbatch "$link" "${params[@]}" "${chain[@]}") ;;
   esac
+  if [ "${#chain[@]}" = 0 ]; then
+    chain=("--chain=$job") members=artifacts/slurm/chain-$job
+    mkdir -p artifacts/slurm && rm -f "$members" # of an older cluster: clusters begin to count anew
+  fi
+  echo "$job" >> "$members"
   after=("--dependency=afterok:$job" --kill-on-invalid-dep=yes)
   echo "$link: job $job, logs/vision-$link-$job.out"
 done

@@ -14,6 +14,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ import yaml
 from dataset.params import PARAMS_FILE, DataParams, ParamsError, Section, read_section
 from evaluation.params import EvaluateParams, ReviewParams
 from export.params import ExportParams, GateParams
+from slurm.allocation import SlurmError, current_job_id
+from slurm.claim import claimed
 
 LINKS = ("evaluate", "export", "register", "bento")
 PIPELINE, TRAIN, EXPORT = Path("dvc.yaml"), "train", "export"
@@ -107,14 +110,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("links", nargs="+", choices=LINKS)
     parser.add_argument("--params", type=Path, default=PARAMS_FILE, help="what the model was trained with")
+    parser.add_argument("--chain", default="", metavar="JOB", help="first job of the chain that this job belongs to")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     try:
         check_params(arguments.params)
-    except ParamsError as exc:
+        job_id = current_job_id()
+        with claimed(job_id, arguments.chain) if job_id else nullcontext():
+            return run_links(arguments.links, arguments.params)
+    except (ParamsError, SlurmError) as exc:
         sys.stderr.write(f"links: {exc}\n")
         return 2
-    return run_links(arguments.links, arguments.params)
 
 
 if __name__ == "__main__":

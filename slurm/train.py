@@ -16,13 +16,14 @@ from pathlib import Path
 from dataset.params import PARAMS_FILE, ParamsError
 from slurm.allocation import Allocation
 from slurm.attempts import Attempts
+from slurm.claim import SCRATCH_DIR, claimed
 from slurm.doctor import meeting_point
 from slurm.job import batch_step, run_on_all_nodes
 from slurm.links import check_params, run_links
 from slurm.nodes import look_at_nodes
 from slurm.warning import Warnings
 
-MANIFEST, SCRATCH_DIR = Path("data/manifest.csv"), Path("artifacts/slurm")
+MANIFEST = Path("data/manifest.csv")
 AFTER_TRAINING = ("evaluate", "export", "register")
 logger = logging.getLogger(__name__)
 
@@ -106,7 +107,12 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    return batch_step(lambda allocation, warnings: _work(arguments, allocation, warnings))
+
+    def work(allocation: Allocation, warnings: Warnings) -> int:
+        with claimed(allocation.job_id):
+            return _work(arguments, allocation, warnings)
+
+    return batch_step(work)
 
 
 if __name__ == "__main__":

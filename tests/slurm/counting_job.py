@@ -4,8 +4,9 @@ import logging
 import sys
 
 from slurm.attempts import Attempts
+from slurm.claim import SCRATCH_DIR
 from slurm.job import batch_step
-from slurm.train import SCRATCH_DIR, train
+from slurm.train import train
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)

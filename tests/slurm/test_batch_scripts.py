@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from slurm.claim import SCRATCH_DIR, members_path
 from slurm.links import LINKS
 
 SLURM = Path(__file__).parents[2] / "slurm"
@@ -60,3 +61,5 @@ def test_all_jobs_of_a_chain_get_its_params_file_and_training_the_rest(tmp_path:
     assert [line.split("slurm/link.sbatch ")[1].split()[0] for line in links] == [*LINKS]
     assert all("--params=own.yaml" in line and "--nodes" not in line for line in links)
     assert [f"afterok:{number + 1} " in line for number, line in enumerate(links)] == [True] * len(LINKS)
+    assert [line.split()[-1] for line in links] == ["--chain=1"] * len(LINKS)
+    assert members_path(tmp_path / SCRATCH_DIR, "1").read_text().split() == ["1", "2", "3", "4", "5"]
