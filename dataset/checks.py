@@ -9,6 +9,8 @@ from dataset.manifest import SPLIT_COLUMNS, SPLITS, ManifestError, Protocol
 _NUM_NAMED = 10
 _STATE_GROUPS = "state the groups in a CSV with the columns path,group (make data DATA=... GROUPS=groups.csv)"
 
+_NEW_SPLIT = "Make the split again (python -m dataset.split), with pictures of more objects where a class has too few"
+
 
 def named(items: Sequence[str]) -> str:
     """Join the first ten items for a message and count the rest."""
@@ -114,3 +116,25 @@ def check_every_class_in_every_split(table: pd.DataFrame, protocol: Protocol = "
             f"(3 is the least); if groups were found by likeness and are too large, {_STATE_GROUPS} "
             "or raise data.near_duplicate_correlation"
         )
+
+
+def check_every_class_trains(table: pd.DataFrame, protocol: Protocol = "group") -> None:
+    """Refuse a split in which a class has no training picture: nothing could be learned of it.
+
+    table: manifest columns `label` and the split column of `protocol`. Raises ManifestError.
+    """
+    column = SPLIT_COLUMNS[protocol]
+    trained = set(table.loc[table[column] == "train", "label"])
+    absent = [
+        f"{label} ({len(rows)} picture(s), in {' and '.join(sorted(set(rows[column]) - {''})) or 'no split'})"
+        for label, rows in table.groupby("label")
+        if label not in trained
+    ]
+    if absent:
+        raise ManifestError(f"class(es) without a training picture: {named(absent)}. {_NEW_SPLIT}")
+
+
+def check_validation_pictures(table: pd.DataFrame, protocol: Protocol = "group") -> None:
+    """Refuse a split without validation pictures, by which the best epoch is chosen. Raises ManifestError."""
+    if not (table[SPLIT_COLUMNS[protocol]] == "val").any():
+        raise ManifestError(f"no validation picture: the best epoch could not be chosen. {_NEW_SPLIT}")

@@ -42,6 +42,7 @@ from training.train import KNOWN_ERRORS
 
 RUN_FILE = "run.json"
 IMAGE_SHARES = {"train": 0.70, "val": 0.15, "test": 0.15}
+ENOUGH_FOR_IMAGES = 8  # 15% round down to 1 of 8 for test, and then to 1 of the 6 or 7 left for validation
 logger = logging.getLogger(__name__)
 
 
@@ -64,19 +65,39 @@ def group_folds(table: pd.DataFrame, params: SplitParams, seed: int, keeps_val: 
 
 
 def image_split(table: pd.DataFrame, seed: int, keeps_val: bool) -> Fold:
-    """Return one stratified split of 70, 15 and 15% of the pictures, whatever object they show."""
+    """Return one stratified split of 70, 15 and 15% of the pictures, whatever object they show.
+
+    Raises ManifestError if a class has too few pictures to be on every side.
+    """
     divided = table.sort_values("path", ignore_index=True)
-    rest, test = train_test_split(
-        np.arange(len(divided)), test_size=IMAGE_SHARES["test"], stratify=divided["label"], random_state=seed
-    )
-    val_share = IMAGE_SHARES["val"] / (1 - IMAGE_SHARES["test"])
-    _, val = train_test_split(rest, test_size=val_share, stratify=divided["label"].iloc[rest], random_state=seed)
     sides = np.full(len(divided), "train", dtype=object)
+    val_share = IMAGE_SHARES["val"] / (1 - IMAGE_SHARES["test"])
+    try:
+        rest, test = train_test_split(
+            np.arange(len(divided)), test_size=IMAGE_SHARES["test"], stratify=divided["label"], random_state=seed
+        )
+        _, val = train_test_split(rest, test_size=val_share, stratify=divided["label"].iloc[rest], random_state=seed)
+    except ValueError as exc:  # scikit-learn names no class
+        raise ManifestError(_too_few(divided["label"].value_counts())) from exc
     sides[test] = "test"
     if keeps_val:
         sides[val] = "val"
     divided["split_by_image"] = sides
+    counts = pd.crosstab(divided["label"], divided["split_by_image"])
+    absent = counts.index[(counts == 0).any(axis=1)]
+    if len(absent):
+        raise ManifestError(_too_few(divided["label"].value_counts()[absent]))
     return Fold(seed, 0, divided)
+
+
+def _too_few(num_pictures: "pd.Series[int]") -> str:
+    """Say which of the classes are too small for a split by image; num_pictures: of each class."""
+    small = num_pictures[num_pictures < ENOUGH_FOR_IMAGES].sort_index()
+    listed = ", ".join(f"{label} ({number} picture(s))" for label, number in small.items())
+    return (
+        f"too few pictures to have each class for training, validation and test by image: {listed}. Add pictures "
+        f"({ENOUGH_FOR_IMAGES} of a class are always enough), leave the class out, or take --protocol group"
+    )
 
 
 def run_fold(fold: Fold, root: Path, protocol: Protocol, params: Params, out_dir: Path, this: Worker) -> None:

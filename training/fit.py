@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from dataset.checks import check_no_group_on_two_sides
+from dataset.checks import check_every_class_trains, check_no_group_on_two_sides, check_validation_pictures
 from dataset.manifest import Manifest, Protocol
 from runtime.contract import ModelContract
 from training.compilation import check_compilation
@@ -45,6 +45,8 @@ def fit(
     """
     if protocol == "group":
         check_no_group_on_two_sides(manifest.table)
+    check_every_class_trains(manifest.table, protocol)
+    check_validation_pictures(manifest.table, protocol)
     train, val = manifest.select("train", protocol), manifest.select("val", protocol)
     check_batch_size(
         len(train.table), params.train.batch_size, worker.world_size, params.augment.mixes, params.train.accumulation

@@ -12,8 +12,8 @@ from typing import cast
 import numpy as np
 import torch
 
-from dataset.checks import check_no_group_on_two_sides
-from dataset.manifest import Manifest, ManifestError, Protocol
+from dataset.checks import check_every_class_trains, check_no_group_on_two_sides
+from dataset.manifest import Manifest, Protocol
 from dataset.params import ParamsError
 from evaluation.metrics import confusion_matrix, metrics_of_confusion
 from evaluation.temperature import fit_temperature
@@ -59,6 +59,7 @@ def fit_masks(
     settings = _settings(params, worker)
     if protocol == "group":
         check_no_group_on_two_sides(manifest.table)
+    check_every_class_trains(manifest.table, protocol)
     torch.manual_seed(params.train.seed)
     train, val = manifest.select("train", protocol), manifest.select("val", protocol)
     model, contract, pictures, defects = _create(manifest, train, params, settings)
@@ -161,9 +162,6 @@ def _create(
 ) -> tuple[Classifier, ModelContract, MaskedPictures, tuple[str, ...]]:
     backbone, mean, std, origin = create_backbone(params.model, len(manifest.classes))
     contract = new_contract(manifest, params, mean, std, origin)
-    absent = sorted(set(manifest.classes) - set(train.table["label"]))
-    if absent:
-        raise ManifestError(f"class(es) {', '.join(absent)} have no training picture")
     pictures = MaskedPictures(train, contract)
     defects = pictures.defect_classes()
     levels = pyramid_levels(backbone, settings.coarsest_stride)

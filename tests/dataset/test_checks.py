@@ -6,10 +6,12 @@ import pytest
 from dataset.checks import (
     check_classes,
     check_every_class_in_every_split,
+    check_every_class_trains,
     check_group_rows,
     check_no_group_on_two_sides,
     check_readable,
     check_same_bytes,
+    check_validation_pictures,
     named,
 )
 from dataset.manifest import ManifestError
@@ -92,3 +94,24 @@ def test_a_groups_file_must_name_every_picture_once(listed: list[str], empty: li
     check_group_rows("g.csv", ["a", "b"], ["b", "a"], [])
     with pytest.raises(ManifestError, match=message):
         check_group_rows("g.csv", ["a", "b"], listed, empty)
+
+
+def test_a_split_that_nothing_can_be_trained_or_chosen_by_is_refused() -> None:
+    good = [("a", "hole", "1", "train", "x"), ("b", "good", "2", "train", "y"), ("c", "good", "3", "val", "z")]
+    table = rows(*good)
+    check_every_class_trains(table)
+    check_validation_pictures(table)
+    torn = rows(*good, ("d", "crack", "4", "val", "u"), ("e", "crack", "5", "test", "v"), ("f", "fray", "6", "", "w"))
+    with pytest.raises(
+        ManifestError,
+        match=r"without a training picture: crack \(2 picture\(s\), in test and val\), fray \(1 picture\(s\), in no "
+        r"split\)\. Make the split again",
+    ):
+        check_every_class_trains(torn)
+    with pytest.raises(ManifestError, match=r"no validation picture: .* Make the split again"):
+        check_validation_pictures(rows(*good[:2]))
+    by_image = table.assign(split_by_image=["train", "test", "test"])
+    with pytest.raises(ManifestError, match=r"without a training picture: good \(2"):
+        check_every_class_trains(by_image, "image")
+    with pytest.raises(ManifestError, match="no validation picture"):
+        check_validation_pictures(by_image, "image")

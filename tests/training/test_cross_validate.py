@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from dataset.manifest import Manifest
+from dataset.manifest import Manifest, ManifestError
 from dataset.params import SplitParams
 from evaluation.params import EvaluateParams
 from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsError
@@ -75,6 +75,29 @@ def test_the_split_by_image_holds_70_15_15_percent_of_every_class(tiny_tiles_dir
         image_split(pictures, 1, keeps_val=True).table["split_by_image"].tolist() != divided["split_by_image"].tolist()
     )
     assert "val" not in set(image_split(pictures, 0, keeps_val=False).table["split_by_image"])
+
+
+def _table(**num_pictures: int) -> pd.DataFrame:
+    labels = [label for label, number in num_pictures.items() for _ in range(number)]
+    return pd.DataFrame({"path": [f"{i}.png" for i in range(len(labels))], "label": labels})
+
+
+@pytest.mark.parametrize("keeps_val", [True, False])
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_class_too_small_for_a_split_by_image_is_named(number: int, keeps_val: bool) -> None:
+    with pytest.raises(
+        ManifestError, match=rf"by image: crack \({number} picture\(s\)\)\. Add pictures \(8 of .* take --"
+    ):
+        image_split(_table(good=60, hole=40, crack=number), 0, keeps_val)
+    with pytest.raises(ManifestError, match=r"by image: crack \(3 picture\(s\)\), good \(3 picture\(s\)\)\."):
+        image_split(_table(good=3, crack=3), 0, keeps_val)  # fewer drawn than there are classes
+
+
+@pytest.mark.parametrize("others", [8, 9, 11, 40, 333])
+def test_eight_pictures_of_a_class_are_always_enough_for_a_split_by_image(others: int) -> None:
+    for seed in range(5):
+        divided = image_split(_table(good=others, hole=8, crack=8), seed, keeps_val=True).table
+        assert (pd.crosstab(divided["label"], divided["split_by_image"]) > 0).to_numpy().all()
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from evaluation.predictions import Predictions
 from evaluation.temperature import fit_temperature
 from runtime.contract import ModelContract
 from tests.training.mlflow_files import assert_files_in_mlflow
+from tests.training.test_mask_resume import MASK
 from training import compare_protocols, predict, train
 from training.checkpoint import Checkpoint
 
@@ -118,6 +119,31 @@ def test_a_manifest_whose_split_leaks_is_refused(
     Manifest(table, tmp_path).write(tmp_path / "manifest.csv")
     assert _run(tmp_path, params_file, tmp_path / "run") == 2
     assert leaked in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("head", "label", "side", "message"),
+    [
+        ("linear", "Crack", "train", "class(es) without a training picture: Crack ("),
+        ("mask", "Crack", "train", "class(es) without a training picture: Crack ("),
+        ("linear", None, "val", "no validation picture"),  # a mask head needs none
+    ],
+)
+def test_a_split_without_a_class_to_train_or_pictures_to_choose_by_is_refused_before_training(
+    tiny_tiles_dir: Path, tiny_params: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    head: str, label: str | None, side: str, message: str,
+) -> None:  # fmt: skip
+    tiny_params["model"]["head"] = head
+    tiny_params["mask"] = MASK
+    params_file = tmp_path / "params.yaml"
+    params_file.write_text(yaml.safe_dump(tiny_params), encoding="utf-8")
+    table = Manifest.read(tiny_tiles_dir / "manifest.csv").table.copy()
+    gone = table["split"].eq(side) & (table["label"].eq(label) if label else True)
+    table.loc[gone, "split"] = ""
+    Manifest(table, tmp_path).write(tmp_path / "manifest.csv")
+    assert _run(tmp_path, params_file, tmp_path / "run") == 2
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
