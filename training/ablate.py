@@ -136,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.seeds < 1:
         parser.error(f"--seeds must be at least 1, got {arguments.seeds}")
     try:
-        Params.read(arguments.params)
+        Params.read(arguments.params).require_linear_head("training.ablate")  # of masks only the last epoch is measured
         document = yaml.safe_load(arguments.params.read_text(encoding="utf-8"))
         out_dir = arguments.out / arguments.name
         arms = ABLATIONS[arguments.name]

@@ -20,7 +20,7 @@ from runtime.contract import ModelContract
 from training.data import PREFETCH, PictureDataset, check_batch_size, training_batches
 from training.params import Params
 from training.pictures import training_pictures
-from training.sanity import parser
+from training.sanity import at_least, parser
 from training.train import KNOWN_ERRORS
 
 NEARLY = 0.95  # of the best rate
@@ -74,13 +74,14 @@ def settings(num_cores: int, prefetches: Sequence[int]) -> list[tuple[int, int]]
 
 def main(argv: Sequence[str] | None = None) -> int:
     own = parser(__doc__)
-    own.add_argument("--batches", type=int, default=30, help="at most so many for each setting")
-    own.add_argument("--prefetch", type=int, nargs="+", default=[1, 2, 4])
+    own.add_argument("--batches", type=at_least(2), default=30, help="at most so many for each setting")
+    own.add_argument("--prefetch", type=at_least(1), nargs="+", default=[1, 2, 4])
     arguments = own.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(1)
     try:
         manifest, params = Manifest.read(arguments.manifest), Params.read(arguments.params)
+        params.require_linear_head("training.loader_probe")
         train = manifest.select("train")
         check_batch_size(len(train.table), 2 * params.train.batch_size, 1, params.augment.mixes)
         # Mean and std are the model's business and change no speed.

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from dataset.checks import check_every_class_trains
 from dataset.manifest import Manifest
 from dataset.params import ParamsError
 from training.data import Batch, PictureDataset, check_batch_size, training_batches
@@ -26,7 +27,7 @@ from training.losses import training_loss
 from training.optimiser import freeze_all_but, make_optimiser, trainable_parameters
 from training.params import Params
 from training.pictures import training_pictures
-from training.sanity import parser, untrained
+from training.sanity import at_least, parser, positive, untrained
 from training.train import KNOWN_ERRORS
 
 SMOOTHING = 0.9  # of the loss's moving average, corrected for its start
@@ -47,6 +48,7 @@ class Point:
 def find(manifest: Manifest, params: Params, phase: PhaseParams, lrs: Sequence[float], num_workers: int) -> list[Point]:
     """Take a step at each rate in turn, until the loss diverges. The other groups' rates keep their proportion."""
     device = single_worker().device
+    check_every_class_trains(manifest.table)
     train = manifest.select("train")
     check_batch_size(len(train.table), params.train.batch_size, 1, params.augment.mixes)
     model, contract = untrained(manifest, params, device)
@@ -124,14 +126,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     own = parser(__doc__)
     own.add_argument("--out", type=Path, default=Path("artifacts/lr_finder"))
     own.add_argument("--phase", type=int, help="which of train.phases, from 0; the last if left out")
-    own.add_argument("--steps", type=int, default=100)
-    own.add_argument("--from", type=float, default=1e-6, dest="lowest")
-    own.add_argument("--to", type=float, default=1.0, dest="highest")
-    own.add_argument("--workers", type=int, default=0, help="processes that decode")
+    own.add_argument("--steps", type=at_least(MIN_POINTS), default=100)
+    own.add_argument("--from", type=positive, default=1e-6, dest="lowest")
+    own.add_argument("--to", type=positive, default=1.0, dest="highest")
+    own.add_argument("--workers", type=at_least(0), default=0, help="processes that decode")
     arguments = own.parse_args(argv)
+    if arguments.lowest >= arguments.highest:
+        own.error(f"--from must be below --to, got {arguments.lowest:g} and {arguments.highest:g}")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         manifest, params = Manifest.read(arguments.manifest), Params.read(arguments.params)
+        params.require_linear_head("training.lr_finder")
         number = len(params.train.phases) - 1 if arguments.phase is None else arguments.phase
         if not 0 <= number < len(params.train.phases):
             raise ParamsError(f"there is no phase {number}: train.phases has {len(params.train.phases)}, from 0")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from dataset.checks import check_every_class_trains
 from dataset.manifest import Manifest
 from training.data import PictureDataset
 from training.distributed import single_worker
@@ -21,7 +22,7 @@ from training.engine_params import PhaseParams
 from training.losses import classifier_loss
 from training.optimiser import freeze_all_but, make_optimiser, trainable_parameters
 from training.params import Params
-from training.sanity import parser, untrained
+from training.sanity import at_least, parser, positive, untrained
 from training.train import KNOWN_ERRORS
 
 LEARNED_LOSS = 0.1  # with all pictures right: a class's probability is 90% on average
@@ -56,6 +57,7 @@ def few_of_each_class(manifest: Manifest, number: int, seed: int) -> Manifest:
 
 def overfit(manifest: Manifest, params: Params, num_pictures: int, num_steps: int, lr: float) -> Overfit:
     """Train the whole network on a few pictures of the train split, all in one batch, until it knows them."""
+    check_every_class_trains(manifest.table)
     device = single_worker().device
     plain = params.model_copy(
         update={"model": params.model.model_copy(update={"drop_rate": 0.0, "drop_path_rate": 0.0})}
@@ -88,13 +90,14 @@ def overfit(manifest: Manifest, params: Params, num_pictures: int, num_steps: in
 
 def main(argv: Sequence[str] | None = None) -> int:
     own = parser(__doc__)
-    own.add_argument("--pictures", type=int, default=24)
-    own.add_argument("--steps", type=int, default=200)
-    own.add_argument("--lr", type=float, default=5e-4)
+    own.add_argument("--pictures", type=at_least(1), default=24)
+    own.add_argument("--steps", type=at_least(1), default=200)
+    own.add_argument("--lr", type=positive, default=5e-4)
     arguments = own.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         manifest, params = Manifest.read(arguments.manifest), Params.read(arguments.params)
+        params.require_linear_head("training.overfit")
         result = overfit(manifest, params, arguments.pictures, arguments.steps, arguments.lr)
     except KNOWN_ERRORS as exc:
         sys.stderr.write(f"overfit: {exc}\n")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dataset.params import Section, read_section
+from dataset.params import ParamsError, Section, read_section
 from runtime.contract import Interpolation, ResizeRule
 from training.batch_params import AugmentParams, BatchParams
 from training.engine_params import Count, EngineParams
@@ -63,6 +63,14 @@ class Params(Section):
             augment=read_section(path, "augment", AugmentParams),
             mask=read_section(path, "mask", MaskParams) if model.head == "mask" else None,
         )
+
+    def require_linear_head(self, command: str) -> None:
+        """Raise ParamsError if there is another head than the one that `command` knows."""
+        if self.model.head != "linear":
+            raise ParamsError(
+                f"model.head is {self.model.head}, but {command} knows only the linear head and would try another "
+                "network than training: set model.head to linear"
+            )
 
     def flat(self) -> dict[str, str | int | float | bool]:
         """Return `{"train.seed": 0, "train.phases.0.lr": 0.003, ...}`."""

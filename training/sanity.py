@@ -1,6 +1,8 @@
 """What the sanity commands share: the model that training would begin with, and their arguments."""
 
 import argparse
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -18,6 +20,28 @@ def parser(description: str) -> argparse.ArgumentParser:
     own.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
     own.add_argument("--params", type=Path, default=PARAMS_FILE)
     return own
+
+
+def at_least(lowest: int) -> Callable[[str], int]:
+    """Return a type of argparse: a whole number of at least `lowest`."""
+
+    def whole_number(text: str) -> int:
+        if not text.isdecimal() or int(text) < lowest:
+            raise argparse.ArgumentTypeError(f"must be a whole number of at least {lowest}, got {text!r}")
+        return int(text)
+
+    return whole_number
+
+
+def positive(text: str) -> float:
+    """Type of argparse: a finite number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number above 0, got {text!r}")
+    return number
 
 
 def untrained(manifest: Manifest, params: Params, device: torch.device) -> tuple[Classifier, ModelContract]:

@@ -51,3 +51,11 @@ def test_no_epochs_at_all_is_refused(tmp_path: Path, tiny_params: dict[str, Any]
     path.write_text(yaml.safe_dump(tiny_params), encoding="utf-8")
     with pytest.raises(ParamsError, match="nothing would be trained"):
         Params.read(path)
+
+
+def test_a_command_for_the_linear_head_refuses_another_by_its_key(params_file: Path) -> None:
+    params = Params.read(params_file)
+    params.require_linear_head("training.x")
+    masks = params.model_copy(update={"model": params.model.model_copy(update={"head": "mask"})})
+    with pytest.raises(ParamsError, match=r"model\.head is mask, but training\.x knows only the linear head"):
+        masks.require_linear_head("training.x")
