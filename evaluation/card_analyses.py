@@ -1,6 +1,7 @@
 """Sections of the model card that speak of the analyses; each says what was measured, or is not there."""
 
 from evaluation.calibration import Calibration
+from evaluation.document import Figure
 from evaluation.evaluation import Evaluation
 from evaluation.fairness import Fairness
 from evaluation.label_review import LabelReview
@@ -87,7 +88,7 @@ def detection_section(detection: DefectDetection) -> str:
     ]
     table = [
         f"| {name} | {threshold} | {estimate_in_words(point.miss_rate)} | "
-        f"{estimate_in_words(point.false_alarm_rate)} | {estimate_in_words(point.f1)} | {number(point.cost.value)} |"
+        f"{estimate_in_words(point.false_alarm_rate)} | {estimate_in_words(point.f1)} | {_cost_in_words(point.cost)} |"
         for name, threshold, point in rows
     ]
     normal = inline(detection.normal_class)
@@ -109,6 +110,13 @@ def detection_section(detection: DefectDetection) -> str:
             f"{estimate_in_words(detection.average_precision)}.",
         ]
     )
+
+
+def _cost_in_words(cost: Figure) -> str:
+    """Write a cost with its interval; a cost may be far above 1."""
+    if cost.low is None or cost.high is None:
+        return f"{number(cost.value)} (no interval)"
+    return f"{number(cost.value)} ({number(cost.low)}–{number(cost.high)})"
 
 
 def weak_slices(search: SliceSearch, hashes: dict[str, str]) -> list[str]:
@@ -170,7 +178,7 @@ def labels_section(review: LabelReview) -> str:
 
 
 def robustness_section(robustness: Robustness, num_test_images: int) -> str:
-    """Give accuracy at every level of every change."""
+    """Give accuracy with its interval at every level of every change."""
     drawn = (
         f" These are drawn from the {num_test_images} class by class, so that classes are more even than among all: "
         "figures here compare with each other, not with those above."
@@ -184,7 +192,7 @@ def robustness_section(robustness: Robustness, num_test_images: int) -> str:
         "", "| change | accuracy by level |", "|---|---|",
     ]  # fmt: skip
     for curve in robustness.curves:
-        levels = ", ".join(f"{setting(point.level)}: {figure(point.accuracy.value)}" for point in curve.points)
+        levels = "; ".join(f"{setting(p.level)}: {estimate_in_words(p.accuracy)}" for p in curve.points)
         lines.append(f"| {inline(curve.change)} ({inline(curve.unit)}) | {levels} |")
     return "\n".join(lines)
 

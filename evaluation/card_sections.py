@@ -8,7 +8,7 @@ from evaluation.card_analyses import weak_slices
 from evaluation.evaluation import Evaluation
 from evaluation.markdown import inline, paragraph
 from evaluation.wording import (
-    HEADLINE_NAMES,
+    OVERALL_NAMES,
     confidence,
     confusion_in_words,
     counted,
@@ -92,23 +92,41 @@ def results_section(evaluation: Evaluation, by_image: Evaluation | None) -> str:
             "group that the model was trained on. It is given for comparison with figures measured that way, and is no "
             "measure of new groups.",
         ]
-    lines += ["", "| class | images (groups) | precision | recall | F1 |", "|---|---:|---:|---:|---:|"]
-    for result in evaluation.per_class:
-        figures = [estimate_in_words(e) for e in (result.precision, result.recall, result.f1)]
-        count = f"{result.num_images} ({result.num_groups})"
-        lines.append(f"| {inline(result.name)} | {count} | {' | '.join(figures)} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *_class_table(evaluation)])
 
 
 def _headline_table(evaluation: Evaluation, by_image: Evaluation | None) -> list[str]:
     if by_image is None:
-        rows = [f"| {title} | {estimate_in_words(getattr(evaluation, n))} |" for n, title in HEADLINE_NAMES.items()]
-        return ["| figure | split by group |", "|---|---:|", *rows]
+        return ["| figure | split by group |", "|---|---:|", *_overall_rows(evaluation)]
     label = "split by image: LEAKING" if by_image.leaking else "split by image"
     lines = [f"| figure | split by group (headline) | {label} |", "|---|---:|---:|"]
-    for name, title in HEADLINE_NAMES.items():
-        both = [estimate_in_words(getattr(e, name)) for e in (evaluation, by_image)]
-        lines.append(f"| {title} | {' | '.join(both)} |")
+    return lines + _overall_rows(evaluation, by_image)
+
+
+def _overall_rows(*evaluations: Evaluation) -> list[str]:
+    """Return one row for each figure over all classes that every evaluation measured, one column for each evaluation.
+
+    A document written before a figure was measured has none.
+    """
+    measured = {title: [getattr(e, name) for e in evaluations] for name, title in OVERALL_NAMES.items()}
+    return [
+        f"| {title} | {' | '.join(map(estimate_in_words, estimates))} |"
+        for title, estimates in measured.items()
+        if None not in estimates
+    ]
+
+
+def _class_table(evaluation: Evaluation) -> list[str]:
+    """Give each class its figures; average precision where the document holds it."""
+    titles = {"precision": "precision", "recall": "recall", "f1": "F1", "average_precision": "average precision"}
+    if any(result.average_precision is None for result in evaluation.per_class):
+        del titles["average_precision"]
+    lines = [f"| class | images (groups) | {' | '.join(titles.values())} |", "|---|---:|" + "---:|" * len(titles)]
+    for result in evaluation.per_class:
+        figures = [estimate_in_words(getattr(result, name)) for name in titles]
+        lines.append(f"| {inline(result.name)} | {result.num_images} ({result.num_groups}) | {' | '.join(figures)} |")
+    if "average_precision" in titles:
+        lines += ["", "Average precision: of the class's probability against all other classes."]
     return lines
 
 
@@ -125,7 +143,7 @@ def all_folds_section(pooled: Evaluation, hashes: dict[str, str]) -> str:
         "",
         "| figure | all folds |",
         "|---|---:|",
-        *(f"| {title} | {estimate_in_words(getattr(pooled, name))} |" for name, title in HEADLINE_NAMES.items()),
+        *_overall_rows(pooled),
         *(
             f"| F1 of {inline(result.name)}, {counted(result.num_images, 'image')} of "
             f"{counted(result.num_groups, 'group')} | {estimate_in_words(result.f1)} |"

@@ -9,6 +9,7 @@ from evaluation.evaluation import Confusion, Estimate, Evaluation
 from evaluation.weak_slices import Condition
 
 HEADLINE_NAMES = {"macro_f1": "Macro-F1", "balanced_accuracy": "Balanced accuracy", "accuracy": "Accuracy"}
+OVERALL_NAMES = HEADLINE_NAMES | {"mcc": "Matthews' correlation coefficient (−1 to 1)"}
 PROTOCOL_NAMES: dict[Protocol, str] = {"group": "split by group", "image": "split by image"}
 
 

@@ -16,8 +16,10 @@ from dataset.manifest import Manifest
 from evaluation import card, evaluate
 from evaluation.asked_model import AskedModel, write_asked_model
 from evaluation.card_analyses import weak_slices
+from evaluation.document import Estimate, Figure
 from evaluation.evaluation import Evaluation
 from evaluation.markdown import code, inline
+from evaluation.wording import number
 from runtime.card import card_model_sha256
 from runtime.contract import Lineage, ModelContract
 from tests.evaluation.project import Project, make_project
@@ -43,6 +45,11 @@ def change_contract(project: Project, **changes: object) -> None:
     path.write_text(changed.to_json(), encoding="utf-8")
 
 
+def written(estimate: Estimate | Figure) -> str:
+    value, low, high = (f"{end:.3f}".replace("-", "−") for end in (estimate.value, estimate.low, estimate.high))
+    return f"{value} ({low}{' to ' if low.startswith('−') else '–'}{high})"
+
+
 def test_figures_equal_those_of_the_evaluation(project: Project) -> None:
     text = card_of(project)
     evaluation = Evaluation.read(project.evaluation_dir / "evaluation.json")
@@ -51,11 +58,13 @@ def test_figures_equal_those_of_the_evaluation(project: Project) -> None:
         ("Balanced accuracy", evaluation.balanced_accuracy),
         ("Accuracy", evaluation.accuracy),
     ):
-        assert f"| {title} | {estimate.value:.3f} ({estimate.low:.3f}–{estimate.high:.3f}) |" in text
+        assert f"| {title} | {written(estimate)} |" in text
+    assert evaluation.mcc
+    assert f"| Matthews' correlation coefficient (−1 to 1) | {written(evaluation.mcc)} |" in text
+    assert "| class | images (groups) | precision | recall | F1 | average precision |" in text
     for result in evaluation.per_class:
-        line = next(x for x in text.splitlines() if x.startswith(f"| {result.name} | 10 (2) |"))
-        assert line.count(f"{result.recall.value:.3f}") >= 1
-        assert f"{result.f1.value:.3f}" in line
+        figures = (result.precision, result.recall, result.f1, result.average_precision)
+        assert f"| {result.name} | 10 (2) | {' | '.join(written(e) for e in figures if e)} |" in text
     first = evaluation.confusions[0]
     assert f"- {first.num_images} of 10 images of {first.actual} were called {first.predicted} (" in text
     metadata = header_of(text)["model-index"][0]["results"][0]["metrics"]
@@ -64,6 +73,21 @@ def test_figures_equal_those_of_the_evaluation(project: Project) -> None:
         "f1": evaluation.macro_f1.value,
         "balanced_accuracy": evaluation.balanced_accuracy.value,
     }
+
+
+def test_a_document_from_before_two_figures_were_measured_still_makes_a_card(project: Project) -> None:
+    project.compare()
+    card_of(project)
+    for name in ("evaluation.json", "by_image.json"):
+        document = json.loads((project.evaluation_dir / name).read_text(encoding="utf-8"))
+        del document["mcc"]
+        for result in document["per_class"]:
+            del result["average_precision"]
+        (project.evaluation_dir / name).write_text(json.dumps(document), encoding="utf-8")
+    assert card.main(project.card_arguments) == 0
+    text = project.card_path.read_text(encoding="utf-8")
+    assert "| class | images (groups) | precision | recall | F1 |\n|---|---:|---:|---:|---:|\n" in text
+    assert "Matthews" not in text
 
 
 def test_the_header_names_the_model_it_is_of(project: Project) -> None:
@@ -172,6 +196,9 @@ def test_defect_or_not_is_stated_where_the_data_name_the_normal_class(project: P
     assert detection is not None
     chosen = detection.chosen
     assert f"| at most 5% missed | {chosen.threshold:.3f} | {chosen.miss_rate.value:.3f} (" in text
+    for point in (detection.at_most_probable, chosen, detection.cheapest):
+        ends = [number(value) for value in (point.cost.value, point.cost.low, point.cost.high)]
+        assert f" | {written(point.f1)} | {ends[0]} ({ends[1]}–{ends[2]}) |" in text
 
 
 def test_a_planted_weak_slice_is_named_with_its_pictures(tmp_path: Path) -> None:
@@ -202,7 +229,7 @@ def reviewed(project: Project, **changes: object) -> None:
 def test_robustness_and_attention_stand_in_card_and_report_once_measured(project: Project) -> None:
     reviewed(project)
     text = card_of(project)
-    assert "| blur (radius, px) | 0: 0.900, 1: 0.700, 4: 0.300 |" in text
+    assert "| blur (radius, px) | 0: 0.900 (0.800–1.000); 1: 0.700 (0.600–0.800); 4: 0.300 (0.200–0.400) |" in text
     assert "0.600 (0.500–0.700) of what the answer hangs on" in text
     assert "robustness to blur" not in text
     assert "are drawn from the 30 class by class, so that classes are more even than among all" in text
@@ -292,7 +319,7 @@ def test_names_with_markup_show_as_written(tmp_path: Path) -> None:
     assert "<img" not in body
     assert "*very*" not in body.replace("\\*", "")
     tables = [line for line in body.splitlines() if line.startswith("| a\\|b ")]
-    assert [len(re.findall(r"(?<!\\)\|", line)) for line in tables] == [5, 6]
+    assert [len(re.findall(r"(?<!\\)\|", line)) for line in tables] == [5, 7]
 
 
 def test_inline_text_and_code_keep_their_markup_characters_visible() -> None:
