@@ -3,7 +3,8 @@
 Writes to `--out`: `seed<S>/<protocol><F>/` with the checkpoint and `predictions.csv` of each run,
 `seed<S>/<protocol>.csv` with the pooled out-of-fold predictions of a seed, and `summary.json` and `summary.md` with the
 figures of each seed, their mean, and those of all seeds' models voting. A run whose predictions are there is not
-repeated, so a stopped command goes on where it stopped; other params, data or folds need another `--out`.
+repeated, and one that was asked to leave (exit status 75) goes on where it was; other params, data or folds need
+another `--out`.
 
 By group, the folds are those of `split.seed` and `split.num_folds`; what is pooled covers every picture once. By
 image, each seed draws one split of 70% for training, 15% for validation and 15% for test, as is usual for published
@@ -19,6 +20,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +34,15 @@ from evaluation.params import EvaluateParams
 from evaluation.predictions import PREDICTIONS_FILE, PredictionsError
 from training.checkpoint import Checkpoint
 from training.cross_validation_summary import write_summary
-from training.distributed import Worker, worker
+from training.determinism import deterministic
+from training.distributed import Worker
+from training.exit_status import exit_status
 from training.fit import fit
 from training.mask_fit import fit_masks
 from training.params import Params
 from training.predict import predict
 from training.run_control import RunControl
+from training.signals import LeaveRequest
 from training.train import KNOWN_ERRORS
 
 RUN_FILE = "run.json"
@@ -100,7 +105,9 @@ def _too_few(num_pictures: "pd.Series[int]") -> str:
     )
 
 
-def run_fold(fold: Fold, root: Path, protocol: Protocol, params: Params, out_dir: Path, this: Worker) -> None:
+def run_fold(
+    fold: Fold, root: Path, protocol: Protocol, params: Params, out_dir: Path, this: Worker, leaving: LeaveRequest
+) -> None:
     """Train and predict one fold, unless its predictions are there already; `run.json` holds what it cost."""
     if (out_dir / PREDICTIONS_FILE).is_file():
         logger.info("%s is there already", out_dir / PREDICTIONS_FILE)
@@ -109,7 +116,8 @@ def run_fold(fold: Fold, root: Path, protocol: Protocol, params: Params, out_dir
     params = params.model_copy(update={"train": params.train.model_copy(update={"seed": fold.seed})})
     manifest = Manifest(fold.table, root)
     train = fit_masks if params.model.head == "mask" else fit
-    checkpoint_path = train(manifest, protocol, params, RunControl(out_dir), this)
+    with deterministic(params.train.deterministic, this.device):
+        checkpoint_path = train(manifest, protocol, params, RunControl(out_dir), this, leaving)
     if this.is_main:
         cost = {"wall_s": time.monotonic() - start_wall_s, "cpu_s": time.process_time() - start_cpu_s}
         (out_dir / RUN_FILE).write_text(json.dumps(cost, indent=2) + "\n", encoding="utf-8")
@@ -117,8 +125,8 @@ def run_fold(fold: Fold, root: Path, protocol: Protocol, params: Params, out_dir
     this.broadcast("")
 
 
-def run(arguments: argparse.Namespace, this: Worker) -> None:
-    """Run all that is asked for, then pool and sum up what is there."""
+def run(arguments: argparse.Namespace, this: Worker, leaving: LeaveRequest) -> None:
+    """Run all that is asked for, then pool and sum up what is there. Raises Requeue after `leaving`."""
     manifest, params = Manifest.read(arguments.pictures), Params.read(arguments.params)
     split = read_section(arguments.params, "split", SplitParams)
     out_dir: Path = arguments.out
@@ -135,7 +143,7 @@ def run(arguments: argparse.Namespace, this: Worker) -> None:
                 continue
             logger.info("seed %d, %s fold %d", seed, arguments.protocol, fold.index)
             fold_dir = out_dir / f"seed{seed}" / f"{arguments.protocol}{fold.index}"
-            run_fold(fold, manifest.root, arguments.protocol, params, fold_dir, this)
+            run_fold(fold, manifest.root, arguments.protocol, params, fold_dir, this, leaving)
     if this.is_main:
         evaluate = read_section(arguments.params, "evaluate", EvaluateParams)
         logger.info("%s", write_summary(out_dir, split.num_folds, evaluate))
@@ -164,15 +172,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--folds", type=int, nargs="+", help="only these, to share the work out; all if left out")
     arguments = parser.parse_args(argv)
-    with worker() as this:
-        logging.basicConfig(level=logging.INFO if this.is_main else logging.WARNING, format="%(message)s")
-        try:
-            run(arguments, this)
-        except (*KNOWN_ERRORS, PredictionsError) as exc:
-            if this.is_main:
-                sys.stderr.write(f"cross-validation: {exc}\n")
-            return 2
-    return 0
+    return exit_status("cross-validation", (*KNOWN_ERRORS, PredictionsError), partial(run, arguments))
 
 
 if __name__ == "__main__":

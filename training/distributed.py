@@ -3,6 +3,7 @@
 Works under torchrun with any number of processes (gloo on CPU, nccl on GPU) and without it as a single process.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from torch.distributed.rendezvous import rendezvous
 from runtime.cores import usable_cores
 
 T = TypeVar("T")
+_EXPLAINED = "explained"
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Worker:
     rank: int
     world_size: int
     device: torch.device
+    store: PrefixStore | None = None  # of all processes, if there are several
 
     @property
     def is_main(self) -> bool:
@@ -64,6 +67,26 @@ class Worker:
         dist.all_reduce(box, dist.ReduceOp.MAX)
         return bool(box.item())
 
+    def is_first_to_explain(self, error: str) -> bool:
+        """Note that the run ends by an error, and return whether no other process has noted the same one.
+
+        Waits for nobody: the others may wait for this process, and may be gone.
+        """
+        if self.store is None:
+            return True
+        try:
+            self.store.add(_EXPLAINED, 1)
+            return int(self.store.add(hashlib.sha256(error.encode()).hexdigest(), 1)) == 1
+        except RuntimeError:  # the store went with the process that kept it; said twice is better than never
+            return True
+
+    def has_explained(self) -> bool:
+        """Whether any process has noted an error."""
+        try:
+            return self.store is not None and int(self.store.add(_EXPLAINED, 0)) > 0
+        except RuntimeError:
+            return False
+
 
 def single_worker() -> Worker:
     """Return a worker that joins nobody, whatever torchrun announces."""
@@ -80,17 +103,16 @@ def worker() -> Iterator[Worker]:
         torch.cuda.set_device(device)
     elif "OMP_NUM_THREADS" not in os.environ:  # else PyTorch has taken it, also torchrun's 1 for several processes
         torch.set_num_threads(max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
-    if world_size > 1:
-        _join(device)
+    store = _join(device) if world_size > 1 else None
     try:
-        yield Worker(rank, world_size, device)
+        yield Worker(rank, world_size, device, store)
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
 
 
-def _join(device: torch.device) -> None:
-    """Join the process group. Values on the CPU go over gloo, also where gradients go over nccl.
+def _join(device: torch.device) -> PrefixStore:
+    """Join the process group, and return its store. Values on the CPU go over gloo, also where gradients go over nccl.
 
     torchrun's agent keeps its store when it restarts killed workers. Without a prefix for each attempt they would read
     the dead ones' addresses there, and wait for them.
@@ -100,3 +122,4 @@ def _join(device: torch.device) -> None:
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     prefixed = PrefixStore(f"attempt-{attempt}", store)
     dist.init_process_group(backend, store=prefixed, rank=rank, world_size=world_size)
+    return PrefixStore("bento-vision", prefixed)

@@ -5,8 +5,6 @@ Writes `checkpoint.pt` (best epoch by macro-F1 on the validation split), `log.js
 """
 
 import argparse
-import logging
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +13,8 @@ from dataset.manifest import Manifest, ManifestError, Protocol
 from dataset.params import PARAMS_FILE, ParamsError
 from training.checkpoint import CheckpointError
 from training.determinism import deterministic
-from training.distributed import worker
+from training.distributed import Worker
+from training.exit_status import exit_status
 from training.fit import fit
 from training.mask_fit import fit_masks
 from training.mask_head import BackboneError
@@ -23,7 +22,7 @@ from training.package_weights import WeightsError
 from training.params import Params
 from training.run_control import RunControl
 from training.run_state import StateError
-from training.signals import REQUEUE, Requeue, die_with_parent, leave_requests
+from training.signals import LeaveRequest
 from training.tracking import TrackingError
 
 # What a user can cause and mend; anything else is a bug and shows its traceback.
@@ -31,7 +30,6 @@ KNOWN_ERRORS = (
     BackboneError, CheckpointError, ManifestError, ParamsError, StateError, TrackingError, WeightsError,
     FloatingPointError,
 )  # fmt: skip
-logger = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,23 +48,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(manifest_path: Path, params_path: Path, control: RunControl, protocol: Protocol) -> int:
     """Train, and return the exit status: 2 after an error that the user can mend, 75 if asked to leave and saved."""
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        die_with_parent()
-    with worker() as this:
-        logging.basicConfig(level=logging.INFO if this.is_main else logging.WARNING, format="%(message)s")
-        try:
-            manifest, params = Manifest.read(manifest_path), Params.read(params_path)
-            train = fit_masks if params.model.head == "mask" else fit
-            with leave_requests() as leaving, deterministic(params.train.deterministic, this.device):
-                train(manifest, protocol, params, control, this, leaving)
-        except KNOWN_ERRORS as exc:
-            if this.is_main:
-                sys.stderr.write(f"training: {exc}\n")
-            return 2
-        except Requeue as exc:
-            logger.info("%s; the same command goes on from here", exc)
-            return REQUEUE
-    return 0
+
+    def body(this: Worker, leaving: LeaveRequest) -> None:
+        manifest, params = Manifest.read(manifest_path), Params.read(params_path)
+        train = fit_masks if params.model.head == "mask" else fit
+        with deterministic(params.train.deterministic, this.device):
+            train(manifest, protocol, params, control, this, leaving)
+
+    return exit_status("training", KNOWN_ERRORS, body)
 
 
 if __name__ == "__main__":

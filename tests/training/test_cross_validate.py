@@ -1,12 +1,15 @@
 """Cross-validation: no object on both sides, every picture predicted once, nothing done twice."""
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 
 from dataset.manifest import Manifest, ManifestError
@@ -16,6 +19,9 @@ from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsErr
 from training import cross_validate
 from training.cross_validate import group_folds, image_split
 from training.cross_validation_summary import figures_of, table, write_summary
+from training.mask_data import Views
+from training.mask_phase import MaskLearner
+from training.signals import REQUEUE
 
 EVALUATE = {"seed": 0, "confidence": 0.95, "bootstrap_samples": 100}
 
@@ -121,6 +127,31 @@ def test_folds_are_pooled_resumed_and_never_mixed_with_those_of_other_params(
     params_path.write_text(yaml.safe_dump(document))
     assert _run(tiny_tiles_dir, params_path, out) == 2
     assert "choose another --out" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_fold_is_trained_like_any_run_deterministic_and_left_when_asked_to_go_on_later(
+    tiny_tiles_dir: Path, params_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = yaml.safe_load(params_path.read_text())
+    document["mask"]["phases"][0]["steps"] = 2
+    params_path.write_text(yaml.safe_dump(document))
+    steps, real_step = [], MaskLearner.step
+
+    def step(self: MaskLearner, batch: Views) -> tuple[torch.Tensor, torch.Tensor]:
+        steps.append(torch.are_deterministic_algorithms_enabled())
+        if len(steps) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real_step(self, batch)
+
+    monkeypatch.setattr(MaskLearner, "step", step)
+    handler = signal.getsignal(signal.SIGTERM)
+    assert _run(tiny_tiles_dir, params_path, tmp_path / "cv", "--folds", "0") == REQUEUE
+    signal.signal(signal.SIGTERM, handler)  # a process that leaves is asked no more
+    assert steps == [True]
+    assert _run(tiny_tiles_dir, params_path, tmp_path / "cv", "--folds", "0") == 0
+    assert steps == [True, True]  # the second step alone
+    assert (tmp_path / "cv/seed0/group0" / PREDICTIONS_FILE).is_file()
 
 
 def _predictions(labels: np.ndarray, probs: np.ndarray, prefix: str = "") -> Predictions:

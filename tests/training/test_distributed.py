@@ -92,6 +92,15 @@ def test_a_batch_that_processes_cannot_share_stops_all_with_one_message_and_no_t
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("who", ["all", "alone"])
+def test_an_error_is_said_once_whichever_processes_meet_it(who: str) -> None:
+    done = _launch(2, "tests.training.failing", who)
+    assert done.returncode == 2
+    assert done.stderr.count("failing: a picture is gone") == 1
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
 def test_a_crash_that_nobody_explained_is_shown_in_full() -> None:
     done = _launch(1, "no.such.module")
     assert done.returncode == 1
