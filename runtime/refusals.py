@@ -26,6 +26,7 @@ class RequestErrorCode(StrEnum):
     DEADLINE_EXCEEDED = "deadline_exceeded"
     MODEL_OUTPUT_INVALID = "model_output_invalid"
     FILTER_FAILED = "filter_failed"
+    FILTERS_HANG = "filters_hang"
 
 
 STATUS: dict[RequestErrorCode | ImageErrorCode, HTTPStatus] = {
@@ -45,6 +46,7 @@ STATUS: dict[RequestErrorCode | ImageErrorCode, HTTPStatus] = {
     # No 5xx: the picture is what brings it about, and to send it again does not help.
     RequestErrorCode.MODEL_OUTPUT_INVALID: HTTPStatus.UNPROCESSABLE_ENTITY,
     RequestErrorCode.FILTER_FAILED: HTTPStatus.INTERNAL_SERVER_ERROR,  # the fault of whoever runs the service
+    RequestErrorCode.FILTERS_HANG: HTTPStatus.SERVICE_UNAVAILABLE,
     ImageErrorCode.EMPTY: HTTPStatus.BAD_REQUEST,
     ImageErrorCode.UNSUPPORTED: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     ImageErrorCode.CORRUPT: HTTPStatus.BAD_REQUEST,

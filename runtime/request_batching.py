@@ -1,9 +1,7 @@
 """Where HTTP requests meet the batcher: admission before decoding, deadlines, clients that go away, refusals."""
 
-import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,6 +17,7 @@ from runtime.departures import ClientGoneError, unless_disconnected
 from runtime.error_bodies import note_refusal
 from runtime.filters import FilterChain, FilterFailedError
 from runtime.front_batcher import FrontBatcher
+from runtime.hook_threads import HooksHangError, HookThreads
 from runtime.image import ImageArray
 from runtime.inference_client import InferenceUnavailableError
 from runtime.metrics import ServiceMetrics, service_metrics
@@ -33,6 +32,7 @@ from runtime.settings import Device
 _ANSWER = TypeAdapter(list[Prediction])
 # Beyond it a batch gains no throughput on a CPU and only makes its first image wait: docs/BATCHING.md.
 _BATCH_IMAGES: dict[Device, int] = {"cpu": 4, "cuda": 64}
+HANG_RETRY_AFTER_S = 30  # a restart's time; a hook may also come back
 _REASONS = (*(code.value for code in STATUS), CLIENT_GONE)
 
 
@@ -42,14 +42,14 @@ class RequestBatching:
 
     deadline_s: from the end of a request's body. `batcher` calls BentoML with what BentoML gave it; nothing of
     BentoML's way from there to `predict` and back is changed. `filters` get what comes back, one request at a time;
-    hooks in threads of their own, so that one that hangs takes nothing else with it.
+    hooks in threads of their own, so that one that hangs takes nothing else with it until all threads hang.
     """
 
     batcher: Batcher[Any, ImageAnswer] | FrontBatcher
     deadline_s: float
     metrics: ServiceMetrics
     filters: FilterChain = field(default_factory=FilterChain)
-    hook_threads: Executor = field(default_factory=partial(ThreadPoolExecutor, thread_name_prefix="hook"))
+    hook_threads: HookThreads = field(default_factory=HookThreads)
 
     @classmethod
     def of(cls, served: ServedModel, inference_services: Sequence[str] = ()) -> Self:
@@ -65,16 +65,18 @@ class RequestBatching:
 
     @property
     def is_ready(self) -> bool:
-        return not isinstance(self.batcher, FrontBatcher) or self.batcher.is_ready
+        can_compute = not isinstance(self.batcher, FrontBatcher) or self.batcher.is_ready
+        return can_compute and not self.hook_threads.all_hang
 
     @property
     def is_alive(self) -> bool:
-        return not isinstance(self.batcher, FrontBatcher) or self.batcher.is_alive
+        can_compute = not isinstance(self.batcher, FrontBatcher) or self.batcher.is_alive
+        return can_compute and self.hook_threads.is_alive
 
     async def close(self) -> None:
         """Refuse what waits, let running batches end. Safe to call twice."""
         await self.batcher.close()
-        self.hook_threads.shutdown(wait=False, cancel_futures=True)
+        self.hook_threads.close()
 
     @contextmanager
     def admitting(self) -> Iterator[RequestRecord]:
@@ -127,6 +129,8 @@ class RequestBatching:
             self.batcher.refuse_if_full(self.deadline_s)
         except OverloadedError as exc:
             raise _overloaded(exc) from exc
+        if self.hook_threads.all_hang:
+            raise _hooks_hang()
 
     def __call__(self, callback: BatchCallback) -> Callable[[ImageArray], Coroutine[None, None, Any]]:
         """BentoML's interface: called for each request, returns what to await with its images."""
@@ -157,13 +161,13 @@ class RequestBatching:
             return answers
         try:
             if self.filters.has_hooks:
-                loop = asyncio.get_running_loop()
-                async with asyncio.timeout(self._left_s(record)):
-                    answers = await loop.run_in_executor(self.hook_threads, self.filters.apply, answers)
+                answers = await self.hook_threads.run(partial(self.filters.apply, answers), self._left_s(record))
             else:
                 answers = self.filters.apply(answers)
         except FilterFailedError as exc:
             raise RequestRefused(RequestErrorCode.FILTER_FAILED, str(exc), exc.index) from exc
+        except HooksHangError as exc:
+            raise _hooks_hang() from exc
         except TimeoutError as exc:
             message = "a filter of the service did not end within the deadline"
             raise RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, message) from exc
@@ -186,6 +190,11 @@ class RequestBatching:
             raise _overloaded(exc) from exc
         except DeadlineExceededError as exc:
             raise RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, str(exc)) from exc
+
+
+def _hooks_hang() -> RequestRefused:
+    message = "the service's filters hang and it must be restarted; try again later"
+    return RequestRefused(RequestErrorCode.FILTERS_HANG, message, retry_after_s=HANG_RETRY_AFTER_S)
 
 
 def _departed(error: ClientGoneError, record: RequestRecord) -> RequestRefused:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import io
 import json
+import threading
 from collections.abc import Sequence
 from contextlib import closing
 
@@ -18,6 +19,8 @@ from starlette.types import Message, Receive, Scope, Send
 from runtime.batching import Batcher
 from runtime.contract import ModelContract
 from runtime.decoders import Decoders
+from runtime.filters import FilterChain
+from runtime.hook_threads import HookThreads
 from runtime.image import ImageArray
 from runtime.intake import read_images
 from runtime.metrics import ServiceMetrics
@@ -170,6 +173,47 @@ def test_output_that_is_not_finite_fails_its_own_request_and_the_batch_is_not_co
     assert isinstance(refusal, RequestRefused)
     assert (refusal.code, refusal.error_code, refusal.index) == ("model_output_invalid", 422, 1)
     assert str(refusal).startswith("image 1: the model's output for this picture is not finite")
+
+
+def test_hooks_that_all_hang_are_an_answer_before_decoding_and_tell_the_orchestrator(
+    metrics: ServiceMetrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+
+    def hang(prediction: Prediction) -> Prediction:
+        gate.wait(60)
+        return prediction
+
+    async def infer(items: Sequence[ImageArray]) -> list[list[ImageAnswer]]:
+        return [[answer_of(1) for _ in item] for item in items]
+
+    batcher: Batcher[ImageArray, ImageAnswer] = Batcher(1, 4, 8)
+    filters = FilterChain((("hooks:hang", hang),), has_hooks=True)
+    batching = RequestBatching(batcher, 0.2, metrics, filters, HookThreads(1))
+
+    async def ask(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        with batching.admitting():
+            pass
+        await batching(infer)(IMAGE)
+
+    async def scenario() -> None:
+        with pytest.raises(RequestRefused, match="did not end within the deadline") as first:
+            await call(RequestRecordMiddleware(ask), [False], stays=True)
+        assert first.value.code == RequestErrorCode.DEADLINE_EXCEEDED
+        assert (batching.is_ready, batching.is_alive) == (False, True)
+        with pytest.raises(RequestRefused, match="filters hang") as second:
+            await call(RequestRecordMiddleware(ask), [False], stays=True)
+        assert (second.value.code, second.value.error_code) == ("filters_hang", 503)
+        assert second.value.retry_after_s
+        monkeypatch.setattr("runtime.hook_threads.DEAD_AFTER_S", 0.0)
+        assert not batching.is_alive
+        await batching.close()
+
+    try:
+        asyncio.run(scenario())
+    finally:
+        gate.set()
+    assert refusals(metrics) == {RequestErrorCode.DEADLINE_EXCEEDED: 1, RequestErrorCode.FILTERS_HANG: 1}
 
 
 OVERFLOWS = 255
