@@ -4,8 +4,8 @@
 
 Starts NPROC processes (an environment variable; 1 if unset) as `torchrun --standalone` does. Where a process has said
 what is wrong and how to mend it (exit status 2), torchrun's own report of thirty lines is left out; any other failure
-shows it. SIGTERM and SIGUSR1 are passed on to the processes, which save and leave; the exit status is 75 then: the same
-command goes on from there.
+shows it. SIGTERM and SIGUSR1 are passed on to the processes, which save and leave, and kept for them while they
+start; the exit status is 75 then: the same command goes on from there.
 For several machines call `torchrun` itself: nothing here is needed then.
 """
 
@@ -13,6 +13,8 @@ import logging
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +27,7 @@ from runtime.cores import usable_cores
 from training.signals import LEAVING, REQUEUE
 
 USAGE = "usage: NPROC=1 python -m training.launch [--max-restarts N] MODULE [ARGUMENTS]"
+LOOK_EVERY_S = 0.2
 EXPLAINED = 2  # exit status of an entry point that has printed what is wrong
 
 
@@ -40,17 +43,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // int(num_processes))))
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the failure is reported below
     options = ["--standalone", f"--nproc-per-node={num_processes}", "--signals-to-handle=SIGINT,SIGHUP,SIGQUIT"]
+    messenger = _Messenger()
     for number in LEAVING:
-        signal.signal(number, _pass_on)
+        signal.signal(number, messenger)
     for num_left in reversed(range(int(num_restarts) + 1)):
+        if messenger.asked:  # while no process was there: none needs to start
+            return REQUEUE
         try:
             torchrun.run(torchrun.parse_args([*options, "-m", *words]))  # type: ignore[no-untyped-call]
             return 0
         except ChildFailedError as exc:
-            if (status := _asked_for(exc)) is not None:
+            if (status := _asked_for(exc, messenger.asked)) is not None:
                 return status
             if num_left == 0:
                 raise
+            if messenger.asked:
+                continue
             _, first = exc.get_first_failure()
             sys.stderr.write(
                 f"a process ended with status {first.exitcode}: all start again, {num_left} time(s) left\n"
@@ -58,26 +66,52 @@ def main(argv: Sequence[str] | None = None) -> int:
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def _asked_for(exc: ChildFailedError) -> int | None:
-    """Return the exit status of processes that chose to end; None if one died.
+def _asked_for(exc: ChildFailedError, asked: set[int]) -> int | None:
+    """Return the exit status of processes that chose to end; None if one died. asked: the signals passed on.
 
     torchrun's own `--max-restarts` would start these again too.
     """
-    _, first = exc.get_first_failure()
-    if first.exitcode == EXPLAINED:
+    statuses = [failure.exitcode for failure in exc.failures.values()]
+    if EXPLAINED in statuses:
         return EXPLAINED
-    # A process that was asked before it could listen died of the signal, and left the state as it was.
-    if any(failure.exitcode in (REQUEUE, *(-number for number in LEAVING)) for failure in exc.failures.values()):
+    # A process that was asked before it could listen died of the signal, and left the state as it was. torchrun sends
+    # SIGTERM too, to those that outlive one that died.
+    if REQUEUE in statuses or any(-number in statuses for number in asked):
         return REQUEUE
     return None
 
 
-def _pass_on(number: int, _frame: FrameType | None) -> None:
-    """Send a signal to the processes; each is in a session of its own."""
+class _Messenger:
+    """Signal handler that hands signals to the processes that train: children that torchrun made session leaders.
+
+    asked: the signals that came, whether or not a process was there to take them.
+    """
+
+    def __init__(self) -> None:
+        self.asked: set[int] = set()
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        self.asked.add(number)
+        if not _send(number):  # they start for the first time, or again
+            threading.Thread(target=_send_when_started, args=(number,), daemon=True).start()
+
+
+def _send_when_started(number: int) -> None:
+    while not _send(number):
+        time.sleep(LOOK_EVERY_S)
+
+
+def _send(number: int) -> bool:
+    """Send a signal to the processes that train; return whether there is any."""
+    is_sent = False
     for thread in Path("/proc/self/task").iterdir():
-        for child in (thread / "children").read_text(encoding="ascii").split():
-            with suppress(ProcessLookupError):
-                os.kill(int(child), number)
+        with suppress(FileNotFoundError):  # the thread has ended
+            for child in map(int, (thread / "children").read_text(encoding="ascii").split()):
+                with suppress(ProcessLookupError):  # ended by itself
+                    if os.getsid(child) == child:
+                        os.kill(child, number)
+                        is_sent = True
+    return is_sent
 
 
 if __name__ == "__main__":

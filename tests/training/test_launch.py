@@ -1,0 +1,56 @@
+"""The launcher loses no request to leave, whether or not there is a process yet to take it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent.parent
+# Stands in for torchrun: what happens in an attempt, which then fails with the status of its one process.
+SCRIPT = """
+import os, signal, subprocess, sys
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+from training import launch
+
+def attempt(options):
+    print("attempt", flush=True)
+    raise ChildFailedError("rank", {{0: ProcessFailure(local_rank=0, pid=1, exitcode=status(), error_file="<N/A>")}})
+
+def status():
+{status}
+
+launch.torchrun.run = attempt
+sys.exit(launch.main(["--max-restarts", "1", "a.module"]))
+"""
+ASKED_BEFORE = """
+    os.kill(os.getpid(), signal.SIGUSR1)
+    # Its end by the signal is waited for; the sleep only bounds what a lost signal leaves behind.
+    late = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"], start_new_session=True)
+    return late.wait()
+"""
+ASKED_AFTER_A_DEATH = """
+    os.kill(os.getpid(), signal.SIGTERM)
+    return -signal.SIGKILL
+"""
+ENDED_BY_TORCHRUN = """
+    return -signal.SIGTERM
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("happening", "expected", "num_attempts"),
+    [(ASKED_BEFORE, 75, 1), (ASKED_AFTER_A_DEATH, 75, 1), (ENDED_BY_TORCHRUN, 1, 2)],
+)
+def test_a_request_reaches_processes_that_start_after_it_and_ends_restarts(
+    happening: str, expected: int, num_attempts: int
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(status=happening)], cwd=REPOSITORY, env={**os.environ, "NPROC": "1"},
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == expected, done.stderr[-2000:]
+    assert done.stdout.count("attempt") == num_attempts
+    assert ("all start again" in done.stderr) == (num_attempts > 1)
