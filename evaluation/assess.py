@@ -134,7 +134,7 @@ def _slices(test: Predictions, params: EvaluateParams) -> tuple[tuple[SliceResul
                 num_images=rows.size,
                 num_groups=len(set(test.groups[rows])),
                 accuracy=as_estimate(as_figure(part.accuracy, intervals.headline["accuracy"])),
-                macro_f1=part.macro_f1,
+                macro_f1=as_estimate(as_figure(part.macro_f1, intervals.headline["macro_f1"])),
             )
         )
     return tuple(results), num_smaller

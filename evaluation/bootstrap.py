@@ -184,8 +184,8 @@ def bootstrap_intervals(
 def metrics_of_resamples(confusions: IntArray, is_held: npt.NDArray[np.bool_]) -> Metrics:
     """Compute all figures of resamples; see the module for a class that is missing from one.
 
-    confusions: `(b, C, C)`. is_held: `(C,)` whether the data hold images of the class. A class that they do not hold is
-    treated as `evaluation.metrics` does: F1 = 0 where it is predicted.
+    confusions: `(b, C, C)`. is_held: `(C,)` or `(b, C)` whether the data hold images of the class. A class that they do
+    not hold is treated as `evaluation.metrics` does: F1 = 0 where it is predicted.
     """
     whole = metrics_of_confusion(confusions)
     f1 = np.where(is_held & (whole.support == 0), np.nan, whole.f1)

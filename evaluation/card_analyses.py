@@ -133,7 +133,8 @@ def weak_slices(search: SliceSearch, hashes: dict[str, str]) -> list[str]:
     for part in weak:
         lines.append(
             f"| {inline(conditions_in_words(part.conditions))} | {part.num_images} ({part.num_groups}) | "
-            f"{estimate_in_words(part.accuracy)} | {figure(part.rest_accuracy)} | {p_value(part.adjusted_p_value)} |"
+            f"{estimate_in_words(part.accuracy)} | {estimate_in_words(part.rest_accuracy)} | "
+            f"{p_value(part.adjusted_p_value)} |"
         )
     if search.num_weak > len(weak):
         lines += ["", f"{len(weak)} of {search.num_weak}: slices of one condition first, then by p."]

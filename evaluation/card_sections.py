@@ -179,7 +179,8 @@ def failures_section(evaluation: Evaluation, hashes: dict[str, str]) -> str:
         for part in evaluation.slices[:_MAX_SLICES]:
             name = f"{inline(part.attribute)}: {inline(part.value) or 'not stated'}"
             count = f"{part.num_images} ({part.num_groups})"
-            lines.append(f"| {name} | {count} | {estimate_in_words(part.accuracy)} | {figure(part.macro_f1)} |")
+            figures = f"{estimate_in_words(part.accuracy)} | {estimate_in_words(part.macro_f1)}"
+            lines.append(f"| {name} | {count} | {figures} |")
     return "\n".join(lines)
 
 

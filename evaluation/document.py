@@ -1,9 +1,9 @@
 """What all documents of evaluation are made of: frozen, no unknown key, undefined figures are null."""
 
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -47,6 +47,14 @@ class Estimate(Document):
     value: Share | None
     low: Share | None = None
     high: Share | None = None
+
+
+def _without_interval(value: Any) -> Any:
+    return {"value": value} if isinstance(value, int | float) else value
+
+
+# A figure that documents written earlier give as a plain number: read from one, it has no interval.
+SinceEstimated = Annotated[Estimate, BeforeValidator(_without_interval)]
 
 
 class Figure(Document):

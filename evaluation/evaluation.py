@@ -9,7 +9,7 @@ from typing import Literal, Self
 from dataset.manifest import Protocol
 from evaluation.asked_model import AskedModel
 from evaluation.calibration import Calibration
-from evaluation.document import Count, Document, Figure, Share, read_document
+from evaluation.document import Count, Document, Figure, Share, SinceEstimated, read_document
 from evaluation.document import Estimate as Estimate
 from evaluation.document import EvaluationError as EvaluationError
 from evaluation.document import WrongPrediction as WrongPrediction
@@ -52,7 +52,7 @@ class SliceResult(Document):
     num_images: Count
     num_groups: Count
     accuracy: Estimate
-    macro_f1: Share
+    macro_f1: SinceEstimated
 
 
 class Evaluation(Document):

@@ -8,12 +8,21 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from fairlearn.metrics import MetricFrame
+from scipy import sparse
 from scipy.stats import false_discovery_control
 
-from evaluation.bootstrap import Resampling, Statistic, as_estimate, figure_of_sums, ratio
+from evaluation.bootstrap import (
+    Resampling,
+    Statistic,
+    as_estimate,
+    as_figure,
+    figure_of_sums,
+    metrics_of_resamples,
+    ratio,
+)
 from evaluation.clustered_test import intraclass_correlation, p_value_of_being_worse
-from evaluation.document import Count, Document, Estimate, Figure, Share, WrongPrediction
-from evaluation.metrics import confusion_matrix, metrics_of_confusion
+from evaluation.document import Count, Document, Estimate, Figure, Share, SinceEstimated, WrongPrediction
+from evaluation.metrics import metrics_of_confusion
 from evaluation.params import EvaluateParams
 from evaluation.predictions import Predictions
 from evaluation.slice_attributes import SliceAttribute
@@ -52,8 +61,8 @@ class WeakSlice(Document):
     num_images: Count
     num_groups: Count
     accuracy: Estimate
-    macro_f1: Share
-    rest_accuracy: Share
+    macro_f1: SinceEstimated
+    rest_accuracy: SinceEstimated
     difference: Figure
     p_value: Share
     adjusted_p_value: Share
@@ -210,21 +219,26 @@ def _describe(
     columns = [np.ones(len(right)), right, *(column for mask in masks for column in (mask, mask & right))]
     statistics: dict[str, Statistic] = {}
     for index in range(len(masks)):
-        statistics |= {f"accuracy{index}": _accuracy(index), f"difference{index}": _difference(index)}
+        statistics |= {
+            f"accuracy{index}": _accuracy(index),
+            f"rest{index}": _rest_accuracy(index),
+            f"difference{index}": _difference(index),
+        }
     bearing = {f"accuracy{index}": resampling.num_bearing(mask) for index, mask in enumerate(masks)}
+    bearing |= {f"rest{index}": resampling.num_bearing(~mask) for index, mask in enumerate(masks)}
     figures = figure_of_sums(resampling, np.column_stack(columns).astype(np.float64), statistics, bearing)
+    macro_f1s = _macro_f1s(test, masks, resampling)
     described = []
-    for index, (candidate, mask) in enumerate(zip(candidates, masks, strict=True)):
+    for index, candidate in enumerate(candidates):
         part = test.take(candidate.rows)
-        metrics = metrics_of_confusion(confusion_matrix(part.labels, part.predicted, len(test.classes)))
         described.append(
             WeakSlice(
                 conditions=candidate.conditions,
                 num_images=candidate.rows.size,
                 num_groups=len(set(part.groups)),
                 accuracy=as_estimate(figures[f"accuracy{index}"]),
-                macro_f1=float(metrics.macro_f1),
-                rest_accuracy=float(right[~mask].mean()),
+                macro_f1=macro_f1s[index],
+                rest_accuracy=as_estimate(figures[f"rest{index}"]),
                 difference=figures[f"difference{index}"],
                 p_value=candidate.p_value,
                 adjusted_p_value=adjusted[index],
@@ -239,7 +253,39 @@ def _accuracy(index: int) -> Statistic:
     return lambda sums: ratio(sums[..., 3 + 2 * index], sums[..., 2 + 2 * index])
 
 
-def _difference(index: int) -> Statistic:
-    """Return the accuracy inside minus that of all others; sums 0 and 1 are of all images."""
+def _rest_accuracy(index: int) -> Statistic:
+    """Return the accuracy of all other images; sums 0 and 1 are of all images."""
     inside, right = 2 + 2 * index, 3 + 2 * index
-    return lambda s: ratio(s[..., right], s[..., inside]) - ratio(s[..., 1] - s[..., right], s[..., 0] - s[..., inside])
+    return lambda sums: ratio(sums[..., 1] - sums[..., right], sums[..., 0] - sums[..., inside])
+
+
+def _difference(index: int) -> Statistic:
+    """Return the accuracy inside minus that of all others."""
+    accuracy, rest = _accuracy(index), _rest_accuracy(index)
+    return lambda sums: accuracy(sums) - rest(sums)
+
+
+def _macro_f1s(test: Predictions, masks: list[BoolArray], resampling: Resampling) -> list[Estimate]:
+    """Return the macro-F1 inside each mask, from the resamples that the other figures of a slice are from."""
+    if not masks:
+        return []
+    num_classes = len(test.classes)
+    shape = (len(masks), num_classes, num_classes)
+    slices, rows = np.nonzero(np.array(masks))
+    cells = np.ravel_multi_index((slices, test.labels[rows], test.predicted[rows]), shape)
+    places = (resampling.group_ids[rows], cells)
+    ones = np.ones(len(rows), dtype=np.int64)
+    by_group = sparse.coo_array((ones, places), shape=(resampling.num_groups, np.prod(shape))).tocsr()
+    whole = metrics_of_confusion(np.bincount(cells, minlength=np.prod(shape)).reshape(shape))
+
+    def measure(sums: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.float64]]:
+        confusions = sums.reshape(-1, *shape)
+        is_there = confusions.any(axis=(-2, -1))  # a resample may lack a slice: no figure of it there
+        is_held = np.broadcast_to(whole.support > 0, confusions.shape[:-1])[is_there]
+        macro_f1 = np.full(is_there.shape, np.nan)
+        macro_f1[is_there] = metrics_of_resamples(confusions[is_there], is_held).macro_f1
+        return {"macro_f1": macro_f1}
+
+    resampled = resampling.resample(by_group, measure)["macro_f1"]
+    ends = resampling.ends(resampled, [resampling.num_bearing(mask) for mask in masks])
+    return [as_estimate(as_figure(value, ends[:, i])) for i, value in enumerate(whole.macro_f1)]

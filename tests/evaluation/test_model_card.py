@@ -208,8 +208,12 @@ def test_a_planted_weak_slice_is_named_with_its_pictures(tmp_path: Path) -> None
     probs[read.attributes["exposure"] == "3"] = probs[read.attributes["exposure"] == "3"][:, ::-1]
     replace(read, probs=probs).write(project.predictions_path)
     text = card_of(project)
-    assert re.search(r"^\| exposure: 3 \| 24 \(24\) \| 0\.000 \(.+ \| 1\.000 \| <0\.001 \|$", text, re.M)
+    assert re.search(
+        r"^\| exposure: 3 \| 24 \(24\) \| 0\.000 \(.+ \| 1\.000 \(1\.000–1\.000\) \| <0\.001 \|$", text, re.M
+    )
     assert "Surest errors where exposure: 3:" in text
+    for part in Evaluation.read(project.evaluation_dir / "evaluation.json").slices[:5]:
+        assert f"| exposure: {part.value} | 24 (24) | {written(part.accuracy)} | {written(part.macro_f1)} |" in text
     named = re.findall(r"^- `(pictures/.+_3\.png)` \(SHA-256 `([0-9a-f]{12})`\): ", text, re.M)
     hashes = dict(zip(project.manifest.table["path"], project.manifest.table["sha256"], strict=True))
     assert named

@@ -3,11 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import f1_score
 
 from evaluation.bootstrap import Resampling
+from evaluation.document import Estimate
 from evaluation.predictions import Predictions
 from evaluation.slice_attributes import slice_attributes
-from evaluation.weak_slices import SliceSearch, search_slices
+from evaluation.weak_slices import SliceSearch, WeakSlice, search_slices
 from tests.evaluation.made_up import PARAMS
 
 
@@ -51,13 +53,40 @@ def test_a_planted_weak_slice_is_named_first_with_its_figures_and_pictures() -> 
     assert first.is_weak
     assert (first.num_images, first.num_groups) == (60, 60)
     assert first.accuracy.value == pytest.approx(right[weak].mean())
-    assert first.rest_accuracy == pytest.approx(right[~weak].mean())
+    assert first.rest_accuracy.value == pytest.approx(right[~weak].mean())
     assert first.difference.high is not None
     assert first.difference.high < 0
     shown = {int(item.path.removesuffix(".png")) for item in first.wrong}
     assert shown
     assert shown <= set(np.flatnonzero(weak & ~right))
     assert not [s for s in found.slices if s.is_weak and not any(c.value == "5" for c in s.conditions)]
+
+
+def test_intervals_are_of_resampled_objects_and_of_the_slices_own_images() -> None:
+    rng, groups, attributes = scene(0)
+    weak = attributes["exposure"] == 5
+    predictions = made_up(rng.random(len(groups)) < np.where(weak, 0.4, 0.95), groups, **attributes)
+    first = search(predictions, bootstrap_samples=200).slices[0]
+    resampling = Resampling(predictions.groups, PARAMS.model_copy(update={"bootstrap_samples": 200}))
+    drawn: dict[str, list[float]] = {"macro_f1": [], "rest_accuracy": []}
+    for times in np.concatenate(list(resampling.draws())):
+        rows = np.repeat(np.arange(len(groups)), times[resampling.group_ids])
+        inside, rest = rows[weak[rows]], rows[~weak[rows]]
+        drawn["macro_f1"].append(f1_score(predictions.labels[inside], predictions.predicted[inside], average="macro"))
+        drawn["rest_accuracy"].append((predictions.labels[rest] == predictions.predicted[rest]).mean())
+    whole = f1_score(predictions.labels[weak], predictions.predicted[weak], average="macro")
+    assert first.macro_f1.value == pytest.approx(whole)
+    for name, values in drawn.items():
+        estimate = getattr(first, name)
+        assert [estimate.low, estimate.high] == pytest.approx(list(np.quantile(values, [0.025, 0.975])))
+
+
+def test_documents_without_these_intervals_are_read() -> None:
+    rng, groups, attributes = scene(0)
+    document = search(made_up(rng.random(len(groups)) < 0.9, groups, **attributes)).slices[0].model_dump()
+    earlier = WeakSlice.model_validate(document | {"macro_f1": 0.5, "rest_accuracy": 1})
+    assert earlier.macro_f1 == Estimate(value=0.5)
+    assert earlier.rest_accuracy == Estimate(value=1)
 
 
 def test_a_slice_that_only_two_conditions_together_make_weak_is_found() -> None:
