@@ -22,6 +22,7 @@ from evaluation.wording import (
     setting,
     share_of_resamples,
     signed_interval,
+    without_errors_in_words,
 )
 
 _MAX_WEAK = 5
@@ -46,7 +47,9 @@ def calibration_section(calibration: Calibration, evaluation: Evaluation, temper
     gap = calibration.overconfidence
     level = share_of_resamples(evaluation.confidence)
     chance = calibration.expected_error_p_value
-    if calibration.is_off_on_average and gap.value is not None:
+    if calibration.is_off_on_average and not evaluation.num_wrong:
+        verdict = without_errors_in_words(calibration, evaluation)
+    elif calibration.is_off_on_average and gap.value is not None:
         way = "surer than it is right" if gap.value > 0 else "less sure than it is right"
         verdict = (
             f"**Probabilities are not to be taken at their word:** on the test images the model is on average "

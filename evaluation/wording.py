@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from dataset.manifest import Protocol
+from evaluation.calibration import Calibration
 from evaluation.comparison import Difference
 from evaluation.document import Figure
 from evaluation.evaluation import Confusion, Estimate, Evaluation
@@ -107,6 +108,25 @@ def difference_in_words(difference: Difference) -> str:
     if difference.low is None or difference.high is None:
         return f"{gain(difference.difference)} (no interval)"
     return f"{gain(difference.difference)} ({gain(difference.low)} to {gain(difference.high)})"
+
+
+def without_errors_in_words(calibration: Calibration, evaluation: Evaluation) -> str:
+    """Say what calibration figures mean where no answer is wrong: accuracy is then 1 in every resample."""
+    gap, chance = calibration.overconfidence, calibration.expected_error_p_value
+    told = (
+        ""
+        if chance is None
+        else (
+            f" Calibrated probabilities would show an expected calibration error as large with a chance of "
+            f"{p_value(chance)}."
+        )
+    )
+    return (
+        f"All {counted(evaluation.num_images, 'test image')} were answered right, and the stated probability is on "
+        f"average {points(abs(gap.value or 0))} below that ({confidence(evaluation)} interval of stated minus actual "
+        f"{signed_interval(gap)}). Without an error accuracy is the same in every resample, so that the interval holds "
+        f"the spread of the stated probabilities only.{told}"
+    )
 
 
 def p_value(value: float) -> str:

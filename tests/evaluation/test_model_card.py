@@ -298,6 +298,10 @@ def test_a_perfect_model_has_no_failure_modes(tmp_path: Path) -> None:
     project.predict(accuracy=1.0).write(project.predictions_path)
     text = card_of(project)
     assert "No test image was classified wrongly." in text
+    page = Page((project.root / "artifacts" / "report.html").read_text(encoding="utf-8"))
+    for written_text in (text, page.text):
+        assert "All 20 test images were answered right, and the stated probability is on average" in written_text
+        assert "at their word" not in written_text
     assert "were called" not in text
     assert "The interval of recall has no width for bad, good" in text
 
