@@ -23,7 +23,7 @@ from runtime.bentoml_app import socket_path_of
 from runtime.departures import ClientGoneError, unless_disconnected
 from runtime.image import ImageArray
 from runtime.inference_wire import DEADLINE_HEADER, MODEL_HEADER, MODEL_PATH, InferenceReply, LoadPage, load_page_path
-from runtime.metrics import forget_dead_processes
+from runtime.metrics_files import forget_dead_processes
 from runtime.request_batching import local_batcher
 from runtime.results import FloatArray
 from runtime.served_model import ServedModel, load_served_model

@@ -1,11 +1,10 @@
 """Numbers for Prometheus beside BentoML's own, served at the same `/metrics`. Every label has a fixed set of values."""
 
-import os
 from collections.abc import Iterable, Sequence
 from functools import cache, partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runtime.metrics_files import read_unfinished_files_as_empty
 from runtime.results import ImageAnswer, Prediction
 
 if TYPE_CHECKING:
@@ -79,15 +78,5 @@ class ServiceMetrics:
 @cache
 def service_metrics(classes: tuple[str, ...], reasons: tuple[str, ...]) -> ServiceMetrics:
     """Return this process's metrics: Prometheus refuses the same names twice, and a test may start a service twice."""
+    read_unfinished_files_as_empty()
     return ServiceMetrics(classes, reasons)
-
-
-def forget_dead_processes() -> None:
-    """Take the gauges of processes that were killed out of the sum, such as the queue of a dead worker."""
-    from prometheus_client import multiprocess
-
-    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    for path in Path(folder).glob("gauge_live*_*.db") if folder else ():
-        pid = path.stem.rpartition("_")[2]
-        if not Path(f"/proc/{pid}").exists():
-            multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]

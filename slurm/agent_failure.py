@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 EXPLAINED, REQUEUE = 2, 75  # exit statuses: the person must change something; saved, start me again (EX_TEMPFAIL)
 KILLED = "killed by "
+KILL_SEEN_WITHIN_S = 2
 
 
 class Failure(BaseModel):
@@ -22,8 +23,11 @@ class Failure(BaseModel):
 def first_failure(folder: Path, status: int) -> Failure:
     """Return the failure that came first; the other nodes' are its echo. One is made up from `status` if none is there.
 
-    Of two in the same second a kill comes first: nobody is killed by an exception on another node.
+    A kill comes before exceptions up to KILL_SEEN_WITHIN_S older: nobody is killed by an exception on another node, and
+    a kill is dated when the agent notices it, an exception, which may be its echo, when it is raised.
     """
     found = [Failure.model_validate_json(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
     unknown = Failure(node="", rank=-1, time=0, reason=f"srun ended with status {status}; no node said why")
-    return min(found, key=lambda one: (one.time, not one.reason.startswith(KILLED)), default=unknown)
+    first = min(found, key=lambda one: one.time, default=unknown)
+    kills = [one for one in found if one.reason.startswith(KILLED) and one.time <= first.time + KILL_SEEN_WITHIN_S]
+    return min(kills, key=lambda one: one.time, default=first)

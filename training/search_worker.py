@@ -96,11 +96,12 @@ class _Watch:
         while True:
             has_ended = _wait(child)
             self._shared.beat(self._trial.number)
-            if self._report_new():
-                if not self._shared.is_running(self._trial.number):
-                    raise _LostError
-                if not has_ended and self._trial.should_prune():
-                    return True
+            num_known = len(self.values)
+            is_given_up = self._report_new(may_prune=not has_ended)
+            if len(self.values) > num_known and not self._shared.is_running(self._trial.number):
+                raise _LostError
+            if is_given_up:
+                return True
             if has_ended:
                 return False
 
@@ -118,8 +119,11 @@ class _Watch:
         if self._run_id:
             mark_killed(self._run_id)
 
-    def _report_new(self) -> bool:
-        """Report epochs that the study does not know; return whether there were any."""
+    def _report_new(self, may_prune: bool) -> bool:
+        """Report epochs that the study does not know; return whether the pruner gives the trial up at one of them.
+
+        It is asked at each epoch: at a later one there may be no other trial to compare with.
+        """
         records = read_log(self._folder)
         if len(records) <= len(self.values):  # the file is cheap to look at, MLflow is not
             return False
@@ -127,11 +131,13 @@ class _Watch:
             self._run_id = str(records[0]["run_id"])
             self._trial.set_user_attr("mlflow_run_id", self._run_id)
         history = metric_history(self._run_id, self._shared.config.metric)
-        new = {step: value for step, value in sorted(history.items()) if step not in self.values}
-        for step, value in new.items():
-            self._trial.report(value, step)
-        self.values |= new
-        return bool(new)
+        for step, value in sorted(history.items()):
+            if step not in self.values:
+                self._trial.report(value, step)
+                self.values[step] = value
+                if may_prune and self._trial.should_prune():
+                    return True
+        return False
 
 
 def _wait(child: subprocess.Popen[bytes]) -> bool:

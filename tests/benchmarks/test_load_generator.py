@@ -47,7 +47,7 @@ def test_closed_loop_throughput_is_clients_over_latency_and_counts_what_the_serv
 def test_a_server_that_works_on_one_at_a_time_makes_clients_wait_in_line(tmp_path: Path) -> None:
     with serving(KnownServer(latency_s=0.02, concurrency=1)) as server:
         result = _run(load_for(server, tmp_path, num_clients=6), tmp_path)
-    assert 25 <= result.goodput_per_s <= 1 / 0.02 + 1
+    assert 25 <= result.goodput_per_s <= 1 / 0.02 + 6  # answers to all clients may arrive late, in the window
     assert result.latency_ms is not None
     assert result.latency_ms["p50"] >= 6 * 20 * 0.95
 

@@ -18,7 +18,8 @@ def _client() -> httpx.Client:
 def read_metrics(url: str) -> Series:
     """Return each series' value by name and labels."""
     series: Series = {}
-    for line in _client().get(f"{url}/metrics").text.splitlines():
+    page = _client().get(f"{url}/metrics").raise_for_status()
+    for line in page.text.splitlines():
         if not line.startswith("#"):
             name_and_labels, _, value = line.rpartition(" ")
             name, _, labels = name_and_labels.partition("{")

@@ -52,13 +52,15 @@ def test_a_job_is_done_when_its_last_attempt_came_to_its_end(tmp_path: Path) -> 
     assert attempts.is_done()
 
 
-def test_the_first_failure_is_the_cause_and_a_kill_beats_its_echo(tmp_path: Path) -> None:
+@pytest.mark.parametrize("noticed", [99, 100, 102])
+def test_the_first_failure_is_the_cause_and_a_kill_beats_its_echo(tmp_path: Path, noticed: int) -> None:
+    """The agent of the killed process may notice it after the peer's exception."""
     for number, one in enumerate(
-        (failure("RuntimeError: peer closed", "node1", 100), failure("killed by SIGKILL", "node2", 100))
+        (failure("RuntimeError: peer closed", "node1", 100), failure("killed by SIGKILL", "node2", noticed))
     ):
         (tmp_path / f"{number}.json").write_text(one.model_dump_json())
     assert first_failure(tmp_path, 1).node == "node2"
-    (tmp_path / "2.json").write_text(failure("MemoryError", "node3", 99).model_dump_json())
+    (tmp_path / "2.json").write_text(failure("MemoryError", "node3", noticed - 3).model_dump_json())
     assert first_failure(tmp_path, 1).node == "node3"
 
 
