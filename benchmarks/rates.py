@@ -107,9 +107,14 @@ def _to_node_rates(rates: dict[str, Rate], encoded: list[bytes], scorer: Scorer)
         device=scorer.predictor.device,
         cores=usable_cores(),
         num_sampled=len(encoded),
-        bytes_per_picture=round(bytes_per_picture, 1),
-        read_mib_s=round(rates[READ].median * bytes_per_picture / 2**20, 2),
-        decode_per_core=round(rates[DECODE].median, 2),
-        infer=round(rates[INFER].median, 2),
-        score=round(rates[SCORE].median, 2),
+        bytes_per_picture=_significant(bytes_per_picture),
+        read_mib_s=_significant(rates[READ].median * bytes_per_picture / 2**20),
+        decode_per_core=_significant(rates[DECODE].median),
+        infer=_significant(rates[INFER].median),
+        score=_significant(rates[SCORE].median),
     )
+
+
+def _significant(value: float) -> float:
+    """Round to six digits, however small: a slow disk's rate of small pictures is not to become none."""
+    return float(f"{value:.6g}")

@@ -8,7 +8,10 @@ from PIL import Image
 
 from benchmarks import plan
 from benchmarks.plan import capacities, cost, nodes_that_fill
-from benchmarks.rates import NodeRates, sample
+from benchmarks.rates import DECODE, INFER, READ, SCORE, NodeRates, _to_node_rates, sample
+from benchmarks.session import Rate
+from runtime.session import Predictor
+from scoring.pipeline import Scorer
 from tests.onnx_fixture import COLOURS, write_tiny_model
 
 CPU_NODE = NodeRates(
@@ -48,6 +51,15 @@ def test_the_sample_is_even_and_the_same_every_time(tmp_path: Path) -> None:
     assert drawn == sample(source, 100)
     assert len(set(drawn)) == 100
     assert 35 <= sum(int(name) < 500 for name in drawn) <= 65
+
+
+def test_the_rates_of_small_pictures_on_a_slow_disk_are_not_rounded_to_none(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path)
+    scorer = Scorer.of(Predictor.load(tmp_path, device="cpu", threads=1), "tiny:1")
+    slow = {name: Rate(name, 0.004, 0.004, 0.004) for name in (READ, DECODE, INFER, SCORE)}
+    rates = _to_node_rates(slow, [bytes(100), bytes(101)], scorer)
+    assert rates.read_mib_s == pytest.approx(0.004 * 100.5 / 2**20, rel=1e-5)
+    assert cost(rates, num_pictures=1, nodes=1, shared_mib_s=0).hours >= 1 / 0.004 / 3600
 
 
 def test_a_node_is_measured_and_its_rates_can_be_used_again(
