@@ -64,8 +64,9 @@ def test_a_job_that_is_done_gives_the_folder_back_though_slurm_still_ends_it(tmp
     squeue({17: "RUNNING"})
     with claimed("17", "", tmp_path):
         pass
+    assert not (tmp_path / CLAIM_FILE).exists()
     with claimed("18", "", tmp_path):
-        pass
+        assert (tmp_path / CLAIM_FILE).read_text() == "18"
 
 
 def test_a_chain_holds_the_folder_between_its_jobs_until_the_last(tmp_path: Path, squeue: Squeue) -> None:
