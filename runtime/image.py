@@ -11,6 +11,8 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile  # also of MPO, the multi-picture JPEGs of phones
 
 from runtime.errors import ImageError, ImageErrorCode
+from runtime.formats.sniff import HEAD_BYTES, sniff
+from runtime.formats.tiff import read_tiff
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 # Pillow's own threshold, 89 megapixels: above nearly any camera, 270 MB once decoded. Above it Pillow also warns, and
@@ -27,21 +29,28 @@ ImageArray = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 Size = tuple[int, int]  # height, width
 
 
-def decode_image(data: bytes, max_pixels: int = MAX_PIXELS, at_least: Size | None = None) -> ImageArray:
+def decode_image(
+    data: bytes, max_pixels: int = MAX_PIXELS, at_least: Size | None = None, max_value: int | None = None
+) -> ImageArray:
     """Decode one encoded image to RGB; see `open_image`. Returns `(height, width, 3)` uint8."""
-    return np.asarray(open_image(data, max_pixels, at_least))
+    return np.asarray(open_image(data, max_pixels, at_least, max_value))
 
 
-def open_image(data: bytes, max_pixels: int = MAX_PIXELS, at_least: Size | None = None) -> Image.Image:
+def open_image(
+    data: bytes, max_pixels: int = MAX_PIXELS, at_least: Size | None = None, max_value: int | None = None
+) -> Image.Image:
     """Decode one encoded image to an upright Pillow image of mode RGB.
 
     at_least: (height, width) below which neither side is reduced. A JPEG may then come out at 1/2, 1/4 or 1/8 of its
     size, because decoding fewer DCT coefficients is faster; other formats and `None` give every pixel.
+    max_value: white in samples of more than 8 bits whose file does not state its range, as `ModelContract.max_value`.
     Size limits are checked on the header, before pixels are decoded.
     Raises ImageError with a code if the bytes are empty, of an unsupported format, truncated, corrupt or too large.
     """
     if not data:
         raise ImageError(ImageErrorCode.EMPTY, "the file is empty")
+    if sniff(data[:HEAD_BYTES]) in ("TIFF", "BigTIFF"):
+        return _open_tiff(data, max_pixels, max_value)
     image = _open(data)
     width, height = image.size
     if width * height > max_pixels:
@@ -54,6 +63,15 @@ def open_image(data: bytes, max_pixels: int = MAX_PIXELS, at_least: Size | None 
     try:
         return _to_rgb(_upright(_load(image, at_least)))
     except Exception as exc:  # Pillow's plugins raise OSError, SyntaxError, struct.error and more on damaged files
+        raise ImageError(ImageErrorCode.CORRUPT, f"the image is truncated or corrupt: {exc}") from exc
+
+
+def _open_tiff(data: bytes, max_pixels: int, max_value: int | None) -> Image.Image:
+    try:
+        return _to_rgb(read_tiff(data, max_pixels, max_value))
+    except ImageError:
+        raise
+    except Exception as exc:  # whatever bytes made to mislead may still bring about
         raise ImageError(ImageErrorCode.CORRUPT, f"the image is truncated or corrupt: {exc}") from exc
 
 

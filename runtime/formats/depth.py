@@ -54,7 +54,8 @@ def scale_range(values: NDArray[Any], low: float, high: float, source: str) -> N
 
 @lru_cache(maxsize=32)
 def _table(largest: int) -> NDArray[np.uint8]:
-    table: NDArray[np.uint8] = np.rint(np.arange(largest + 1) * (255.0 / largest)).astype(np.uint8)
+    values = np.arange(min(largest, LARGEST_16_BIT) + 1)  # a contract may state more, for samples of 32 bits
+    table: NDArray[np.uint8] = np.rint(values * (255.0 / largest)).astype(np.uint8)
     table.flags.writeable = False
     return table
 
