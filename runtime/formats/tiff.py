@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from runtime.errors import ImageError, ImageErrorCode
 from runtime.formats.depth import CONTRACT, LARGEST_16_BIT, scale_range, scale_unsigned
 from runtime.formats.tiff_errors import corrupt, refusal
 from runtime.formats.tiff_samples import read_bands
@@ -53,7 +54,11 @@ def read_tiff(data: bytes, max_pixels: int, max_value: int | None = None) -> Ima
             pixels = np.empty((structure.height, *band.shape[1:]), np.uint8)
         pixels[first : first + len(band)] = band
     if 0 < brightest <= 1:
-        raise refusal(f"floating-point samples up to 1 for a model whose samples go up to {max_value}")
+        raise ImageError(
+            ImageErrorCode.UNSUPPORTED,
+            f"the TIFF has floating-point samples up to 1, for a model whose samples go up to {max_value} "
+            "(contract.max_value); save them in that range, or state theirs (SMaxSampleValue)",
+        )
     image = _image(pixels, structure)
     if profile := structure.directory.metadata(_ICC):
         image.info["icc_profile"] = profile
@@ -122,9 +127,11 @@ def _largest(structure: Structure, max_value: int | None) -> tuple[int, str]:
     if stated is None or stated[1] == LARGEST_16_BIT:
         return LARGEST_16_BIT, "the file's 16 bits"
     # TIFF 6.0 lets it be the picture's own brightest sample, which would scale each picture by another range.
-    raise refusal(
-        f"16-bit samples that states a largest value of {stated[1]:g}, which is no number of bits and may be this "
-        "picture's own; state the camera's range (contract.max_value in params.yaml, before training)"
+    raise ImageError(
+        ImageErrorCode.UNSUPPORTED,
+        f"the TIFF states {stated[1]:g} as the largest value of its 16 bits, which is no number of bits and may be "
+        "this picture's own brightest; state the camera's range (contract.max_value in params.yaml, before training), "
+        "or save the picture without MaxSampleValue",
     )
 
 
@@ -141,9 +148,11 @@ def _range(structure: Structure, max_value: int | None) -> tuple[float, float, s
     if structure.sample_format == FLOAT:
         return 0, 1, "convention for floating-point samples, since neither file nor contract states one"
     kind = "unsigned" if structure.sample_format == UNSIGNED else "signed"
-    raise refusal(
-        f"{structure.bits}-bit {kind} samples that does not state their range (SMaxSampleValue), for a model without "
-        "one (contract.max_value)"
+    raise ImageError(
+        ImageErrorCode.UNSUPPORTED,
+        f"neither the TIFF (SMaxSampleValue) nor the model (contract.max_value) states the range of its "
+        f"{structure.bits}-bit {kind} samples; state one of them, or save the picture with 8 or 16 bits that fill "
+        "their range",
     )
 
 

@@ -275,7 +275,7 @@ def _check_combinations(structure: Structure) -> None:
     """Raise ImageError for what is valid by each tag alone, and not known to be read right together."""
     photometric, extra = structure.photometric, structure.extra
     if photometric <= BLACK_IS_ZERO and len(extra) > 1 and structure.alpha is None:
-        raise refusal(f"grey with {len(extra) + 1} bands, which do not say what they show")
+        raise refusal(f"grey with {len(extra) + 1} bands")
     if structure.is_premultiplied and photometric in (WHITE_IS_ZERO, PALETTE, CMYK):
         raise refusal("colours multiplied by alpha that are no RGB or grey")
     if structure.is_planar and structure.compression == WEBP:
