@@ -5,7 +5,7 @@ without a meaning). Here the tags are read by our own code, libtiff only unpacks
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,20 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+class _Stated(NamedTuple):
+    """The range that a file states for its colours; `is_common` where it is the same for all of them."""
+
+    low: float
+    high: float
+    is_common: bool
+
+    @property
+    def is_depth(self) -> bool:
+        """Whether the largest value is that of a whole number of bits, and so can be no picture's own by chance."""
+        whole = int(self.high) if np.isfinite(self.high) else 0
+        return self.is_common and whole == self.high and whole > 0 and not whole & (whole + 1)
 
 
 def read_tiff(data: bytes, max_pixels: int, max_value: int | None = None) -> Image.Image:
@@ -78,7 +92,8 @@ def largest_unstated(data: bytes, max_pixels: int) -> int | None:
 def _is_unstated(structure: Structure) -> bool:
     """Whether only the container says how large a sample may be: 16 bits, as many as cameras of 10 or 12 fill."""
     is_deep = (structure.sample_format, structure.bits) == (UNSIGNED, 16)
-    return is_deep and structure.photometric <= RGB and _stated(structure) in (None, (0, LARGEST_16_BIT))
+    stated = _stated(structure)
+    return is_deep and structure.photometric <= RGB and (stated is None or stated.high == LARGEST_16_BIT)
 
 
 def _converter(structure: Structure, max_value: int | None) -> Callable[[NDArray[Any]], Eight]:
@@ -120,16 +135,16 @@ def _largest(structure: Structure, max_value: int | None) -> tuple[int, str]:
     if structure.bits < 16 or structure.photometric == CMYK:
         return 2**structure.bits - 1, f"the file's {structure.bits} bits"
     stated = _stated(structure)
-    if stated is not None and stated[1] != LARGEST_16_BIT and _is_depth(stated[1]):
-        return int(stated[1]), "the file (MaxSampleValue)"
+    if stated is not None and stated.is_depth and stated.high < LARGEST_16_BIT:
+        return int(stated.high), "the file (MaxSampleValue)"
     if max_value is not None:
         return max_value, CONTRACT
-    if stated is None or stated[1] == LARGEST_16_BIT:
+    if stated is None or stated.high == LARGEST_16_BIT:
         return LARGEST_16_BIT, "the file's 16 bits"
     # TIFF 6.0 lets it be the picture's own brightest sample, which would scale each picture by another range.
     raise ImageError(
         ImageErrorCode.UNSUPPORTED,
-        f"the TIFF states {stated[1]:g} as the largest value of its 16 bits, which is no number of bits and may be "
+        f"the TIFF states {stated.high:g} as the largest value of its 16 bits, which is no number of bits and may be "
         "this picture's own brightest; state the camera's range (contract.max_value in params.yaml, before training), "
         "or save the picture without MaxSampleValue",
     )
@@ -138,8 +153,10 @@ def _largest(structure: Structure, max_value: int | None) -> tuple[int, str]:
 def _range(structure: Structure, max_value: int | None) -> tuple[float, float, str]:
     """Return black and white of samples that no container bounds, and who states them."""
     stated = _stated(structure)
-    if stated is not None:
-        low, high = stated
+    if stated is not None and (stated.is_common or max_value is None):
+        low, high, is_common = stated
+        if not is_common:
+            raise refusal("bands that state different ranges")
         if not (np.isfinite(low) and np.isfinite(high) and low < high):
             raise corrupt(f"it states a range of {low:g} to {high:g}")
         return low, high, "the file (SMinSampleValue and SMaxSampleValue)"
@@ -156,23 +173,15 @@ def _range(structure: Structure, max_value: int | None) -> tuple[float, float, s
     )
 
 
-def _is_depth(value: float) -> bool:
-    """Whether a largest value is that of a whole number of bits."""
-    return value >= 1 and value == int(value) and int(value) & (int(value) + 1) == 0
-
-
-def _stated(structure: Structure) -> tuple[float, float] | None:
-    """Return the smallest and the largest sample that the file states for its colours, None if it states none."""
+def _stated(structure: Structure) -> _Stated | None:
+    """Return the range that the file states for its colours, None if it states none."""
     tags = structure.directory
     for low_tag, high_tag in ((_SMALLEST, _LARGEST), (_MIN_VALUE, _MAX_VALUE)):
-        highs = tags.values(high_tag)
-        if highs is None:
-            continue
-        lows = tags.values(low_tag)
-        found = [{float(v) for v in values[: structure.num_colours]} for values in (lows, highs) if values is not None]
-        if any(len(values) != 1 for values in found):
-            raise refusal("bands that state different ranges")
-        return (found[0].pop() if lows is not None else 0.0), found[-1].pop()
+        highs, lows = tags.values(high_tag), tags.values(low_tag)
+        if highs is not None:
+            low = {0.0} if lows is None else {float(value) for value in lows[: structure.num_colours]}
+            high = {float(value) for value in highs[: structure.num_colours]}
+            return _Stated(min(low), max(high), len(low) == len(high) == 1)
     return None
 
 
@@ -186,8 +195,8 @@ def _alpha(samples: NDArray[Any], structure: Structure) -> Eight:
         return samples
     largest = 2**structure.bits - 1
     stated = _stated(structure)
-    if structure.bits == 16 and stated is not None and _is_depth(stated[1]):
-        largest = int(stated[1])
+    if structure.bits == 16 and stated is not None and stated.is_depth:
+        largest = int(stated.high)
     return scale_unsigned(samples, largest, "the alpha band's bits")
 
 

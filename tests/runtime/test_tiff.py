@@ -139,6 +139,16 @@ def test_largest_value_that_is_no_depth_may_be_the_pictures_own_and_scales_nothi
     np.testing.assert_array_equal(decode_image(data, max_value=4095), as_rgb(as_eight(samples, 4095)))
 
 
+def test_bands_that_state_different_ranges_need_the_contracts() -> None:
+    samples = np.minimum(drawn(12, 3), 3900)
+    data = write(samples, 2, 16, tags={281: (3, [3900, 3899, 3898])})
+    assert "3900 as the largest value" in refused(data)
+    np.testing.assert_array_equal(decode_image(data, max_value=4095), as_eight(samples, 4095))
+    floats = write(samples.astype(np.float32), 2, 32, tags={341: (11, [3900.0, 3899.0, 3898.0])})
+    assert "bands that state different ranges" in refused(floats)
+    np.testing.assert_array_equal(decode_image(floats, max_value=4095), as_eight(samples, 4095))
+
+
 @pytest.mark.parametrize("max_value", [1023, 4095, 16383, 40000])
 @pytest.mark.parametrize("photometric", [0, 1])
 def test_contract_states_the_range_of_16_bits_that_state_none(max_value: int, photometric: int) -> None:
