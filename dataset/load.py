@@ -40,7 +40,10 @@ from dataset.replacing import alone, replace_outputs
 from dataset.source import DataSource
 from dataset.source_picture import Collection, SourcePicture
 from runtime.errors import ImageError
-from runtime.image import decode_image
+from runtime.image import decode_with_size
+
+# Facts of a picture need no more; every byte is read all the same, and what the service takes is taken here.
+_DECODED_PX = (448, 448)
 
 logger = logging.getLogger(__name__)
 
@@ -164,13 +167,13 @@ def _bring(collection: Collection, staging: Path) -> list[_Facts]:
         try:
             for path in filter(None, (picture.mask, picture.path)):
                 data = _bring_file(path, collection, staging)
-            image = decode_image(data)
+            image, (height, width) = decode_with_size(data, _DECODED_PX)
         except OriginalError as exc:
             return _Facts(unread=str(exc))
         except ImageError as exc:
             return _Facts(problem=str(exc))
         thumbnail = None if collection.has_stated_groups else high_pass_thumbnail(image)
-        return _Facts(hashlib.sha256(data).hexdigest(), image.shape[1], image.shape[0], thumbnail)
+        return _Facts(hashlib.sha256(data).hexdigest(), width, height, thumbnail)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         pictures = collection.pictures

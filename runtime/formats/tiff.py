@@ -13,6 +13,7 @@ from PIL import Image
 
 from runtime.errors import ImageError, ImageErrorCode
 from runtime.formats.depth import CONTRACT, LARGEST_16_BIT, scale_range, scale_unsigned
+from runtime.formats.stored import ReadOptions, StoredPicture
 from runtime.formats.tiff_errors import corrupt, refusal
 from runtime.formats.tiff_samples import read_bands
 from runtime.formats.tiff_structure import Structure, read_structure
@@ -21,15 +22,6 @@ from runtime.formats.tiff_table import BLACK_IS_ZERO, CMYK, FLOAT, JPEG, PALETTE
 Eight = NDArray[np.uint8]
 _MIN_VALUE, _MAX_VALUE, _SMALLEST, _LARGEST = 280, 281, 340, 341
 _ORIENTATION, _COLOUR_MAP, _ICC = 274, 320, 34675
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 class _Stated(NamedTuple):
@@ -46,13 +38,20 @@ class _Stated(NamedTuple):
         return self.is_common and whole == self.high and whole > 0 and not whole & (whole + 1)
 
 
-def read_tiff(data: bytes, max_pixels: int, max_value: int | None = None) -> Image.Image:
-    """Decode the first picture of a TIFF or BigTIFF, upright, of mode L, LA, RGB, RGBA or CMYK.
+def read_tiff(data: bytes, options: ReadOptions) -> StoredPicture:
+    """Read the first picture of a TIFF or BigTIFF, with the ICC profile of its colours, which is not applied.
 
-    max_value: white in samples whose range the file does not state; None is the container's (65535 of 16 bits).
-    An embedded ICC profile is in `info["icc_profile"]`, not applied. Raises ImageError.
+    Samples whose range the file does not state are scaled by `options.max_value`, or by what they can hold.
+    Raises ImageError.
     """
-    structure = read_structure(data, max_pixels)
+    structure = read_structure(data, options.max_pixels)
+    image = _image(_pixels(data, structure, options.max_value), structure)
+    profile = structure.directory.metadata(_ICC)
+    return StoredPicture(image, (structure.height, structure.width), _orientation(structure), profile)
+
+
+def _pixels(data: bytes, structure: Structure, max_value: int | None) -> Eight:
+    """Return all pixels, `(height, width, n)`, band of rows by band of rows, so that little is held beside them."""
     planes = [*range(structure.num_colours), *([] if structure.alpha is None else [structure.alpha])]
     to_eight = _converter(structure, max_value)
     may_be_unit = structure.sample_format == FLOAT and max_value is not None and _stated(structure) is None
@@ -73,20 +72,19 @@ def read_tiff(data: bytes, max_pixels: int, max_value: int | None = None) -> Ima
             f"the TIFF has floating-point samples up to 1, for a model whose samples go up to {max_value} "
             "(contract.max_value); save them in that range, or state theirs (SMaxSampleValue)",
         )
-    image = _image(pixels, structure)
-    if profile := structure.directory.metadata(_ICC):
-        image.info["icc_profile"] = profile
-    turn = _TURNS.get(_orientation(structure))
-    return image if turn is None else image.transpose(turn)
+    return pixels
 
 
-def largest_unstated(data: bytes, max_pixels: int) -> int | None:
-    """Return the largest sample of a picture of 16 bits that does not state its range; None for any other picture."""
+def read_unstated(data: bytes, max_pixels: int) -> NDArray[Any] | None:
+    """Return the colour samples of a picture of 16 bits that does not state their range; None for any other.
+
+    Returns `(height, width, n)` uint16. Raises ImageError.
+    """
     structure = read_structure(data, max_pixels)
     if not _is_unstated(structure):
         return None
     bands = read_bands(data, structure, list(range(structure.num_colours)))
-    return max(int(samples.max()) for _, samples in bands)
+    return np.concatenate([samples for _, samples in bands])
 
 
 def _is_unstated(structure: Structure) -> bool:
@@ -237,5 +235,7 @@ def _image(pixels: Eight, structure: Structure) -> Image.Image:
 
 
 def _orientation(structure: Structure) -> int:
-    """Return 1 to 8, or anything else, which turns nothing, where the tag is damaged."""
-    return int.from_bytes(structure.directory.metadata(_ORIENTATION), "little" if structure.order == "<" else "big")
+    """Return 1 to 8; a damaged tag turns nothing."""
+    raw = structure.directory.metadata(_ORIENTATION)
+    value = int.from_bytes(raw, "little" if structure.order == "<" else "big")
+    return value if 1 <= value <= 8 else 1
