@@ -45,7 +45,8 @@ def read_unstated_png(data: bytes, max_pixels: int) -> NDArray[np.uint16] | None
         return None
     num_colours = 1 if chunks.colour in (0, 4) else 3
     upper, lower = (half[..., :num_colours] for half in _halves(chunks))
-    return np.bitwise_or(upper.astype(np.uint16) << 8, lower, dtype=np.uint16)
+    values: NDArray[np.uint16] = np.bitwise_or(upper.astype(np.uint16) << 8, lower, dtype=np.uint16)
+    return values
 
 
 def _read_shallow(chunks: PngChunks) -> Image.Image:
