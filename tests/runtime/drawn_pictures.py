@@ -4,8 +4,10 @@ import io
 import struct
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -14,7 +16,7 @@ from runtime.image import ImageArray, decode_image
 
 
 def drawn(height: int = 96, width: int = 128) -> ImageArray:
-    """Return (height, width, 3) uint8: red rises in x, green in y, a blue block upper right, a black disc lower left."""
+    """Return (height, width, 3) uint8: red rises in x, green in y; a blue block upper right, a black disc lower."""
     rows, columns = np.mgrid[0:height, 0:width]
     blue = np.where((rows < height // 3) & (columns > width // 2), 230, 40)
     picture = np.stack([columns * 255 // (width - 1), rows * 255 // (height - 1), blue], axis=-1).astype(np.uint8)
@@ -88,12 +90,17 @@ def matrix_profile(primaries: Sequence[Sequence[float]], gamma: float) -> bytes:
 
 def refusal(data: bytes, code: ImageErrorCode, **options: object) -> str:
     """Assert that bytes are refused with `code`; return the message."""
-    try:
+    with pytest.raises(ImageError) as caught:
         decode_image(data, **options)  # type: ignore[arg-type]
-    except ImageError as exc:
-        assert exc.code is code, f"{exc.code}: {exc}"
-        return str(exc)
-    raise AssertionError("the picture was taken")
+    assert caught.value.code is code, str(caught.value)
+    return str(caught.value)
+
+
+def is_read(data: bytes, **options: object) -> bool:
+    """Read damaged bytes; anything but pixels or an ImageError is raised."""
+    with suppress(ImageError):
+        return decode_image(data, **options).ndim == 3  # type: ignore[arg-type]
+    return False
 
 
 def assert_shows(data: bytes, truth: NDArray[np.uint8], mean: float = 0.0) -> None:

@@ -1,24 +1,26 @@
 """JPEG: what belongs to the picture and what does not, and pictures that are not all there."""
 
+import io
 import struct
 import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageChops
 
 from runtime.errors import ImageError, ImageErrorCode
 from runtime.formats.jpeg_segments import MAX_SEGMENTS, read_segments
-from runtime.image import MAX_PIXELS, MAX_REDUCED_PIXELS, decode_image, decode_with_size
-from tests.runtime.drawn_pictures import assert_shows, drawn, encode, jpeg, refusal, segment
+from runtime.image import MAX_PIXELS, MAX_REDUCED_PIXELS, ImageArray, decode_image, decode_with_size
+from tests.runtime.drawn_pictures import assert_shows, drawn, encode, is_read, jpeg, refusal, segment
 
 CORRUPT, UNSUPPORTED = ImageErrorCode.CORRUPT, ImageErrorCode.UNSUPPORTED
 PICTURE = drawn(240, 320)
 WHOLE = jpeg(PICTURE)
 SOI, REST = WHOLE[:2], WHOLE[2:]
 END = b"\xff\xd9"
-BLUR = 1.0  # of this picture at quality 95
 NOISE = np.random.default_rng(0).integers(0, 256, 1 << 20, dtype=np.uint8).tobytes()
 SCANS = b"\xff\xda" * 200
 PROGRESSIVE = jpeg(PICTURE, progressive=True)
@@ -179,15 +181,24 @@ def test_component_without_any_scan_is_refused() -> None:
     assert "component" in refusal(head + b"".join(scans[:2]) + END, CORRUPT)
 
 
-@pytest.mark.parametrize("marker", ["Adobe", ""])
-@pytest.mark.parametrize("transform", [0, 2])
-def test_cmyk_is_read_as_people_see_it_with_and_without_adobes_marker(marker: str, transform: int) -> None:
+def ycck(pixels: ImageArray) -> bytes:
+    """As Photoshop writes it: inverted, the three colours as luma and chroma, and the marker's transform set to 2."""
+    *colours, key = Image.fromarray(pixels).convert("CMYK").split()
+    luma_and_chroma = Image.merge("RGB", colours).convert("YCbCr").split()
+    planes = Image.merge("CMYK", [*(ImageChops.invert(plane) for plane in luma_and_chroma), key])
+    file = io.BytesIO()
+    planes.save(file, "JPEG", quality=98, subsampling=0)
+    data = bytearray(file.getvalue())
+    data[data.index(b"\xff\xee\0\x0eAdobe") + 15] = 2
+    return bytes(data)
+
+
+def test_cmyk_and_ycck_are_read_as_people_see_them() -> None:
     data = encode(PICTURE, "JPEG", "CMYK", quality=98, subsampling=0)
-    at = data.index(b"\xff\xee")
-    assert data[at + 15] in (0, 2)
-    if not marker:
-        assert_shows(data[:at] + data[at + 16 :], decode_image(data))
     assert_shows(data, PICTURE, mean=2)
+    assert_shows(ycck(PICTURE), PICTURE, mean=2)
+    at = data.index(b"\xff\xee")
+    assert_shows(data[:at] + data[at + 16 :], decode_image(data))  # inverted without a marker too, as in browsers
 
 
 def test_rgb_without_a_marker_is_told_by_its_component_ids() -> None:
@@ -222,7 +233,7 @@ def test_progressive_picture_counts_whole_and_there_is_an_end_to_what_is_reduced
     refusal(huge, ImageErrorCode.TOO_MANY_PIXELS, at_least=(448, 448))
     at = WHOLE.index(b"\xff\xc0") + 5
     beyond = WHOLE[:at] + struct.pack(">HH", 20_000, 20_000) + WHOLE[at + 4 :]
-    assert 20_000 * 20_000 > MAX_REDUCED_PIXELS
+    assert MAX_REDUCED_PIXELS < 20_000 * 20_000
     assert "20000 x 20000" in refusal(beyond, ImageErrorCode.TOO_MANY_PIXELS, at_least=(448, 448))
 
 
@@ -241,10 +252,8 @@ def test_progressive_picture_counts_whole_and_there_is_an_end_to_what_is_reduced
 def test_walk_through_hostile_bytes_is_linear(data: bytes) -> None:
     """8 MB: about 0.1 s at worst; a walk by single bytes would take seconds, a quadratic one for ever."""
     start = time.thread_time()
-    try:
+    with suppress(ImageError):
         read_segments(data)
-    except ImageError as exc:
-        assert exc.code is CORRUPT
     assert time.thread_time() - start < 2
 
 
@@ -264,7 +273,4 @@ def test_any_damage_is_read_or_refused(data: st.DataObject) -> None:
                 changed[at:at] = data.draw(st.sampled_from([b"\xff\xd8", b"\xff\xda", b"\xff\xd9", b"\xff", b"\0\0"]))
         if len(changed) < 8:
             break
-    try:
-        assert decode_image(bytes(changed), max_pixels=10_000).ndim == 3
-    except ImageError as exc:
-        assert exc.code in (CORRUPT, UNSUPPORTED, ImageErrorCode.TOO_MANY_PIXELS)
+    is_read(bytes(changed), max_pixels=10_000)
