@@ -5,12 +5,10 @@ transparency over white, deep samples scaled to 8 bits, grey repeated over three
 content, never by name. A picture is read right or refused with its true reason; `runtime/formats` has a reader each.
 """
 
-import io
 from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
-from PIL.TiffImagePlugin import TiffImageFile
 
 from runtime.errors import ImageError, ImageErrorCode
 from runtime.formats.bmp import read_bmp
@@ -21,7 +19,8 @@ from runtime.formats.naming import unsupported
 from runtime.formats.orientation import upright
 from runtime.formats.png import read_png
 from runtime.formats.sniff import HEAD_BYTES, sniff
-from runtime.formats.stored import ReadOptions, Size, StoredPicture, check_pixels
+from runtime.formats.stored import ReadOptions, Size, StoredPicture
+from runtime.formats.tiff import read_tiff
 from runtime.formats.webp import read_webp
 
 # What is decoded at most unless a bound is stated: 89 megapixels, 270 MB.
@@ -32,18 +31,6 @@ MAX_REDUCED_PIXELS = 4 * MAX_PIXELS
 ImageArray = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 
-def _read_tiff(data: bytes, options: ReadOptions) -> StoredPicture:
-    image = TiffImageFile(io.BytesIO(data))
-    check_pixels(*image.size, options.max_pixels)
-    image.load()
-    size = (image.height, image.width)
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        values = np.nan_to_num(np.asarray(image).astype(np.float64))
-        unit = 255.0 if image.mode == "F" and values.max(initial=0.0) <= 1.0 else 1.0 if image.mode == "F" else 1 / 257
-        return StoredPicture(Image.fromarray(np.clip(np.rint(values * unit), 0, 255).astype(np.uint8)), size)
-    return StoredPicture(image, size)
-
-
 _READERS: dict[str, Callable[[bytes, ReadOptions], StoredPicture]] = {
     "JPEG": read_jpeg,
     "PNG": read_png,
@@ -51,8 +38,8 @@ _READERS: dict[str, Callable[[bytes, ReadOptions], StoredPicture]] = {
     "BMP": read_bmp,
     "AVIF": read_avif,
     "HEIC": read_heic,
-    "TIFF": _read_tiff,
-    "BigTIFF": _read_tiff,
+    "TIFF": read_tiff,
+    "BigTIFF": read_tiff,
 }
 
 
@@ -72,7 +59,7 @@ def open_image(
     out at reduced scale may have `MAX_REDUCED_PIXELS`; not a progressive one, whose coefficients are held as a whole.
     at_least: (height, width) below which neither side is reduced. A JPEG may then come out at 1/2, 1/4 or 1/8 of its
     size, because decoding fewer DCT coefficients is faster; other formats and `None` give every pixel.
-    max_value: the largest sample that 16 bits stand for, where pictures do not fill their range.
+    max_value: white in samples of more than 8 bits whose file does not state their range; None is the container's.
     Size limits are checked on the header, before pixels are decoded.
     Raises ImageError with a code if the bytes are empty, of an unsupported format, truncated, corrupt or too large.
     """

@@ -47,14 +47,16 @@ def scale_range(values: NDArray[Any], low: float, high: float, source: str) -> N
         raise _outside(float(least), float(most), low, high, source)
     scaled: NDArray[np.float64] = values.astype(np.float64)
     scaled -= low
-    scaled *= 255.0 / (high - low)
+    scaled *= 255.0  # a ready quotient would round halves of a level the wrong way
+    scaled /= high - low
     np.clip(np.rint(scaled, out=scaled), 0, 255, out=scaled)
     return scaled.astype(np.uint8)
 
 
 @lru_cache(maxsize=32)
 def _table(largest: int) -> NDArray[np.uint8]:
-    table: NDArray[np.uint8] = np.rint(np.arange(largest + 1) * (255.0 / largest)).astype(np.uint8)
+    values = np.arange(min(largest, LARGEST_16_BIT) + 1)  # a contract may state more, for samples of 32 bits
+    table: NDArray[np.uint8] = np.rint(values * 255.0 / largest).astype(np.uint8)
     table.flags.writeable = False
     return table
 

@@ -23,6 +23,11 @@ def test_both_ends_of_a_stated_range_are_black_and_white(bits: int) -> None:
     assert scaled.dtype == np.uint8
 
 
+def test_range_beyond_16_bits_needs_no_more_memory() -> None:
+    assert scale_unsigned(np.array([0, 65535], np.uint16), 2**32 - 1, "the contract").tolist() == [0, 0]
+    assert scale_unsigned(np.array([0, 65535], np.uint16), 131070, "the contract").tolist() == [0, 128]
+
+
 def test_sample_above_the_stated_largest_is_refused_and_not_clipped() -> None:
     with pytest.raises(ImageError, match=r"in 0 to 4096, outside of 0 to 4095, the range by its bits; state") as caught:
         scale_unsigned(np.array([4095, 4096], np.uint16), 4095, "its bits")
