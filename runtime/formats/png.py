@@ -33,7 +33,7 @@ def read_png(data: bytes, options: ReadOptions) -> StoredPicture:
         image,
         (chunks.height, chunks.width),
         orientation_of(chunks.shown.get(b"eXIf", b"")),
-        stated_profile(chunks.shown, is_grey=chunks.colour in (0, 4)),
+        stated_profile(chunks.shown),
     )
 
 

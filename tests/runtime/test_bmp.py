@@ -42,7 +42,7 @@ def bmp(
         kind = compression if compression is not None else 0 if masks is None else 3
         colours = len(palette) // 4
         info = struct.pack("<IiiHHIIiiII", size, width, height, 1, bits, kind, len(body), 2835, 2835, colours, 0)
-        info += struct.pack("<4I", *(masks or (0, 0, 0, 0)))[: 12 if size in (40, 52) else 16] if masks else b""
+        info += struct.pack("<4I", *masks)[: 12 if size in (40, 52) else 16] if masks else b""
         info = info.ljust(size, b"\0")
     start = 14 + len(info) + len(palette)
     return b"BM" + struct.pack("<IHHI", start + len(body), 0, 0, start) + info + palette + body + tail

@@ -5,6 +5,7 @@ import struct
 import threading
 import time
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from tests.runtime.drawn_pictures import (
     encode,
     jpeg,
     matrix_profile,
+    p3_to_srgb,
     refusal,
     rgb_png,
     segment,
@@ -52,14 +54,18 @@ def converted(pixels: NDArray[np.uint8], profile: bytes) -> ImageArray:
 @pytest.mark.parametrize("name", PROFILES)
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])
 def test_embedded_profile_is_brought_to_srgb(kind: str, name: str) -> None:
-    options = {"JPEG": {"quality": 98, "subsampling": 0}, "WEBP": {"lossless": True}}.get(kind, {})
+    options: dict[str, dict[str, Any]] = {"JPEG": {"quality": 98, "subsampling": 0}, "WEBP": {"lossless": True}}
     truth = converted(PICTURE, PROFILES[name])
     assert np.abs(truth.astype(int) - PICTURE).mean() > 4
-    assert_shows(encode(PICTURE, kind, icc_profile=PROFILES[name], **options), truth, mean=2 if kind == "JPEG" else 0)
+    assert_shows(
+        encode(PICTURE, kind, icc_profile=PROFILES[name], **options.get(kind, {})),
+        truth,
+        mean=2 if kind == "JPEG" else 0,
+    )
 
 
 def test_colours_are_converted_at_reduced_scale() -> None:
-    flat = np.tile(np.uint8([[[200, 60, 30]]]), (1600, 1600, 1))
+    flat = np.tile(np.array([200, 60, 30], np.uint8), (1600, 1600, 1))
     data = jpeg(flat, icc_profile=WIDE)
     decoded = decode_image(data, at_least=(200, 200))
     assert decoded.shape == (200, 200, 3)
@@ -133,6 +139,23 @@ def test_grey_pictures_take_profiles_of_grey_and_of_colours() -> None:
     assert (by_gamma == by_gamma[..., :1]).all()
 
 
+def test_profile_of_grey_is_exact_in_the_dark() -> None:
+    """A power of 1, as gamma 1 of a grey scanner: levels near black are spread most."""
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, 256) + b"\0\0"
+    tags = struct.pack(">I", 2) + b"wtpt" + struct.pack(">II", 156, 20) + b"kTRC" + struct.pack(">II", 176, 16)
+    white = b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)
+    head = bytes(8) + b"\x02\x20\0\0mntrGRAYXYZ " + bytes(12) + b"acsp" + bytes(28) + white[8:]
+    body = head.ljust(128, b"\0") + tags + white + curve
+    profile = struct.pack(">I", len(body)) + body[4:]
+    ramp = np.arange(256, dtype=np.uint8)[None]
+    light = ramp / 255
+    truth = 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    decoded = decode_image(encode(ramp, "PNG", icc_profile=profile))
+    np.testing.assert_allclose(decoded[..., 0], truth, atol=0.6)
+    np.testing.assert_allclose(decoded[..., 2], truth, atol=0.6)
+    assert_shows(encode(PICTURE, "PNG", icc_profile=profile), PICTURE)  # of grey alone
+
+
 def rgb_grey(grey: NDArray[np.uint8], before: bytes) -> bytes:
     whole = encode(grey, "PNG")
     return whole[:33] + before + whole[33:]
@@ -198,19 +221,9 @@ def test_chromaticities_of_display_p3_give_what_its_profile_gives() -> None:
     by_numbers = decode_image(rgb_png(PICTURE, SRGB_GAMMA + P3_XY))
     by_code = decode_image(rgb_png(PICTURE, chunk(b"cICP", b"\x0c\x0d\0\x01")))
     assert np.abs(by_numbers.astype(int) - by_code).max() <= 1
-    orange = np.tile(np.uint8([[[200, 100, 50]]]), (4, 4, 1))
+    orange = np.tile(np.array([200, 100, 50], np.uint8), (4, 4, 1))
     decoded = decode_image(rgb_png(orange, chunk(b"cICP", b"\x0c\x0d\0\x01")))
     np.testing.assert_allclose(decoded[0, 0], p3_to_srgb([200, 100, 50]), atol=1)
-
-
-def p3_to_srgb(rgb: list[int]) -> NDArray[np.float64]:
-    """By the formulas of CSS Color 4: Display P3 to linear sRGB, both with sRGB's curve."""
-    values = np.array(rgb) / 255
-    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-    matrix = np.array([[1.2249402, -0.2249402, 0.0], [-0.0420570, 1.0420571, 0.0], [-0.0196376, -0.0786361, 1.0982736]])
-    light = np.clip(matrix @ linear, 0, 1)
-    result: NDArray[np.float64] = 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    return result
 
 
 @pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])

@@ -209,8 +209,8 @@ def test_rgb_without_a_marker_is_told_by_its_component_ids() -> None:
         assert_shows(data[:at] + data[at + 16 :], PICTURE, mean=1)
 
 
-def large(height: int, width: int, **options: object) -> bytes:
-    return encode(np.tile(np.uint8([[90] * (width // 2) + [200] * (width // 2)]), (height, 1)), "JPEG", **options)
+def large(height: int, width: int) -> bytes:
+    return encode(np.tile(np.repeat(np.array([90, 200], np.uint8), width // 2), (height, 1)), "JPEG")
 
 
 def test_more_pixels_than_are_decoded_are_taken_at_reduced_scale_unless_a_bound_is_stated() -> None:
