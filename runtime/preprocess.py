@@ -43,7 +43,7 @@ def read_for_model(
     never below `sufficient_size`; `docs/DECODING.md` says how far the result may be from that of every pixel.
     Raises ImageError as `decode_image` does.
     """
-    image = open_image(data, max_pixels, sufficient_size(contract, view))
+    image = open_image(data, max_pixels, sufficient_size(contract, view), contract.max_value)
     if image.size == (contract.width, contract.height) and view == WHOLE:
         return np.asarray(image)
     return _resize(image, contract, view)

@@ -37,6 +37,18 @@ def read_png(data: bytes, options: ReadOptions) -> StoredPicture:
     )
 
 
+def read_unstated_png(data: bytes, max_pixels: int) -> NDArray[np.uint16] | None:
+    """Return the colour samples of a PNG of 16 bits, `(height, width, n)`; None if it has fewer. Raises ImageError."""
+    chunks = read_chunks(data)
+    check_pixels(chunks.width, chunks.height, max_pixels)
+    if chunks.depth != 16:
+        return None
+    num_colours = 1 if chunks.colour in (0, 4) else 3
+    upper, lower = (half[..., :num_colours] for half in _halves(chunks))
+    values: NDArray[np.uint16] = np.bitwise_or(upper.astype(np.uint16) << 8, lower, dtype=np.uint16)
+    return values
+
+
 def _read_shallow(chunks: PngChunks) -> Image.Image:
     """Read samples of up to 8 bits."""
     transparent = chunks.shown.get(b"tRNS", b"")

@@ -15,8 +15,9 @@ from runtime.errors import ImageError, ImageErrorCode
 from runtime.formats.depth import CONTRACT, LARGEST_16_BIT, scale_range, scale_unsigned
 from runtime.formats.stored import ReadOptions, StoredPicture
 from runtime.formats.tiff_errors import corrupt, refusal
+from runtime.formats.tiff_header import read_structure
 from runtime.formats.tiff_samples import read_bands
-from runtime.formats.tiff_structure import Structure, read_structure
+from runtime.formats.tiff_structure import Structure
 from runtime.formats.tiff_table import BLACK_IS_ZERO, CMYK, FLOAT, JPEG, PALETTE, RGB, UNSIGNED, WHITE_IS_ZERO, YCBCR
 
 Eight = NDArray[np.uint8]
@@ -75,7 +76,7 @@ def _pixels(data: bytes, structure: Structure, max_value: int | None) -> Eight:
     return pixels
 
 
-def read_unstated(data: bytes, max_pixels: int) -> NDArray[Any] | None:
+def read_unstated_tiff(data: bytes, max_pixels: int) -> NDArray[Any] | None:
     """Return the colour samples of a picture of 16 bits that does not state their range; None for any other.
 
     Returns `(height, width, n)` uint16. Raises ImageError.

@@ -11,6 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from runtime.errors import ImageError
 from runtime.formats.tiff_errors import corrupt, refusal
@@ -78,7 +81,10 @@ def _plain_tiff(
     }
     file = b"".join((b"II*\0", struct.pack("<L", at), *streams, _directory(entries, at)))
     try:
-        image = Image.open(io.BytesIO(file), formats=["TIFF"])
+        image = TiffImageFile(io.BytesIO(file))
+        # Where Pillow makes it, it asks a bound of its own, which is not the setting's.
+        # Where Pillow makes it, it asks a bound of its own, which is not the setting's.
+        image.im = Image.new(image.mode, image.size, None).im
         image.load()
     except Exception as exc:  # Pillow's plugins raise OSError, SyntaxError, struct.error and more
         raise corrupt(f"a strip or tile cannot be unpacked ({exc})") from exc
@@ -105,7 +111,7 @@ def decode_chunk(chunk: bytes, rows: int, structure: Structure) -> Samples:
     """
     data = _whole_jpeg(chunk, structure) if structure.compression == JPEG else chunk
     try:
-        image = Image.open(io.BytesIO(data), formats=["JPEG" if structure.compression == JPEG else "WEBP"])
+        image = (JpegImageFile if structure.compression == JPEG else WebPImageFile)(io.BytesIO(data))
         if image.width > structure.chunk_width or image.height > structure.chunk_height:
             raise corrupt("a strip or tile is larger than stated")
         image.load()
