@@ -8,6 +8,7 @@ import hashlib
 import io
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -19,10 +20,10 @@ _KEPT = 16
 _SAME = 3
 # White is at least this much lighter than black, or the profile is absurd.
 _MIN_RANGE = 64
-_Key = tuple[bytes, str]
+_Transform = Callable[[Image.Image], Image.Image]
 
 _lock = threading.Lock()
-_transforms: OrderedDict[_Key, ImageCms.ImageCmsTransform | None] = OrderedDict()
+_transforms: OrderedDict[tuple[bytes, str], _Transform | None] = OrderedDict()
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
@@ -38,9 +39,9 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     if transform is None:
         return image
     if not image.has_transparency_data:
-        return transform.apply(image if image.mode == mode else image.convert(mode))
+        return transform(image if image.mode == mode else image.convert(mode))
     rgba = image.convert("RGBA")
-    converted = transform.apply(rgba.convert(mode))
+    converted = transform(rgba.convert(mode))
     converted.putalpha(rgba.getchannel("A"))
     return converted
 
@@ -55,7 +56,7 @@ def _input_mode(image: Image.Image, profile: bytes) -> str:
     return "RGB" if space == b"RGB " else ""
 
 
-def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+def _transform(profile: bytes, mode: str) -> _Transform | None:
     key = (hashlib.sha256(profile).digest(), mode)
     with _lock:
         if key in _transforms:
@@ -69,12 +70,14 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     return built
 
 
-def _build(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+def _build(profile: bytes, mode: str) -> _Transform | None:
     """Return a transform to RGB, None if there is nothing to do or the profile is of no use."""
     try:
         stated = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-        transform = ImageCms.buildTransform(stated, srgb, mode, "RGB")
+        # Shortcuts that lcms takes are exact for colours, but off by up to 10 for dark grey.
+        flags = ImageCms.Flags.NOOPTIMIZE if mode == "L" else ImageCms.Flags.NONE
+        transform = ImageCms.buildTransform(stated, srgb, mode, "RGB", flags=flags)
         probe = _probe(mode)
         seen = np.asarray(transform.apply(probe)).astype(int)
     except Exception:  # lcms and Pillow raise PyCMSError, OSError and more for damaged profiles
@@ -83,7 +86,12 @@ def _build(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     if lightest.mean() - darkest.mean() < _MIN_RANGE:
         return None
     is_srgb = mode != "CMYK" and np.abs(seen - np.asarray(probe.convert("RGB"))).max() <= _SAME
-    return None if is_srgb else transform
+    if is_srgb:
+        return None
+    if mode == "L":
+        table = seen[0].T.ravel().tolist()
+        return lambda image: image.convert("RGB").point(table)
+    return transform.apply
 
 
 def _probe(mode: str) -> Image.Image:

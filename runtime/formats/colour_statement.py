@@ -36,7 +36,7 @@ _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0
 _CURVE_OF_SRGB = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 
 
-def stated_profile(chunks: Mapping[bytes, bytes], is_grey: bool) -> bytes:
+def stated_profile(chunks: Mapping[bytes, bytes]) -> bytes:
     """Return the ICC profile of the colours that a PNG states, b"" for sRGB or for nothing that can be used.
 
     chunks: bodies by name. cICP comes before iCCP, that before sRGB, and that before gAMA and cHRM, as the standard
@@ -48,8 +48,7 @@ def stated_profile(chunks: Mapping[bytes, bytes], is_grey: bool) -> bytes:
         return profile
     if b"sRGB" in chunks:
         return b""
-    exponent, colours = _gamma(chunks.get(b"gAMA", b"")), _chromaticities(chunks.get(b"cHRM", b""))
-    return numeric_profile(exponent, SRGB if is_grey else colours, is_grey)
+    return numeric_profile(_gamma(chunks.get(b"gAMA", b"")), _chromaticities(chunks.get(b"cHRM", b"")))
 
 
 def coded_profile(primaries: int, transfer: int, name: str) -> bytes:
@@ -58,25 +57,20 @@ def coded_profile(primaries: int, transfer: int, name: str) -> bytes:
         raise not_accepted(f"a {name} of high dynamic range ({_HDR[transfer]})")
     if primaries not in _PRIMARIES or transfer not in _EXPONENTS:
         return b""
-    return numeric_profile(_EXPONENTS[transfer], _PRIMARIES[primaries], is_grey=False)
+    return numeric_profile(_EXPONENTS[transfer], _PRIMARIES[primaries])
 
 
 @lru_cache(maxsize=16)
-def numeric_profile(exponent: float, colours: Chromaticities, is_grey: bool) -> bytes:
+def numeric_profile(exponent: float, colours: Chromaticities) -> bytes:
     """Make an ICC profile of a power curve and chromaticities; b"" if it would be sRGB's or colours make no sense."""
-    if exponent == SRGB_CURVE and colours == SRGB:
+    columns = None if exponent == SRGB_CURVE and colours == SRGB else _to_d50(colours)
+    if columns is None:
         return b""
     tags: dict[bytes, bytes] = {b"wtpt": _xyz(_D50)}
-    if is_grey:
-        tags[b"kTRC"] = _curve(exponent)
-    else:
-        columns = _to_d50(colours)
-        if columns is None:
-            return b""
-        for band, name in enumerate((b"r", b"g", b"b")):
-            tags[name + b"XYZ"] = _xyz(tuple(columns[:, band]))
-            tags[name + b"TRC"] = _curve(exponent)
-    return _profile(b"GRAY" if is_grey else b"RGB ", tags)
+    for band, name in enumerate((b"r", b"g", b"b")):
+        tags[name + b"XYZ"] = _xyz(tuple(columns[:, band]))
+        tags[name + b"TRC"] = _curve(exponent)
+    return _profile(tags)
 
 
 def _embedded(body: bytes) -> bytes:
@@ -135,11 +129,11 @@ def _curve(exponent: float) -> bytes:
     return b"para\0\0\0\0\0\0\0\0" + _fixed((exponent,))
 
 
-def _profile(space: bytes, tags: Mapping[bytes, bytes]) -> bytes:
+def _profile(tags: Mapping[bytes, bytes]) -> bytes:
     table, bodies = struct.pack(">I", len(tags)), b""
     for name, body in tags.items():
         table += name + struct.pack(">II", 132 + 12 * len(tags) + len(bodies), len(body))
         bodies += body
-    header = bytes(8) + b"\x04\x20\0\0mntr" + space + b"XYZ " + bytes(12) + b"acsp" + bytes(28) + _fixed(_D50)
+    header = bytes(8) + b"\x04\x20\0\0mntrRGB XYZ " + bytes(12) + b"acsp" + bytes(28) + _fixed(_D50)
     whole = header.ljust(128, b"\0") + table + bodies
     return struct.pack(">I", len(whole)) + whole[4:]

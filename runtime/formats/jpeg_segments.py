@@ -22,14 +22,16 @@ _PROGRESSIVE = 0xC2
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {_DHT, 0xC8, _DAC} | {_DHP}
 _METADATA = frozenset(range(0xE0, 0xF0)) | {0xFE}
 _TABLES = frozenset({_DHT, _DQT, _DRI, _DAC})
-_ALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # without a length
+_READ_METADATA = frozenset({0xE0, 0xE1, 0xE2, 0xEE})
+_ALONE = frozenset({0x01, *range(0xD0, 0xDA)})  # without a length
+_NO_MARKERS = (b"", b"\0", b"\xff")
 _BLOCK = 1 << 16
 _ALL_COEFFICIENTS = (1 << 64) - 1
-# Whether the byte behind 0xff ends coded data: 0x00 is a stuffed byte, 0xff fills, 0xd0 to 0xd7 restart.
-_ENDS: NDArray[np.bool_] = np.ones(256, dtype=np.bool_)
-_ENDS[[0x00, 0xFF]] = False
-_ENDS_OR_RESTARTS = _ENDS.copy()
-_ENDS[0xD0:0xD8] = False
+# Whether the byte behind 0xff makes it a marker: 0x00 is a stuffed byte of coded data, another 0xff fills.
+_MARKERS: NDArray[np.bool_] = np.ones(256, dtype=np.bool_)
+_MARKERS[[0x00, 0xFF]] = False
+_MARKERS_BUT_RESTARTS = _MARKERS.copy()
+_MARKERS_BUT_RESTARTS[0xD0:0xD8] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Segments:
     """One JPEG as far as its picture goes.
 
     head: what decoding needs before the first scan, from SOI on, without metadata. first_scan, end: where the scans
-    lie. ended: whether an end marker follows them.
+    lie. ended: whether an end marker follows them. exif: the block with its prefix, b"" if there is none.
     """
 
     data: bytes
@@ -99,12 +101,15 @@ def read_segments(data: bytes) -> Segments:
             return found
         if after > len(data) or marker == _EOI:
             raise damaged("the JPEG ends before its pixels")
-        _take(found, marker, data[body + 2 : after])
         if marker == _SOS:
+            _take_scan(found, data[body + 2 : after])
             found.first_scan = found.first_scan or body - 2
-            after = _end_of_scan(data, after, found._restarts)
-        elif not found.num_scans and (marker in _TABLES or _states_colours(marker, data[body + 2 : after])):
-            found.head.append(data[body - 2 : after])
+            after = _next_marker(data, after, found._restarts)
+        elif marker in _METADATA:
+            if not found.num_scans and marker in _READ_METADATA:
+                _take_metadata(found, marker, data[body - 2 : after])
+        else:
+            _take(found, marker, data[body - 2 : after])
         at = after
     raise damaged(f"the JPEG has more than {MAX_SEGMENTS} segments")
 
@@ -114,56 +119,54 @@ def _segment(data: bytes, at: int) -> tuple[int, int, int]:
 
     Without one, the end of the data, past it. Bytes that belong to no segment are passed over, as libjpeg does.
     """
-    while True:
-        at = data.find(b"\xff", at)
-        if at < 0:
-            return _EOI, len(data) + 2, len(data) + 2
-        at = _behind_fill(data, at)
-        if at >= len(data):
-            return _EOI, len(data) + 2, len(data) + 2
-        marker = data[at]
-        at += 1
-        if marker == 0:
-            continue
-        if marker in _ALONE or marker in (_SOI, _EOI):
-            return marker, at, at
-        # A length below 2 counts for none: libjpeg goes on behind it.
-        return marker, at, at + max(2, int.from_bytes(data[at : at + 2]))
-
-
-def _behind_fill(data: bytes, at: int) -> int:
-    """Return where a run of 0xff ends, which may be long."""
-    step = 64
-    while data[at : at + step] == b"\xff" * step:
-        at += step
-        step = min(2 * step, 1 << 20)
-    run = data[at : at + step]
-    return at + len(run) - len(run.lstrip(b"\xff"))
+    if data[at : at + 1] != b"\xff" or data[at + 1 : at + 2] in _NO_MARKERS:
+        at = _next_marker(data, at, restarts=False)
+        if at == len(data):
+            return _EOI, at + 2, at + 2
+    marker = data[at + 1]
+    at += 2
+    if marker in _ALONE:
+        return marker, at, at
+    # A length below 2 counts for none: libjpeg goes on behind it.
+    return marker, at, at + max(2, int.from_bytes(data[at : at + 2]))
 
 
 def _may_follow_scan(marker: int) -> bool:
     return marker in _TABLES or marker in _METADATA or marker in (_SOS, _DNL)
 
 
-def _take(found: Segments, marker: int, body: bytes) -> None:
-    """Note what one segment says. body: without its length."""
-    if marker in _FRAMES:
+def _take(found: Segments, marker: int, segment: bytes) -> None:
+    """Note what a segment says that is neither a scan nor metadata. segment: from its marker on."""
+    body = segment[4:]
+    if marker in _TABLES:
+        if not found.num_scans:
+            found.head.append(segment)
+        if marker == _DRI:
+            found._restarts = any(body)
+    elif marker in _FRAMES:
         if found.frame is not None:
             raise damaged("the JPEG has two frames")
         found.frame = _frame(marker, body)
-        found.head.append(b"\xff" + bytes([marker]) + (len(body) + 2).to_bytes(2) + body)
-    elif marker == _SOS:
-        _take_scan(found, body)
-    elif marker == _DRI:
-        found._restarts = any(body)
-    elif marker == _DNL and found.frame is not None and not found.frame.height and len(body) == 2:
-        _state_height(found, int.from_bytes(body))
-    elif marker == 0xE1 and body.startswith(b"Exif\0\0") and not found.exif and not found.num_scans:
-        found.exif = body
-    elif marker == 0xE2 and body.startswith(b"ICC_PROFILE\0") and len(body) >= 14 and not found.num_scans:
-        found._profile[body[12]] = body[13], body[14:]
-    elif marker not in _TABLES | _METADATA | _ALONE | {_DNL}:
+        found.head.append(segment)
+    elif marker == _DNL:
+        if found.frame is not None and not found.frame.height and len(body) == 2:
+            _state_height(found, body)
+    elif marker not in _ALONE or marker == _SOI:
         raise damaged(f"the JPEG has an unexpected marker ff{marker:02x}")
+
+
+def _take_metadata(found: Segments, marker: int, segment: bytes) -> None:
+    """Note metadata that say how the picture is shown: only if they are whole."""
+    body = segment[4:]
+    if marker == 0xE1:
+        if body.startswith(b"Exif\0\0") and not found.exif:
+            found.exif = body
+    elif marker == 0xE2:
+        if body.startswith(b"ICC_PROFILE\0") and len(body) >= 14:
+            found._profile[body[12]] = body[13], body[14:]
+    elif (body.startswith(b"JFIF\0") and len(body) >= 14) or (body.startswith(b"Adobe") and len(body) >= 12):
+        # By these a decoder tells YCbCr from RGB, and CMYK from YCCK.
+        found.head.append(segment)
 
 
 def _frame(process: int, body: bytes) -> Frame:
@@ -187,15 +190,12 @@ def _kind_that_is_not_read(process: int, precision: int, num_components: int) ->
     return "" if num_components in (1, 3, 4) else f"a JPEG of {num_components} components"
 
 
-def _state_height(found: Segments, height: int) -> None:
+def _state_height(found: Segments, height: bytes) -> None:
     """Put the height that follows the first scan where a decoder looks for it."""
     frame = found.frame
     assert frame is not None
-    found.frame = Frame(frame.process, height, frame.width, frame.components)
-    found.head = [
-        part[:5] + height.to_bytes(2) + part[7:] if part[1] == frame.process and index else part
-        for index, part in enumerate(found.head)
-    ]
+    found.frame = Frame(frame.process, int.from_bytes(height), frame.width, frame.components)
+    found.head = [part[:5] + height + part[7:] if part[1] == frame.process else part for part in found.head]
 
 
 def _take_scan(found: Segments, body: bytes) -> None:
@@ -209,26 +209,23 @@ def _take_scan(found: Segments, body: bytes) -> None:
     first, last, bits_left = body[-3], body[-2], body[-1] & 15
     if found.frame.process != _PROGRESSIVE:
         first, last, bits_left = 0, 63, 0
-    coefficients = sum(1 << k for k in range(first, min(last, 63) + 1)) if bits_left == 0 else 0
+    coefficients = (2 << min(last, 63)) - (1 << first) if bits_left == 0 and first <= last else 0
     for component in components:
         # The lowest bit says that there was a scan of the mean at all, those above which coefficients are complete.
         found._complete[component] = found._complete.get(component, 0) | coefficients << 1 | (first == 0)
 
 
-def _states_colours(marker: int, body: bytes) -> bool:
-    """Say whether a decoder tells YCbCr from RGB, and CMYK from YCCK, by this block: only if it is whole."""
-    jfif = marker == 0xE0 and body.startswith(b"JFIF\0") and len(body) >= 14
-    return jfif or (marker == 0xEE and body.startswith(b"Adobe") and len(body) >= 12)
+def _next_marker(data: bytes, at: int, restarts: bool) -> int:
+    """Return where the next marker is, passing over stuffed bytes and fill; the end of the data without one.
 
-
-def _end_of_scan(data: bytes, at: int, restarts: bool) -> int:
-    """Return where coded data that begin at `at` end: at the next marker, or at the end of the file."""
-    ends = _ENDS if restarts else _ENDS_OR_RESTARTS
+    restarts: pass over restart markers too, which are a part of coded data where these state an interval.
+    """
+    is_marker = _MARKERS_BUT_RESTARTS if restarts else _MARKERS
     values = np.frombuffer(data, dtype=np.uint8)
     for start in range(at, len(data), _BLOCK):
         block = values[start : start + _BLOCK + 1]
         candidates = np.flatnonzero(block[:-1] == 0xFF)
-        hits = candidates[ends[block[candidates + 1]]]
-        if hits.size:
-            return start + int(hits[0])
+        found = candidates[is_marker[block[candidates + 1]]]
+        if found.size:
+            return start + int(found[0])
     return len(data)

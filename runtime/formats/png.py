@@ -18,7 +18,7 @@ from runtime.formats.stored import ReadOptions, StoredPicture, check_pixels, dam
 # What pixels hold before they are read. Black would not show that rows are missing.
 _UNREAD = 171
 _PIECE = 1 << 16
-_BAND_PIXELS = 1 << 20
+_BAND_PIXELS = 1 << 18
 
 
 def read_png(data: bytes, options: ReadOptions) -> StoredPicture:
@@ -33,7 +33,7 @@ def read_png(data: bytes, options: ReadOptions) -> StoredPicture:
         image,
         (chunks.height, chunks.width),
         orientation_of(chunks.shown.get(b"eXIf", b"")),
-        stated_profile(chunks.shown, is_grey=chunks.colour in (0, 4)),
+        stated_profile(chunks.shown),
     )
 
 
@@ -44,9 +44,7 @@ def read_unstated_png(data: bytes, max_pixels: int) -> NDArray[np.uint16] | None
     if chunks.depth != 16:
         return None
     num_colours = 1 if chunks.colour in (0, 4) else 3
-    upper, lower = (half[..., :num_colours] for half in _halves(chunks))
-    values: NDArray[np.uint16] = np.bitwise_or(upper.astype(np.uint16) << 8, lower, dtype=np.uint16)
-    return values
+    return _joined(_halves(chunks), 0, chunks.height)[..., :num_colours]
 
 
 def _read_shallow(chunks: PngChunks) -> Image.Image:
@@ -64,7 +62,7 @@ def _read_shallow(chunks: PngChunks) -> Image.Image:
 
 def _read_deep(chunks: PngChunks, max_value: int | None) -> Image.Image:
     """Read samples of 16 bits, every bit of them, and scale them to 8."""
-    upper, lower = _halves(chunks)
+    halves = _halves(chunks)
     source = "its 16 bits" if max_value is None else CONTRACT
     transparent = chunks.shown.get(b"tRNS", b"") if chunks.colour in (0, 2) else b""
     num_colours = 1 if chunks.colour in (0, 4) else 3
@@ -73,8 +71,8 @@ def _read_deep(chunks: PngChunks, max_value: int | None) -> Image.Image:
     pixels = np.empty((chunks.height, chunks.width, num_colours + has_alpha), np.uint8)
     rows = max(1, _BAND_PIXELS // chunks.width)
     for top in range(0, chunks.height, rows):  # in bands: samples of 16 bits take twice the memory of the result
+        values = _joined(halves, top, min(top + rows, chunks.height))
         band = slice(top, top + rows)
-        values = upper[band].astype(np.uint16) << 8 | lower[band]
         pixels[band, :, :num_colours] = scale_unsigned(values[..., :num_colours], max_value or LARGEST_16_BIT, source)
         if key is not None:
             pixels[band, :, -1] = np.where((values == key).all(axis=-1), 0, 255)
@@ -83,18 +81,24 @@ def _read_deep(chunks: PngChunks, max_value: int | None) -> Image.Image:
     return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
 
 
-def _halves(chunks: PngChunks) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return the upper and the lower bytes of all samples, each (height, width, samples) uint8.
+def _halves(chunks: PngChunks) -> list[Image.Image]:
+    """Return the bytes of all samples: one picture with upper and lower bytes in turn, or one of each.
 
     Pillow gives whole samples of grey alone. To it, grey of two bytes are two samples of one byte, which lie and are
     filtered likewise; of colours it gives either the upper or, as if they were the upper, the lower bytes.
     """
     if chunks.colour in (0, 4):
-        bytewise = replace(chunks, depth=8, colour=4 if chunks.colour == 0 else 6)
-        whole = np.asarray(_decode(bytewise))
-        return whole[..., 0::2], whole[..., 1::2]
+        return [_decode(replace(chunks, depth=8, colour=4 if chunks.colour == 0 else 6))]
     kind = "RGB" if chunks.colour == 2 else "RGBA"
-    return np.asarray(_decode(chunks, raw_mode=f"{kind};16B")), np.asarray(_decode(chunks, raw_mode=f"{kind};16L"))
+    return [_decode(chunks, raw_mode=f"{kind};16{end}") for end in ("B", "L")]
+
+
+def _joined(halves: list[Image.Image], top: int, bottom: int) -> NDArray[np.uint16]:
+    """Return the samples of some rows, (rows, width, samples) uint16."""
+    upper, *rest = (np.asarray(half.crop((0, top, half.width, bottom))) for half in halves)
+    lower = rest[0] if rest else upper[..., 1::2]
+    joined: NDArray[np.uint16] = (upper if rest else upper[..., 0::2]).astype(np.uint16) << 8 | lower
+    return joined
 
 
 def _decode(chunks: PngChunks, transparency: bytes = b"", raw_mode: str = "") -> Image.Image:

@@ -16,7 +16,9 @@ _ALPHA, _ANIMATED = 0x10, 0x02
 def read_webp(data: bytes, options: ReadOptions) -> StoredPicture:
     """Read a WebP; of an animated one the first frame, on its canvas. Raises ImageError."""
     chunks: dict[bytes, bytes] = {}
-    for name, body in _chunks(data):
+    for name, body, is_whole in _chunks(data):
+        if not is_whole and name in _PICTURES and name not in chunks:
+            raise damaged("the WebP ends before its pixels do")
         chunks.setdefault(name, body)
     picture = next((name for name in _PICTURES if name in chunks), None)
     if picture is None:
@@ -33,17 +35,14 @@ def read_webp(data: bytes, options: ReadOptions) -> StoredPicture:
     return StoredPicture(image, (height, width), orientation_of(chunks.get(b"EXIF", b"")), chunks.get(b"ICCP", b""))
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield name and body of each chunk. The last one may be cut off; a picture that is says so to its decoder."""
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
+    """Yield name and body of each chunk, and whether it is all there: the last one may be cut off."""
     at, end = 12, min(len(data), 8 + int.from_bytes(data[4:8], "little"))
     for _ in range(_MAX_CHUNKS):
         if at + 8 > end:
             return
         length = int.from_bytes(data[at + 4 : at + 8], "little")
-        name = data[at : at + 4]
-        if name in _PICTURES and at + 8 + length > len(data):
-            raise damaged("the WebP ends before its pixels do")
-        yield name, data[at + 8 : min(end, at + 8 + length)]
+        yield data[at : at + 4], data[at + 8 : min(end, at + 8 + length)], at + 8 + length <= end
         at += 8 + length + length % 2
 
 
