@@ -71,7 +71,9 @@ async def _read_body(
     if encoding not in ("identity", ""):
         message = f"content encoding {encoding[:40]!r} is not accepted; send the body as it is"
         raise RequestRefused(RequestErrorCode.UNSUPPORTED_MEDIA_TYPE, message)
-    content_type, body = request.headers.get("content-type", ""), await request.body()
+    content_type = request.headers.get("content-type", "")
+    # Not `request.body()`, which keeps it for as long as there is the request.
+    body = b"".join([chunk async for chunk in request.stream()])
     form = tell_form(content_type, body)
     if form is Form.RAW:
         return [body]

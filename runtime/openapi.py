@@ -58,7 +58,7 @@ def describe(derived: Json, route: str, name: str) -> OpenAPIDocument:
 
     derived: BentoML's own document. route, name: of the one endpoint that predicts.
     """
-    schemas = Prediction.model_json_schema(ref_template=_SCHEMAS + "{model}", mode="serialization")
+    schemas = _as_doubles(Prediction.model_json_schema(ref_template=_SCHEMAS + "{model}", mode="serialization"))
     components = {**schemas.pop("$defs"), "Prediction": schemas, **_input_schemas(), **_error_schemas()}
     # The contact is that of BentoML's makers, and the description the whole model card.
     info = {**derived["info"], "description": _DESCRIPTION}
@@ -162,6 +162,16 @@ def _error_schemas() -> Json:
         }
     )
     return {"Error": _object({"error": _ref("Problem")}), "Problem": problem}
+
+
+def _as_doubles(schema: Any) -> Any:
+    """State that numbers are double precision: without it the client in Go reads float32, that in C# decimals."""
+    if isinstance(schema, list):
+        return [_as_doubles(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    read = {name: _as_doubles(value) for name, value in schema.items()}
+    return {**read, "format": "double"} if read.get("type") == "number" else read
 
 
 def _headers(described: Mapping[str, str]) -> Json:

@@ -43,6 +43,9 @@ def test_types_are_those_of_openapi(document: Json) -> None:
     schemas = [*document["components"]["schemas"].values(), *nodes(operations(document))]
     types = {node["type"] for schema in schemas for node in nodes(schema) if isinstance(node.get("type"), str)}
     assert types <= {"object", "array", "string", "integer", "number", "boolean"}
+    numbers = [node for schema in schemas for node in nodes(schema) if node.get("type") == "number"]
+    assert len(numbers) >= 4
+    assert {node.get("format") for node in numbers} == {"double"}, "else clients read single precision or decimals"
 
 
 def operations(document: Json) -> list[Json]:
