@@ -14,12 +14,14 @@ from runtime.admission import AdmissionMiddleware
 from runtime.bentoml_app import BatchCallback, BoundedPaths, Dispatcher, leave_out_idle_tracing, replace_dispatcher
 from runtime.body_limit import BodyLimitMiddleware
 from runtime.devices import num_inference_workers, visible_cuda_devices
+from runtime.docs_page import replace_docs_page
 from runtime.error_bodies import ErrorBodyMiddleware
 from runtime.header_timeout import bound_headers
 from runtime.image import ImageArray
 from runtime.inference_worker import InferenceService
 from runtime.model_reference import ModelUnavailable
-from runtime.openapi import OpenAPIDocument, describe
+from runtime.openapi import BASE64_PATH, OpenAPIDocument, describe
+from runtime.path_alias import PathAliasMiddleware
 from runtime.refusals import RequestErrorCode
 from runtime.request_record import RequestRecordMiddleware
 from runtime.settings import ServingSettings, SettingsError
@@ -64,15 +66,16 @@ class EdgeService(Service):  # type: ignore[misc]  # BentoML's SDK package carri
         """
         settings = ServingSettings.read()
         bentoml_app = super().to_asgi(is_main)
+        replace_docs_page(bentoml_app)
+        [method] = self.apis.values()
         admitted: ASGIApp = BoundedPaths(bentoml_app)
         if settings.batching == "work-conserving":
-            [method] = self.apis.values()
             replace_dispatcher(bentoml_app, method.name, _dispatch_by_service)
             admitted = AdmissionMiddleware(admitted, method.route, _is_refused_by_service)
         bound_headers(settings.header_timeout_s, _count_header_timeout)
         leave_out_idle_tracing(bentoml_app)
         _leave_out_timeout(bentoml_app)
-        answered = ErrorBodyMiddleware(admitted)
+        answered = ErrorBodyMiddleware(PathAliasMiddleware(admitted, method.route + BASE64_PATH, method.route))
         # The limit is outside the error bodies: it holds their end back until the client has read them.
         bounded = BodyLimitMiddleware(
             answered, settings.max_body_bytes, settings.body_timeout_s, settings.max_inflight_bytes
