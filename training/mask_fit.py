@@ -18,12 +18,13 @@ from dataset.params import ParamsError
 from evaluation.metrics import confusion_matrix, metrics_of_confusion
 from evaluation.temperature import fit_temperature
 from runtime.contract import ModelContract
+from training.backbones import check_takes_all
 from training.checkpoint import Checkpoint
 from training.data import PictureDataset, evaluation_batches
 from training.distributed import Worker
 from training.keeping import Keeping
 from training.mask_contact_sheet import save_mask_contact_sheet
-from training.mask_data import MaskedPictures
+from training.mask_data import MaskedPictures, view_side
 from training.mask_engine import MaskData, MaskEngine
 from training.mask_head import MaskNetwork, defect_numbers, pyramid_levels
 from training.mask_params import MaskParams
@@ -166,4 +167,12 @@ def _create(
     defects = pictures.defect_classes()
     levels = pyramid_levels(backbone, settings.coarsest_stride)
     network = MaskNetwork(backbone, levels, settings.channels, len(defects), len(contract.classes))
+    sides = contract.height, contract.width
+    views = {(view_side(sides[0], share), view_side(sides[1], share)) for share in _shares(settings)}
+    check_takes_all(params.model.backbone, network, views)
     return Classifier(network, mean, std), contract, pictures, defects
+
+
+def _shares(settings: MaskParams) -> set[float]:
+    """Return the shares of a picture's sides that the network must take: each phase's views, and the whole picture."""
+    return {1.0, *(phase.view for phase in settings.phases)}
