@@ -20,9 +20,10 @@ from training.new_contract import new_contract, with_run_id
 from training.params import Params
 from training.pictures import pictures_of_run
 from training.run_control import RunControl, state_dir, state_to_resume
+from training.run_log import Run
 from training.sampling import describe
 from training.signals import LeaveRequest
-from training.tracking import Run
+from training.tracking import check_store
 
 CHECKPOINT_FILE = "checkpoint.pt"
 CONTACT_SHEET_FILE = "contact_sheet.png"
@@ -41,9 +42,11 @@ def fit(
 
     Raises ManifestError if the data do not fit, WeightsError if pretrained weights cannot be had, BackboneError if the
     backbone does not take pictures of that size, ParamsError if a phase does not fit the backbone, if processes cannot
-    share a batch or if nothing can be compiled here, StateError if a state is required and there is none, Requeue after
-    `leaving`.
+    share a batch or if nothing can be compiled here, StateError if a state is required and there is none,
+    TrackingError if MLflow does not answer, Requeue after `leaving`.
     """
+    if worker.is_main:
+        check_store()
     if protocol == "group":
         check_no_group_on_two_sides(manifest.table)
     check_every_class_trains(manifest.table, protocol)

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 class EpochLog(Protocol):
-    """Where figures go; see training/tracking.py."""
+    """Where figures go; see training/run_log.py."""
 
     def log_epoch(self, epoch: int, metrics: dict[str, float], steps: list[dict[str, float]], last_step: int) -> None:
         """Take an epoch's figures and those of its steps, the last of which is the run's `last_step`-th."""

@@ -33,8 +33,9 @@ from training.new_contract import new_contract, with_run_id
 from training.params import Params
 from training.readout import fit_readout
 from training.run_control import RunControl, state_dir, state_to_resume
+from training.run_log import Run
 from training.signals import LeaveRequest
-from training.tracking import Run
+from training.tracking import check_store
 
 CHECKPOINT_FILE, CONTACT_SHEET_FILE = "checkpoint.pt", "contact_sheet.png"
 EVALUATION_BATCH_SIZE = 16
@@ -55,9 +56,12 @@ def fit_masks(
 
     Raises ManifestError if the data do not fit or have no masks, WeightsError if pretrained weights cannot be had,
     BackboneError if the backbone gives no feature pyramid, ParamsError if `mask:` is missing or does not fit,
-    StateError if a state is required and there is none, Requeue after `leaving`.
+    StateError if a state is required and there is none, TrackingError if MLflow does not answer, Requeue after
+    `leaving`.
     """
     settings = _settings(params, worker)
+    if worker.is_main:
+        check_store()
     if protocol == "group":
         check_no_group_on_two_sides(manifest.table)
     check_every_class_trains(manifest.table, protocol)
