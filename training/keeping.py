@@ -58,6 +58,7 @@ class Keeper:
         self.at, self.meter = Position(), EpochMeter()
         self._keeping, self._worker, self._log, self._own_state = keeping, worker, log, own_state
         self._random_states: dict[str, Any] | None = None
+        keeping.leaving.is_heeded = True
 
     def begin_epoch(self) -> None:
         self.at.epoch += 1

@@ -97,7 +97,8 @@ class Run:
         if kind is None:
             status = "FINISHED"
         else:
-            status = "SCHEDULED" if issubclass(kind, Requeue) else "FAILED"  # SCHEDULED: it wants to go on later
+            ends = {Requeue: "SCHEDULED", KeyboardInterrupt: "KILLED"}  # SCHEDULED: it wants to go on later
+            status = ends.get(kind, "FAILED")
         try:
             if self._records and status != "SCHEDULED":
                 self._log_history()

@@ -8,6 +8,7 @@ from pathlib import Path
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 
+from runtime.interruption import INTERRUPTED
 from training.child_run import drop_state, last_words, read_log, start_training, stop_child, take_over_state
 from training.signals import REQUEUE
 from training.study import GOES_ON, REASON, SearchError, SearchStudy
@@ -54,7 +55,7 @@ def _run_trial(shared: SearchStudy, recipe: Recipe, trial: Trial) -> str:
         # A SIGTERM while it starts finds no child to stop here; the kernel ends it with this process.
         child = start_training(params_path, recipe.manifest, folder)
         is_pruned = watch.until_end(child)
-        if not is_pruned and child.returncode == REQUEUE:
+        if not is_pruned and child.returncode in (REQUEUE, INTERRUPTED):
             shared.fail(trial.number, "it was told to stop", retry=True)
             return ""
         if not is_pruned and (child.returncode or not watch.values):
