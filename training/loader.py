@@ -14,7 +14,7 @@ AnyBatch = TypeVar("AnyBatch", covariant=True)
 
 
 class Loader(DataLoader[AnyBatch]):
-    """A DataLoader that lives on when SIGTERM or SIGUSR1 reaches the whole process group, as Slurm sends them.
+    """A DataLoader that lives on when a request to leave reaches the whole process group, as Slurm and Ctrl-C send it.
 
     By themselves its processes die of SIGTERM, and the run then of their death, before it could be saved. They still
     end when the loader is given up, and within seconds when the process that made them is gone.
