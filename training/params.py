@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from dataset.params import ParamsError, Section, read_section
-from runtime.contract import Interpolation, ResizeRule
+from runtime.contract import Filters, Interpolation, ResizeRule
 from training.batch_params import AugmentParams, BatchParams
 from training.engine_params import Count, EngineParams
 from training.mask_params import MaskParams
@@ -16,12 +16,16 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class ContractParams(Section):
-    """`contract:` what the model's input looks like; the rest of the contract follows from data and backbone."""
+    """`contract:` what the model's input looks like; the rest of the contract follows from data and backbone.
+
+    `filters` change no weight: training leaves them out of what it records and resumes by, and export sets them.
+    """
 
     height: Annotated[int, Field(ge=32, le=4096)]
     width: Annotated[int, Field(ge=32, le=4096)]
     resize: ResizeRule
     interpolation: Interpolation
+    filters: Annotated[Filters, Field(exclude=True)] = ()
 
 
 class ModelParams(Section):
