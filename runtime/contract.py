@@ -8,7 +8,7 @@ import hashlib
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 CONTRACT_FILE = "contract.json"
 ONNX_FILE = "model.onnx"
@@ -60,6 +60,15 @@ class HookFilter(BaseModel):
 Filter = Annotated[AbstainFilter | HookFilter, Field(discriminator="kind")]
 
 
+def _check_one_threshold(filters: tuple[Filter, ...]) -> tuple[Filter, ...]:
+    if sum(step.kind == "abstain" for step in filters) > 1:
+        raise ValueError("filters may hold one 'abstain': an answer names one threshold")
+    return filters
+
+
+Filters = Annotated[tuple[Filter, ...], AfterValidator(_check_one_threshold)]
+
+
 class ModelContract(BaseModel):
     """How to bring an image to a model and how to read what comes out.
 
@@ -84,7 +93,7 @@ class ModelContract(BaseModel):
     mean: Channel3
     std: Channel3
     temperature: Annotated[float, Field(gt=0)] = 1.0
-    filters: tuple[Filter, ...] = ()
+    filters: Filters = ()
     lineage: Lineage = Lineage()
 
     @model_validator(mode="after")
@@ -94,8 +103,6 @@ class ModelContract(BaseModel):
             raise ValueError(f"class names must be unique and not empty, got {self.classes}")
         if min(self.std) <= 0:
             raise ValueError(f"std must be positive in every channel, got {self.std}")
-        if sum(step.kind == "abstain" for step in self.filters) > 1:
-            raise ValueError("filters may hold one 'abstain': an answer names one threshold")
         return self
 
     def to_json(self) -> str:
