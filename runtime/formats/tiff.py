@@ -16,7 +16,7 @@ from runtime.formats.depth import CONTRACT, LARGEST_16_BIT, scale_range, scale_u
 from runtime.formats.stored import ReadOptions, StoredPicture
 from runtime.formats.tiff_errors import corrupt, refusal
 from runtime.formats.tiff_header import read_structure
-from runtime.formats.tiff_samples import read_bands
+from runtime.formats.tiff_samples import read_bands, read_directly
 from runtime.formats.tiff_structure import Structure
 from runtime.formats.tiff_table import BLACK_IS_ZERO, CMYK, FLOAT, JPEG, PALETTE, RGB, UNSIGNED, WHITE_IS_ZERO, YCBCR
 
@@ -46,7 +46,9 @@ def read_tiff(data: bytes, options: ReadOptions) -> StoredPicture:
     Raises ImageError.
     """
     structure = read_structure(data, options.max_pixels)
-    image = _image(_pixels(data, structure, options.max_value), structure)
+    image = read_directly(data, structure)
+    if image is None:
+        image = _image(_pixels(data, structure, options.max_value), structure)
     profile = structure.directory.metadata(_ICC)
     return StoredPicture(image, (structure.height, structure.width), _orientation(structure), profile)
 

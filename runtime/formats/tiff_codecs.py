@@ -46,6 +46,16 @@ def unpack_streams(
     return np.asarray(image).reshape(shape)
 
 
+def unpack_picture(streams: Sequence[bytes], structure: Structure) -> Image.Image:
+    """Return the whole picture, of mode L, RGB or CMYK, of 8-bit samples that lie as Pillow holds them, in strips.
+
+    Raises ImageError if a stream is damaged or too short.
+    """
+    tags = {266: structure.directory.number(266, 1), 317: structure.predictor}
+    shape = (structure.height, structure.width)
+    return _plain_tiff(streams, shape, structure.chunk_height, structure.compression, [8] * structure.samples, tags)
+
+
 def unpack_bilevel(streams: Sequence[bytes], rows: int, rows_each: int, structure: Structure) -> Samples:
     """Return `rows` rows of samples, `(rows, width)`, 0 or 1, of CCITT fax compression."""
     tags = {tag: structure.directory.number(tag, 0) for tag in (292, 293) if tag in structure.directory}

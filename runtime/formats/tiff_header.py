@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import ImageError, ImageErrorCode
-from runtime.formats.tiff_directory import Directory, read_directories
+from runtime.formats.tiff_directory import SUB_DIRECTORIES, Directory, read_directories
 from runtime.formats.tiff_errors import corrupt, refusal
 from runtime.formats.tiff_structure import Structure, check_combinations
 from runtime.formats.tiff_table import (
@@ -43,6 +43,8 @@ def read_structure(data: bytes, max_pixels: int) -> Structure:
             ImageErrorCode.UNSUPPORTED, "camera raw is not accepted; export the picture as TIFF, PNG or JPEG"
         )
     full = [directory for directory in directories if not _is_preview(directory)]
+    if not full and (SUB_DIRECTORIES in directories[0] or directories[0].next):
+        raise corrupt("it holds a preview, and the picture that it is of cannot be read")
     return _structure(data, (full or directories)[0], max_pixels)
 
 

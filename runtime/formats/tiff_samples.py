@@ -5,12 +5,25 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from runtime.errors import ImageError
-from runtime.formats.tiff_codecs import Samples, decode_chunk, unpack_bilevel, unpack_streams
+from runtime.formats.tiff_codecs import Samples, decode_chunk, unpack_bilevel, unpack_picture, unpack_streams
 from runtime.formats.tiff_errors import corrupt
 from runtime.formats.tiff_structure import Structure
-from runtime.formats.tiff_table import CCITT, FLOAT, JPEG, RAW, SIGNED, WEBP
+from runtime.formats.tiff_table import (
+    BLACK_IS_ZERO,
+    CCITT,
+    CMYK,
+    FLOAT,
+    JPEG,
+    RAW,
+    RGB,
+    SIGNED,
+    STREAMS,
+    UNSIGNED,
+    WEBP,
+)
 
 _BAND_BYTES = 2**24  # unpacked at a time, unless one strip has more
 _REVERSED = np.packbits(np.unpackbits(np.arange(256, dtype=np.uint8)).reshape(256, 8)[:, ::-1], axis=1).ravel()
@@ -24,7 +37,9 @@ def read_bands(data: bytes, structure: Structure, planes: list[int]) -> Iterator
     reader = _Reader(data, structure)
     bits = reader.stored_bits()
     bytes_each = structure.stored_rows(structure.chunk_height) * structure.row_bytes(bits) * structure.chunks_across
-    chunk_rows = max(1, _BAND_BYTES // max(1, bytes_each)) if not structure.is_tiled else 1
+    chunk_rows = 1 if structure.is_tiled else max(1, _BAND_BYTES // bytes_each)
+    if structure.compression == RAW and bits == 8 and not structure.is_tiled:
+        chunk_rows = structure.chunks_down  # nothing is unpacked, so there is nothing to keep small
     for first in range(0, structure.chunks_down, chunk_rows):
         last = min(first + chunk_rows, structure.chunks_down)
         if structure.is_planar:
@@ -34,6 +49,24 @@ def read_bands(data: bytes, structure: Structure, planes: list[int]) -> Iterator
             together = reader.rows(first, last, 0, bits)
             samples = together if planes == list(range(together.shape[2])) else together[:, :, planes]
         yield first * structure.chunk_height, samples
+
+
+def read_directly(data: bytes, structure: Structure) -> Image.Image | None:
+    """Return the picture as libtiff unpacks it, of mode L, RGB or CMYK, where that is all there is to do; else None.
+
+    Raises ImageError if a strip is damaged or too short.
+    """
+    is_plain = (
+        (structure.bits, structure.sample_format) == (8, UNSIGNED)
+        and structure.compression in STREAMS
+        and structure.photometric in (BLACK_IS_ZERO, RGB, CMYK)
+        and structure.samples == structure.num_colours
+        and not (structure.is_planar or structure.is_tiled)
+    )
+    if not is_plain:
+        return None
+    reader = _Reader(data, structure)
+    return unpack_picture([reader.chunk(index) for index in range(structure.chunks_down)], structure)
 
 
 class _Reader:
@@ -51,7 +84,7 @@ class _Reader:
         bits = self._structure.bits
         if not 8 < bits < 16:
             return bits
-        rows, _ = self._extent(0)
+        rows = self._rows_of(0)
         if self._structure.compression == RAW:
             counts = self._structure.counts
             is_wide = counts is not None and int(counts[0]) >= rows * self._structure.row_bytes(16)
@@ -76,22 +109,22 @@ class _Reader:
         side_by_side = tiles.transpose(1, 0, 2, 3).reshape(structure.chunk_height, -1, tiles.shape[3])
         return side_by_side[:rows, : structure.width]
 
-    def _extent(self, chunk: int) -> tuple[int, int]:
-        """Return how many rows of pixels a chunk has, and the chunk's place in a plane, from the top."""
+    def _rows_of(self, chunk: int) -> int:
+        """Return how many rows of pixels a chunk has."""
         structure = self._structure
-        down = chunk // structure.chunks_across % structure.chunks_down
         if structure.is_tiled:
-            return structure.chunk_height, down
-        return min(structure.chunk_height, structure.height - down * structure.chunk_height), down
+            return structure.chunk_height
+        down = chunk // structure.chunks_across % structure.chunks_down
+        return min(structure.chunk_height, structure.height - down * structure.chunk_height)
 
     def _samples(self, chunks: list[int], rows: int, bits: int) -> NDArray[Any]:
         """Return the samples of chunks one below the other."""
         structure = self._structure
         if structure.compression in (JPEG, WEBP):
-            decoded = [decode_chunk(self._chunk(chunk), self._extent(chunk)[0], structure) for chunk in chunks]
+            decoded = [decode_chunk(self.chunk(chunk), self._rows_of(chunk), structure) for chunk in chunks]
             return np.concatenate(decoded)
         if structure.compression in CCITT:
-            streams = [self._chunk(chunk) for chunk in chunks]
+            streams = [self.chunk(chunk) for chunk in chunks]
             return unpack_bilevel(streams, rows, structure.chunk_height, structure)[:, :, None]
         stored = self._bytes(chunks, rows, bits)
         if structure.is_subsampled:
@@ -103,17 +136,16 @@ class _Reader:
         structure = self._structure
         row_bytes = structure.row_bytes(bits)
         if structure.compression == RAW:
-            pieces = [self._raw(chunk, row_bytes) for chunk in chunks]
-            stored = np.frombuffer(pieces[0] if len(pieces) == 1 else b"".join(pieces), np.uint8)
+            stored = np.frombuffer(self._raw(chunks, row_bytes), np.uint8)
             stored = _REVERSED[stored] if self._is_reversed else stored
             return stored.reshape(-1, row_bytes)
         shape = (structure.stored_rows(rows), row_bytes)
         rows_each = structure.stored_rows(structure.chunk_height)
-        streams = [self._chunk(chunk) for chunk in chunks]
+        streams = [self.chunk(chunk) for chunk in chunks]
         samples = structure.chunk_samples if _is_undone_by_libtiff(structure) else 0
         return unpack_streams(streams, shape, rows_each, structure, samples)
 
-    def _chunk(self, chunk: int) -> bytes:
+    def chunk(self, chunk: int) -> bytes:
         """Return the stored bytes of a compressed chunk."""
         offset = int(self._structure.offsets[chunk])
         counts = self._structure.counts
@@ -122,15 +154,24 @@ class _Reader:
             raise corrupt(f"the strip or tile {chunk} is empty")
         return self._data[offset:end]
 
-    def _raw(self, chunk: int, row_bytes: int) -> memoryview:
-        """Return the bytes of a chunk that is not compressed."""
+    def _raw(self, chunks: list[int], row_bytes: int) -> memoryview | bytes:
+        """Return the bytes of chunks that are not compressed; without a copy where they lie in a row."""
         structure = self._structure
-        needed = structure.stored_rows(self._extent(chunk)[0]) * row_bytes
-        offset = int(structure.offsets[chunk])
-        stated = needed if structure.counts is None else int(structure.counts[chunk]) or needed  # some write 0
-        if stated < needed or offset + needed > len(self._data):
-            raise corrupt(f"the strip or tile {chunk} has too few bytes")
-        return memoryview(self._data)[offset : offset + needed]
+        rows = np.array([structure.stored_rows(self._rows_of(chunk)) for chunk in chunks], np.int64)
+        offsets, needed = structure.offsets[chunks], rows * row_bytes
+        if structure.counts is not None:
+            stated = structure.counts[chunks]
+            self._check_room(chunks, (stated > 0) & (stated < needed))  # some write 0
+        self._check_room(chunks, offsets + needed > len(self._data))
+        view = memoryview(self._data)
+        ends = offsets + needed
+        if (offsets[1:] == ends[:-1]).all():
+            return view[offsets[0] : ends[-1]]
+        return b"".join(view[start:end] for start, end in zip(offsets.tolist(), ends.tolist(), strict=True))
+
+    def _check_room(self, chunks: list[int], is_short: NDArray[np.bool_]) -> None:
+        if is_short.any():
+            raise corrupt(f"the strip or tile {chunks[int(is_short.argmax())]} has too few bytes")
 
 
 def _is_undone_by_libtiff(structure: Structure) -> bool:

@@ -249,6 +249,15 @@ def test_transparency_is_laid_over_white(bits: int, planar: bool, photometric: i
     assert np.abs(decoded - as_rgb(as_eight(seen, largest)).astype(int)).max() <= 1
 
 
+@pytest.mark.parametrize("extra", [None, [0]])
+@pytest.mark.parametrize("planar", [False, True])
+def test_band_beyond_grey_without_a_meaning_is_no_transparency(extra: list[int] | None, planar: bool) -> None:
+    samples = drawn(16, 2)
+    tags: dict[int, Tag] = {} if extra is None else {338: (3, extra)}
+    data = write(samples, 1, 16, planar=planar, tags=tags)
+    np.testing.assert_array_equal(decode_image(data), as_rgb(as_eight(samples[..., :1], 65535)))
+
+
 def test_alpha_behind_an_unspecified_band_is_found() -> None:
     samples = drawn(8, 5)
     samples[..., 4] = 255
