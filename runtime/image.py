@@ -6,6 +6,7 @@ content, never by name. A picture is read right or refused with its true reason;
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -63,13 +64,24 @@ def open_image(
     Size limits are checked on the header, before pixels are decoded.
     Raises ImageError with a code if the bytes are empty, of an unsupported format, truncated, corrupt or too large.
     """
-    return _read(data, _options(max_pixels, at_least, max_value))[0]
+    return _to_srgb(_read(data, _options(max_pixels, at_least, max_value)))
+
+
+def open_for_resizing(
+    data: bytes, max_pixels: int | None, at_least: Size, max_value: int | None = None
+) -> tuple[Image.Image, bytes]:
+    """Decode like `open_image`, but leave colours for `runtime.formats.colour.to_srgb` until there are fewer pixels.
+
+    Returns the picture, of mode RGB, and the profile to be applied once it has been resized, b"" if there is none.
+    """
+    shown = _read(data, _options(max_pixels, at_least, max_value))
+    return shown.image, shown.profile
 
 
 def decode_with_size(data: bytes, at_least: Size, max_value: int | None = None) -> tuple[ImageArray, Size]:
     """Decode like `decode_image`; return also the (height, width) that the upright picture has unreduced."""
-    image, size = _read(data, _options(None, at_least, max_value))
-    return np.asarray(image), size
+    shown = _read(data, _options(None, at_least, max_value))
+    return np.asarray(_to_srgb(shown)), shown.size
 
 
 def _options(max_pixels: int | None, at_least: Size | None, max_value: int | None) -> ReadOptions:
@@ -78,7 +90,16 @@ def _options(max_pixels: int | None, at_least: Size | None, max_value: int | Non
     return ReadOptions(max_pixels, max_pixels, at_least, max_value)
 
 
-def _read(data: bytes, options: ReadOptions) -> tuple[Image.Image, Size]:
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """An upright picture of mode RGB, the profile that its colours still have, and its (height, width) unreduced."""
+
+    image: Image.Image
+    profile: bytes
+    size: Size
+
+
+def _read(data: bytes, options: ReadOptions) -> _Shown:
     if not data:
         raise ImageError(ImageErrorCode.EMPTY, "the file is empty")
     name = sniff(data[:HEAD_BYTES])
@@ -87,16 +108,22 @@ def _read(data: bytes, options: ReadOptions) -> tuple[Image.Image, Size]:
         raise unsupported(name, data)
     try:
         stored = reader(data, options)
-        image = _over_white(to_srgb(upright(stored.image, stored.orientation), stored.profile))
+        image, profile = upright(stored.image, stored.orientation), stored.profile
+        if image.mode != "RGB" or image.has_transparency_data:
+            image, profile = _over_white(to_srgb(image, profile)), b""
     except ImageError:
         raise
     except Exception as exc:  # Pillow's plugins raise OSError, SyntaxError, struct.error and more on damaged files
         raise ImageError(ImageErrorCode.CORRUPT, f"the image is truncated or corrupt: {exc}") from exc
-    return image, stored.size[::-1] if stored.orientation >= 5 else stored.size
+    return _Shown(image, profile, stored.size[::-1] if stored.orientation >= 5 else stored.size)
+
+
+def _to_srgb(shown: _Shown) -> Image.Image:
+    return to_srgb(shown.image, shown.profile)
 
 
 def _over_white(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
+    return image.convert("RGB")

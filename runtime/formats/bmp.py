@@ -34,6 +34,11 @@ class _Header:
     compression: int
     pixels: int
 
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row, which end at a multiple of four."""
+        return (self.width * self.bits + 31) // 32 * 4
+
 
 def read_bmp(data: bytes, options: ReadOptions) -> StoredPicture:
     """Read a BMP. Raises ImageError.
@@ -46,6 +51,8 @@ def read_bmp(data: bytes, options: ReadOptions) -> StoredPicture:
     if header.bits < 16:
         image: Image.Image = BmpImageFile(io.BytesIO(data))
         image.load()
+    elif header.compression == _PLAIN and header.bits > 16:
+        image = _plain(data, header)
     else:
         image = Image.fromarray(_unmasked(data, header))
     return StoredPicture(image, (header.height, header.width), profile=_profile(data, header))
@@ -71,9 +78,19 @@ def _header(data: bytes) -> _Header:
     return _Header(size, width, abs(height), height < 0, bits, compression, pixels)
 
 
+def _plain(data: bytes, header: _Header) -> Image.Image:
+    """Read blue, green and red of 8 bits each, as nearly all files have them."""
+    rows = data[header.pixels : header.pixels + header.height * header.row_bytes]
+    if header.pixels < _FILE_HEADER + header.size or len(rows) < header.height * header.row_bytes:
+        raise damaged("the BMP ends before its pixels do")
+    kind = "BGR" if header.bits == 24 else "BGRX"
+    direction = 1 if header.is_top_down else -1
+    return Image.frombytes("RGB", (header.width, header.height), rows, "raw", kind, header.row_bytes, direction)
+
+
 def _unmasked(data: bytes, header: _Header) -> NDArray[np.uint8]:
     """Return (height, width, 3) uint8, or 4 with alpha, of pixels that hold their samples under masks."""
-    row_bytes = (header.width * header.bits + 31) // 32 * 4
+    row_bytes = header.row_bytes
     if header.pixels < _FILE_HEADER + header.size or header.pixels + header.height * row_bytes > len(data):
         raise damaged("the BMP ends before its pixels do")
     rows = np.frombuffer(data, np.uint8, header.height * row_bytes, header.pixels).reshape(header.height, row_bytes)
