@@ -9,6 +9,7 @@ from runtime.intake_forms import (
     FILES_FIELD,
     JSON,
     MANY_FIELD,
+    MULTIPART,
     ONE_FIELD,
     describe_text,
     shown,
@@ -53,6 +54,9 @@ def read_multipart(content_type: str, body: bytes, max_images: int) -> list[byte
 
 def _read_file(part: Part, filename: str | None, index: int) -> bytes | str:
     content = part.content or b""
+    if part.header(b"content-type").lower().startswith("multipart/"):
+        message = f"image {index}: the part is a form of its own; send each file as a part of '{MULTIPART}'"
+        raise RequestRefused(RequestErrorCode.MALFORMED, message, index)
     encoding = part.header(b"content-transfer-encoding").lower()
     if encoding == "base64":
         return content.decode("latin-1")

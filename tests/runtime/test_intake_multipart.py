@@ -106,6 +106,19 @@ def test_text_in_place_of_a_file_is_named(text: bytes, headers: tuple[str, ...])
     assert f"the field 'images' holds {TEXTS[text]}; send the file itself" in message
 
 
+@pytest.mark.parametrize("disposition", [NAMED, 'name="images"; filename=""', "name=images; filename*=utf-8''a"])
+def test_what_is_named_as_a_file_is_for_the_decoder_whatever_it_holds(disposition: str) -> None:
+    assert read(form(part(b"tile.jpg", disposition))) == [b"tile.jpg"]
+
+
+def test_form_in_a_form_is_named() -> None:
+    code, index, message = refusal(
+        form(part(PNG), part(b"--c--", "name=images", "Content-Type: multipart/mixed; boundary=c"))
+    )
+    assert (code, index) == ("malformed_request", 1)
+    assert "the part is a form of its own" in message
+
+
 def test_bytes_that_are_neither_text_nor_a_known_format_are_for_the_decoder() -> None:
     assert read(form(part(b"\x00\x01\x02\x03", 'name="images"'))) == [b"\x00\x01\x02\x03"]
 
