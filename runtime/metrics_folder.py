@@ -60,6 +60,7 @@ def _make_folder(root: Path) -> Path:
                 _locks.append(lock)
                 return folder
             os.close(lock)
+        shutil.rmtree(folder, ignore_errors=True)
     raise OSError(f"cannot lock a file under {root}")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 import uvloop
@@ -22,6 +23,10 @@ NewLoop = Callable[[], asyncio.AbstractEventLoop]
 class Work:
     """An application whose answer waits until a test lets it go, unless its client goes first."""
 
+    server: asyncio.Server
+    writer: asyncio.StreamWriter
+    connections: set[Any]
+
     def __init__(self) -> None:
         self.begun, self.may_answer, self.gone = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
@@ -35,6 +40,15 @@ class Work:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
         await send({"type": "http.response.body", "body": b"done"})
 
+    async def close(self) -> None:
+        """Leave nothing open, also where a test failed."""
+        self.may_answer.set()
+        self.writer.close()
+        self.server.close()
+        for connection in list(self.connections):
+            connection.transport.abort()
+        await self.server.wait_closed()
+
     async def _watch(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
@@ -42,26 +56,26 @@ class Work:
         self.may_answer.set()
 
 
-async def connect(work: Work) -> tuple[asyncio.Server, asyncio.StreamReader, asyncio.StreamWriter]:
+async def connect(work: Work) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     config = Config(work, lifespan="off", log_config=None, ws="none")
     config.load()
     state = ServerState()
-    server = await asyncio.get_running_loop().create_server(
+    work.server = await asyncio.get_running_loop().create_server(
         lambda: HeaderTimeoutProtocol(config, state, {}), "127.0.0.1", 0
     )
-    return server, *await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
+    reader, work.writer = await asyncio.open_connection(*work.server.sockets[0].getsockname()[:2])
+    work.connections = state.connections
+    return reader, work.writer
 
 
-async def close(server: asyncio.Server, writer: asyncio.StreamWriter) -> None:
-    writer.close()
-    server.close()
-    await server.wait_closed()
-
-
-def run(new_loop: NewLoop, talk: Callable[[], Coroutine[None, None, None]]) -> None:
+def run(new_loop: NewLoop, talk: Callable[[Work], Coroutine[None, None, None]]) -> None:
     async def in_time() -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            await talk()
+        work = Work()
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await talk(work)
+        finally:
+            await work.close()
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(in_time())
@@ -70,9 +84,8 @@ def run(new_loop: NewLoop, talk: Callable[[], Coroutine[None, None, None]]) -> N
 @LOOPS
 @pytest.mark.parametrize("num_requests", [1, 3])
 def test_who_has_only_finished_sending_gets_every_answer(new_loop: NewLoop, num_requests: int) -> None:
-    async def talk() -> None:
-        work = Work()
-        server, reader, writer = await connect(work)
+    async def talk(work: Work) -> None:
+        reader, writer = await connect(work)
         writer.write(REQUEST * num_requests)
         writer.write_eof()
         # The first bytes come before there is an answer: they tell who has gone.
@@ -83,7 +96,6 @@ def test_who_has_only_finished_sending_gets_every_answer(new_loop: NewLoop, num_
         assert rest.startswith(b"200 OK\r\n")
         assert rest.count(b"HTTP/1.1 200 OK\r\n") == num_requests - 1
         assert rest.count(b"\r\n\r\ndone") == num_requests
-        await close(server, writer)
 
     run(new_loop, talk)
 
@@ -91,29 +103,25 @@ def test_who_has_only_finished_sending_gets_every_answer(new_loop: NewLoop, num_
 @LOOPS
 @pytest.mark.parametrize("num_requests", [1, 3])
 def test_who_has_gone_is_noticed_while_the_work_is_done(new_loop: NewLoop, num_requests: int) -> None:
-    async def talk() -> None:
-        work = Work()
-        server, _, writer = await connect(work)
+    async def talk(work: Work) -> None:
+        _, writer = await connect(work)
         writer.write(REQUEST * num_requests)
         await work.begun.wait()
         writer.close()
         await work.gone.wait()
-        await close(server, writer)
 
     run(new_loop, talk)
 
 
 @LOOPS
 def test_who_goes_after_it_has_finished_sending_is_noticed_if_it_has_not_read(new_loop: NewLoop) -> None:
-    async def talk() -> None:
-        work = Work()
-        server, _, writer = await connect(work)
+    async def talk(work: Work) -> None:
+        _, writer = await connect(work)
         writer.transport.pause_reading()  # type: ignore[attr-defined]  # a transport for reading, too
         writer.write(REQUEST)
         writer.write_eof()
         await work.begun.wait()
         writer.transport.abort()
         await work.gone.wait()
-        await close(server, writer)
 
     run(new_loop, talk)

@@ -1,5 +1,6 @@
 """Each server's metrics lie in a folder of its own, which is there as long as any of its processes lives."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -102,6 +103,22 @@ def test_home_that_cannot_be_written_is_replaced_by_temporary_files(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     folder = make_metrics_folder(tmp_path / "home")
     assert folder.parent == tmp_path / f"{ROOT_NAME}_{os.getuid()}"
+
+
+def test_home_on_a_file_system_without_locks_is_replaced_and_left_clean(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, flock = tmp_path / "home", fcntl.flock
+
+    def refuse_in_home(file: int, kind: int) -> None:
+        if Path(f"/proc/self/fd/{file}").readlink().is_relative_to(home):
+            raise OSError("no locks available")
+        flock(file, kind)
+
+    monkeypatch.setattr("fcntl.flock", refuse_in_home)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert make_metrics_folder(home).parent == tmp_path / f"{ROOT_NAME}_{os.getuid()}"
+    assert list((home / ROOT_NAME).iterdir()) == []
 
 
 def test_a_process_that_no_server_started_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
