@@ -6,8 +6,10 @@ A value that does not fit is an error at start. Unknown `VISION_*` variables are
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from runtime.origins import parse_origins
 
 Device = Literal["auto", "cpu", "cuda"]
 Batching = Literal["work-conserving", "bentoml"]
@@ -15,6 +17,10 @@ Batching = Literal["work-conserving", "bentoml"]
 
 class SettingsError(ValueError):
     """An environment variable whose value cannot be used; the message names it."""
+
+
+def _read_origins(value: object) -> object:
+    return parse_origins(value) if isinstance(value, str) else value  # pydantic asks for the default, too
 
 
 class ServingSettings(BaseSettings):
@@ -74,6 +80,10 @@ class ServingSettings(BaseSettings):
 
     header_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
     """Longest that a client may take to send a request's headers, and that a new connection may be silent."""
+
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_read_origins)] = ()
+    """Origins, with commas between them, whose web pages may read the answers, such as `https://app.example.com`; `*`
+    for every page there is, empty for none."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
