@@ -157,7 +157,7 @@ def run(arguments: argparse.Namespace) -> int:
     except (NotFound, FileNotFoundError) as exc:
         sys.stderr.write(f"there is no Bento {arguments.bento}; run `make bento` ({exc})\n")
         return 2
-    except (DemoError, BentoMLException) as exc:
+    except (DemoError, BentoMLException, OSError) as exc:
         sys.stderr.write(f"{exc}\n")
         return 2
     finally:

@@ -30,7 +30,7 @@ from export.gate import (
     read_gate,
 )
 from export.measured_model import find_measured_model, registered_versions, with_pictures
-from export.model_store import CLASSIFIER
+from export.model_store import CLASSIFIER, StoreError, check_store
 from export.same_data import find_reference
 from runtime.model_reference import find_model, wanted_tag
 
@@ -122,12 +122,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     os.environ["BENTOML_DO_NOT_TRACK"] = "True"  # BentoML takes no other word, "1" included
     try:
+        check_store()
         bento, is_new = build(Path.cwd(), read_gate(args))
         models = [str(info.tag) for info in bento.info.all_models]
         record = {"tag": str(bento.tag), "path": bento.path, "models": models}
         args.record.parent.mkdir(parents=True, exist_ok=True)
         args.record.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    except (*KNOWN_ERRORS, BentoMLException, OSError) as exc:
+    except (StoreError, *KNOWN_ERRORS, BentoMLException, OSError) as exc:
         sys.stderr.write(f"cannot build the Bento: {exc}\n")
         return 2
     what = "built" if is_new else "up to date:"

@@ -30,7 +30,15 @@ from export.measured_model import (
     read_measured_model,
     registered_versions,
 )
-from export.model_store import CHECKPOINT, CLASSIFIER, ModelContent, Registered, register_pair
+from export.model_store import (
+    CHECKPOINT,
+    CLASSIFIER,
+    ModelContent,
+    Registered,
+    StoreError,
+    check_store,
+    register_pair,
+)
 from export.same_data import find_reference
 from runtime.card import CardError, check_card
 from runtime.contract import CONTRACT_FILE, ONNX_FILE, ContractError, ModelContract
@@ -184,12 +192,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     os.environ["BENTOML_DO_NOT_TRACK"] = "True"  # BentoML takes no other word, "1" included
     try:
+        check_store()
         sources = Sources(
             args.checkpoint, args.export, args.evaluation, args.card, args.predictions, args.data, args.review
         )
         registered = register(sources, read_gate(args))
         labels = bentoml.models.get(registered.classifier).info.labels
-    except (RegistrationError, *KNOWN_ERRORS, BentoMLException, OSError) as exc:
+    except (RegistrationError, StoreError, *KNOWN_ERRORS, BentoMLException, OSError) as exc:
         sys.stderr.write(f"cannot register: {exc}\n")
         return 2
     sys.stdout.write(_tell_mlflow(labels.get("mlflow_run_id", ""), registered))
