@@ -11,7 +11,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from runtime.formats.jpeg_segments import END, Segments, read_segments
 from runtime.formats.orientation import orientation_of
-from runtime.formats.stored import ReadOptions, Size, StoredPicture, check_pixels, damaged
+from runtime.formats.stored import ReadOptions, Size, StoredPicture, check_pixels, damaged, part
 
 # Pixels of `at_least` by which the far edge may move where the scale does not divide a side: far below what is seen.
 _MAX_SLIVER = 0.2
@@ -109,7 +109,7 @@ def _without_sliver(image: Image.Image, segments: Segments, scale: int) -> Image
     frame = segments.frame
     if scale == 1 or frame is None:
         return image
-    return image.crop((0, 0, round(frame.width / scale), round(frame.height / scale)))
+    return part(image, 0, 0, round(frame.width / scale), round(frame.height / scale))
 
 
 def _without_filling(scans: bytes) -> bytes:

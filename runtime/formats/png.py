@@ -13,7 +13,7 @@ from runtime.formats.colour_statement import stated_profile
 from runtime.formats.depth import CONTRACT, LARGEST_16_BIT, scale_unsigned
 from runtime.formats.orientation import orientation_of
 from runtime.formats.png_chunks import PngChunks, read_chunks
-from runtime.formats.stored import ReadOptions, StoredPicture, check_pixels, damaged
+from runtime.formats.stored import ReadOptions, StoredPicture, check_pixels, damaged, part
 
 # What pixels hold before they are read. Black would not show that rows are missing.
 _UNREAD = 171
@@ -95,7 +95,7 @@ def _halves(chunks: PngChunks) -> list[Image.Image]:
 
 def _joined(halves: list[Image.Image], top: int, bottom: int) -> NDArray[np.uint16]:
     """Return the samples of some rows, (rows, width, samples) uint16."""
-    upper, *rest = (np.asarray(half.crop((0, top, half.width, bottom))) for half in halves)
+    upper, *rest = (np.asarray(part(half, 0, top, half.width, bottom)) for half in halves)
     lower = rest[0] if rest else upper[..., 1::2]
     joined: NDArray[np.uint16] = (upper if rest else upper[..., 0::2]).astype(np.uint16) << 8 | lower
     return joined
@@ -109,7 +109,7 @@ def _decode(chunks: PngChunks, transparency: bytes = b"", raw_mode: str = "") ->
     num_bands = len(image.getbands())
     image.im = Image.new(image.mode, image.size, (_UNREAD,) * num_bands if num_bands > 1 else _UNREAD).im
     image.load()
-    last_row = image.crop((0, image.height - 1, *image.size)).tobytes()
+    last_row = part(image, 0, image.height - 1, *image.size).tobytes()
     if chunks.interlaced or chunks.depth == 1 or last_row.count(_UNREAD) == len(last_row):
         _check_all_there(chunks)
     return image

@@ -48,6 +48,11 @@ def check_pixels(width: int, height: int, max_pixels: int) -> None:
         )
 
 
+def part(image: Image.Image, left: int, top: int, right: int, bottom: int) -> Image.Image:
+    """Cut out a rectangle. Pillow's `crop` would apply its own bound on pixels, and warn or raise."""
+    return image.resize((right - left, bottom - top), Image.Resampling.NEAREST, (left, top, right, bottom))
+
+
 def damaged(what: str) -> ImageError:
     """Return the error of a file whose structure or data are broken or end too early."""
     return ImageError(ImageErrorCode.CORRUPT, f"the image is truncated or corrupt: {what}")

@@ -74,6 +74,15 @@ def test_one_damaged_metadata_block_is_passed_over(block: bytes, place: str) -> 
     assert_shows(WHOLE[:at] + block + WHOLE[at:], decode_image(WHOLE))
 
 
+def test_blocks_between_scans_are_passed_over() -> None:
+    starts = [at for at in range(len(PROGRESSIVE)) if PROGRESSIVE[at : at + 2] == b"\xff\xda"][1:]
+    between = PROGRESSIVE
+    for at in reversed(starts):
+        between = between[:at] + segment(0xFE, b"Adobe" * 9) + segment(0xEE, b"Adobe") + between[at:]
+    assert len(starts) > 5
+    assert_shows(between, decode_image(PROGRESSIVE))
+
+
 @pytest.mark.parametrize(
     "end", [b"", b"\xff", b"\xff\xff\xff", b"\0" * 4096, b"\xff\xd8\xff\xe0\0\x10JFIF", b"\xff\xfe\0"]
 )

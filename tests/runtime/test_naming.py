@@ -136,6 +136,18 @@ def test_heic_is_read_where_its_package_is_there(monkeypatch: pytest.MonkeyPatch
     refusal(HEIC, ImageErrorCode.TOO_MANY_PIXELS, max_pixels=100)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("options", [{}, {"compression": "tiff_lzw"}])
+def test_bound_that_is_set_holds_and_pillows_own_plays_no_part(
+    kind: str, options: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encode(PICTURE, kind, **options if kind == "TIFF" else {})
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    assert decode_image(data, max_pixels=96 * 128).shape == PICTURE.shape
+    assert "12288" not in refusal(data, ImageErrorCode.TOO_MANY_PIXELS, max_pixels=96 * 128 - 1)
+
+
 def test_message_is_fit_for_json() -> None:
     message = refusal(bytes(range(256)), UNSUPPORTED)
     assert json.loads(json.dumps(message)) == message
