@@ -24,7 +24,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dataset import synthetic_tiles
-from dataset.checks import check_classes, check_readable, check_same_bytes
+from dataset.checks import check_classes, check_same_bytes
 from dataset.deep_pictures import RangeParams, find_max_value
 from dataset.description import DESCRIPTION_FILE
 from dataset.disk import write_problem
@@ -33,7 +33,7 @@ from dataset.magnetic_tile import read_magnetic_tile
 from dataset.magnetic_tile_download import download_magnetic_tile
 from dataset.manifest import ATTRIBUTE_PREFIX, COLUMNS, Manifest, ManifestError
 from dataset.near_duplicates import DisjointSets, high_pass_thumbnail, pairs_above
-from dataset.originals import OriginalError, copy_original, read_original, unread_message
+from dataset.originals import OriginalError, check_fetched, copy_original, read_original
 from dataset.overlap import check_apart, check_nothing_foreign
 from dataset.params import PARAMS_FILE, DataParams, ParamsError, read_section
 from dataset.pipeline import PICTURES_CSV, PICTURES_DIR, STAGING_DIR, places_of_runs
@@ -126,7 +126,11 @@ def tabulate(collection: Collection, staging: Path, params: DataParams) -> pd.Da
     """
     pictures = collection.pictures
     facts = _bring(collection, staging)
-    _check_read([str(collection.originals.get(picture.path, picture.path)) for picture in pictures], facts)
+    files = [str(collection.originals.get(picture.path, picture.path)) for picture in pictures]
+    check_fetched(
+        {file: fact.unread for file, fact in zip(files, facts, strict=True) if fact.unread},
+        {file: fact.problem for file, fact in zip(files, facts, strict=True) if fact.problem},
+    )
     groups = [picture.group for picture in pictures]
     if not collection.has_stated_groups:
         groups = _find_groups(groups, facts, params.near_duplicate_correlation)
@@ -137,19 +141,6 @@ def tabulate(collection: Collection, staging: Path, params: DataParams) -> pd.Da
     check_classes(Counter(table["label"]))
     check_same_bytes(table)
     return table
-
-
-def _check_read(files: Sequence[str], facts: Sequence[_Facts]) -> None:
-    """Refuse files that cannot be read from their disk, and pictures that cannot be decoded, all of them together."""
-    messages = []
-    if unread := {file: fact.unread for file, fact in zip(files, facts, strict=True) if fact.unread}:
-        messages.append(unread_message(unread))
-    try:
-        check_readable({file: fact.problem for file, fact in zip(files, facts, strict=True) if fact.problem})
-    except ManifestError as exc:
-        messages.append(str(exc))
-    if messages:
-        raise ManifestError(". ".join(messages))
 
 
 def _row(picture: SourcePicture, group: str, fact: _Facts) -> dict[str, str | int]:
