@@ -46,9 +46,11 @@ def positive(text: str) -> float:
 
 
 def untrained(manifest: Manifest, params: Params, device: torch.device) -> tuple[Classifier, ModelContract]:
-    """Return the model as training begins with it, the same for the same seed. Raises WeightsError."""
+    """Return the model as training begins with it, the same for the same seed. Raises WeightsError, BackboneError."""
     torch.manual_seed(params.train.seed)
-    backbone, mean, std, origin = create_backbone(params.model, len(manifest.classes))
+    backbone, mean, std, origin = create_backbone(
+        params.model, len(manifest.classes), (params.contract.height, params.contract.width)
+    )
     contract = ModelContract(
         classes=manifest.classes, mean=mean, std=std, **input_of(manifest, params.contract),
         lineage=Lineage(backbone=params.model.backbone, weights=origin),
