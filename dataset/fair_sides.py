@@ -47,10 +47,10 @@ def bring_to_every_side(labels: TextArray, groups: TextArray, sides: TextArray) 
 
 def _choose(holds: BoolArray, now: IntArray, sizes: IntArray) -> IntArray:
     """Return the side of every group: first only groups of the absent classes may move, then those they are tied to."""
-    movable = holds[:, _is_absent(holds, now)].any(axis=1)
+    movable = _holding(holds, _is_absent(holds, now))
     while True:
         chosen = _solve(holds, now, sizes, movable)
-        tied = holds[:, holds[movable].any(axis=0)].any(axis=1)
+        tied = _holding(holds, np.asarray(holds[movable].any(axis=0), dtype=bool))
         enough = holds.sum(axis=0) >= _NUM_SIDES
         is_done = not (_is_absent(holds, chosen) & enough).any() or tied.sum() == movable.sum()
         if is_done or tied.sum() > _MAX_MOVABLE:
@@ -58,9 +58,15 @@ def _choose(holds: BoolArray, now: IntArray, sizes: IntArray) -> IntArray:
         movable = tied
 
 
+def _holding(holds: BoolArray, classes: BoolArray) -> BoolArray:
+    """Tell of every group whether it holds one of the classes."""
+    return np.asarray(holds[:, classes].any(axis=1), dtype=bool)
+
+
 def _is_absent(holds: BoolArray, sides: IntArray) -> BoolArray:
     """Tell of every class whether it is missing on a side."""
-    return ~np.all([holds[sides == side].any(axis=0) for side in range(_NUM_SIDES)], axis=0)
+    reached = [holds[sides == side].any(axis=0) for side in range(_NUM_SIDES)]
+    return np.asarray(~np.all(reached, axis=0), dtype=bool)
 
 
 def _solve(holds: BoolArray, now: IntArray, sizes: IntArray, movable: BoolArray) -> IntArray:

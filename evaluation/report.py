@@ -69,7 +69,9 @@ def render_report(
             by_image is not None, bool(reviewed and reviewed.lineage), review is not None, out_of_fold is not None
         ),
         hashes=_hashes(headline, manifest) | (_hashes(out_of_fold, manifest) if out_of_fold else {}),
-        statistics_in_words=statistics_in_words(headline.slice_search.attributes if headline.slice_search else ()),
+        statistics_in_words=statistics_in_words(
+            headline.slice_search.attributes if headline.slice_search else (), manifest.attributes
+        ),
         plots=_plots(headline, review),
         review=review,
         lineage=reviewed.lineage if reviewed else {},

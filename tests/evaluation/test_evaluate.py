@@ -309,3 +309,15 @@ def test_figures_of_defect_or_not_need_a_normal_class(project: Project) -> None:
     assert evaluation.detection is not None
     assert evaluation.detection.num_defects == 20
     assert evaluation.detection.num_normal == 10
+
+
+def test_attributes_called_as_statistics_are_sliced_by_beside_them(project: Project) -> None:
+    table = project.manifest.table
+    for name in ("brightness", "contrast", "aspect", "defect area"):
+        table[f"attributes.{name}"] = ["low" if index % 2 else "high" for index in range(len(table))]
+    Manifest(table, project.data_dir).write(project.data_dir / "manifest.csv")
+    project.predict().write(project.predictions_path)
+    project.inspect()
+    search = run(project).slice_search
+    assert search is not None
+    assert {"brightness", "brightness (measured)", "contrast", "contrast (measured)"} <= set(search.attributes)
