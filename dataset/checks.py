@@ -7,11 +7,11 @@ import pandas as pd
 from dataset.manifest import SPLIT_COLUMNS, SPLITS, ManifestError, Protocol
 
 _NUM_NAMED = 10
-_STATE_GROUPS = "state the groups in a CSV with the columns path,group (make data DATA=... GROUPS=groups.csv)"
+STATE_GROUPS = "state the groups in a CSV with the columns path,group (make data DATA=... GROUPS=groups.csv)"
 
 MORE_OBJECTS = (
     "Add pictures of more objects, or leave rare classes out (make data DATA=... SKIP=rare). If objects were found by "
-    f"likeness and hold pictures of different ones, {_STATE_GROUPS} or raise data.near_duplicate_correlation in "
+    f"likeness and hold pictures of different ones, {STATE_GROUPS} or raise data.near_duplicate_correlation in "
     "params.yaml"
 )
 _NEW_SPLIT = "Make the split again (python -m dataset.split), with pictures of more objects where a class has too few"

@@ -12,6 +12,7 @@ class DataDescription(BaseModel):
 
     `group_meaning` says what a group is ("physical tile"). `compare_protocols` asks for the leaking split by image to
     be measured beside the headline, because published figures use it. `normal_class` names the class that is no defect.
+    `likeness` says what likeness joined where groups were not stated, and where that is doubtful.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -22,6 +23,7 @@ class DataDescription(BaseModel):
     collection: str = ""
     group_meaning: str
     normal_class: str = ""
+    likeness: str = ""
     licence: str = ""
     citation: str = ""
     url: str = ""

@@ -18,20 +18,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from dataset import synthetic_tiles
 from dataset.checks import check_classes, check_readable, check_same_bytes
 from dataset.description import DESCRIPTION_FILE
 from dataset.folder import read_folder
+from dataset.likeness import find_objects
 from dataset.magnetic_tile import read_magnetic_tile
 from dataset.magnetic_tile_download import download_magnetic_tile
 from dataset.manifest import ATTRIBUTE_PREFIX, COLUMNS, Manifest, ManifestError
-from dataset.near_duplicates import DisjointSets, high_pass_thumbnail, pairs_above
+from dataset.near_duplicates import GreyThumbnail, grey_thumbnail
 from dataset.params import PARAMS_FILE, DataParams, ParamsError, read_section
 from dataset.progress import progress
+from dataset.same_pictures import warn_of_contradictions
 from dataset.source import DataSource
 from dataset.source_picture import Collection, SourcePicture
 from runtime.errors import ImageError
@@ -50,7 +50,7 @@ class _Facts:
     sha256: str = ""
     width: int = 0
     height: int = 0
-    thumbnail: NDArray[np.float32] | None = None
+    thumbnail: GreyThumbnail | None = None
     problem: str = ""
 
 
@@ -65,14 +65,15 @@ def load(source: DataSource, data_dir: Path, params: DataParams) -> Manifest:
         (staging / PICTURES_DIR / kind).mkdir(parents=True)
     try:
         collection = _collect(source, data_dir, staging)
-        manifest = Manifest(tabulate(collection, staging, params), data_dir)
+        remarks: list[str] = []
+        manifest = Manifest(tabulate(collection, staging, params, remarks), data_dir)
         shutil.rmtree(data_dir / PICTURES_DIR, ignore_errors=True)
         (staging / PICTURES_DIR).rename(data_dir / PICTURES_DIR)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     manifest.write(data_dir / PICTURES_CSV)
     (data_dir / DESCRIPTION_FILE).unlink(missing_ok=True)  # DVC may have linked it into its cache: never write through
-    collection.description.write(data_dir)
+    collection.description.model_copy(update={"likeness": " ".join(remarks)}).write(data_dir)
     return manifest
 
 
@@ -88,10 +89,13 @@ def _collect(source: DataSource, data_dir: Path, staging: Path) -> Collection:
     return read_folder(Path(source.path), groups_csv, source.normal_class)
 
 
-def tabulate(collection: Collection, staging: Path, params: DataParams) -> pd.DataFrame:
+def tabulate(
+    collection: Collection, staging: Path, params: DataParams, remarks: list[str] | None = None
+) -> pd.DataFrame:
     """Copy the originals below `staging`, decode all and return the manifest's table, splits empty, sorted by path.
 
-    staging: holds the pictures that have no original. Raises ManifestError for whatever is wrong with the pictures.
+    staging: holds the pictures that have no original. remarks: gets what likeness joined, in words. Raises
+    ManifestError for whatever is wrong with the pictures.
     """
     pictures = collection.pictures
     facts = _bring(collection, staging)
@@ -104,7 +108,10 @@ def tabulate(collection: Collection, staging: Path, params: DataParams) -> pd.Da
     )
     groups = [picture.group for picture in pictures]
     if not collection.has_stated_groups:
-        groups = _find_groups(groups, facts, params.near_duplicate_correlation)
+        groups = _find_groups(
+            pictures, facts, params.near_duplicate_correlation, remarks if remarks is not None else []
+        )
+    warn_of_contradictions(pictures, [fact.thumbnail for fact in facts if fact.thumbnail is not None])
     table = pd.DataFrame(
         [_row(picture, group, fact) for picture, group, fact in zip(pictures, groups, facts, strict=True)]
     )
@@ -120,14 +127,19 @@ def _row(picture: SourcePicture, group: str, fact: _Facts) -> dict[str, str | in
     return {**dict(zip(COLUMNS, values, strict=True)), **attributes}
 
 
-def _find_groups(stated: list[str], facts: list[_Facts], threshold: float) -> list[str]:
-    """Join near-duplicates, and files of the same bytes, to the groups the source knows."""
-    thumbnails = np.stack([fact.thumbnail for fact in facts if fact.thumbnail is not None])
-    groups = DisjointSets(len(facts))
-    groups.join_equal(stated)
-    groups.join_equal(fact.sha256 for fact in facts)  # pictures without structure have no thumbnail to compare
-    groups.join(pairs_above(thumbnails, threshold))
-    return groups.names()
+def _find_groups(pictures: list[SourcePicture], facts: list[_Facts], threshold: float, remarks: list[str]) -> list[str]:
+    """Join near-duplicates, and files of the same bytes, to the groups the source knows; say where that is doubtful."""
+    found = find_objects(
+        [picture.group for picture in pictures],
+        [fact.sha256 for fact in facts],
+        [picture.label for picture in pictures],
+        [fact.thumbnail for fact in facts if fact.thumbnail is not None],
+        threshold,
+    )
+    for warning in found.warnings:
+        logger.warning("%s", warning)
+    remarks += [found.summary, *(f"{warning[0].upper()}{warning[1:]}." for warning in found.warnings)]
+    return found.groups
 
 
 def _bring(collection: Collection, staging: Path) -> list[_Facts]:
@@ -147,8 +159,7 @@ def _bring(collection: Collection, staging: Path) -> list[_Facts]:
             image = decode_image(data)
         except (OSError, ImageError) as exc:
             return _Facts(problem=str(exc))
-        thumbnail = None if collection.has_stated_groups else high_pass_thumbnail(image)
-        return _Facts(hashlib.sha256(data).hexdigest(), image.shape[1], image.shape[0], thumbnail)
+        return _Facts(hashlib.sha256(data).hexdigest(), image.shape[1], image.shape[0], grey_thumbnail(image))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         pictures = collection.pictures
