@@ -19,9 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from dataset import synthetic_tiles
 from dataset.checks import check_classes, check_same_bytes
@@ -29,16 +27,18 @@ from dataset.deep_pictures import RangeParams, find_max_value
 from dataset.description import DESCRIPTION_FILE
 from dataset.disk import write_problem
 from dataset.folder import read_folder
+from dataset.likeness import find_objects
 from dataset.magnetic_tile import read_magnetic_tile
 from dataset.magnetic_tile_download import download_magnetic_tile
 from dataset.manifest import ATTRIBUTE_PREFIX, COLUMNS, Manifest, ManifestError
-from dataset.near_duplicates import DisjointSets, high_pass_thumbnail, pairs_above
+from dataset.near_duplicates import GreyThumbnail, grey_thumbnail
 from dataset.originals import OriginalError, check_fetched, copy_original, read_original
 from dataset.overlap import check_apart, check_nothing_foreign
 from dataset.params import PARAMS_FILE, DataParams, ParamsError, read_section
 from dataset.pipeline import PICTURES_CSV, PICTURES_DIR, STAGING_DIR, places_of_runs
 from dataset.progress import progress
 from dataset.replacing import alone, replace_outputs
+from dataset.same_pictures import warn_of_contradictions
 from dataset.source import DataSource
 from dataset.source_picture import Collection, SourcePicture
 from runtime.errors import ImageError
@@ -60,7 +60,7 @@ class _Facts:
     sha256: str = ""
     width: int = 0
     height: int = 0
-    thumbnail: NDArray[np.float32] | None = None
+    thumbnail: GreyThumbnail | None = None
     problem: str = ""
     unread: str = ""
 
@@ -101,9 +101,10 @@ def _stage(
     files = {p.path: collection.originals.get(p.path, staging / p.path) for p in collection.pictures}
     description = collection.description.model_copy(update={"max_value": find_max_value(files, max_value)})
     collection = replace(collection, description=description)
-    manifest = Manifest(tabulate(collection, staging, params), staging)
+    remarks: list[str] = []
+    manifest = Manifest(tabulate(collection, staging, params, remarks), staging)
     manifest.write(staging / PICTURES_CSV)
-    collection.description.write(staging)
+    collection.description.model_copy(update={"likeness": " ".join(remarks)}).write(staging)
     return manifest
 
 
@@ -119,10 +120,13 @@ def _collect(source: DataSource, data_dir: Path, staging: Path) -> Collection:
     return read_folder(Path(source.path), groups_csv, source.normal_class)
 
 
-def tabulate(collection: Collection, staging: Path, params: DataParams) -> pd.DataFrame:
+def tabulate(
+    collection: Collection, staging: Path, params: DataParams, remarks: list[str] | None = None
+) -> pd.DataFrame:
     """Copy the originals below `staging`, decode all and return the manifest's table, splits empty, sorted by path.
 
-    staging: holds the pictures that have no original. Raises ManifestError for whatever is wrong with the pictures.
+    staging: holds the pictures that have no original. remarks: gets what likeness joined, in words. Raises
+    ManifestError for whatever is wrong with the pictures.
     """
     pictures = collection.pictures
     facts = _bring(collection, staging)
@@ -133,7 +137,10 @@ def tabulate(collection: Collection, staging: Path, params: DataParams) -> pd.Da
     )
     groups = [picture.group for picture in pictures]
     if not collection.has_stated_groups:
-        groups = _find_groups(groups, facts, params.near_duplicate_correlation)
+        groups = _find_groups(
+            pictures, facts, params.near_duplicate_correlation, remarks if remarks is not None else []
+        )
+    warn_of_contradictions(pictures, [fact.thumbnail for fact in facts if fact.thumbnail is not None])
     table = pd.DataFrame(
         [_row(picture, group, fact) for picture, group, fact in zip(pictures, groups, facts, strict=True)]
     )
@@ -149,14 +156,19 @@ def _row(picture: SourcePicture, group: str, fact: _Facts) -> dict[str, str | in
     return {**dict(zip(COLUMNS, values, strict=True)), **attributes}
 
 
-def _find_groups(stated: list[str], facts: list[_Facts], threshold: float) -> list[str]:
-    """Join near-duplicates, and files of the same bytes, to the groups the source knows."""
-    thumbnails = np.stack([fact.thumbnail for fact in facts if fact.thumbnail is not None])
-    groups = DisjointSets(len(facts))
-    groups.join_equal(stated)
-    groups.join_equal(fact.sha256 for fact in facts)  # pictures without structure have no thumbnail to compare
-    groups.join(pairs_above(thumbnails, threshold))
-    return groups.names()
+def _find_groups(pictures: list[SourcePicture], facts: list[_Facts], threshold: float, remarks: list[str]) -> list[str]:
+    """Join near-duplicates, and files of the same bytes, to the groups the source knows; say where that is doubtful."""
+    found = find_objects(
+        [picture.group for picture in pictures],
+        [fact.sha256 for fact in facts],
+        [picture.label for picture in pictures],
+        [fact.thumbnail for fact in facts if fact.thumbnail is not None],
+        threshold,
+    )
+    for warning in found.warnings:
+        logger.warning("%s", warning)
+    remarks += [found.summary, *(f"{warning[0].upper()}{warning[1:]}." for warning in found.warnings)]
+    return found.groups
 
 
 def _bring(collection: Collection, staging: Path) -> list[_Facts]:
@@ -171,8 +183,7 @@ def _bring(collection: Collection, staging: Path) -> list[_Facts]:
             return _Facts(unread=str(exc))
         except ImageError as exc:
             return _Facts(problem=str(exc))
-        thumbnail = None if collection.has_stated_groups else high_pass_thumbnail(image)
-        return _Facts(hashlib.sha256(data).hexdigest(), width, height, thumbnail)
+        return _Facts(hashlib.sha256(data).hexdigest(), width, height, grey_thumbnail(image))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         pictures = collection.pictures

@@ -33,11 +33,12 @@ class ReviewParams(Section):
     """`review:` how much the exported model is asked again.
 
     seed: of the images drawn and of noise. max_robustness_images: test images that are changed step by step.
-    maps_per_class: worst errors of each class whose occlusion is mapped. max_mask_images: correctly recognised test
-    images with a mask over which attribution is compared with the mask.
+    maps_per_class: worst errors of each class whose occlusion is mapped. max_maps: of all classes together.
+    max_mask_images: correctly recognised test images with a mask over which attribution is compared with the mask.
     """
 
     seed: Annotated[int, Field(ge=0)]
     max_robustness_images: Annotated[int, Field(ge=2)]
     maps_per_class: Annotated[int, Field(ge=0)]
+    max_maps: Annotated[int, Field(ge=0)] = 40
     max_mask_images: Annotated[int, Field(ge=0)]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from dataset.manifest import Manifest, ManifestError
 from dataset.params import PARAMS_FILE, ParamsError, read_section
@@ -28,6 +29,7 @@ from evaluation.occlusion_picture import draw_occlusion
 from evaluation.params import EvaluateParams, ReviewParams
 from evaluation.predictions import Predictions, PredictionsError
 from evaluation.robustness import draw_images, measure_robustness
+from evaluation.worst_errors import worst_errors_by_class
 from runtime.contract import ContractError
 from runtime.errors import ImageError
 from runtime.image import ImageArray, decode_image
@@ -42,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _Subject:
+class Subject:
     """The model with the pictures of one manifest."""
 
     predictor: Predictor
@@ -56,6 +58,16 @@ class _Subject:
             return decode_image(data, at_least=sufficient_size(contract), max_value=contract.max_value)
         except (OSError, ImageError) as exc:
             raise ReviewError(f"cannot read the picture {path}: {exc}") from exc
+
+    def read_reduced(self, path: str) -> ImageArray:
+        """Return a picture to be changed: a large one at an n-th of its size, not below twice the model's input.
+
+        So a large PNG costs no more than a JPEG, which is decoded at reduced scale. Smaller pictures stay as they are.
+        """
+        image_hwc = self.read(path)
+        least = sufficient_size(self.predictor.contract)
+        factor = min(side // needed for side, needed in zip(image_hwc.shape[:2], least, strict=True))
+        return np.asarray(Image.fromarray(image_hwc).reduce(factor)) if factor > 1 else image_hwc
 
     def preprocess(self, image_hwc: ImageArray) -> ImageArray:
         return preprocess(image_hwc, self.predictor.contract)
@@ -91,7 +103,7 @@ def review(
     picture cannot be read, ContractError for a broken model, PredictionsError for predictions of other images.
     """
     refuse_other_images(predictions, manifest, "group")
-    subject = _Subject(Predictor.load(model_dir), manifest)
+    subject = Subject(Predictor.load(model_dir), manifest)
     if subject.predictor.contract.classes != predictions.classes:
         raise ReviewError(
             f"the model in {model_dir} has the classes {', '.join(subject.predictor.contract.classes)}, but the "
@@ -105,7 +117,7 @@ def review(
         data_sha256=manifest.sha256,
         robustness=measure_robustness(
             draw_images(test, params.max_robustness_images, params.seed),
-            subject.read, subject.preprocess, subject.predict, evaluate, params.seed,
+            subject.read_reduced, subject.preprocess, subject.predict, evaluate, params.seed,
         ),
         attention=_attention(subject, test, params, evaluate, out_dir),
     )  # fmt: skip
@@ -114,9 +126,9 @@ def review(
 
 
 def _attention(
-    subject: _Subject, test: Predictions, params: ReviewParams, evaluate: EvaluateParams, out_dir: Path
+    subject: Subject, test: Predictions, params: ReviewParams, evaluate: EvaluateParams, out_dir: Path
 ) -> Attention:
-    errors = worst_errors_by_class(test, params.maps_per_class)
+    errors = worst_errors_by_class(test, params.maps_per_class, params.max_maps)
     maps = [
         _map_error(subject, test, int(row), out_dir / MAPS_DIR / f"{number:03d}.png")
         for number, row in enumerate(progress(errors, "mapping errors"))
@@ -144,21 +156,8 @@ def _attention(
     )
 
 
-def worst_errors_by_class(test: Predictions, per_class: int) -> npt.NDArray[np.intp]:
-    """Return rows of the most confident errors of every class, each of another group."""
-    predicted = test.predicted
-    confidence = test.probs[np.arange(len(predicted)), predicted]
-    chosen: list[int] = []
-    for label in range(len(test.classes)):
-        wrong = np.flatnonzero((test.labels == label) & (predicted != label))
-        ranked = sorted(wrong, key=lambda row: (-confidence[row], test.paths[row]))
-        first_of_group = {test.groups[row]: int(row) for row in reversed(ranked)}
-        chosen += [int(row) for row in ranked if first_of_group[test.groups[row]] == row][:per_class]
-    return np.asarray(chosen, dtype=np.intp)
-
-
 def draw_images_with_masks(
-    subject: _Subject, test: Predictions, params: ReviewParams
+    subject: Subject, test: Predictions, params: ReviewParams
 ) -> list[tuple[int, npt.NDArray[np.bool_]]]:
     """Return correctly recognised test images whose mask marks a defect, drawn one of each class in turn."""
     table = subject.manifest.table
@@ -180,7 +179,7 @@ def draw_images_with_masks(
     return [(row, mask) for row, mask in found if test.paths[row] in wanted]
 
 
-def _map_error(subject: _Subject, test: Predictions, row: int, picture_path: Path) -> OcclusionMap:
+def _map_error(subject: Subject, test: Predictions, row: int, picture_path: Path) -> OcclusionMap:
     path = str(test.paths[row])
     image = subject.preprocess(subject.read(path))
     predicted = int(test.predicted[row])

@@ -45,7 +45,7 @@ class Robustness(Document):
     """Figures on `num_images` test images of `num_groups` groups under graded changes.
 
     If there are more test images than that, images were drawn with `seed`, one of each class in turn, so classes are
-    more even than in the test split. The changes are applied to the decoded picture (large JPEGs at reduced scale)
+    more even than in the test split. The changes are applied to the decoded picture (large ones at reduced scale)
     before it is brought to the model's size. `unchanged` are the figures of the same images as they are.
     """
 
@@ -76,30 +76,23 @@ def measure_robustness(
 ) -> Robustness:  # fmt: skip
     """Change the pictures of `sample` step by step and ask the model again.
 
-    read: path -> `(height, width, 3)` uint8 picture. preprocess: picture -> the model's input, uint8. predict: batch of
-    inputs -> `(N, C)` probabilities in the order of `sample.classes`.
+    read: path -> `(height, width, 3)` uint8 picture; four are held at a time. preprocess: picture -> the model's input,
+    uint8. predict: batch of inputs -> `(N, C)` probabilities in the order of `sample.classes`.
     """
-    pictures = [read(path) for path in sample.paths]
-
-    def point(change: GradedChange | None, level: float) -> RobustnessPoint:
-        def inputs() -> list[ImageArray]:
-            if change is None:
-                return [preprocess(picture) for picture in pictures]
-            return [preprocess(change.apply(picture, level, seed + i)) for i, picture in enumerate(pictures)]
-
-        return _point(sample, _answers(inputs(), predict), level, params)
-
-    unchanged = point(None, 0)
+    steps = [(None, 0.0), *((change, level) for change in changes for level in change.levels)]
+    answers = _answers(list(sample.paths), steps, read, preprocess, predict, seed)
+    points = [_point(sample, answers[i], level, params) for i, (_, level) in enumerate(steps)]
+    unchanged = points[0]
     curves = []
-    for change in progress(changes, "robustness", unit="change"):
-        points = [point(change, level) for level in change.levels]
-        points.append(unchanged.model_copy(update={"level": change.unchanged_level}))
+    for change in changes:
+        at_levels = [point for point, (of, _) in zip(points, steps, strict=True) if of is change]
+        at_levels.append(unchanged.model_copy(update={"level": change.unchanged_level}))
         curves.append(
             RobustnessCurve(
                 change=change.name,
                 unit=change.unit,
                 unchanged_level=change.unchanged_level,
-                points=tuple(sorted(points, key=lambda p: p.level)),
+                points=tuple(sorted(at_levels, key=lambda p: p.level)),
             )
         )
     return Robustness(
@@ -111,9 +104,24 @@ def measure_robustness(
     )
 
 
-def _answers(inputs: list[ImageArray], predict: Predict) -> npt.NDArray[np.int64]:
-    batches = (np.stack(inputs[start : start + BATCH_SIZE]) for start in range(0, len(inputs), BATCH_SIZE))
-    return np.concatenate([predict(batch).argmax(axis=1) for batch in batches]).astype(np.int64)
+def _answers(
+    paths: Sequence[str], steps: Sequence[tuple[GradedChange | None, float]], read: ReadPicture, preprocess: Preprocess,
+    predict: Predict, seed: int,
+) -> npt.NDArray[np.int64]:  # fmt: skip
+    """Return `(S, N)` the class answered at each step for each picture.
+
+    Pictures are read a batch at a time and changed one at a time, so that no more than `BATCH_SIZE` are held.
+    """
+    answers = np.empty((len(steps), len(paths)), dtype=np.int64)
+    for start in progress(range(0, len(paths), BATCH_SIZE), "robustness", unit="batch"):
+        pictures = [read(path) for path in paths[start : start + BATCH_SIZE]]
+        for step, (change, level) in enumerate(steps):
+            inputs = [
+                preprocess(picture if change is None else change.apply(picture, level, seed + start + i))
+                for i, picture in enumerate(pictures)
+            ]
+            answers[step, start : start + BATCH_SIZE] = predict(np.stack(inputs)).argmax(axis=1)
+    return answers
 
 
 def _point(

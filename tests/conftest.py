@@ -71,9 +71,10 @@ def tiny_tiles_dir(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> 
 
 def _make_tiny_tiles(data_dir: Path) -> None:
     # Imported here, so that tests of rooms without pandas and scikit-learn start fast.
-    from dataset.load import PICTURES_CSV, tabulate
+    from dataset.load import tabulate
     from dataset.manifest import Manifest
     from dataset.params import DataParams, SplitParams
+    from dataset.pipeline import PICTURES_CSV
     from dataset.source_picture import Collection
     from dataset.splits import assign_splits
     from dataset.synthetic_tiles import DESCRIPTION, draw_synthetic_tiles

@@ -1,19 +1,25 @@
 """The stage `review` with a real ONNX model that answers by colour, on pictures whose colour is one square."""
 
 import json
+import weakref
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
+from dataset.manifest import Manifest
 from evaluation import predict, review
 from evaluation.model_review import ModelReview, ReviewError
+from evaluation.picture_changes import CHANGES
 from evaluation.predictions import Predictions
-from evaluation.robustness import draw_images
+from evaluation.robustness import BATCH_SIZE, draw_images, measure_robustness
+from evaluation.worst_errors import worst_errors_by_class
 from runtime.hashing import file_sha256
+from runtime.session import Predictor
 from tests.evaluation.coloured_tiles import write_coloured_tiles
-from tests.evaluation.made_up import calibrated_predictions
+from tests.evaluation.made_up import PARAMS, calibrated_predictions
 from tests.onnx_fixture import tiny_contract
 from tests.overflowing_model import write_overflowing_model
 
@@ -134,6 +140,66 @@ def test_a_sample_takes_classes_in_turn_and_is_the_same_for_the_same_seed() -> N
     assert list(sample.paths) == list(draw_images(test, 30, seed=4).paths)
     assert list(sample.paths) != list(draw_images(test, 30, seed=5).paths)
     assert draw_images(test, len(test.labels), seed=0) is test
+
+
+def test_few_pictures_are_held_at_a_time_however_many_are_asked_about() -> None:
+    sample = calibrated_predictions(num_groups=60).select("test")
+    refs: list[weakref.ref[np.ndarray]] = []
+    most = 0
+
+    def read_picture(_: str) -> np.ndarray:
+        nonlocal most
+        picture = np.full((20, 20, 3), 99, np.uint8)
+        refs.append(weakref.ref(picture))
+        most = max(most, sum(ref() is not None for ref in refs))
+        return picture
+
+    def answer(batch: np.ndarray) -> np.ndarray:
+        return np.tile(np.array([0.2, 0.3, 0.5]), (len(batch), 1))
+
+    found = measure_robustness(sample, read_picture, lambda picture: picture, answer, PARAMS, seed=0)
+    assert len(refs) == len(sample.paths) == found.num_images == 60  # each is read once
+    assert most <= 2 * BATCH_SIZE
+    assert {curve.change for curve in found.curves} == {change.name for change in CHANGES}
+    assert {p.accuracy.value for curve in found.curves for p in curve.points} == {found.unchanged.accuracy.value}
+
+
+def test_a_large_picture_is_reduced_before_it_is_changed_and_a_small_one_is_not(reviewed: Path) -> None:
+    manifest = Manifest.read(reviewed / "data/manifest.csv")
+    subject = review.Subject(Predictor.load(reviewed / "model"), manifest)
+    path = str(manifest.table["path"][0])
+    np.testing.assert_array_equal(subject.read_reduced(path), subject.read(path))
+    large = np.zeros((500, 1500, 3), np.uint8)
+    large[:, 750:] = 200
+    Image.fromarray(large).save(reviewed / "data/large.png")
+    reduced = subject.read_reduced("large.png")
+    # The model takes 48 x 48 and twice that is kept of each side.
+    assert reduced.shape == (100, 300, 3)
+    assert (reduced[:, 150:] == 200).all()
+    assert not reduced[:, :150].any()
+
+
+def errors(num_classes: int, per_class: int) -> Predictions:
+    """Test images of which every one is wrong; class i has i + 1 times `per_class` groups, and later ones are surer."""
+    labels = np.repeat(np.arange(num_classes), per_class * (1 + np.arange(num_classes)))
+    probs = np.full((len(labels), num_classes), 0.3 / (num_classes - 1))
+    probs[np.arange(len(labels)), (labels + 1) % num_classes] = 0.7 + np.arange(len(labels)) / 1e4
+    classes = tuple(f"c{i:04d}" for i in range(num_classes))
+    table = pd.DataFrame({"path": [f"{i}.png" for i in range(len(labels))], "label": np.asarray(classes)[labels]})
+    table = table.assign(group=table["path"], split="test")
+    return Predictions.from_table(table, probs / probs.sum(axis=1, keepdims=True), classes)
+
+
+def test_maps_are_bounded_in_all_with_one_of_each_class_and_the_rarest_first() -> None:
+    test = errors(12, 2)
+    every = worst_errors_by_class(test, 2)
+    assert np.bincount(test.labels[every]).tolist() == [2] * 12
+    assert worst_errors_by_class(test, 2, 24).tolist() == every.tolist()
+    some = worst_errors_by_class(test, 2, 15)
+    assert np.bincount(test.labels[some]).tolist() == [2] * 3 + [1] * 9
+    assert np.bincount(test.labels[worst_errors_by_class(test, 2, 5)]).tolist() == [1] * 5
+    assert set(some) <= set(every)
+    assert worst_errors_by_class(test, 2, 0).size == 0
 
 
 def test_a_model_that_overflows_on_a_changed_picture_is_refused(
