@@ -22,11 +22,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import bentoml
-from bentoml.exceptions import BentoMLException, NotFound
 from pydantic import TypeAdapter
 from tqdm import tqdm
 
+from runtime.interruption import INTERRUPTED
+from runtime.loopback import without_proxies
 from runtime.results import Prediction
 
 START_TIMEOUT_S = 120
@@ -86,7 +86,9 @@ def serving(bento: str, folder: Path, environment: Mapping[str, str]) -> Iterato
 
 def ask(url: str, picture_path: Path) -> Prediction:
     """Send one picture with the client that BentoML derives from the service."""
-    with bentoml.SyncHTTPClient(url, server_ready_timeout=0) as client:
+    import bentoml
+
+    with without_proxies(), bentoml.SyncHTTPClient(url, server_ready_timeout=0) as client:
         answers = client.predict(images=[picture_path])
     return TypeAdapter(list[Prediction]).validate_python(answers)[0]
 
@@ -106,10 +108,11 @@ def describe(picture: Picture, answer: Prediction) -> str:
 
 def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log_path: Path, bento: str) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy reaches our own loopback
     with tqdm(desc=f"starting {bento}", unit=" checks", bar_format="{desc} {elapsed}", disable=None) as progress:
         while process.poll() is None and time.monotonic() < deadline:
             try:
-                with urllib.request.urlopen(f"{url}/readyz", timeout=START_TIMEOUT_S):  # noqa: S310 - our own loopback
+                with direct.open(f"{url}/readyz", timeout=START_TIMEOUT_S):
                     return
             except (urllib.error.URLError, ConnectionError, TimeoutError):
                 time.sleep(POLL_INTERVAL_S)
@@ -137,25 +140,24 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Serve the Bento and ask it about one picture.")
-    parser.add_argument("--bento", default="vision:latest", help="tag of the Bento")
-    parser.add_argument("--picture", type=Path, help="an image file; else one of the test split")
-    parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
-    args = parser.parse_args(argv)
+def run(arguments: argparse.Namespace) -> int:
+    """Serve, ask, print; return the exit status."""
+    import bentoml  # takes seconds, in which Ctrl-C shall be one line too
+    from bentoml.exceptions import BentoMLException, NotFound
+
     folder = Path(tempfile.mkdtemp(prefix="vision-demo-"))
     try:
-        picture = Picture(args.picture, "") if args.picture else picture_of_test_split(args.manifest)
+        picture = Picture(arguments.picture, "") if arguments.picture else picture_of_test_split(arguments.manifest)
         if not picture.path.is_file():
             raise DemoError(f"there is no picture {picture.path}")
-        bento = bentoml.bentos.get(args.bento)
+        bento = bentoml.bentos.get(arguments.bento)
         sys.stdout.write(f"serving {bento.tag} from an empty folder\n")
         with serving(str(bento.tag), folder, os.environ) as url:
             answer = ask(url, picture.path)
     except (NotFound, FileNotFoundError) as exc:
-        sys.stderr.write(f"there is no Bento {args.bento}; run `make bento` ({exc})\n")
+        sys.stderr.write(f"there is no Bento {arguments.bento}; run `make bento` ({exc})\n")
         return 2
-    except (DemoError, BentoMLException) as exc:
+    except (DemoError, BentoMLException, OSError) as exc:
         sys.stderr.write(f"{exc}\n")
         return 2
     finally:
@@ -164,6 +166,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"\n{describe(picture, answer)}\n\nreport       {REPORT}\nmodel card   {CARD}\nBento        {bento.path}\n"
     )
     return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Serve the Bento and ask it about one picture.")
+    parser.add_argument("--bento", default="vision:latest", help="tag of the Bento")
+    parser.add_argument("--picture", type=Path, help="an image file; else one of the test split")
+    parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
+    try:
+        return run(parser.parse_args(argv))
+    except KeyboardInterrupt:
+        sys.stderr.write("\ndemo: stopped, and the server with it; nothing was changed\n")
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

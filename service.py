@@ -14,12 +14,13 @@ from typing import ClassVar, Self, cast
 import bentoml
 from starlette.requests import Request
 
-from runtime.bentoml_app import check_bentoml
+from runtime.bentoml_app import bentoml_home, check_bentoml
 from runtime.decoders import Decoders
 from runtime.edge import EdgeService
 from runtime.error_bodies import RefusalLogFilter
 from runtime.image import ImageArray
 from runtime.intake import read_images, warm_up_decoding
+from runtime.metrics_folder import make_metrics_folder
 from runtime.model_reference import VisionModel
 from runtime.request_batching import RequestBatching
 from runtime.request_record import log_to_stdout
@@ -95,6 +96,10 @@ class Vision:
         if served.settings.front_workers:
             # Processes that start later, too, serve this model and not one that is registered meanwhile.
             os.environ["VISION_MODEL"] = f"{served.identity.name}:{served.identity.version}"
+
+    @bentoml.on_deployment  # type: ignore[untyped-decorator]
+    def keep_metrics_apart() -> None:
+        make_metrics_folder(bentoml_home())
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def wait_for_inference(self) -> None:

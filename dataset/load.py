@@ -15,8 +15,9 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from dataset import synthetic_tiles
 from dataset.checks import check_classes, check_same_bytes
+from dataset.deep_pictures import RangeParams, find_max_value
 from dataset.description import DESCRIPTION_FILE
 from dataset.disk import write_problem
 from dataset.folder import read_folder
@@ -40,7 +42,10 @@ from dataset.replacing import alone, replace_outputs
 from dataset.source import DataSource
 from dataset.source_picture import Collection, SourcePicture
 from runtime.errors import ImageError
-from runtime.image import decode_image
+from runtime.image import decode_with_size
+
+# Facts of a picture need no more; every byte is read all the same, and what the service takes is taken here.
+_DECODED_PX = (448, 448)
 
 logger = logging.getLogger(__name__)
 
@@ -60,9 +65,10 @@ class _Facts:
     unread: str = ""
 
 
-def load(source: DataSource, data_dir: Path, params: DataParams) -> Manifest:
+def load(source: DataSource, data_dir: Path, params: DataParams, max_value: int | Literal["auto"] = "auto") -> Manifest:
     """Fill `data_dir` with pictures, masks, `pictures.csv` and `description.json`; return the table, not yet split.
 
+    max_value: white in pictures of 16 bits that do not state it, as in `dataset/deep_pictures.py`.
     Raises ManifestError for everything that is wrong with the pictures, for what a person put where they go, and for a
     disk that cannot be written; then `data_dir` is left as it was.
     """
@@ -73,7 +79,7 @@ def load(source: DataSource, data_dir: Path, params: DataParams) -> Manifest:
         with alone(data_dir):
             check_nothing_foreign(outputs)
             try:
-                manifest = _stage(source, data_dir, staging, params)
+                manifest = _stage(source, data_dir, staging, params, max_value)
                 check_nothing_foreign(outputs, by_content=False)  # what came in the meantime
                 known = dict(zip(manifest.table["path"], manifest.table["sha256"], strict=True))
                 replace_outputs(outputs, staging, known)
@@ -84,12 +90,17 @@ def load(source: DataSource, data_dir: Path, params: DataParams) -> Manifest:
     return Manifest(manifest.table, data_dir)
 
 
-def _stage(source: DataSource, data_dir: Path, staging: Path, params: DataParams) -> Manifest:
+def _stage(
+    source: DataSource, data_dir: Path, staging: Path, params: DataParams, max_value: int | Literal["auto"]
+) -> Manifest:
     """Make below `staging` all that shall lie in `data_dir`."""
     shutil.rmtree(staging, ignore_errors=True)
     for kind in ("images", "masks"):
         (staging / PICTURES_DIR / kind).mkdir(parents=True)
     collection = _collect(source, data_dir, staging)
+    files = {p.path: collection.originals.get(p.path, staging / p.path) for p in collection.pictures}
+    description = collection.description.model_copy(update={"max_value": find_max_value(files, max_value)})
+    collection = replace(collection, description=description)
     manifest = Manifest(tabulate(collection, staging, params), staging)
     manifest.write(staging / PICTURES_CSV)
     collection.description.write(staging)
@@ -155,13 +166,13 @@ def _bring(collection: Collection, staging: Path) -> list[_Facts]:
         try:
             for path in filter(None, (picture.mask, picture.path)):
                 data = _bring_file(path, collection, staging)
-            image = decode_image(data)
+            image, (height, width) = decode_with_size(data, _DECODED_PX, collection.description.max_value)
         except OriginalError as exc:
             return _Facts(unread=str(exc))
         except ImageError as exc:
             return _Facts(problem=str(exc))
         thumbnail = None if collection.has_stated_groups else high_pass_thumbnail(image)
-        return _Facts(hashlib.sha256(data).hexdigest(), image.shape[1], image.shape[0], thumbnail)
+        return _Facts(hashlib.sha256(data).hexdigest(), width, height, thumbnail)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         pictures = collection.pictures
@@ -183,7 +194,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         params = read_section(args.params, "data", DataParams)
-        table = load(DataSource.read(args.source), args.data, params).table
+        max_value = read_section(args.params, "contract", RangeParams).max_value
+        table = load(DataSource.read(args.source), args.data, params, max_value).table
     except (ManifestError, ParamsError) as exc:
         sys.stderr.write(f"error: {exc}\n")
         return 2

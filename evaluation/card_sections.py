@@ -49,6 +49,8 @@ def data_section(facts: DataFacts) -> str:
     lines = ["## Data", "", paragraph(f"{description.title} ({description.name}). {description.summary}")]
     if description.collection:
         lines += ["", paragraph(description.collection)]
+    if description.max_value is not None:
+        lines += ["", f"Samples of 16 bits go from 0 to {description.max_value}, in training and in the service."]
     table = facts.manifest.table
     sizes = f"{counted(len(table), 'image')} of {counted(table['group'].nunique(), 'group')}"
     lines += ["", f"{sizes}. A group: {paragraph(description.group_meaning)}"]

@@ -28,6 +28,7 @@ from evaluation.asked_model import AskedModel, write_asked_model
 from evaluation.predictions import Predictions, PredictionsError
 from runtime.contract import ContractError
 from runtime.errors import ImageError
+from runtime.loopback import is_loopback
 from runtime.preprocess import read_for_model
 from runtime.session import Predictor
 
@@ -121,7 +122,7 @@ def _bytes(path: Path) -> bytes:
 def _asking(model_dir: Path, url: str, manifest: Manifest) -> Iterator[Ask]:
     """Give the one way to ask, and close it after use."""
     if url:
-        with httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False) as client:
+        with httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=not is_loopback(url)) as client:
             yield partial(ask_service, client)
         return
     predictor = Predictor.load(model_dir)

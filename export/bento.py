@@ -12,16 +12,26 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import bentoml
 from bentoml import Bento
 from bentoml.exceptions import BentoMLException, NotFound
 
-from export.gate import KNOWN_ERRORS, Gate, GateError, add_gate_arguments, outcome_in_words, read_gate
-from export.measured_model import MeasuredModel, find_measured_model, registered_versions, with_pictures
-from export.model_store import CLASSIFIER
+from export.gate import (
+    KNOWN_ERRORS,
+    REASON_LABEL,
+    Gate,
+    GateError,
+    add_gate_arguments,
+    first_of_its_data,
+    outcome_in_words,
+    read_gate,
+)
+from export.measured_model import find_measured_model, registered_versions, with_pictures
+from export.model_store import CLASSIFIER, StoreError, check_store
+from export.same_data import find_reference
 from runtime.model_reference import find_model, wanted_tag
 
 BENTO = "vision"
@@ -51,36 +61,36 @@ def admit_to_bento(model: bentoml.Model, newest: Bento | None, data_dir: Path, g
     if they must be looked at again.
     """
     if "accepted_worse" in model.info.labels:
-        return {name: model.info.labels[name] for name in ("gate", "accepted_worse")}
+        return {
+            name: text for name, text in model.info.labels.items() if name in ("gate", REASON_LABEL, "accepted_worse")
+        }
     version = str(model.tag.version)
     measured = find_measured_model(version)
     others = [v for v in dict.fromkeys([*_packed_versions(newest), *registered_versions()]) if v != version]
     if not others:
-        return {"gate": "first model: there is none to compare with"}
+        return {
+            "gate": "first model: there is none to compare with",
+            REASON_LABEL: "compared with none because no other model is registered",
+        }
     if measured is None:
         raise GateError(f"{model.tag} was registered without its predictions: run `make register`, then build again")
     measured = with_pictures(measured, data_dir)
-    outcomes = [gate.admit(measured, reference) for reference in _rivals(measured, others, newest)]
-    if not outcomes:
-        return {"gate": f"first model of the data {measured.data.name}: there is none to compare with"}
+    packed = _packed_versions(newest)
+    # The one in the newest Bento, and the newest registered one: both must be passed.
+    searches = [find_reference(measured, [v for v in packed if v != version])] if set(packed) - {version} else []
+    searches.append(find_reference(measured, [v for v in others if v not in packed] or others))
+    references = {found.reference.name: found for found in searches if found.reference is not None}
+    if not references:
+        return first_of_its_data(measured.data.name, searches[-1].reason)
+    outcomes = [gate.admit(measured, found.reference, found.reason) for found in references.values() if found.reference]
     merged = {name: text for outcome in outcomes for name, text in outcome.items()}
-    return {**merged, "gate": "; ".join(dict.fromkeys(outcome["gate"] for outcome in outcomes))}
+    joined = {key: "; ".join(dict.fromkeys(outcome[key] for outcome in outcomes)) for key in ("gate", REASON_LABEL)}
+    return {**merged, **joined}
 
 
 def _packed_versions(newest: Bento | None) -> list[str]:
     tags = [info.tag for info in newest.info.all_models] if newest else []
     return [str(tag.version) for tag in tags if tag.name == CLASSIFIER]
-
-
-def _rivals(measured: MeasuredModel, versions: list[str], newest: Bento | None) -> Iterator[MeasuredModel]:
-    """Yield the model in the newest Bento and the newest registered one, as far as they are of the same data."""
-    packed = _packed_versions(newest)
-    for version in versions:
-        rival = find_measured_model(version)
-        if rival is not None and rival.is_of_same_data(measured.data):
-            yield rival
-            if version not in packed:
-                return
 
 
 def newest_bento() -> Bento | None:
@@ -112,12 +122,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     os.environ["BENTOML_DO_NOT_TRACK"] = "True"  # BentoML takes no other word, "1" included
     try:
+        check_store()
         bento, is_new = build(Path.cwd(), read_gate(args))
         models = [str(info.tag) for info in bento.info.all_models]
         record = {"tag": str(bento.tag), "path": bento.path, "models": models}
         args.record.parent.mkdir(parents=True, exist_ok=True)
         args.record.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    except (*KNOWN_ERRORS, BentoMLException, OSError) as exc:
+    except (StoreError, *KNOWN_ERRORS, BentoMLException, OSError) as exc:
         sys.stderr.write(f"cannot build the Bento: {exc}\n")
         return 2
     what = "built" if is_new else "up to date:"

@@ -16,24 +16,28 @@ from dataset.params import PARAMS_FILE, read_section
 from evaluation.parity import PARITY_FILE, FloatArray, ImageBatch, Parity, ParityError, Predict, measure_parity
 from export.graph import ServedModel, write_onnx
 from export.params import ExportParams
-from runtime.contract import CONTRACT_FILE, ONNX_FILE
+from runtime.contract import CONTRACT_FILE, ONNX_FILE, Filters
 from runtime.session import Predictor
 from training.checkpoint import Checkpoint
 from training.data import PictureDataset
 from training.model import load_classifier
+from training.params import ContractParams
 from training.train import KNOWN_ERRORS
 
 logger = logging.getLogger(__name__)
 
 
-def export_checkpoint(checkpoint: Checkpoint, manifest: Manifest, params: ExportParams, out_dir: Path) -> Parity:
+def export_checkpoint(
+    checkpoint: Checkpoint, manifest: Manifest, params: ExportParams, filters: Filters, out_dir: Path
+) -> Parity:
     """Write the ONNX file and its contract, and prove parity over the validation pictures.
 
+    filters: of the contract; set here and not in training, so that other filters need no other training.
     Raises ParityError, after which the ONNX file is gone but `parity.json` tells what was measured.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
     onnx_path = out_dir / ONNX_FILE
-    contract = checkpoint.contract
+    contract = checkpoint.contract.model_copy(update={"filters": filters})
     logger.info("exporting %s to ONNX", contract.lineage.backbone)
     model = ServedModel(load_classifier(contract, checkpoint.state_dict), contract.temperature).eval()
     write_onnx(model, contract, onnx_path, params.opset)
@@ -81,9 +85,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         params = read_section(arguments.params, "export", ExportParams)
-        parity = export_checkpoint(
-            Checkpoint.load(arguments.checkpoint), Manifest.read(arguments.manifest), params, arguments.out
-        )
+        filters = read_section(arguments.params, "contract", ContractParams).filters
+        checkpoint, manifest = Checkpoint.load(arguments.checkpoint), Manifest.read(arguments.manifest)
+        parity = export_checkpoint(checkpoint, manifest, params, filters, arguments.out)
     except (*KNOWN_ERRORS, ParityError) as exc:
         sys.stderr.write(f"export: {exc}\n")
         return 2

@@ -32,6 +32,7 @@ from runtime.session import Predictor
 
 _CANNOT_COMPARE = (ContractError, EvaluationError, ImageError, ManifestError, PredictionsError)
 _BATCH_SIZE = 32
+REASON_LABEL = "gate_reason"  # why it was compared with that model, or with none
 _ROUNDING = 1e-9  # a drop of exactly the margin is no more than the margin
 
 
@@ -51,15 +52,16 @@ class Gate:
     out_dir: Path
     accept_worse: str = ""  # why a worse or incomparable model is let through; empty to refuse it
 
-    def admit(self, candidate: MeasuredModel, reference: MeasuredModel) -> dict[str, str]:
+    def admit(self, candidate: MeasuredModel, reference: MeasuredModel, reason: str) -> dict[str, str]:
         """Return the labels that record the outcome. Raises GateError if the candidate is refused.
 
-        Pictures that changed are shown on the page written to `out_dir` if the candidate's manifest has them.
+        reason: why it is compared with this reference. Pictures that changed are shown on the page written to
+        `out_dir` if the candidate's manifest has them.
         """
         try:
             comparison = compare_fairly(candidate, reference, self.evaluate)
         except (GateError, *_CANNOT_COMPARE) as exc:
-            return self._accepted(f"not comparable with {reference.name}", str(exc))
+            return self._accepted(f"not comparable with {reference.name}", str(exc), reason)
         drops = find_drops(comparison, self.margins)
         title = f"Worse than {reference.name}" if drops else f"No worse than {reference.name} beyond the margins"
         verdict = Verdict(title, not drops, drops)
@@ -67,17 +69,24 @@ class Gate:
         has_pictures = all((pictures_dir / c.path).is_file() for c in (*comparison.fixed, *comparison.broken))
         write_comparison(comparison, self.out_dir, pictures_dir if has_pictures else None, verdict)
         if not drops:
-            return {"gate": f"no worse than {reference.name} on {comparison.num_images} test pictures"}
+            return {
+                "gate": f"no worse than {reference.name} on {comparison.num_images} test pictures",
+                REASON_LABEL: reason,
+            }
         return self._accepted(
             f"worse than {reference.name}",
             f"the model is worse than {reference.name} on the same {comparison.num_images} test pictures: "
             f"{'; '.join(drops)}. Every picture that changed: {self.out_dir / PAGE_FILE}",
+            reason,
         )
 
-    def _accepted(self, outcome: str, problem: str) -> dict[str, str]:
+    def _accepted(self, outcome: str, problem: str, reason: str) -> dict[str, str]:
         if not self.accept_worse:
-            raise GateError(f"{problem}. To take it all the same, say why: --accept-worse REASON (make ACCEPT_WORSE=)")
-        return {"gate": outcome, "accepted_worse": self.accept_worse}
+            raise GateError(
+                f"{problem}. It was {reason}. To take it all the same, say why: --accept-worse REASON (make "
+                "ACCEPT_WORSE=); if they are models for different things, name each in gate.task"
+            )
+        return {"gate": outcome, REASON_LABEL: reason, "accepted_worse": self.accept_worse}
 
 
 def find_drops(comparison: Comparison, margins: GateParams) -> tuple[str, ...]:
@@ -170,7 +179,13 @@ def read_gate(arguments: argparse.Namespace) -> Gate:
     return Gate(margins, evaluate, arguments.comparison, arguments.accept_worse.strip())
 
 
+def first_of_its_data(name: str, reason: str) -> dict[str, str]:
+    """Return the labels of a model that is compared with none."""
+    return {"gate": f"first model of the data {name}: there is none to compare with", REASON_LABEL: reason}
+
+
 def outcome_in_words(labels: Mapping[str, str]) -> str:
     """Write the outcome that labels record, for a person."""
     accepted = f"; accepted, because: {labels['accepted_worse']}" if "accepted_worse" in labels else ""
-    return f"gate: {labels.get('gate', 'not asked')}{accepted}"
+    reason = f"\n{labels[REASON_LABEL]}" if REASON_LABEL in labels else ""
+    return f"gate: {labels.get('gate', 'not asked')}{accepted}{reason}"

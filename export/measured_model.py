@@ -21,21 +21,23 @@ from runtime.contract import CONTRACT_FILE, ONNX_FILE, ModelContract
 from runtime.hashing import file_sha256
 
 MANIFEST_FILE = "manifest.csv"
+TASK_LABEL = "task"
 
 
 @dataclass(frozen=True)
 class MeasuredModel:
-    """`predictions` are of the manifest's validation and test pictures; `manifest.root` may lack the pictures."""
+    """A model and what it was measured on.
+
+    predictions: of the manifest's validation and test pictures; `manifest.root` may lack the pictures. task: what
+    `gate.task` stated, or ''.
+    """
 
     name: str
     model_dir: Path
     predictions: Predictions
     manifest: Manifest
     data: DataDescription
-
-    def is_of_same_data(self, data: DataDescription) -> bool:
-        """Whether both are of one data set, divided into groups by one rule; its pictures may have changed since."""
-        return (self.data.name, self.data.group_meaning) == (data.name, data.group_meaning)
+    task: str = ""
 
 
 def measured_files(predictions: Path, data_dir: Path) -> Mapping[str, Path]:
@@ -47,7 +49,7 @@ def measured_files(predictions: Path, data_dir: Path) -> Mapping[str, Path]:
     }
 
 
-def read_measured_model(name: str, model_dir: Path, predictions: Path, data_dir: Path) -> MeasuredModel:
+def read_measured_model(name: str, model_dir: Path, predictions: Path, data_dir: Path, task: str = "") -> MeasuredModel:
     """Read this run's model.
 
     Raises ManifestError or PredictionsError if a file is missing or malformed, or if manifest, predictions and
@@ -65,7 +67,7 @@ def read_measured_model(name: str, model_dir: Path, predictions: Path, data_dir:
         raise PredictionsError(f"{predictions} is of other classes than the model")
     refuse_other_images(read, manifest, "group")
     refuse_other_model(predictions, file_sha256(model_dir / ONNX_FILE))
-    return MeasuredModel(name, model_dir, read, manifest, _read_description(data_dir / DESCRIPTION_FILE))
+    return MeasuredModel(name, model_dir, read, manifest, _read_description(data_dir / DESCRIPTION_FILE), task)
 
 
 def with_pictures(model: MeasuredModel, data_dir: Path) -> MeasuredModel:
@@ -102,6 +104,7 @@ def find_measured_model(version: str) -> MeasuredModel | None:
         Predictions.read(stored / PREDICTIONS_FILE),
         Manifest.read(stored / MANIFEST_FILE),
         _read_description(stored / DESCRIPTION_FILE),
+        classifier.info.labels.get(TASK_LABEL, ""),
     )
 
 

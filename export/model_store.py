@@ -7,7 +7,9 @@ rename each, the classifier last. What a killed registration left behind is clea
 
 import fcntl
 import filecmp
+import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +23,24 @@ from bentoml.exceptions import NotFound
 CLASSIFIER = "vision-classifier"
 CHECKPOINT = "vision-checkpoint"
 _STAGING_PREFIX = "vision-register-"
+
+
+class StoreError(ValueError):
+    """A model store that cannot be written."""
+
+
+def check_store() -> None:
+    """Raise StoreError naming BentoML's home if nothing can be written there."""
+    home = os.environ.get("BENTOML_HOME") or Path.home() / "bentoml"
+    try:
+        _temporary_dir().mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=_temporary_dir(), prefix=_STAGING_PREFIX):
+            pass
+    except OSError as exc:
+        raise StoreError(
+            f"nothing can be written to BentoML's home {home} ({exc.strerror}): set BENTOML_HOME to a folder that can "
+            "be written, or make this one so"
+        ) from exc
 
 
 @dataclass(frozen=True)

@@ -22,15 +22,24 @@ from evaluation.evaluation import BY_IMAGE_FILE, EVALUATION_FILE
 from evaluation.model_review import REVIEW_FILE, ModelReview, ReviewError
 from evaluation.parity import PARITY_FILE, Parity, ParityError
 from evaluation.predictions import PredictionsError
-from export.gate import KNOWN_ERRORS, Gate, add_gate_arguments, outcome_in_words, read_gate
+from export.gate import KNOWN_ERRORS, Gate, add_gate_arguments, first_of_its_data, outcome_in_words, read_gate
 from export.measured_model import (
+    TASK_LABEL,
     MeasuredModel,
-    find_measured_model,
     measured_files,
     read_measured_model,
     registered_versions,
 )
-from export.model_store import CHECKPOINT, CLASSIFIER, ModelContent, Registered, register_pair
+from export.model_store import (
+    CHECKPOINT,
+    CLASSIFIER,
+    ModelContent,
+    Registered,
+    StoreError,
+    check_store,
+    register_pair,
+)
+from export.same_data import find_reference
 from runtime.card import CardError, check_card
 from runtime.contract import CONTRACT_FILE, ONNX_FILE, ContractError, ModelContract
 from runtime.session import Predictor
@@ -77,13 +86,14 @@ def register(sources: Sources, gate: Gate) -> Registered:
     if not sources.checkpoint.is_file():
         raise RegistrationError(f"there is no checkpoint {sources.checkpoint}; run `make train`")
     _check_review(sources.review_dir / REVIEW_FILE, onnx_sha256)
-    measured = _read_measured(sources)
+    measured = _read_measured(sources, gate.margins.task)
     lineage = contract.lineage
     labels = {
         "git_commit": lineage.git_commit,
         "data_sha256": lineage.data_sha256,
         "mlflow_run_id": lineage.mlflow_run_id,
         "onnx_sha256": onnx_sha256,
+        **({TASK_LABEL: measured.task} if measured.task else {}),
     }
     metadata = {"metrics": metrics, "parity": parity.model_dump(mode="json")}
     contract_path = sources.export_dir / CONTRACT_FILE
@@ -110,16 +120,15 @@ def register(sources: Sources, gate: Gate) -> Registered:
 
 def admit_to_store(measured: MeasuredModel, gate: Gate) -> dict[str, str]:
     """Let the gate compare with the newest registered model of the same data; a data set's first model passes."""
-    for version in registered_versions():
-        reference = find_measured_model(version)
-        if reference is not None and reference.is_of_same_data(measured.data):
-            return gate.admit(measured, reference)
-    return {"gate": f"first model of the data {measured.data.name}: there is none to compare with"}
+    found = find_reference(measured, registered_versions())
+    if found.reference is None:
+        return first_of_its_data(measured.data.name, found.reason)
+    return gate.admit(measured, found.reference, found.reason)
 
 
-def _read_measured(sources: Sources) -> MeasuredModel:
+def _read_measured(sources: Sources, task: str) -> MeasuredModel:
     try:
-        return read_measured_model("this model", sources.export_dir, sources.predictions, sources.data_dir)
+        return read_measured_model("this model", sources.export_dir, sources.predictions, sources.data_dir, task)
     except (ManifestError, PredictionsError) as exc:
         raise RegistrationError(f"{exc}; run `make card`") from exc
 
@@ -183,12 +192,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     os.environ["BENTOML_DO_NOT_TRACK"] = "True"  # BentoML takes no other word, "1" included
     try:
+        check_store()
         sources = Sources(
             args.checkpoint, args.export, args.evaluation, args.card, args.predictions, args.data, args.review
         )
         registered = register(sources, read_gate(args))
         labels = bentoml.models.get(registered.classifier).info.labels
-    except (RegistrationError, *KNOWN_ERRORS, BentoMLException, OSError) as exc:
+    except (RegistrationError, StoreError, *KNOWN_ERRORS, BentoMLException, OSError) as exc:
         sys.stderr.write(f"cannot register: {exc}\n")
         return 2
     sys.stdout.write(_tell_mlflow(labels.get("mlflow_run_id", ""), registered))

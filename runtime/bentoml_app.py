@@ -7,8 +7,10 @@ at start where they are not known to be right. Nothing of BentoML's code is chan
 import functools
 import os
 from collections.abc import Callable, Coroutine, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import bentoml
 from bentoml.exceptions import BentoMLConfigException
@@ -99,10 +101,18 @@ def socket_path_of(name: str) -> Path:
     return Path(uri_to_path(uri))
 
 
+def bentoml_home() -> Path:
+    """Return the folder in which BentoML keeps all that is a user's."""
+    from bentoml._internal.configuration.containers import BentoMLContainer
+
+    return Path(BentoMLContainer.bentoml_home.get())
+
+
 class BoundedPaths:
     """Stands before BentoML's metrics, which keep a series of every path for ever: those not served become one.
 
-    app: BentoML's own, as its routes say what is served. Nothing is lost, as the answer is 404 for either path.
+    app: BentoML's own, as its routes say what is served. Nothing is lost, as the answer is 404 for either path. A path
+    with one slash too many leads to the one without.
     """
 
     def __init__(self, app: Starlette) -> None:
@@ -115,17 +125,34 @@ class BoundedPaths:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in ("http", "websocket") and not self._is_served(scope["path"]):
-            scope = {**scope, "path": UNKNOWN_PATH, "raw_path": UNKNOWN_PATH.encode()}
+        if scope["type"] in ("http", "websocket"):
+            path = scope["path"]
+            if path not in self._paths and path.removesuffix("/") in self._paths:
+                await _redirect_to_no_slash(scope, send)
+                return
+            if not self._is_served(path):
+                scope = {**scope, "path": UNKNOWN_PATH, "raw_path": UNKNOWN_PATH.encode()}
         await self.app(scope, receive, send)
 
     def _is_served(self, path: str) -> bool:
-        # Starlette redirects a path with one slash too many.
-        if path in self._paths or path.removesuffix("/") in self._paths:
+        if path in self._paths:
             return True
         folder, _, name = path.removeprefix("/").partition("/")
         files = self._files.get(f"/{folder}")
         return files is not None and path == f"/{folder}/{name}" and _is_file(files, name)
+
+
+async def _redirect_to_no_slash(scope: Scope, send: Send) -> None:
+    """Send the client from `.../predict/` to `../predict`.
+
+    Starlette would name scheme and host as this process sees them, which behind a proxy, above all one for TLS, are not
+    the client's; a path from the root would leave out the prefix under which a proxy has the service.
+    """
+    name = scope["path"].removesuffix("/").rpartition("/")[2]
+    location = b"../" + quote(name).encode() + (b"?" + scope["query_string"] if scope["query_string"] else b"")
+    headers = [(b"location", location), (b"content-length", b"0")]
+    await send({"type": "http.response.start", "status": int(HTTPStatus.TEMPORARY_REDIRECT), "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
 
 
 def _is_file(files: StaticFiles, name: str) -> bool:

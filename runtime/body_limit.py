@@ -58,6 +58,7 @@ class BodyLimit:
         self._stated: int | None = int(length) if length.isdecimal() else None
         if self._stated is None and "transfer-encoding" not in headers:
             self._stated = 0
+        self._is_asked_for = headers.get("expect", "").lower() != "100-continue"
 
     async def receive(self) -> Message:
         """Raises RequestRefused as soon as the body is too large or too slow, or all bodies together are too large."""
@@ -67,6 +68,7 @@ class BodyLimit:
             raise self._too_large()
         loop = asyncio.get_running_loop()
         self._deadline_s = self._deadline_s or loop.time() + self._timeout_s
+        self._is_asked_for = True
         try:
             async with asyncio.timeout_at(self._deadline_s):
                 message = await self._receive()
@@ -86,7 +88,10 @@ class BodyLimit:
     async def send(self, message: Message) -> None:
         """Close the connection after an answer that comes before the end of a body without bound."""
         if message["type"] == "http.response.start" and not self._is_complete:
-            self._is_closing = self._is_closing or self._stated is None or self._stated > self._max_bytes
+            is_unbounded = self._stated is None or self._stated > self._max_bytes
+            # A client that waits for "100 Continue" may leave the body out after this, and nobody could tell.
+            may_not_come = self._stated != 0 and not self._is_asked_for
+            self._is_closing = self._is_closing or is_unbounded or may_not_come
             if self._is_closing:
                 message = {**message, "headers": [*message.get("headers", []), (b"connection", b"close")]}
         is_last = message["type"] == "http.response.body" and not message.get("more_body", False)

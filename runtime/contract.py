@@ -8,7 +8,7 @@ import hashlib
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 CONTRACT_FILE = "contract.json"
 ONNX_FILE = "model.onnx"
@@ -19,6 +19,7 @@ PROBABILITIES, LOGITS, IMAGES = "probabilities", "logits", "images"  # names of 
 ResizeRule = Literal["stretch", "letterbox", "crop"]
 Interpolation = Literal["bilinear", "bicubic"]
 Channel3 = tuple[float, float, float]
+MaxValue = Annotated[int, Field(ge=2, le=2**32 - 1)]
 
 
 class ContractError(ValueError):
@@ -59,12 +60,22 @@ class HookFilter(BaseModel):
 Filter = Annotated[AbstainFilter | HookFilter, Field(discriminator="kind")]
 
 
+def _check_one_threshold(filters: tuple[Filter, ...]) -> tuple[Filter, ...]:
+    if sum(step.kind == "abstain" for step in filters) > 1:
+        raise ValueError("filters may hold one 'abstain': an answer names one threshold")
+    return filters
+
+
+Filters = Annotated[tuple[Filter, ...], AfterValidator(_check_one_threshold)]
+
+
 class ModelContract(BaseModel):
     """How to bring an image to a model and how to read what comes out.
 
     `mean` and `std` are per RGB channel in units of [0, 1]; the ONNX graph applies them, as well as `temperature`
-    (logits are divided by it before the softmax). `classes[i]` names output column `i`. `filters` stand between the
-    model and the answer, in this order (docs/FILTERS.md).
+    (logits are divided by it before the softmax). `max_value` is white in samples of more than 8 bits whose file does
+    not state their range; None is the container's, 65535 of 16 bits (docs/API.md). `classes[i]` names output column
+    `i`. `filters` stand between the model and the answer, in this order (docs/FILTERS.md).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -78,10 +89,11 @@ class ModelContract(BaseModel):
     resize: ResizeRule = "stretch"
     interpolation: Interpolation = "bilinear"
     colour: Literal["rgb"] = "rgb"
+    max_value: MaxValue | None = None
     mean: Channel3
     std: Channel3
     temperature: Annotated[float, Field(gt=0)] = 1.0
-    filters: tuple[Filter, ...] = ()
+    filters: Filters = ()
     lineage: Lineage = Lineage()
 
     @model_validator(mode="after")
@@ -91,13 +103,12 @@ class ModelContract(BaseModel):
             raise ValueError(f"class names must be unique and not empty, got {self.classes}")
         if min(self.std) <= 0:
             raise ValueError(f"std must be positive in every channel, got {self.std}")
-        if sum(step.kind == "abstain" for step in self.filters) > 1:
-            raise ValueError("filters may hold one 'abstain': an answer names one threshold")
         return self
 
     def to_json(self) -> str:
         """Return canonical JSON: equal contracts give equal text."""
-        return self.model_dump_json(indent=2) + "\n"
+        unstated = {"max_value"} if self.max_value is None else set()  # contracts from before it had one stay the same
+        return self.model_dump_json(indent=2, exclude=unstated) + "\n"
 
     @property
     def sha256(self) -> str:

@@ -8,20 +8,24 @@ import bentoml
 from _bentoml_sdk import Service
 from bentoml._internal.server.http.traffic import TimeoutMiddleware
 from starlette.applications import Starlette
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from runtime.admission import AdmissionMiddleware
 from runtime.bentoml_app import BatchCallback, BoundedPaths, Dispatcher, leave_out_idle_tracing, replace_dispatcher
 from runtime.body_limit import BodyLimitMiddleware
+from runtime.cors import cors_around
 from runtime.devices import num_inference_workers, visible_cuda_devices
+from runtime.docs_page import replace_docs_page
 from runtime.error_bodies import ErrorBodyMiddleware
 from runtime.header_timeout import bound_headers
 from runtime.image import ImageArray
 from runtime.inference_worker import InferenceService
+from runtime.metrics_folder import use_metrics_folder
 from runtime.model_reference import ModelUnavailable
-from runtime.openapi import OpenAPIDocument, describe
-from runtime.refusals import RequestErrorCode
-from runtime.request_record import RequestRecordMiddleware
+from runtime.openapi import BASE64_PATH, OpenAPIDocument, describe
+from runtime.path_alias import PathAliasMiddleware
+from runtime.refusals import RequestErrorCode, RequestRefused
+from runtime.request_record import RequestRecordMiddleware, current_record
 from runtime.settings import ServingSettings, SettingsError
 
 
@@ -63,16 +67,20 @@ class EdgeService(Service):  # type: ignore[misc]  # BentoML's SDK package carri
         Raises SettingsError if the environment cannot be used.
         """
         settings = ServingSettings.read()
+        use_metrics_folder()
         bentoml_app = super().to_asgi(is_main)
+        replace_docs_page(bentoml_app)
+        [method] = self.apis.values()
         admitted: ASGIApp = BoundedPaths(bentoml_app)
         if settings.batching == "work-conserving":
-            [method] = self.apis.values()
             replace_dispatcher(bentoml_app, method.name, _dispatch_by_service)
             admitted = AdmissionMiddleware(admitted, method.route, _is_refused_by_service)
-        bound_headers(settings.header_timeout_s, _count_header_timeout)
         leave_out_idle_tracing(bentoml_app)
         _leave_out_timeout(bentoml_app)
-        answered = ErrorBodyMiddleware(admitted)
+        aliased = PathAliasMiddleware(admitted, method.route + BASE64_PATH, method.route)
+        cors = cors_around(aliased, bentoml_app, settings.cors_origins, _note_refusal)
+        bound_headers(settings.header_timeout_s, _count_early_refusal, cors.early_headers if cors else None)
+        answered = ErrorBodyMiddleware(cors or aliased)
         # The limit is outside the error bodies: it holds their end back until the client has read them.
         bounded = BodyLimitMiddleware(
             answered, settings.max_body_bytes, settings.body_timeout_s, settings.max_inflight_bytes
@@ -108,5 +116,10 @@ def _is_refused_by_service() -> bool:
     return is_refused
 
 
-def _count_header_timeout() -> None:
-    bentoml.get_current_service().batching.metrics.refused(RequestErrorCode.HEADER_TIMEOUT.value)
+def _note_refusal(scope: Scope, refusal: RequestRefused) -> None:  # noqa: ARG001 - the record has it
+    bentoml.get_current_service().batching.note(current_record(), refusal)
+
+
+def _count_early_refusal(code: str) -> None:
+    if code in list(RequestErrorCode):
+        bentoml.get_current_service().batching.metrics.refused(code)

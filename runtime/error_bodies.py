@@ -2,7 +2,7 @@
 
 BentoML and Starlette answer errors in forms of their own: a list with one item, a sentence, a page of plain text.
 `ErrorBodyMiddleware` stands around all of them, also around BentoML's timeout and concurrency limit, and writes ours
-instead. Not covered: what uvicorn answers to bytes that are no HTTP request (400 in plain text).
+instead. What is refused before there is a request gets the same form from `runtime/early_answers.py`.
 """
 
 import json
@@ -29,6 +29,7 @@ EDGE_CODES: dict[int, str] = {
     HTTPStatus.INTERNAL_SERVER_ERROR: "internal_server_error",
     HTTPStatus.SERVICE_UNAVAILABLE: RequestErrorCode.OVERLOADED.value,
     HTTPStatus.GATEWAY_TIMEOUT: RequestErrorCode.DEADLINE_EXCEEDED.value,
+    HTTPStatus.HTTP_VERSION_NOT_SUPPORTED: "http_version_not_supported",
 }
 _MESSAGES: dict[int, str] = {
     HTTPStatus.TOO_MANY_REQUESTS: "the service has as many requests as it takes; try again later",
@@ -36,6 +37,11 @@ _MESSAGES: dict[int, str] = {
     HTTPStatus.SERVICE_UNAVAILABLE: "the service has more work than it can do in time; try again later",
     HTTPStatus.GATEWAY_TIMEOUT: "the request could not be answered in time",
 }
+
+
+def request_id_of(wanted: str) -> str:
+    """Return the client's own request id if it is a sane one, else a new one."""
+    return wanted if _SANE_REQUEST_ID.fullmatch(wanted) else f"{random.getrandbits(128):032x}"
 
 
 def note_refusal(request: Request, refusal: RequestRefused) -> None:
@@ -53,8 +59,7 @@ class ErrorBodyMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        wanted = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
-        request_id = wanted if _SANE_REQUEST_ID.fullmatch(wanted) else f"{random.getrandbits(128):032x}"
+        request_id = request_id_of(Headers(scope=scope).get(REQUEST_ID_HEADER, ""))
         refusals: list[RequestRefused] = []
         is_replaced = False
 

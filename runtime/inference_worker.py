@@ -24,6 +24,7 @@ from runtime.departures import ClientGoneError, unless_disconnected
 from runtime.image import ImageArray
 from runtime.inference_wire import DEADLINE_HEADER, MODEL_HEADER, MODEL_PATH, InferenceReply, LoadPage, load_page_path
 from runtime.metrics_files import forget_dead_processes
+from runtime.metrics_folder import use_metrics_folder
 from runtime.request_batching import local_batcher
 from runtime.results import FloatArray
 from runtime.served_model import ServedModel, load_served_model
@@ -41,6 +42,7 @@ class InferenceService(Service):  # type: ignore[misc]  # BentoML's SDK package 
         self.device_index = device_index
 
     def to_asgi(self, is_main: bool = False) -> ASGIApp:  # noqa: ARG002 - as BentoML calls it
+        use_metrics_folder()
         return InferenceApp(
             lambda: load_served_model(self.bento, device_index=self.device_index), socket_path_of(self.name)
         )

@@ -1,6 +1,6 @@
 """A request to pixels: what one HTTP request may carry, read, decoded and resized before it joins a batch.
 
-Nothing here computes a prediction and nothing fetches anything. Forms: `runtime/intake_forms.py`.
+Nothing here computes a prediction and nothing fetches anything. Which form a body has: `runtime/intake_forms.py`.
 """
 
 import time
@@ -17,21 +17,18 @@ from runtime.decoders import Decoders
 from runtime.departures import ClientGoneError
 from runtime.errors import ImageError
 from runtime.image import ImageArray, decode_image
-from runtime.intake_forms import (
-    IMAGE_PREFIX,
-    JSON,
-    MULTIPART,
-    decode_base64,
-    read_json,
-    read_multipart,
-    read_raw,
-)
+from runtime.intake_base64 import decode_base64
+from runtime.intake_forms import Form, tell_form
+from runtime.intake_json import read_json
+from runtime.intake_multipart import read_multipart
 from runtime.preprocess import read_for_model
 from runtime.refusals import RequestErrorCode, RequestRefused
 from runtime.request_record import RequestRecord
 from runtime.settings import ServingSettings
 
 T = TypeVar("T")
+# A form of one picture is taken apart faster than a thread is asked to do it.
+MAX_INLINE_BYTES = 2**18
 
 
 async def read_images(
@@ -39,7 +36,7 @@ async def read_images(
 ) -> ImageArray:
     """Read the images of a request in any of the four forms and bring each to the model's input.
 
-    Parsing JSON, base64, decoding and resizing run in `decoders`, never on the event loop. Returns
+    Parsing JSON and large forms, base64, decoding and resizing run in `decoders`, never on the event loop. Returns
     `(N, height, width, 3)` uint8 in the order sent. Raises RequestRefused naming the first image that cannot be read,
     DeadlineExceededError, ClientGoneError.
     """
@@ -65,28 +62,31 @@ def warm_up_decoding() -> None:
 
 
 async def _read_body(
-    request: Request, max_images: int, run: Callable[[Sequence[Callable[[], list[str]]]], Awaitable[list[list[str]]]]
+    request: Request,
+    max_images: int,
+    run: Callable[[Sequence[Callable[[], Sequence[bytes | str]]]], Awaitable[list[Sequence[bytes | str]]]],
 ) -> Sequence[bytes | str]:
     """Return encoded images: bytes, or text in base64."""
     encoding = request.headers.get("content-encoding", "identity").lower()
-    if encoding != "identity":
+    if encoding not in ("identity", ""):
         message = f"content encoding {encoding[:40]!r} is not accepted; send the body as it is"
         raise RequestRefused(RequestErrorCode.UNSUPPORTED_MEDIA_TYPE, message)
-    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if media_type == MULTIPART:
-        return await read_multipart(request, max_images)
-    if media_type == JSON:
-        [texts] = await run([partial(read_json, await request.body(), max_images)])
-        return texts
-    if media_type.startswith(IMAGE_PREFIX):
-        return await read_raw(request)
-    raise RequestRefused(
-        RequestErrorCode.UNSUPPORTED_MEDIA_TYPE,
-        f"expected {MULTIPART}, {JSON} or {IMAGE_PREFIX}*, got {media_type[:40] or 'no content type'}",
-    )
+    content_type = request.headers.get("content-type", "")
+    # Not `request.body()`, which keeps it for as long as there is the request.
+    body = b"".join([chunk async for chunk in request.stream()])
+    form = tell_form(content_type, body)
+    if form is Form.RAW:
+        return [body]
+    if form is Form.MULTIPART and len(body) <= MAX_INLINE_BYTES:
+        return read_multipart(content_type, body, max_images)
+    if form is Form.MULTIPART:
+        [images] = await run([partial(read_multipart, content_type, body, max_images)])
+    else:
+        [images] = await run([partial(read_json, body, max_images)])
+    return images
 
 
-def _to_input(encoded: bytes | str, index: int, contract: ModelContract, max_pixels: int) -> ImageArray:
+def _to_input(encoded: bytes | str, index: int, contract: ModelContract, max_pixels: int | None) -> ImageArray:
     data = decode_base64(encoded, index) if isinstance(encoded, str) else encoded
     try:
         return read_for_model(data, contract, max_pixels)

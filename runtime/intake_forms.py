@@ -1,121 +1,94 @@
-"""The four forms of a request: each reader returns the encoded images that a body carries, or says what is wrong.
+"""Which form a body has, told by its first bytes and then by its content type, so that a first try works.
 
 Nothing is fetched: an address where an image should be is a refusal. Bodies are held in memory, never on disk; how
 large they may be is `runtime/body_limit.py`'s matter.
 """
 
 import base64
-import binascii
+import json
+import re
+from contextlib import suppress
+from enum import Enum, auto
 
-from pydantic_core import from_json
-from python_multipart.multipart import parse_options_header
-from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
-
+from runtime.errors import ImageErrorCode
+from runtime.formats.sniff import HEAD_BYTES, sniff
 from runtime.refusals import RequestErrorCode, RequestRefused
 
 FILES_FIELD, ONE_FIELD, MANY_FIELD = "images", "image_b64", "images_b64"
 MULTIPART, JSON, IMAGE_PREFIX = "multipart/form-data", "application/json", "image/"
+URLENCODED, BYTES = "application/x-www-form-urlencoded", "application/octet-stream"
 SHOWN_CHARACTERS = 100  # of a client's own words in a message
-# Python knows a hundred more: some raise what the form's parser does not expect, and punycode takes minutes of the
-# event loop for a megabyte. RFC 7578 (section 5.1.2) knows no such parameter, but some clients name one of these.
-_FORM_CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1"})
+HOW_TO_SEND = (
+    f"send {MULTIPART} with one or more files in '{FILES_FIELD}', {JSON} with '{ONE_FIELD}' or '{MANY_FIELD}', "
+    "or an image file as the body"
+)
+LET_THE_CLIENT = "let the client set Content-Type itself, with its boundary"
+_SHOWN_TYPE = 40
+_TEXT_START = 1000  # bytes that tell text from what is none
+_BASE64_START = 256  # characters that tell base64 of an image
+_WIRED_TYPES = frozenset({"", BYTES, URLENCODED, "text/plain"})  # what clients state that were told nothing
+_LOST_BY_CURL = b"\0\r\n"
+_LOSSLESS_STARTS = ("JPEG", "PNG", "WebP")
 
 
-class _InMemoryParser(MultiPartParser):
-    """Starlette's parser, which moves files above 1 MB to disk in between; the body's limit already bounds them."""
+class Form(Enum):
+    """What a body is read as."""
 
-    spool_max_size = 0  # SpooledTemporaryFile's word for "never roll over to disk"
-
-
-async def read_multipart(request: Request, max_images: int) -> list[bytes]:
-    """Read the files of the field `images`. Raises RequestRefused."""
-    _check_charset(request.headers.get("content-type", ""))
-    # One field more than allowed may come, so that text in the wrong place is named as such.
-    parser = _InMemoryParser(request.headers, request.stream(), max_files=max_images, max_fields=max_images + 1)
-    try:
-        form = await parser.parse()
-    except MultiPartException as exc:
-        if "Too many files" in exc.message:
-            raise too_many_images(max_images) from exc
-        raise RequestRefused(RequestErrorCode.MALFORMED, f"cannot read the form: {_shown(exc.message)}") from exc
-    _check_fields(set(form), {FILES_FIELD})
-    uploads = form.getlist(FILES_FIELD)
-    if not uploads:
-        message = f"the field '{FILES_FIELD}' is missing; send one or more files in it"
-        raise RequestRefused(RequestErrorCode.NO_IMAGE, message)
-    return [await _read_file(upload, index) for index, upload in enumerate(uploads)]
+    MULTIPART = auto()
+    JSON = auto()
+    RAW = auto()
 
 
-def _check_charset(content_type: str) -> None:
-    if "charset" not in content_type.lower():  # nearly every request
-        return
-    charset = parse_options_header(content_type)[1].get(b"charset", b"utf-8").decode("latin-1")
-    if charset.lower() not in _FORM_CHARSETS:
-        message = f"the form's charset {_shown(charset)!r} is not accepted; leave it out or send utf-8"
-        raise RequestRefused(RequestErrorCode.MALFORMED, message)
+def tell_form(content_type: str, body: bytes) -> Form:
+    """Tell what the whole `body` is. Raises RequestRefused that names what it is instead.
 
-
-async def _read_file(upload: UploadFile | str, index: int) -> bytes:
-    if isinstance(upload, str):
-        message = (
-            f"image {index}: the field '{FILES_FIELD}' holds text; send the file itself, addresses are not fetched"
-        )
-        raise RequestRefused(RequestErrorCode.NOT_A_FILE, message, index)
-    try:
-        return await upload.read()
-    finally:
-        await upload.close()
-
-
-def read_json(body: bytes, max_images: int) -> list[str]:
-    """Read `{"image_b64": ...}` or `{"images_b64": [...]}`; the texts are not yet decoded. Raises RequestRefused."""
-    try:
-        document = from_json(body, allow_inf_nan=False)
-    except ValueError as exc:
-        raise RequestRefused(RequestErrorCode.MALFORMED, f"the body is not valid JSON: {_shown(str(exc))}") from exc
-    if not isinstance(document, dict):
-        found = type(document).__name__
-        raise RequestRefused(RequestErrorCode.MALFORMED, f"the body must be a JSON object, got {found}")
-    _check_fields(set(document), {ONE_FIELD, MANY_FIELD})
-    if len(document) != 1:
-        code = RequestErrorCode.MALFORMED if document else RequestErrorCode.NO_IMAGE
-        raise RequestRefused(code, f"expected one of the fields '{ONE_FIELD}' and '{MANY_FIELD}', got {len(document)}")
-    texts = document[MANY_FIELD] if MANY_FIELD in document else [document[ONE_FIELD]]
-    if not isinstance(texts, list):
-        raise RequestRefused(RequestErrorCode.MALFORMED, f"'{MANY_FIELD}' must be a list of strings")
-    if not texts:
-        raise RequestRefused(RequestErrorCode.NO_IMAGE, f"'{MANY_FIELD}' is empty; send one or more images in it")
-    if len(texts) > max_images:
-        raise too_many_images(max_images)
-    for index, text in enumerate(texts):
-        if not isinstance(text, str):
-            found = type(text).__name__
-            raise RequestRefused(RequestErrorCode.MALFORMED, f"image {index}: expected a string, got {found}", index)
-    return texts
-
-
-def decode_base64(text: str, index: int) -> bytes:
-    """Decode standard base64 with padding and without line breaks (RFC 4648, section 4), bare or as a `data:` URI.
-
-    The media type of a `data:` URI plays no part. Raises RequestRefused.
+    The bytes of an image are one whatever the type says, and so is an object in JSON: of the types that clients state
+    when nobody told them, such as curl's `application/x-www-form-urlencoded`, neither says anything.
     """
+    media_type = content_type.split(";")[0].split(",")[0].strip().lower()
+    if found := sniff(body[:HEAD_BYTES]):
+        _check_no_bytes_are_lost(found, media_type, body)
+        return Form.RAW
+    if media_type == MULTIPART:
+        return Form.MULTIPART
+    if _starts_like_form(body):
+        message = f"the body is a form, but its content type is {_named(media_type)}; {LET_THE_CLIENT}"
+        raise RequestRefused(RequestErrorCode.UNSUPPORTED_MEDIA_TYPE, message)
+    if _is_json_type(media_type) or _starts_like_json(body, is_told=media_type not in _WIRED_TYPES):
+        return Form.JSON
+    is_bytes = media_type in ("", BYTES) or media_type.startswith(IMAGE_PREFIX)
+    if not body and not (is_bytes and media_type):
+        raise RequestRefused(RequestErrorCode.NO_IMAGE, f"the body is empty; {HOW_TO_SEND}")
+    _check_no_text_for_an_image(body, is_bytes)
+    if is_bytes:
+        return Form.RAW
+    raise RequestRefused(RequestErrorCode.UNSUPPORTED_MEDIA_TYPE, _wrong_type(media_type))
+
+
+def describe_text(data: bytes) -> str:
+    """Return what the text is that came where an image should be, '' if it is no text."""
+    start = data[:_TEXT_START]
+    if b"\0" in start:
+        return ""
+    # Cut in the middle of a character, perhaps.
+    text = start.decode("utf-8", "ignore").strip()
+    if len(text.encode()) < len(start.strip()) - 3 or re.search(r"[\x00-\x08\x0e-\x1f]", text):
+        return ""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
+        return "an address, and addresses are not fetched"
     if text[:5].lower() == "data:":
-        head, _, text = text.partition(",")
-        if not head.lower().endswith(";base64"):
-            message = f"image {index}: a data: URI must end its head in ';base64,'"
-            raise RequestRefused(RequestErrorCode.BAD_BASE64, message, index)
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as exc:  # the latter for what is not ASCII
-        message = f"image {index}: not base64 of the standard alphabet with padding ({exc}); addresses are not fetched"
-        raise RequestRefused(RequestErrorCode.BAD_BASE64, message, index) from exc
+        return "a data: URI"
+    if is_base64_of_image(text):
+        return "base64 text"
+    return f"text ({shown(text)!r})"
 
 
-async def read_raw(request: Request) -> list[bytes]:
-    """Read a body that is one encoded image."""
-    return [await request.body()]
+def is_base64_of_image(text: str) -> bool:
+    """Tell by its start."""
+    start = "".join(text[:_BASE64_START].split())
+    with suppress(ValueError):
+        return sniff(base64.b64decode(start[: len(start) // 4 * 4], altchars="-_" if "-" in start else None)) != ""
+    return False
 
 
 def too_many_images(max_images: int) -> RequestRefused:
@@ -123,11 +96,53 @@ def too_many_images(max_images: int) -> RequestRefused:
     return RequestRefused(RequestErrorCode.TOO_MANY_IMAGES, message)
 
 
-def _check_fields(found: set[str], known: set[str]) -> None:
-    if unknown := sorted(found - known):
-        message = f"unknown field(s) {_shown(', '.join(unknown))}; known: {', '.join(sorted(known))}"
-        raise RequestRefused(RequestErrorCode.UNKNOWN_FIELD, message)
-
-
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
+    """Shorten a client's own words."""
     return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."
+
+
+def _check_no_bytes_are_lost(found: str, media_type: str, body: bytes) -> None:
+    """`curl -d @FILE` leaves out line breaks and null bytes, which every file of these formats has."""
+    if media_type == URLENCODED and found in _LOSSLESS_STARTS and not any(byte in body for byte in _LOST_BY_CURL):
+        message = (
+            "image 0: all null bytes and line breaks are gone, as curl -d takes them out; "
+            f"send curl -F {FILES_FIELD}=@FILE or curl --data-binary @FILE"
+        )
+        raise RequestRefused(ImageErrorCode.CORRUPT, message, 0)
+
+
+def _is_json_type(media_type: str) -> bool:
+    return media_type.endswith(("/json", "+json", "/x-json"))
+
+
+def _starts_like_json(body: bytes, is_told: bool) -> bool:
+    """An object always; a list or a string, whose refusal says what is missing, only where the type says nothing."""
+    start = body[:_TEXT_START]
+    text = start.decode(json.detect_encoding(start), "ignore").lstrip()
+    return text[:1] == "{" or (not is_told and text[:1] in ("[", '"') and bool(text))
+
+
+def _starts_like_form(body: bytes) -> bool:
+    return body[:4].lstrip(b"\r\n").startswith(b"--") and b"content-disposition:" in body[:_TEXT_START].lower()
+
+
+def _check_no_text_for_an_image(body: bytes, is_bytes: bool) -> None:
+    found = describe_text(body) if body else ""
+    if found in ("base64 text", "a data: URI") or (found and is_bytes and body[:1] != b"<"):
+        message = f'image 0: the body is {found}; send the file itself, or base64 as {JSON}: {{"{ONE_FIELD}": "..."}}'
+        raise RequestRefused(RequestErrorCode.NOT_A_FILE, message, 0)
+
+
+def _wrong_type(media_type: str) -> str:
+    if media_type == URLENCODED:
+        return (
+            f"the content type {URLENCODED} is that of fields, or of curl -d, which takes line breaks and null bytes "
+            f"out of a file; send curl -F {FILES_FIELD}=@FILE, curl --data-binary @FILE, or {JSON} with '{ONE_FIELD}'"
+        )
+    if media_type.startswith("multipart/"):
+        return f"expected {MULTIPART}, got {_named(media_type)}"
+    return f"expected {MULTIPART}, {JSON} or {IMAGE_PREFIX}*, got {_named(media_type)}"
+
+
+def _named(media_type: str) -> str:
+    return media_type[:_SHOWN_TYPE] or "missing"

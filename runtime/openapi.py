@@ -3,6 +3,10 @@
 BentoML derives a document from Python signatures, which know one form and none of our errors. This one starts from
 BentoML's (title, version, health endpoints) and states `/predict` itself. It is served as `/docs.json`, shown at `/`
 and packed into the Bento as `apis/openapi.yaml`.
+
+It is written for those who generate clients from it. OpenAPI Generator takes the parameters of a body from the first
+media type of an operation, but sends JSON where any of them is JSON; so JSON has a path of its own, which leads to the
+same endpoint. A body without a name gets one that may clash with others, and `oneOf` is beyond several generators.
 """
 
 import json
@@ -24,7 +28,11 @@ RAW_MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp", "image/bmp", "image/
 _SCHEMAS = "#/components/schemas/"
 _REQUEST_ID_PATTERN = "^[A-Za-z0-9._-]{1,128}$"
 _EDGE_STATUSES = (HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.TOO_MANY_REQUESTS)
-_BASE64_HELP = "standard base64 with padding and without line breaks, bare or as a data: URI"
+_BASE64_HELP = "base64 of an image file, bare or as a data: URI"
+_DESCRIPTION = (
+    "Classifies images. The model card, with what was measured and where the model fails, is the Bento's README.md."
+)
+BASE64_PATH = "/base64"  # behind that of the endpoint
 
 
 class OpenAPIDocument(yaml.YAMLObject):
@@ -41,6 +49,7 @@ class OpenAPIDocument(yaml.YAMLObject):
 
     @classmethod
     def to_yaml(cls, dumper: yaml.Dumper, data: "OpenAPIDocument") -> yaml.Node:
+        dumper.sort_keys = False  # the first media type counts
         return dumper.represent_dict(data.content)
 
 
@@ -49,23 +58,49 @@ def describe(derived: Json, route: str, name: str) -> OpenAPIDocument:
 
     derived: BentoML's own document. route, name: of the one endpoint that predicts.
     """
-    schemas = Prediction.model_json_schema(ref_template=_SCHEMAS + "{model}", mode="serialization")
+    schemas = _as_doubles(Prediction.model_json_schema(ref_template=_SCHEMAS + "{model}", mode="serialization"))
     components = {**schemas.pop("$defs"), "Prediction": schemas, **_input_schemas(), **_error_schemas()}
-    info = {key: value for key, value in derived["info"].items() if key != "contact"}  # that of BentoML's makers
-    operation = derived["paths"][route]["post"]
-    paths = {**derived["paths"], route: {"post": {**_predict(name), "tags": operation["tags"]}}}
+    # The contact is that of BentoML's makers, and the description the whole model card.
+    info = {**derived["info"], "description": _DESCRIPTION}
+    info.pop("contact", None)
+    tags = derived["paths"][route]["post"]["tags"]
+    own = {route: _predict(name), route + BASE64_PATH: _predict_base64(name)}
+    paths = {**derived["paths"], **{path: {"post": {**operation, "tags": tags}} for path, operation in own.items()}}
     document = {**derived, "openapi": OPENAPI_VERSION, "info": info, "paths": paths}
     document["components"] = {"schemas": components}
     return OpenAPIDocument(json.loads(json.dumps(document)))  # copies: YAML would write anchors for shared parts
 
 
 def _predict(name: str) -> Json:
+    raw: Json = {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in RAW_MEDIA_TYPES}
+    # Without it some generators write a list of files as one text.
+    encoding = {FILES_FIELD: {"style": "form", "explode": True}}
+    files = {MULTIPART: {"schema": _ref("ImageFiles"), "encoding": encoding}}
     return {
+        **_operation(name),
         "operationId": name,
-        "x-bentoml-name": name,
         "summary": "Classify one or more images.",
         "description": "The answer is a list in the order sent, with one item where one image was sent. Formats "
         "(JPEG, PNG, WebP, BMP, TIFF) are told by content, never by file name or media type.",
+        "requestBody": {"required": True, "content": {**files, **raw}},
+    }
+
+
+def _predict_base64(name: str) -> Json:
+    return {
+        **_operation(name),
+        "operationId": f"{name}_base64",
+        "summary": "Classify one or more images in base64.",
+        "description": "One of the two fields is given. This path is another name of the one above, which takes "
+        "the same bodies; it is there for generated clients.",
+        "requestBody": {"required": True, "content": {JSON: {"schema": _ref("ImagesInBase64")}}},
+    }
+
+
+def _operation(name: str) -> Json:
+    """Return what both paths of the endpoint have in common."""
+    return {
+        "x-bentoml-name": name,
         "parameters": [
             {
                 "name": "X-Request-ID",
@@ -75,24 +110,20 @@ def _predict(name: str) -> Json:
                 "schema": {"type": "string", "pattern": _REQUEST_ID_PATTERN},
             }
         ],
-        "requestBody": {"required": True, "content": _request_content()},
         "responses": {"200": _answer(), **_errors()},
     }
-
-
-def _request_content() -> Json:
-    raw: Json = {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in RAW_MEDIA_TYPES}
-    either = {"oneOf": [_ref("ImageBase64"), _ref("ImagesBase64")]}
-    return {MULTIPART: {"schema": _ref("ImageFiles")}, JSON: {"schema": either}, **raw}
 
 
 def _input_schemas() -> Json:
     file = {"type": "string", "format": "binary"}
     text = {"type": "string", "format": "byte", "description": _BASE64_HELP}
+    texts = {"type": "array", "minItems": 1, "items": text}
+    either = _object({ONE_FIELD: text, MANY_FIELD: texts})
+    del either["required"]
     return {
-        "ImageFiles": _object({FILES_FIELD: {"type": "array", "minItems": 1, "items": file}}),
-        "ImageBase64": _object({ONE_FIELD: text}),
-        "ImagesBase64": _object({MANY_FIELD: {"type": "array", "minItems": 1, "items": text}}),
+        # Without `minItems`: with it OpenAPI Generator's client in Go does not compile.
+        "ImageFiles": _object({FILES_FIELD: {"type": "array", "items": file, "description": "one or more"}}),
+        "ImagesInBase64": {**either, "description": f"`{ONE_FIELD}` or `{MANY_FIELD}`, never both."},
     }
 
 
@@ -131,6 +162,16 @@ def _error_schemas() -> Json:
         }
     )
     return {"Error": _object({"error": _ref("Problem")}), "Problem": problem}
+
+
+def _as_doubles(schema: Any) -> Any:
+    """State that numbers are double precision: without it the client in Go reads float32, that in C# decimals."""
+    if isinstance(schema, list):
+        return [_as_doubles(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    read = {name: _as_doubles(value) for name, value in schema.items()}
+    return {**read, "format": "double"} if read.get("type") == "number" else read
 
 
 def _headers(described: Mapping[str, str]) -> Json:

@@ -6,7 +6,9 @@ import numpy as np
 from PIL import Image
 
 from runtime.contract import ModelContract
-from runtime.image import MAX_PIXELS, ImageArray, Size, open_image
+from runtime.formats.colour import to_srgb
+from runtime.formats.stored import Size
+from runtime.image import ImageArray, open_for_resizing
 
 _Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
@@ -35,18 +37,19 @@ def preprocess(image_hwc: ImageArray, contract: ModelContract, view: View = WHOL
 
 
 def read_for_model(
-    data: bytes, contract: ModelContract, max_pixels: int = MAX_PIXELS, view: View = WHOLE
+    data: bytes, contract: ModelContract, max_pixels: int | None = None, view: View = WHOLE
 ) -> ImageArray:
     """Decode one encoded image and bring it to the size the model takes: `decode_image`, then `preprocess`.
 
     Returns `(contract.height, contract.width, 3)` uint8. JPEGs much larger than that are decoded at reduced scale,
-    never below `sufficient_size`; `docs/DECODING.md` says how far the result may be from that of every pixel.
+    never below `sufficient_size`, and embedded profiles are applied to the result; `docs/DECODING.md` says how far it
+    may be from that of every pixel.
     Raises ImageError as `decode_image` does.
     """
-    image = open_image(data, max_pixels, sufficient_size(contract, view))
+    image, profile = open_for_resizing(data, max_pixels, sufficient_size(contract, view), contract.max_value)
     if image.size == (contract.width, contract.height) and view == WHOLE:
-        return np.asarray(image)
-    return _resize(image, contract, view)
+        return np.asarray(to_srgb(image, profile))
+    return _resize(image, contract, view, profile)
 
 
 def sufficient_size(contract: ModelContract, view: View = WHOLE) -> Size:
@@ -58,23 +61,27 @@ def sufficient_size(contract: ModelContract, view: View = WHOLE) -> Size:
     )
 
 
-def _resize(image: Image.Image, contract: ModelContract, view: View) -> ImageArray:
+def _resize(image: Image.Image, contract: ModelContract, view: View, profile: bytes = b"") -> ImageArray:
+    """Resize; then bring colours from `profile` to sRGB, which takes long for all pixels of a large picture."""
     size = (contract.width, contract.height)
     resample = FILTERS[contract.interpolation]
     box = (view[0] * image.width, view[1] * image.height, view[2] * image.width, view[3] * image.height)
-    if contract.resize == "stretch":
-        return np.asarray(image.resize(size, resample, box))
     if contract.resize == "letterbox":
-        return _letterbox(image, box, size, resample)
-    return np.asarray(image.resize(size, resample, _centre_box(box, size)))
+        return _letterbox(image, box, size, resample, profile)
+    if contract.resize == "crop":
+        box = _centre_box(box, size)
+    return np.asarray(to_srgb(image.resize(size, resample, box), profile))
 
 
-def _letterbox(image: Image.Image, box: _Box, size: tuple[int, int], resample: Image.Resampling) -> ImageArray:
+def _letterbox(
+    image: Image.Image, box: _Box, size: tuple[int, int], resample: Image.Resampling, profile: bytes
+) -> ImageArray:
     width, height = box[2] - box[0], box[3] - box[1]
     scale = min(size[0] / width, size[1] / height)
     inner = (max(1, round(width * scale)), max(1, round(height * scale)))
     canvas = Image.new("RGB", size, _BAR)
-    canvas.paste(image.resize(inner, resample, box), ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
+    resized = to_srgb(image.resize(inner, resample, box), profile)
+    canvas.paste(resized, ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
     return np.asarray(canvas)
 
 

@@ -27,6 +27,7 @@ class RequestErrorCode(StrEnum):
     MODEL_OUTPUT_INVALID = "model_output_invalid"
     FILTER_FAILED = "filter_failed"
     FILTERS_HANG = "filters_hang"
+    CORS_REFUSED = "cors_refused"
 
 
 STATUS: dict[RequestErrorCode | ImageErrorCode, HTTPStatus] = {
@@ -47,6 +48,7 @@ STATUS: dict[RequestErrorCode | ImageErrorCode, HTTPStatus] = {
     RequestErrorCode.MODEL_OUTPUT_INVALID: HTTPStatus.UNPROCESSABLE_ENTITY,
     RequestErrorCode.FILTER_FAILED: HTTPStatus.INTERNAL_SERVER_ERROR,  # the fault of whoever runs the service
     RequestErrorCode.FILTERS_HANG: HTTPStatus.SERVICE_UNAVAILABLE,
+    RequestErrorCode.CORS_REFUSED: HTTPStatus.FORBIDDEN,
     ImageErrorCode.EMPTY: HTTPStatus.BAD_REQUEST,
     ImageErrorCode.UNSUPPORTED: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     ImageErrorCode.CORRUPT: HTTPStatus.BAD_REQUEST,

@@ -102,14 +102,14 @@ class RequestBatching:
                 self.metrics.decode.observe(record.decode_s)
         except ClientGoneError as exc:
             refusal = _departed(exc, record)
-            self._note(record, refusal)
+            self.note(record, refusal)
             raise refusal from None
         except DeadlineExceededError as exc:
             refusal = RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, str(exc))
-            self._note(record, refusal)
+            self.note(record, refusal)
             raise refusal from None
         except RequestRefused as refusal:
-            self._note(record, refusal)
+            self.note(record, refusal)
             raise
         finally:
             record.on_received = None
@@ -120,7 +120,7 @@ class RequestBatching:
         try:
             self._refuse_if_full()
         except RequestRefused as refusal:
-            self._note(current_record(), refusal)
+            self.note(current_record(), refusal)
             return True
         return False
 
@@ -141,7 +141,7 @@ class RequestBatching:
                 outcome = await self._submit(images, callback, record)
                 predictions = await self._filter(_only_predictions(outcome.answers), record)
             except RequestRefused as refusal:
-                self._note(record, refusal)
+                self.note(record, refusal)
                 raise
             record.queue_s, record.inference_s = outcome.wait_s, outcome.inference_s
             record.batch_images = outcome.batch_images
@@ -150,7 +150,7 @@ class RequestBatching:
 
         return answer
 
-    def _note(self, record: RequestRecord, refusal: RequestRefused) -> None:
+    def note(self, record: RequestRecord, refusal: RequestRefused) -> None:
         """Say why a request is refused: to its answer, its log line and the metrics."""
         note_refusal(Request(record.scope), refusal)
         record.refusal = record.refusal or refusal.code.value

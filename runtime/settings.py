@@ -6,10 +6,10 @@ A value that does not fit is an error at start. Unknown `VISION_*` variables are
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from runtime.image import MAX_PIXELS
+from runtime.origins import parse_origins
 
 Device = Literal["auto", "cpu", "cuda"]
 Batching = Literal["work-conserving", "bentoml"]
@@ -17,6 +17,10 @@ Batching = Literal["work-conserving", "bentoml"]
 
 class SettingsError(ValueError):
     """An environment variable whose value cannot be used; the message names it."""
+
+
+def _read_origins(value: object) -> object:
+    return parse_origins(value) if isinstance(value, str) else value  # pydantic asks for the default, too
 
 
 class ServingSettings(BaseSettings):
@@ -56,8 +60,9 @@ class ServingSettings(BaseSettings):
     decode_threads: Annotated[int, Field(ge=1, le=256)] = 2
     """Images that are decoded and resized at the same time, beside the event loop."""
 
-    max_pixels: Annotated[int, Field(ge=1)] = MAX_PIXELS
-    """Largest width x height of an image; larger ones are refused from their header."""
+    max_pixels: Annotated[int, Field(ge=1)] | None = None
+    """Largest width x height of an image; larger ones are refused from their header. Unset: 89,478,485 pixels are
+    decoded at most, so that a JPEG which is decoded at reduced scale may have 4 times as many."""
 
     max_images_per_request: Annotated[int, Field(ge=1, le=1000)] = 32
     """Most images that one request may carry."""
@@ -75,6 +80,10 @@ class ServingSettings(BaseSettings):
 
     header_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
     """Longest that a client may take to send a request's headers, and that a new connection may be silent."""
+
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_read_origins)] = ()
+    """Origins, with commas between them, whose web pages may read the answers, such as `https://app.example.com`; `*`
+    for every page there is, empty for none."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -25,7 +25,9 @@ from runtime.session import Predictor
 from scoring.data_mount import refuse_unless_of_the_file
 from scoring.results import Row
 
-CPU_BATCH_SIZE, GPU_BATCH_SIZE = 8, 64  # as the service has it: larger gains nothing on a CPU
+# A chunk is also what a thread reads and decodes between two calls of the session, so it is larger than the service's
+# batch on a CPU, where nobody waits for the first answer.
+CPU_BATCH_SIZE, GPU_BATCH_SIZE = 8, 64
 MAX_FILE_BYTES = 256 * 2**20  # far above any picture; a stray archive must not fill the memory
 UNREADABLE, TOO_LARGE, FILTER_FAILED = "unreadable_file", "file_too_large", "filter_failed"
 INVALID_OUTPUT = "model_output_invalid"  # as the service calls it

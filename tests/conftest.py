@@ -34,6 +34,9 @@ def pytest_configure(config: pytest.Config) -> None:
             "NO_ALBUMENTATIONS_UPDATE": "1",
             # Tests run one a core; threads that wait for each other on shared cores take several times as long.
             "OMP_NUM_THREADS": "1",
+            # Servers that tests start are on this machine, which no proxy reaches.
+            "NO_PROXY": "127.0.0.1,localhost,::1",
+            "no_proxy": "127.0.0.1,localhost,::1",
         }
     )
 

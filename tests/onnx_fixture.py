@@ -85,19 +85,22 @@ def write_tiny_model(
 
 @dataclass(frozen=True)
 class TinyData:
-    """Pictures of one colour each: of every class one object for each of `splits`, two pictures of each."""
+    """Pictures of one colour each: of every class one object for each of `splits`, two pictures of each.
+
+    first: the number of the first object; an object looks the same in every data set that has it.
+    """
 
     name: str = "colours"
     splits: tuple[str, ...] = ("train", "val", "test", "test")
     classes: tuple[str, ...] = CLASSES
+    first: int = 0
 
 
 def write_tiny_data(data_dir: Path, data: TinyData) -> Manifest:
     """Write pictures, manifest and description."""
     rows = []
-    for label, (number, split), shot in itertools.product(data.classes, enumerate(data.splits), (1, 2)):
+    for label, (number, split), shot in itertools.product(data.classes, enumerate(data.splits, data.first), (1, 2)):
         path = f"pictures/{label}{number}_{shot}.png"
-        # The same object looks the same in every data set that has it.
         rng = np.random.default_rng([*label.encode(), number, shot])
         colour = np.clip(np.asarray(COLOURS[label]) + rng.integers(-20, 21, size=3), 0, 255)
         (data_dir / "pictures").mkdir(parents=True, exist_ok=True)

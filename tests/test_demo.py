@@ -1,8 +1,11 @@
 """The demo shows one answer and leaves nothing running."""
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -52,13 +55,37 @@ def servers_of(project: Project) -> list[str]:
     return [line for line in lines if version in line]
 
 
-def test_demo_prints_answer_true_label_and_where_things_lie_and_leaves_no_process(project: Project) -> None:
+def test_demo_prints_answer_true_label_and_where_things_lie_and_leaves_no_process(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the environment names proxies that nobody is, and exempts nothing from them."""
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name)
     done = run_demo(project)
     assert done.returncode == 0, done.stderr
     assert "true label   green\nanswer       green (99.6%)" in done.stdout
     bento = next((project.home / "bentos" / "vision").glob("*/bento.yaml")).parent
     for place in ("artifacts/report.html", "artifacts/MODEL_CARD.md", str(bento)):
         assert place in done.stdout
+    assert servers_of(project) == []
+
+
+def test_ctrl_c_ends_the_demo_in_one_line_and_the_server_with_it(project: Project) -> None:
+    demo = subprocess.Popen(
+        [sys.executable, "demo.py"], cwd=project.folder, env=project.environment, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not servers_of(project) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert servers_of(project)
+    os.killpg(demo.pid, signal.SIGINT)
+    _, error = demo.communicate(timeout=60)
+    assert demo.returncode == 130
+    assert error.strip().splitlines()[-1] == "demo: stopped, and the server with it; nothing was changed"
+    assert "Traceback" not in error
     assert servers_of(project) == []
 
 

@@ -29,21 +29,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     description = DataDescription.read(arguments.data)
     out_dir: Path = arguments.out
     manifest_path = arguments.data / "manifest.csv"
+    is_main = (
+        int(os.environ.get("RANK", "0")) == 0
+    )  # the folder belongs to one process: others would take it away again
     if not description.compare_protocols:
-        shutil.rmtree(out_dir, ignore_errors=True)
-        out_dir.mkdir(parents=True)
-        reason = f"The description of '{description.name}' does not ask for a comparison with a split by image.\n"
-        (out_dir / "not_compared.txt").write_text(reason, encoding="utf-8")
+        if is_main:
+            _say_why_not(out_dir, description.name)
         return 0
     # DVC leaves the folder as it was, for the state of an interrupted run is in it; what is stale must not look new.
-    for name in ("not_compared.txt", "predictions.csv"):
+    for name in ("not_compared.txt", "predictions.csv") if is_main else ():
         (out_dir / name).unlink(missing_ok=True)
     status = train.run(manifest_path, arguments.params, RunControl(out_dir, arguments.workers), "image")
-    if status or int(os.environ.get("RANK", "0")) > 0:
+    if status or not is_main:
         return status
     checkpoint = str(out_dir / CHECKPOINT_FILE)
     files = ["--manifest", str(manifest_path), "--checkpoint", checkpoint, "--out", str(out_dir / "predictions.csv")]
     return predict.main([*files, "--protocol", "image"])
+
+
+def _say_why_not(out_dir: Path, data_name: str) -> None:
+    shutil.rmtree(out_dir, ignore_errors=True)
+    out_dir.mkdir(parents=True)
+    reason = f"The description of '{data_name}' does not ask for a comparison with a split by image.\n"
+    (out_dir / "not_compared.txt").write_text(reason, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -169,27 +169,3 @@ def _loader(
         dataset, batch_sampler=batches, collate_fn=dataset.collate, num_workers=num_workers,
         prefetch_factor=prefetch if num_workers else None, pin_memory=torch.cuda.is_available(),
     )  # fmt: skip
-
-
-def check_batch_size(
-    num_pictures: int, batch_size: int, world_size: int, in_pairs: bool = False, accumulation: int = 1
-) -> None:
-    """Raise ManifestError if batches cannot be filled, or cannot be shared evenly by the processes and their parts.
-
-    in_pairs: pictures are mixed with a neighbour, which the same process must hold.
-    """
-    if batch_size % (world_size * accumulation):
-        parts = f" in {accumulation} parts each" if accumulation > 1 else ""
-        raise ManifestError(
-            f"train.batch_size is {batch_size} over all processes, which {world_size} processes cannot share evenly"
-            f"{parts}: use a multiple of {world_size * accumulation}"
-        )
-    if in_pairs and batch_size // world_size % 2:
-        raise ManifestError(
-            f"MixUp and CutMix take pictures in pairs, but each of {world_size} process(es) would have "
-            f"{batch_size // world_size} of a batch: make train.batch_size a multiple of {2 * world_size}"
-        )
-    if num_pictures < batch_size:
-        raise ManifestError(
-            f"{num_pictures} training pictures do not fill one batch of {batch_size}: lower train.batch_size"
-        )

@@ -8,9 +8,9 @@ import torch
 from dataset.checks import check_every_class_trains, check_no_group_on_two_sides, check_validation_pictures
 from dataset.manifest import Manifest, Protocol
 from runtime.contract import ModelContract
+from training.batch_size import with_fitting_batch
 from training.compilation import check_compilation
 from training.contact_sheet import save_contact_sheet
-from training.data import check_batch_size
 from training.distributed import Worker
 from training.engine import Data, Engine
 from training.keeping import Keeping
@@ -20,9 +20,10 @@ from training.new_contract import new_contract, with_run_id
 from training.params import Params
 from training.pictures import pictures_of_run
 from training.run_control import RunControl, state_dir, state_to_resume
+from training.run_log import Run
 from training.sampling import describe
 from training.signals import LeaveRequest
-from training.tracking import Run
+from training.tracking import check_store
 
 CHECKPOINT_FILE = "checkpoint.pt"
 CONTACT_SHEET_FILE = "contact_sheet.png"
@@ -39,18 +40,19 @@ def fit(
 ) -> Path:
     """Train on the manifest's train split, keep the epoch with the best macro-F1 on val, return the checkpoint's path.
 
-    Raises ManifestError if the data do not fit, WeightsError if pretrained weights cannot be had, ParamsError if a
-    phase does not fit the backbone or nothing can be compiled here, StateError if a state is required and there is
-    none, Requeue after `leaving`.
+    Raises ManifestError if the data do not fit, WeightsError if pretrained weights cannot be had, BackboneError if the
+    backbone does not take pictures of that size, ParamsError if a phase does not fit the backbone, if processes cannot
+    share a batch or if nothing can be compiled here, StateError if a state is required and there is none,
+    TrackingError if MLflow does not answer, Requeue after `leaving`.
     """
+    if worker.is_main:
+        check_store()
     if protocol == "group":
         check_no_group_on_two_sides(manifest.table)
     check_every_class_trains(manifest.table, protocol)
     check_validation_pictures(manifest.table, protocol)
     train, val = manifest.select("train", protocol), manifest.select("val", protocol)
-    check_batch_size(
-        len(train.table), params.train.batch_size, worker.world_size, params.augment.mixes, params.train.accumulation
-    )
+    params = with_fitting_batch(params, len(train.table), worker.world_size)
     if params.train.compile:
         check_compilation(worker.device)
     torch.manual_seed(params.train.seed)
@@ -85,6 +87,8 @@ def fit(
 
 
 def _create(manifest: Manifest, params: Params) -> tuple[Classifier, ModelContract]:
-    backbone, mean, std, origin = create_backbone(params.model, len(manifest.classes))
+    backbone, mean, std, origin = create_backbone(
+        params.model, len(manifest.classes), (params.contract.height, params.contract.width)
+    )
     contract = new_contract(manifest, params, mean, std, origin)
     return Classifier(backbone, mean, std, channels_last=params.train.channels_last), contract

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 class EpochLog(Protocol):
-    """Where figures go; see training/tracking.py."""
+    """Where figures go; see training/run_log.py."""
 
     def log_epoch(self, epoch: int, metrics: dict[str, float], steps: list[dict[str, float]], last_step: int) -> None:
         """Take an epoch's figures and those of its steps, the last of which is the run's `last_step`-th."""
@@ -58,6 +58,7 @@ class Keeper:
         self.at, self.meter = Position(), EpochMeter()
         self._keeping, self._worker, self._log, self._own_state = keeping, worker, log, own_state
         self._random_states: dict[str, Any] | None = None
+        keeping.leaving.is_heeded = True
 
     def begin_epoch(self) -> None:
         self.at.epoch += 1

@@ -5,7 +5,8 @@
 Starts NPROC processes (an environment variable; 1 if unset) as `torchrun --standalone` does. Where a process has said
 what is wrong and how to mend it (exit status 2), torchrun's own report of thirty lines is left out; any other failure
 shows it. SIGTERM and SIGUSR1 are passed on to the processes, which save and leave, and kept for them while they
-start; the exit status is 75 then: the same command goes on from there.
+start; the exit status is 75 then: the same command goes on from there. Ctrl-C does the same, with status 130; the
+second one ends the processes at once.
 For several machines call `torchrun` itself: nothing here is needed then.
 """
 
@@ -24,6 +25,7 @@ from torch.distributed import run as torchrun
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 from runtime.cores import usable_cores
+from runtime.interruption import INTERRUPTED, said_of
 from training.signals import LEAVING, REQUEUE
 
 USAGE = "usage: NPROC=1 python -m training.launch [--max-restarts N] MODULE [ARGUMENTS]"
@@ -42,18 +44,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     # torchrun would set 1 for several processes, which leaves cores idle, and warn about it.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // int(num_processes))))
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the failure is reported below
-    options = ["--standalone", f"--nproc-per-node={num_processes}", "--signals-to-handle=SIGINT,SIGHUP,SIGQUIT"]
+    options = ["--standalone", f"--nproc-per-node={num_processes}", "--signals-to-handle=SIGHUP,SIGQUIT"]
     messenger = _Messenger()
     for number in LEAVING:
         signal.signal(number, messenger)
     for num_left in reversed(range(int(num_restarts) + 1)):
         if messenger.asked:  # while no process was there: none needs to start
-            return REQUEUE
+            return messenger.status(REQUEUE)
         try:
             torchrun.run(torchrun.parse_args([*options, "-m", *words]))  # type: ignore[no-untyped-call]
             return 0
         except ChildFailedError as exc:
-            if (status := _asked_for(exc, messenger.asked)) is not None:
+            if (status := _asked_for(exc, messenger)) is not None:
                 return status
             if num_left == 0:
                 raise
@@ -66,8 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def _asked_for(exc: ChildFailedError, asked: set[int]) -> int | None:
-    """Return the exit status of processes that chose to end; None if one died. asked: the signals passed on.
+def _asked_for(exc: ChildFailedError, messenger: "_Messenger") -> int | None:
+    """Return the exit status of processes that chose to end; None if one died.
 
     torchrun's own `--max-restarts` would start these again too.
     """
@@ -76,22 +78,39 @@ def _asked_for(exc: ChildFailedError, asked: set[int]) -> int | None:
         return EXPLAINED
     # A process that was asked before it could listen died of the signal, and left the state as it was. torchrun sends
     # SIGTERM too, to those that outlive one that died.
-    if REQUEUE in statuses or any(-number in statuses for number in asked):
-        return REQUEUE
-    return None
+    if REQUEUE in statuses:
+        return INTERRUPTED if messenger.is_interrupt else REQUEUE  # it has said where it was saved
+    return messenger.status(REQUEUE) if any(-number in statuses for number in messenger.sent) else None
 
 
 class _Messenger:
     """Signal handler that hands signals to the processes that train: children that torchrun made session leaders.
 
-    asked: the signals that came, whether or not a process was there to take them.
+    asked: the signals that came, whether or not a process was there to take them. sent: what the processes get. Ctrl-C
+    is sent as SIGTERM, of which a process that still imports dies in silence, and the second one as SIGKILL.
     """
 
     def __init__(self) -> None:
         self.asked: set[int] = set()
+        self.sent: set[int] = set()
+
+    @property
+    def is_interrupt(self) -> bool:
+        return signal.SIGINT in self.asked
+
+    def status(self, otherwise: int) -> int:
+        """Return the exit status of processes that have not said why they end; say it for them after Ctrl-C."""
+        if not self.is_interrupt:
+            return otherwise
+        sys.stderr.write(f"\n{said_of('training')}\n")
+        return INTERRUPTED
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            number = signal.SIGKILL if self.is_interrupt else signal.SIGTERM
+            self.asked.add(signal.SIGINT)
         self.asked.add(number)
+        self.sent.add(number)
         if not _send(number):  # they start for the first time, or again
             threading.Thread(target=_send_when_started, args=(number,), daemon=True).start()
 

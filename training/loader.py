@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 from torch.utils.data import DataLoader, Dataset
@@ -14,14 +15,14 @@ AnyBatch = TypeVar("AnyBatch", covariant=True)
 
 
 class Loader(DataLoader[AnyBatch]):
-    """A DataLoader that lives on when SIGTERM or SIGUSR1 reaches the whole process group, as Slurm sends them.
+    """A DataLoader that lives on when a request to leave reaches the whole process group, as Slurm and Ctrl-C send it.
 
     By themselves its processes die of SIGTERM, and the run then of their death, before it could be saved. They still
     end when the loader is given up, and within seconds when the process that made them is gone.
     """
 
     def __init__(self, dataset: Dataset[Any], **options: Any) -> None:
-        super().__init__(dataset, worker_init_fn=_leave_for_the_parent_only, **options)
+        super().__init__(dataset, worker_init_fn=partial(_leave_for_the_parent_only, os.getpid()), **options)
 
     def __iter__(self) -> Iterator[AnyBatch]:  # type: ignore[override]
         # Processes are born with the mask of the thread that makes them: none can die before it is set up.
@@ -32,8 +33,13 @@ class Loader(DataLoader[AnyBatch]):
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _leave_for_the_parent_only(_worker_id: int) -> None:
-    """Take the signals, which are blocked in this process, in a thread of their own."""
+def _leave_for_the_parent_only(parent_pid: int, _worker_id: int) -> None:
+    """Take the signals, which are blocked in this process, in a thread of their own.
+
+    PyTorch has a loading process end when its parent is another than at first: one killed before that is not missed.
+    """
+    if os.getppid() != parent_pid:
+        os._exit(0)
     threading.Thread(target=_wait_for_the_parent, daemon=True).start()
 
 

@@ -17,7 +17,9 @@ import torch
 
 from dataset.manifest import Manifest
 from runtime.contract import ModelContract
-from training.data import PREFETCH, PictureDataset, check_batch_size, training_batches
+from training.batch_size import with_fitting_batch
+from training.data import PREFETCH, PictureDataset, training_batches
+from training.new_contract import input_of
 from training.params import Params
 from training.pictures import training_pictures
 from training.sanity import at_least, parser
@@ -83,10 +85,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         manifest, params = Manifest.read(arguments.manifest), Params.read(arguments.params)
         params.require_linear_head("training.loader_probe")
         train = manifest.select("train")
-        check_batch_size(len(train.table), 2 * params.train.batch_size, 1, params.augment.mixes)
+        params = with_fitting_batch(params, len(train.table), min_steps=2)  # a rate needs two
         # Mean and std are the model's business and change no speed.
         contract = ModelContract(
-            classes=manifest.classes, mean=(0.5,) * 3, std=(0.5,) * 3, **params.contract.model_dump()
+            classes=manifest.classes, mean=(0.5,) * 3, std=(0.5,) * 3, **input_of(manifest, params.contract)
         )
         dataset = training_pictures(train, contract, params, num_epochs=1 + params.augment.off_last_epochs)
     except KNOWN_ERRORS as exc:

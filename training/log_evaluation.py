@@ -1,7 +1,7 @@
 """Put what was measured of a checkpoint into its MLflow run: `python -m training.log_evaluation`.
 
 Logs the figures of `metrics.json` as metrics `test.<figure>` and the report, the card, the evaluation and its pictures
-as artefacts below `evaluation/`.
+as artefacts below `evaluation/`; before them, what MLflow did not take while the run of `--training` went on.
 """
 
 import argparse
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runtime.contract import ContractError, ModelContract
+from training.run_log import send_unsent
 from training.tracking import TrackingError, log_to_run
 
 PICTURES_AND_DOCUMENTS = ("*.json", "*.png", "*.csv")
@@ -38,10 +39,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--evaluation", type=Path, default=Path("artifacts/evaluation"))
     parser.add_argument("--report", type=Path, default=Path("artifacts/report.html"))
     parser.add_argument("--card", type=Path, default=Path("artifacts/MODEL_CARD.md"))
+    parser.add_argument("--training", type=Path, default=Path("artifacts/training"), help="--out of the run")
+    parser.add_argument("--unsent-only", action="store_true", help="send what MLflow did not take, and nothing else")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     found = [path for pattern in PICTURES_AND_DOCUMENTS for path in sorted(arguments.evaluation.glob(pattern))]
     try:
+        if not send_unsent(arguments.training) and arguments.unsent_only:
+            logger.info("MLflow has all of the run in %s", arguments.training)
+        if arguments.unsent_only:
+            return 0
         run_id = ModelContract.read(arguments.contract).lineage.mlflow_run_id
         missing = [str(path) for path in (arguments.report, arguments.card) if not path.is_file()]
         if missing:

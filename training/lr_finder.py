@@ -20,7 +20,8 @@ from matplotlib.figure import Figure
 from dataset.checks import check_every_class_trains
 from dataset.manifest import Manifest
 from dataset.params import ParamsError
-from training.data import Batch, PictureDataset, check_batch_size, training_batches
+from training.batch_size import with_fitting_batch
+from training.data import Batch, PictureDataset, training_batches
 from training.distributed import single_worker
 from training.engine_params import PhaseParams
 from training.losses import training_loss
@@ -50,7 +51,7 @@ def find(manifest: Manifest, params: Params, phase: PhaseParams, lrs: Sequence[f
     device = single_worker().device
     check_every_class_trains(manifest.table)
     train = manifest.select("train")
-    check_batch_size(len(train.table), params.train.batch_size, 1, params.augment.mixes)
+    params = with_fitting_batch(params, len(train.table))
     model, contract = untrained(manifest, params, device)
     dataset = training_pictures(train, contract, params, num_epochs=len(lrs) + 1)
     loss_function = training_loss(dataset.labels, len(contract.classes), params.train, device)

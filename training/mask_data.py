@@ -159,7 +159,7 @@ def random_view(
     With chance `defect_share` a window around a defect pixel, if there is one; else anywhere.
     """
     height, width = mask.shape
-    view_h, view_w = (_view_side(side, share) for side in (height, width))
+    view_h, view_w = (view_side(side, share) for side in (height, width))
     top, left = rng.integers(height - view_h + 1), rng.integers(width - view_w + 1)
     marked = np.argwhere((mask > 0) & (mask != IGNORED))
     if len(marked) and rng.random() < defect_share:
@@ -192,7 +192,8 @@ def view_loader(views: TrainingViews, batch_size: int, num_workers: int) -> Load
     return Loader(views, batch_size=batch_size, num_workers=num_workers, drop_last=True, generator=own)
 
 
-def _view_side(side_px: int, share: float) -> int:
+def view_side(side_px: int, share: float) -> int:
+    """Return the side of a view that is `share` of the picture's, a multiple of 32 unless it is the whole side."""
     if share == 1:
         return side_px
     return min(side_px, max(1, round(side_px * share / VIEW_MULTIPLE_PX)) * VIEW_MULTIPLE_PX)

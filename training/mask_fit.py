@@ -18,12 +18,13 @@ from dataset.params import ParamsError
 from evaluation.metrics import confusion_matrix, metrics_of_confusion
 from evaluation.temperature import fit_temperature
 from runtime.contract import ModelContract
+from training.backbones import check_takes_all
 from training.checkpoint import Checkpoint
 from training.data import PictureDataset, evaluation_batches
 from training.distributed import Worker
 from training.keeping import Keeping
 from training.mask_contact_sheet import save_mask_contact_sheet
-from training.mask_data import MaskedPictures
+from training.mask_data import MaskedPictures, view_side
 from training.mask_engine import MaskData, MaskEngine
 from training.mask_head import MaskNetwork, defect_numbers, pyramid_levels
 from training.mask_params import MaskParams
@@ -32,8 +33,9 @@ from training.new_contract import new_contract, with_run_id
 from training.params import Params
 from training.readout import fit_readout
 from training.run_control import RunControl, state_dir, state_to_resume
+from training.run_log import Run
 from training.signals import LeaveRequest
-from training.tracking import Run
+from training.tracking import check_store
 
 CHECKPOINT_FILE, CONTACT_SHEET_FILE = "checkpoint.pt", "contact_sheet.png"
 EVALUATION_BATCH_SIZE = 16
@@ -54,9 +56,12 @@ def fit_masks(
 
     Raises ManifestError if the data do not fit or have no masks, WeightsError if pretrained weights cannot be had,
     BackboneError if the backbone gives no feature pyramid, ParamsError if `mask:` is missing or does not fit,
-    StateError if a state is required and there is none, Requeue after `leaving`.
+    StateError if a state is required and there is none, TrackingError if MLflow does not answer, Requeue after
+    `leaving`.
     """
     settings = _settings(params, worker)
+    if worker.is_main:
+        check_store()
     if protocol == "group":
         check_no_group_on_two_sides(manifest.table)
     check_every_class_trains(manifest.table, protocol)
@@ -166,4 +171,12 @@ def _create(
     defects = pictures.defect_classes()
     levels = pyramid_levels(backbone, settings.coarsest_stride)
     network = MaskNetwork(backbone, levels, settings.channels, len(defects), len(contract.classes))
+    sides = contract.height, contract.width
+    views = {(view_side(sides[0], share), view_side(sides[1], share)) for share in _shares(settings)}
+    check_takes_all(params.model.backbone, network, views)
     return Classifier(network, mean, std), contract, pictures, defects
+
+
+def _shares(settings: MaskParams) -> set[float]:
+    """Return the shares of a picture's sides that the network must take: each phase's views, and the whole picture."""
+    return {1.0, *(phase.view for phase in settings.phases)}

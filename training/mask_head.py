@@ -15,6 +15,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812  # the field's name for it
 
+from training.backbones import BackboneError
+
 FINEST_STRIDE = 4  # finer costs four times as much, and a blowhole of 10 pixels still covers several cells
 NUMBERS_PER_DEFECT = 3
 # Share of a picture's cells in the mean of the highest: one cell can be noise, a crack covers about this many.
@@ -25,10 +27,6 @@ _READOUT_KEY = "backbone.readout.weight"
 _PIXELS_KEY = "backbone.decoder.pixels.bias"
 _LATERALS_KEY = "backbone.decoder.laterals."
 _MERGE_KEY = "backbone.decoder.merge.0.weight"
-
-
-class BackboneError(ValueError):
-    """A backbone that gives no feature pyramid."""
 
 
 class PyramidDecoder(nn.Module):

@@ -1,8 +1,9 @@
 """MixUp and CutMix: pictures of a batch mixed with each other, their targets in the same proportion.
 
 Partners are neighbours in the batch, 0 with 1, 2 with 3 and so on: the batch is in random order already, and a process
-that holds an even share of it holds both partners. The proportion is drawn from (seed, epoch, picture), so the number
-of processes changes nothing.
+that holds an even share of it holds both partners. In an odd batch, which only one process alone may have, the last
+picture takes the first as its partner. The proportion is drawn from (seed, epoch, picture), so the number of processes
+changes nothing.
 """
 
 from collections.abc import Sequence
@@ -33,11 +34,9 @@ class Mixing:
     ) -> tuple[list[ImageArray], Targets]:
         """Return mixed pictures and targets.
 
-        images: an even number of `(height, width, 3)` uint8. targets: `(n, classes)` float32. draws: each picture's
-        index and how often the epoch drew it before. Raises ValueError if the number is odd.
+        images: n of `(height, width, 3)` uint8. targets: `(n, classes)` float32. draws: each picture's index and how
+        often the epoch drew it before. The last of an odd number has the first as its partner.
         """
-        if len(images) % 2:
-            raise ValueError(f"{len(images)} pictures cannot be mixed in pairs")
         if not self._params.mixes or not self._params.is_on(epoch, self._num_epochs):
             return list(images), targets
         mixed = [self._mix(images, targets, i, np.random.default_rng([self._seed, epoch, *draw, MIX_STREAM]))
@@ -49,7 +48,7 @@ class Mixing:
     ) -> tuple[ImageArray, Targets]:
         if rng.random() >= self._params.mix_probability:
             return images[i], targets[i]
-        partner = i ^ 1
+        partner = i ^ 1 if i ^ 1 < len(images) else 0
         mix, alpha = self._kinds[rng.integers(len(self._kinds))]
         image, share = mix(images[i], images[partner], float(rng.beta(alpha, alpha)), rng)
         target: Targets = (share * targets[i] + (1 - share) * targets[partner]).astype(np.float32)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from runtime.contract import Channel3, ModelContract
-from training import small_cnn  # noqa: F401  # its name becomes known to timm
+from training.backbones import Options, build_backbone
 from training.mask_head import empty_like_state, is_mask_state
 from training.package_weights import PACKAGES, WeightsError, load_package_weights
 from training.params import ModelParams
@@ -43,7 +43,9 @@ class Classifier(nn.Module):
 
     def head_parameters(self) -> list[nn.Parameter]:
         """Parameters of the final classifier; the rest belong to the backbone."""
-        return list(self.backbone.get_classifier().parameters())  # type: ignore[operator]  # timm's method
+        found = self.backbone.get_classifier()  # type: ignore[operator]  # timm's method
+        heads = found if isinstance(found, tuple) else (found,)  # distilled networks have two
+        return [parameter for head in heads for parameter in head.parameters()]
 
     def train(self, mode: bool = True) -> "Classifier":
         """Switch modes, but keep BatchNorm's running statistics as pretrained.
@@ -57,20 +59,25 @@ class Classifier(nn.Module):
         return self
 
 
-def create_backbone(params: ModelParams, num_classes: int) -> tuple[nn.Module, Channel3, Channel3, str]:
+def create_backbone(
+    params: ModelParams, num_classes: int, size_px: tuple[int, int] | None = None
+) -> tuple[nn.Module, Channel3, Channel3, str]:
     """Return the backbone with a fresh head, its mean and std, and a sentence on its weights' origin.
 
-    Raises WeightsError if the weights asked for cannot be had.
+    size_px: height and width of the pictures; None for the backbone's own. Raises WeightsError if the weights asked for
+    cannot be had, BackboneError if the backbone does not take the size or the params.
     """
     if params.backbone not in timm.list_models():
         raise WeightsError(f"timm knows no backbone '{params.backbone}'; see timm.list_models()")
-    options = {"num_classes": num_classes, "drop_rate": params.drop_rate}
+    options: Options = {"num_classes": num_classes, "drop_rate": params.drop_rate}
     if params.drop_path_rate:  # many backbones do not take it at all
         options["drop_path_rate"] = params.drop_path_rate
     if params.pretrained == "hub":
-        backbone, origin = _from_hub(params.backbone, options)
+        with torch.random.fork_rng(devices=()):  # built only to know how; what comes from the hub draws its head anew
+            _, taken = build_backbone(params.backbone, options, size_px)
+        backbone, origin = _from_hub(params.backbone, taken)
     else:
-        backbone = _random_backbone(params.backbone, options)
+        backbone, _ = build_backbone(params.backbone, options, size_px)
         origin = "none: trained from random weights"
         if params.pretrained == "package":
             origin = load_package_weights(backbone, params.backbone)
@@ -84,13 +91,14 @@ def load_classifier(contract: ModelContract, state_dict: dict[str, torch.Tensor]
     if is_mask_state(state_dict):
         backbone: nn.Module = empty_like_state(name, state_dict)
     else:
-        backbone = timm.create_model(name, pretrained=False, num_classes=len(contract.classes))
+        size_px = contract.height, contract.width
+        backbone, _ = build_backbone(name, {"num_classes": len(contract.classes)}, size_px)
     model = Classifier(backbone, contract.mean, contract.std)
     model.load_state_dict(state_dict)
     return model.eval()
 
 
-def _from_hub(name: str, options: dict[str, int | float]) -> tuple[nn.Module, str]:
+def _from_hub(name: str, options: Options) -> tuple[nn.Module, str]:
     try:
         backbone = timm.create_model(name, pretrained=True, **options)
     except Exception as exc:  # the hub's client raises its own, requests' and the file system's errors
@@ -100,13 +108,3 @@ def _from_hub(name: str, options: dict[str, int | float]) -> tuple[nn.Module, st
             "to train from random weights on purpose"
         ) from exc
     return backbone, f"timm hub: {backbone.pretrained_cfg.get('hf_hub_id') or backbone.pretrained_cfg.get('url')}"
-
-
-def _random_backbone(name: str, options: dict[str, int | float]) -> nn.Module:
-    try:
-        backbone: nn.Module = timm.create_model(name, pretrained=False, **options)
-    except TypeError as exc:
-        if "drop_path_rate" in str(exc):
-            raise WeightsError(f"'{name}' has no stochastic depth: set model.drop_path_rate to 0") from exc
-        raise
-    return backbone

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from dataset.params import ParamsError, Section, read_section
-from runtime.contract import Interpolation, ResizeRule
+from runtime.contract import Filters, Interpolation, MaxValue, ResizeRule
 from training.batch_params import AugmentParams, BatchParams
 from training.engine_params import Count, EngineParams
 from training.mask_params import MaskParams
@@ -16,12 +16,18 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class ContractParams(Section):
-    """`contract:` what the model's input looks like; the rest of the contract follows from data and backbone."""
+    """`contract:` what the model's input looks like; the rest of the contract follows from data and backbone.
+
+    `filters` change no weight: training leaves them out of what it records and resumes by, and export sets them.
+    """
 
     height: Annotated[int, Field(ge=32, le=4096)]
     width: Annotated[int, Field(ge=32, le=4096)]
     resize: ResizeRule
     interpolation: Interpolation
+    # White in deep pictures; loading them reads it and writes what it is into the data set's description.
+    max_value: Literal["auto"] | MaxValue = "auto"
+    filters: Annotated[Filters, Field(exclude=True)] = ()
 
 
 class ModelParams(Section):

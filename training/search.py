@@ -89,12 +89,14 @@ def _run_workers(arguments: argparse.Namespace) -> None:
     cores = sorted(os.sched_getaffinity(0))
     names = ("space", "params", "manifest", "out")
     options = [word for name in names for word in (f"--{name}", str(getattr(arguments, name)))]
-    command = [sys.executable, "-m", "training.search", *options]
+    # Ctrl-C reaches this process alone, which ends them in order; they end with it, too, if it is killed.
+    bound = ["training.child_run", str(os.getpid()), str(int(signal.SIGTERM)), "training.search"]
+    command = [sys.executable, "-m", *bound, *options]
     workers: list[subprocess.Popen[bytes]] = []
     try:
         for i in range(arguments.jobs):
             share = cores[i :: arguments.jobs] or [cores[i % len(cores)]]
-            workers.append(subprocess.Popen(command))
+            workers.append(subprocess.Popen(command, start_new_session=True))
             os.sched_setaffinity(workers[-1].pid, share)
         for worker in workers:
             worker.wait()

@@ -8,10 +8,11 @@ from pathlib import Path
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 
+from runtime.interruption import INTERRUPTED
 from training.child_run import drop_state, last_words, read_log, start_training, stop_child, take_over_state
 from training.signals import REQUEUE
 from training.study import GOES_ON, REASON, SearchError, SearchStudy
-from training.tracking import mark_killed, metric_history
+from training.tracking import TrackingError, mark_killed
 from training.yaml_edit import edit_yaml
 
 POLL_S = 0.5
@@ -54,7 +55,7 @@ def _run_trial(shared: SearchStudy, recipe: Recipe, trial: Trial) -> str:
         # A SIGTERM while it starts finds no child to stop here; the kernel ends it with this process.
         child = start_training(params_path, recipe.manifest, folder)
         is_pruned = watch.until_end(child)
-        if not is_pruned and child.returncode == REQUEUE:
+        if not is_pruned and child.returncode in (REQUEUE, INTERRUPTED):
             shared.fail(trial.number, "it was told to stop", retry=True)
             return ""
         if not is_pruned and (child.returncode or not watch.values):
@@ -82,7 +83,7 @@ def _run_trial(shared: SearchStudy, recipe: Recipe, trial: Trial) -> str:
 
 
 class _Watch:
-    """Follows a run's figures from MLflow into the study."""
+    """Follows a run's figures from its log into the study; MLflow has them too, but may be away for a while."""
 
     def __init__(self, shared: SearchStudy, trial: Trial, folder: Path) -> None:
         self._shared = shared
@@ -117,7 +118,10 @@ class _Watch:
 
     def close(self) -> None:
         if self._run_id:
-            mark_killed(self._run_id)
+            try:
+                mark_killed(self._run_id)
+            except TrackingError as exc:
+                logger.warning("%s", exc)
 
     def _report_new(self, may_prune: bool) -> bool:
         """Report epochs that the study does not know; return whether the pruner gives the trial up at one of them.
@@ -125,14 +129,14 @@ class _Watch:
         It is asked at each epoch: at a later one there may be no other trial to compare with.
         """
         records = read_log(self._folder)
-        if len(records) <= len(self.values):  # the file is cheap to look at, MLflow is not
+        if len(records) <= len(self.values):
             return False
         if not self._run_id:
             self._run_id = str(records[0]["run_id"])
             self._trial.set_user_attr("mlflow_run_id", self._run_id)
-        history = metric_history(self._run_id, self._shared.config.metric)
-        for step, value in sorted(history.items()):
-            if step not in self.values:
+        for record in records:
+            step, value = int(record["epoch"]), record.get(self._shared.config.metric)
+            if step not in self.values and value is not None:
                 self._trial.report(value, step)
                 self.values[step] = value
                 if may_prune and self._trial.should_prune():

@@ -1,147 +1,98 @@
-"""What a run leaves behind: JSONL records that stand alone, a CSV for DVC's plots, a plot, and an MLflow run.
+"""MLflow: whether its store answers, and what goes there. The only module that knows MLflow.
 
-The only module that knows MLflow. Without MLFLOW_TRACKING_URI it writes to the SQLite file `mlflow.db` here.
+Without MLFLOW_TRACKING_URI the store is the SQLite file `mlflow.db` here. No call waits for minutes: MLflow's own eight
+attempts of up to two minutes each are cut to two of REQUEST_TIMEOUT_S unless the environment sets them.
 """
 
-import csv
 import fcntl
-import io
-import json
+import logging
 import os
+import sqlite3
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+from urllib.parse import urlsplit
 
-from training.child_run import STATE_DIR
-from training.history_plot import draw_history
+from runtime.loopback import ask_directly
 from training.lineage import environment
-from training.run_state import write_whole
-from training.signals import Requeue
+from training.outbox import Item, UnreachableError
 
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 EXPERIMENT = "bento-vision"
-HISTORY_FILE, HISTORY_PLOT, ENVIRONMENT_FILE = "history.csv", "history.png", "environment.txt"
+ENVIRONMENT_FILE = "environment.txt"
 _SQLITE = "sqlite:///"
 MLFLOW_BATCH = 1000  # metrics a request, its API's limit
+PARAMS_BATCH = 100  # the same of params
+REQUEST_TIMEOUT_S, UPLOAD_TIMEOUT_S = 10, 120  # a server that stores a checkpoint elsewhere answers when that is done
+_TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 Scalar = str | int | float | bool
 
 
 class TrackingError(ValueError):
-    """A run, or what is to be logged to it, that is not there."""
+    """A store that does not answer, or a run, or what is to be logged to it, that is not there."""
 
 
-class Run:
-    """One training run's log; use as a context manager in the main process only.
+def check_store() -> None:
+    """Raise TrackingError within seconds if the tracking store does not answer or cannot be written."""
+    with explained():
+        _mlflow().search_experiments(max_results=1)
 
-    resumed: what `state` returned; the same MLflow run goes on, and the log holds the epochs up to there. Entering
-    raises TrackingError if that run is gone.
-    """
 
-    def __init__(
-        self,
-        out_dir: Path,
-        params: Mapping[str, Scalar],
-        tags: Mapping[str, str],
-        resumed: Mapping[str, Any] | None = None,
-    ) -> None:
-        self._out_dir = out_dir
-        self._params = dict(params)
-        self._tags = dict(tags)
-        self._records: list[dict[str, Any]] = list(resumed["records"]) if resumed else []
-        self.run_id: str = resumed["run_id"] if resumed else ""
-        self._logged_epochs: set[int] = set()
-
-    def __enter__(self) -> Self:
+def begin_run(params: Mapping[str, Scalar], tags: Mapping[str, str]) -> str:
+    """Open a run with its params and the installed packages; return its id. Raises TrackingError."""
+    with explained():
         mlflow = _mlflow()
-        self._out_dir.mkdir(parents=True, exist_ok=True)
-        mlflow.set_experiment(EXPERIMENT)
-        if self.run_id:
-            self._go_on(mlflow)
+        experiment = mlflow.set_experiment(EXPERIMENT)
+        client = mlflow.MlflowClient()
+        own_tags = mlflow.tracking.context.registry.resolve_tags(dict(tags))
+        run_id = str(client.create_run(experiment.experiment_id, tags=own_tags).info.run_id)
+        entities = [mlflow.entities.Param(name, str(value)) for name, value in params.items()]
+        for start in range(0, len(entities), PARAMS_BATCH):
+            client.log_batch(run_id, params=entities[start : start + PARAMS_BATCH])
+        client.log_text(run_id, environment(), ENVIRONMENT_FILE)
+        return run_id
+
+
+def reopen_run(run_id: str) -> set[int]:
+    """Set a run going again; return the epochs that it has. Raises TrackingError if it is not where the URI points."""
+    try:
+        epochs = set(metric_history(run_id, "train_loss"))
+        _mlflow().MlflowClient().update_run(run_id, "RUNNING")
+    except _store_errors() as exc:
+        raise TrackingError(f"which cannot be opened at {store_in_words()}: {_reason(exc)}") from exc
+    return epochs
+
+
+def send(run_id: str, item: Item) -> None:
+    """Log one item of an outbox: points of metrics, a file, or the run's end. Raises UnreachableError.
+
+    A file that is no longer there is passed over: a later run has replaced it.
+    """
+    try:
+        mlflow = _mlflow()
+        client = mlflow.MlflowClient()
+        if "points" in item:
+            points = [mlflow.entities.Metric(*point) for point in item["points"]]
+            for start in range(0, len(points), MLFLOW_BATCH):
+                client.log_batch(run_id, metrics=points[start : start + MLFLOW_BATCH])
+        elif "file" in item:
+            if Path(item["file"]).is_file():
+                client.get_run(run_id)  # answers in seconds, or nothing is uploaded
+                with _patience():
+                    client.log_artifact(run_id, item["file"])
         else:
-            self.run_id = mlflow.start_run(tags=self._tags).info.run_id
-            mlflow.log_params(self._params)
-            mlflow.log_text(environment(), ENVIRONMENT_FILE)
-        self._write_log()
-        return self
+            client.set_terminated(run_id, item["end"])
+    except _store_errors() as exc:
+        raise UnreachableError(f"{store_in_words()}: {_reason(exc)}") from exc
 
-    def _go_on(self, mlflow: Any) -> None:
-        """Reopen the run. Raises TrackingError if it is not where MLFLOW_TRACKING_URI points."""
-        try:
-            # A run that was killed between logging and saving does the epoch again, and gets the same figures.
-            self._logged_epochs = set(metric_history(self.run_id, "train_loss"))
-            mlflow.start_run(run_id=self.run_id)
-        except mlflow.exceptions.MlflowException as exc:
-            raise TrackingError(
-                f"the saved run goes on as MLflow run {self.run_id!r}, which cannot be opened at "
-                f"{mlflow.get_tracking_uri()}: {exc}; set MLFLOW_TRACKING_URI to where it began, or begin anew with "
-                f"--resume never or by removing {self._out_dir / STATE_DIR}"
-            ) from exc
 
-    def state(self) -> dict[str, Any]:
-        """Return what a resumed run needs to go on with this log."""
-        return {"run_id": self.run_id, "records": list(self._records)}
-
-    def log_epoch(
-        self, epoch: int, metrics: Mapping[str, float], steps: Sequence[Mapping[str, float]] = (), last_step: int = 0
-    ) -> None:
-        """Record one epoch everywhere, and its steps in MLflow.
-
-        Every JSONL record repeats the hyperparameters, so that it stands alone.
-        """
-        self._records.append({"time": time.time(), "run_id": self.run_id, "epoch": epoch, **metrics})
-        self._write_log()
-        if epoch not in self._logged_epochs:
-            self._log_steps(steps, last_step)
-            _mlflow().log_metrics(dict(metrics), step=epoch)
-
-    def _log_steps(self, steps: Sequence[Mapping[str, float]], last_step: int) -> None:
-        """Send an epoch's steps in as few requests as MLflow takes."""
-        mlflow, now_ms = _mlflow(), int(time.time() * 1000)
-        points = [
-            mlflow.entities.Metric(name, value, now_ms, step)
-            for step, values in enumerate(steps, last_step - len(steps) + 1)
-            for name, value in values.items()
-        ]
-        for start in range(0, len(points), MLFLOW_BATCH):
-            mlflow.MlflowClient().log_batch(self.run_id, metrics=points[start : start + MLFLOW_BATCH])
-
-    def log_artifact(self, path: Path) -> None:
-        _mlflow().log_artifact(str(path))
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            status = "FINISHED"
-        else:
-            status = "SCHEDULED" if issubclass(kind, Requeue) else "FAILED"  # SCHEDULED: it wants to go on later
-        try:
-            if self._records and status != "SCHEDULED":
-                self._log_history()
-        finally:
-            _mlflow().end_run(status)
-
-    def _log_history(self) -> None:
-        """Draw the epochs, also of a run that failed after some, and log them with their figures."""
-        write_whole(self._out_dir / HISTORY_PLOT, [draw_history(self._records)])
-        self.log_artifact(self._out_dir / HISTORY_PLOT)
-        self.log_artifact(self._out_dir / HISTORY_FILE)
-
-    def _write_log(self) -> None:
-        """Write `log.jsonl` and, once there is an epoch, `history.csv`, each whole."""
-        lines = [json.dumps({**record, "params": self._params}) + "\n" for record in self._records]
-        write_whole(self._out_dir / "log.jsonl", ["".join(lines).encode()])
-        if self._records:
-            text = io.StringIO(newline="")
-            rows = [{k: v for k, v in record.items() if k not in ("time", "run_id")} for record in self._records]
-            names = dict.fromkeys(name for row in rows for name in row)  # not every epoch is measured on val
-            writer = csv.DictWriter(text, fieldnames=list(names))
-            writer.writeheader()
-            writer.writerows(rows)
-            write_whole(self._out_dir / HISTORY_FILE, [text.getvalue().encode()])
+def points_of(metrics: Mapping[str, float], step: int) -> list[tuple[str, float, int, int]]:
+    """Return points for an outbox: name, value, milliseconds, step."""
+    now_ms = int(time.time() * 1000)
+    return [(name, float(value), now_ms, step) for name, value in metrics.items()]
 
 
 def metric_history(run_id: str, name: str) -> dict[int, float]:
@@ -150,25 +101,29 @@ def metric_history(run_id: str, name: str) -> dict[int, float]:
 
 
 def mark_killed(run_id: str) -> None:
-    """Say of a run whose process was stopped from outside that it is over."""
-    client = _mlflow().MlflowClient()
-    if client.get_run(run_id).info.status in ("RUNNING", "SCHEDULED"):
-        client.set_terminated(run_id, "KILLED")
+    """Say of a run whose process was stopped from outside that it is over. Raises TrackingError."""
+    with explained():
+        client = _mlflow().MlflowClient()
+        if client.get_run(run_id).info.status in ("RUNNING", "SCHEDULED"):
+            client.set_terminated(run_id, "KILLED")
 
 
 def log_to_run(run_id: str, metrics: Mapping[str, float], files: Iterable[Path], folder: str) -> None:
     """Add metrics, and files below `folder`, to a run that has ended. Raises TrackingError if there is no such run."""
-    mlflow = _mlflow()
-    client = mlflow.MlflowClient()
+    check_store()
+    client, mlflow_error = client_and_errors()
     try:
         client.get_run(run_id)
-    except mlflow.exceptions.MlflowException as exc:
-        uri = mlflow.get_tracking_uri()
-        raise TrackingError(f"there is no MLflow run {run_id!r} at {uri}: {exc}; set MLFLOW_TRACKING_URI") from exc
-    for name, value in metrics.items():
-        client.log_metric(run_id, name, value)
-    for path in files:
-        client.log_artifact(run_id, str(path), folder)
+    except mlflow_error as exc:
+        raise TrackingError(
+            f"there is no MLflow run {run_id!r} at {store_in_words()}: {exc}; set MLFLOW_TRACKING_URI"
+        ) from exc
+    with explained():
+        for name, value in metrics.items():
+            client.log_metric(run_id, name, value)
+        with _patience():
+            for path in files:
+                client.log_artifact(run_id, str(path), folder)
 
 
 def client_and_errors() -> tuple[Any, type[Exception]]:
@@ -177,13 +132,71 @@ def client_and_errors() -> tuple[Any, type[Exception]]:
     return mlflow.MlflowClient(), mlflow.exceptions.MlflowException
 
 
-def _mlflow() -> Any:
+def store_in_words() -> str:
+    """Return where runs are kept, without a password."""
+    uri = str(_import().get_tracking_uri())
+    parts = urlsplit(uri)
+    return uri.replace(f"{parts.netloc}", parts.netloc.rpartition("@")[2]) if "@" in parts.netloc else uri
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn the store's errors into one line."""
+    try:
+        yield
+    except _store_errors() as exc:
+        raise TrackingError(
+            f"MLflow's store {store_in_words()} does not answer or cannot be written: {_reason(exc)}. Start it, or "
+            "set MLFLOW_TRACKING_URI; unset, runs are kept in mlflow.db here"
+        ) from exc
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """Give uploads longer, unless the user has set how long."""
+    before = os.environ.get(_TIMEOUT)
+    if before == str(REQUEST_TIMEOUT_S):
+        os.environ[_TIMEOUT] = str(UPLOAD_TIMEOUT_S)
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ[_TIMEOUT] = before
+
+
+def _store_errors() -> tuple[type[Exception], ...]:
+    import sqlalchemy.exc
+
+    # requests' errors are OSErrors.
+    return (_import().exceptions.MlflowException, sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, OSError)
+
+
+def _reason(exc: BaseException) -> str:
+    """Return the first cause in one short line: `[Errno 111] Connection refused` of an error of many layers."""
+    causes: list[BaseException] = [exc]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
+        causes.append(cause)
+    plain: list[BaseException] = [one for one in causes if isinstance(one, OSError) and one.strerror]
+    return str((plain or [exc])[-1]).strip().split("\n")[0][:300]
+
+
+def _import() -> Any:
     """Import MLflow when first needed (it takes seconds), silent towards the outside."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("MLFLOW_TRACKING_URI", DEFAULT_TRACKING_URI)
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault(_TIMEOUT, str(REQUEST_TIMEOUT_S))
     import mlflow
 
+    return mlflow
+
+
+def _mlflow() -> Any:
+    """Return MLflow, its store ready for a call."""
+    mlflow = _import()
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it would report each attempt
+    ask_directly(mlflow.get_tracking_uri())
     _create_store(mlflow, os.environ["MLFLOW_TRACKING_URI"])
     return mlflow
 
@@ -192,7 +205,8 @@ def _mlflow() -> Any:
 def _create_store(mlflow: Any, tracking_uri: str) -> None:
     """Have one process at a time create the tables of a SQLite store or find them there.
 
-    MLflow fails if two create them at once, as the workers of a search do on a fresh checkout.
+    MLflow fails if two create them at once, as the workers of a search do on a fresh checkout. Where the file cannot be
+    opened or written it tries again for minutes, so that is looked at first.
     """
     if not tracking_uri.startswith(_SQLITE):
         return
@@ -200,4 +214,8 @@ def _create_store(mlflow: Any, tracking_uri: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f"{path.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        with closing(sqlite3.connect(path, isolation_level=None)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            with suppress(sqlite3.Error):
+                database.execute("ROLLBACK")
         mlflow.search_experiments(max_results=1)

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from dataset.manifest import Manifest, ManifestError, Protocol
 from dataset.params import PARAMS_FILE, ParamsError
+from training.backbones import BackboneError
 from training.checkpoint import CheckpointError
 from training.determinism import deterministic
 from training.distributed import Worker
 from training.exit_status import exit_status
 from training.fit import fit
 from training.mask_fit import fit_masks
-from training.mask_head import BackboneError
 from training.package_weights import WeightsError
 from training.params import Params
 from training.run_control import RunControl

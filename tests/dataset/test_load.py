@@ -82,6 +82,16 @@ def test_size_is_that_of_the_upright_picture(root: Path, data_dir: Path) -> None
     assert (row["width"], row["height"]) == (40, 60)
 
 
+def test_large_picture_is_decoded_at_reduced_scale_and_its_whole_size_is_noted(root: Path, data_dir: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    large = np.kron(texture(51, 125, 250), np.ones((16, 16), dtype=np.uint8))
+    Image.fromarray(large).save(root / "bad" / "large.jpg", exif=exif)
+    table = load(folder(root), data_dir, PARAMS).table.set_index("path")
+    row = table.loc["pictures/images/bad/large.jpg"]
+    assert (row["width"], row["height"]) == (2000, 4000)
+
+
 def test_all_unreadable_pictures_are_named_together_and_the_earlier_state_is_kept(root: Path, data_dir: Path) -> None:
     load(folder(root), data_dir, PARAMS)
     before = state(data_dir)

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
+from dataset.description import DataDescription
 from dataset.manifest import Manifest
 from evaluation import card, evaluate
 from evaluation.asked_model import AskedModel, write_asked_model
@@ -104,6 +105,12 @@ def test_data_are_counted_by_class_and_split(project: Project) -> None:
     assert "90 images of 18 groups. A group: painted tile under several exposures." in text
     assert "| Crack | 15 (3) | 5 (1) | 10 (2) |" in text
     assert "Values of exposure: 1, 2, 3, 4, 5." in text
+
+
+def test_range_of_deep_pictures_is_said(project: Project) -> None:
+    assert "16 bits" not in card_of(project)
+    DataDescription.read(project.data_dir).model_copy(update={"max_value": 4095}).write(project.data_dir)
+    assert "Samples of 16 bits go from 0 to 4095, in training and in the service." in card_of(project)
 
 
 def test_other_predictions_change_the_card(project: Project) -> None:

@@ -1,17 +1,20 @@
 """Predictions of an exported model by its files; a running service is asked in tests/service."""
 
 import shutil
+import threading
 from functools import partial
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import httpx
 import numpy as np
 import onnx
+import pandas as pd
 import pytest
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 from PIL import Image
 
-from dataset.manifest import Manifest
+from dataset.manifest import COLUMNS, Manifest
 from evaluation import predict
 from evaluation.asked_model import AskedModel, read_asked_model, refuse_other_model
 from evaluation.predictions import Predictions, PredictionsError
@@ -169,3 +172,36 @@ def test_the_trained_models_table_is_not_written_over_unasked(root: Path, monkey
     assert predict.main(["--manifest", "data/manifest.csv", "--model", "model"]) == 0
     assert not (root / "artifacts/predictions.csv").exists()
     assert (root / "artifacts/asked.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("url", "said"), [("http://service.invalid", "gave no predictions"), ("http://127.0.0.1:9", "does not answer")]
+)
+def test_a_proxy_is_asked_for_other_machines_and_not_for_this_one(
+    url: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Proxy(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"[]")
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "a.png").write_bytes(b"x")
+    manifest = Manifest(pd.DataFrame(columns=COLUMNS), tmp_path)
+    with HTTPServer(("127.0.0.1", 0), Proxy) as server:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.server_address[1]}")
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            with predict._asking(tmp_path, url, manifest) as ask, pytest.raises(PredictionsError, match=said):
+                ask([tmp_path / "a.png"])
+        finally:
+            server.shutdown()
+            thread.join()

@@ -67,7 +67,7 @@ def test_a_model_worse_than_the_packed_one_is_refused_unless_it_was_registered_o
     before = bentos(project)
     worse = project.register(confused=True, accept_worse="green is no longer made")
     done = project.run("export.bento")
-    assert f"{worse}\ngate: worse than {good}; accepted, because: green is no longer made\n" in done.stdout
+    assert f"{worse}\ngate: worse than {good}; accepted, because: green is no longer made\ncompared with" in done.stdout
     assert len(bentos(project) - before) == 1
     # The same model as one that came into the store without the gate's word.
     for path in (project.home / "models").glob(f"*/{worse.partition(':')[2]}/model.yaml"):

@@ -21,7 +21,14 @@ from runtime.session import Predictor
 from training.checkpoint import Checkpoint
 from training.model import Classifier, load_classifier
 
-PARAMS = {"export": {"opset": 18, "max_probability_difference": 0.0001, "batch_sizes": [1, 7]}}
+FILTERS = [
+    {"kind": "abstain", "below": 0.7},
+    {"kind": "hook", "path": "hooks.rules:check", "options": {"shift": "night"}},
+]
+PARAMS = {
+    "contract": {"height": 64, "width": 48, "resize": "stretch", "interpolation": "bilinear", "filters": FILTERS},
+    "export": {"opset": 18, "max_probability_difference": 0.0001, "batch_sizes": [1, 7]},
+}
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +85,8 @@ def test_the_graph_answers_as_the_network_at_any_batch(
 
 def test_the_file_carries_the_contract_and_nothing_of_this_machine(exported: Path, checkpoint_path: Path) -> None:
     model = onnx.load(str(exported / "model.onnx"))
-    contract = Checkpoint.load(checkpoint_path).contract
+    trained = Checkpoint.load(checkpoint_path).contract
+    contract = ModelContract.model_validate({**trained.model_dump(), "filters": FILTERS})
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     assert ModelContract.from_json(metadata[CONTRACT_KEY], "metadata") == contract
     assert ModelContract.read(exported / "contract.json") == contract
@@ -87,10 +95,26 @@ def test_the_file_carries_the_contract_and_nothing_of_this_machine(exported: Pat
     assert not [p for p in exported.iterdir() if p.suffix in (".data", ".tmp")]
 
 
+def test_the_filters_of_the_params_file_stand_in_the_contract_that_is_served(exported: Path) -> None:
+    filters = Predictor.load(exported).contract.filters
+    assert [step.model_dump() for step in filters] == FILTERS
+
+
+def test_a_filter_that_no_contract_may_have_is_named(
+    checkpoint_path: Path, tiny_tiles_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = {**PARAMS, "contract": {**PARAMS["contract"], "filters": [{"kind": "abstain", "above": 0.7}]}}
+    assert _export(checkpoint_path, tiny_tiles_dir, tmp_path, wrong) == 2
+    assert "contract.filters.0" in capsys.readouterr().err
+    twice = {**PARAMS, "contract": {**PARAMS["contract"], "filters": [FILTERS[0], FILTERS[0]]}}
+    assert _export(checkpoint_path, tiny_tiles_dir, tmp_path, twice) == 2
+    assert "one 'abstain'" in capsys.readouterr().err
+
+
 def test_failing_parity_stops_the_pipeline_and_leaves_no_model(
     checkpoint_path: Path, tiny_tiles_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    strict = {"export": {**PARAMS["export"], "max_probability_difference": 1e-12}}
+    strict = {**PARAMS, "export": {**PARAMS["export"], "max_probability_difference": 1e-12}}
     assert _export(checkpoint_path, tiny_tiles_dir, tmp_path, strict) == 2
     assert "the ONNX graph differs from the network" in capsys.readouterr().err
     assert not (tmp_path / "model.onnx").exists()

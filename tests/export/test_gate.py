@@ -10,8 +10,10 @@ import pytest
 from dataset.manifest import Manifest
 from evaluation.predictions import Predictions
 from export import register as entry_point
-from export.gate import GateError
+from export.gate import Gate, GateError
+from export.measured_model import find_measured_model
 from export.register import Sources, register
+from export.same_data import kinship
 from runtime.contract import Lineage
 from tests.bentoml_home import bentoml_home
 from tests.export.gate_settings import gate
@@ -87,10 +89,72 @@ def test_a_model_as_good_passes_and_says_against_what(tmp_path: Path) -> None:
 
 def test_a_model_of_other_data_is_the_first_of_its_own(tmp_path: Path) -> None:
     register(write_sources(tmp_path / "old"), gate(tmp_path))
-    register(write_sources(tmp_path / "other", confused=True, data=TinyData("other")), gate(tmp_path))
+    register(write_sources(tmp_path / "other", confused=True, data=TinyData("other", first=50)), gate(tmp_path))
     assert newest().info.labels["gate"] == "first model of the data other: there is none to compare with"
     with pytest.raises(GateError, match="recall of green falls"):  # the older model of its own data is still found
         register(write_sources(tmp_path / "again", confused=True), gate(tmp_path))
+
+
+def test_the_same_pictures_under_another_folders_name_are_compared(tmp_path: Path) -> None:
+    first = register(write_sources(tmp_path / "old", data=TinyData("march")), gate(tmp_path))
+    with pytest.raises(GateError, match="recall of green falls") as refused:
+        register(write_sources(tmp_path / "new", confused=True, data=TinyData("april")), gate(tmp_path))
+    assert (
+        f"compared with {first.classifier} because 24 of 24 pictures are in its data with the same label"
+        in str(refused.value)
+    )  # fmt: skip
+
+
+def test_other_pictures_under_the_same_folders_name_are_another_data_set_and_it_is_said(tmp_path: Path) -> None:
+    first = register(write_sources(tmp_path / "old", data=TinyData("images")), gate(tmp_path))
+    register(write_sources(tmp_path / "new", confused=True, data=TinyData("images", first=50)), gate(tmp_path))
+    assert newest().info.labels["gate_reason"] == (
+        f"compared with none because of 1 registered none is of this data, the newest being {first.classifier}: 0 of "
+        "24 pictures are in its data with the same label, though both are called 'images'"
+    )
+
+
+def test_a_data_set_that_has_mostly_moved_on_is_still_the_same(tmp_path: Path) -> None:
+    """One object of four is left of the old data; the old graph, which confuses nothing, is asked about the others."""
+    register(write_sources(tmp_path / "old", data=TinyData("march")), gate(tmp_path))
+    moved_on = TinyData("april", splits=("train", "val", "test", "test"), first=3)
+    with pytest.raises(GateError, match=r"on the same 12 test pictures: .* because 6 of 24 pictures"):
+        register(write_sources(tmp_path / "new", confused=True, data=moved_on), gate(tmp_path))
+
+
+def with_task(folder: Path, task: str) -> Gate:
+    plain = gate(folder)
+    return replace(plain, margins=plain.margins.model_copy(update={"task": task}))
+
+
+def test_a_stated_task_decides_whatever_the_pictures_are(tmp_path: Path) -> None:
+    first = register(write_sources(tmp_path / "old"), with_task(tmp_path, "colours of tiles"))
+    assert newest().info.labels["task"] == "colours of tiles"
+    renewed = write_sources(tmp_path / "new", confused=True, data=TinyData("other", first=50))
+    with pytest.raises(GateError, match=f"compared with {first.classifier} because gate.task is 'colours of tiles'"):
+        register(renewed, with_task(tmp_path, "colours of tiles"))
+    same_pictures = write_sources(tmp_path / "twin", confused=True)
+    register(same_pictures, with_task(tmp_path, "colours of cups"))
+    assert "is 'colours of cups' here and 'colours of tiles' there" in newest().info.labels["gate_reason"]
+
+
+def test_a_task_that_only_one_states_leaves_it_to_the_pictures(tmp_path: Path) -> None:
+    register(write_sources(tmp_path / "old"), gate(tmp_path))
+    with pytest.raises(GateError, match="because 24 of 24 pictures"):
+        register(write_sources(tmp_path / "new", confused=True), with_task(tmp_path, "colours"))
+
+
+def test_pictures_that_carry_other_labels_here_are_another_task(tmp_path: Path) -> None:
+    first = register(write_sources(tmp_path / "old"), gate(tmp_path))
+    measured = find_measured_model(first.classifier.split(":")[1])
+    assert measured is not None
+    table = measured.manifest.table.assign(label=measured.manifest.table["label"] + "-wood")
+    other = replace(measured, manifest=Manifest(table, measured.manifest.root))
+    assert not kinship(other, measured).is_same
+    table.loc[:2, "label"] = measured.manifest.table.loc[:2, "label"]  # 3 of 24 are more than a tenth
+    assert kinship(other, measured).is_same
+    table.loc[:0, "label"] = "wood"
+    assert not kinship(other, measured).is_same
 
 
 def test_with_new_pictures_the_registered_graph_is_asked_again(tmp_path: Path) -> None:

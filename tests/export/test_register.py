@@ -13,6 +13,7 @@ import pytest
 from bentoml.exceptions import NotFound
 
 from evaluation.asked_model import AskedModel, write_asked_model
+from export import bento
 from export.register import RegistrationError, main, register
 from runtime.contract import ONNX_FILE
 from runtime.hashing import file_sha256
@@ -189,3 +190,16 @@ def test_entry_point_says_what_is_wrong_in_one_line(
 def test_card_text_of_the_fixture_is_of_its_model(tmp_path: Path) -> None:
     sources = write_sources(tmp_path)
     assert sources.card.read_text() == card_text(sources.export_dir / ONNX_FILE)
+
+
+def test_a_home_that_cannot_be_written_is_one_line_that_names_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "home"
+    with bentoml_home(home):
+        (home / "tmp").rmdir()
+        (home / "tmp").touch()  # root may write everywhere, but not below a file
+        for command in (main, bento.main):
+            assert command([]) == 2
+            (line,) = capsys.readouterr().err.splitlines()
+            assert f"nothing can be written to BentoML's home {home} (File exists): set BENTOML_HOME" in line

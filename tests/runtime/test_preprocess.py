@@ -11,6 +11,7 @@ from PIL import Image
 from runtime.contract import ModelContract
 from runtime.image import ImageArray, decode_image
 from runtime.preprocess import preprocess, read_for_model, sufficient_size
+from tests.runtime.drawn_pictures import drawn, matrix_profile
 
 Resize = Literal["stretch", "letterbox", "crop"]
 Interpolation = Literal["bilinear", "bicubic"]
@@ -171,3 +172,24 @@ def test_reading_at_reduced_scale_stays_within_the_stated_bound(resize: Resize, 
 def test_pictures_that_are_not_reduced_are_read_to_the_last_bit(resize: Resize, size: tuple[int, int]) -> None:
     data, target = photograph(*size), contract(resize, 224, 224)
     np.testing.assert_array_equal(read_for_model(data, target), preprocess(decode_image(data), target))
+
+
+@pytest.mark.parametrize("resize", RULES)
+def test_colours_are_converted_after_resizing_and_bars_stay_grey(resize: Resize) -> None:
+    """As near to converting every pixel as reading at reduced scale is to reading every pixel."""
+    file = io.BytesIO()
+    profile = matrix_profile(
+        ((0.51512, 0.2412, -0.00105), (0.29198, 0.69225, 0.04189), (0.1571, 0.06657, 0.78407)), 2.2
+    )
+    Image.fromarray(drawn(300, 500)).save(file, "PNG", icc_profile=profile)
+    data, target = file.getvalue(), contract(resize, 64, 64)
+    read = read_for_model(data, target)
+    exact = preprocess(decode_image(data), target).astype(int)
+    assert np.abs(preprocess(drawn(300, 500), target).astype(int) - exact).mean() > 4
+    difference = np.abs(read - exact)
+    assert difference.mean() <= MAX_MEAN_DIFFERENCE
+    assert np.percentile(difference, 99) <= MAX_P99_DIFFERENCE
+    if resize == "letterbox":
+        assert (read[0] == 128).all()
+    same = contract(resize, 300, 500)
+    np.testing.assert_array_equal(read_for_model(data, same), decode_image(data))

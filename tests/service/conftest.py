@@ -16,6 +16,7 @@ SETTINGS = {
     "VISION_MAX_BODY_BYTES": "1000000",
     "VISION_BODY_TIMEOUT_S": "6",
     "VISION_HEADER_TIMEOUT_S": "2",
+    "VISION_CORS_ORIGINS": "https://app.example.com, http://localhost:5173",
 }
 
 

@@ -1,6 +1,7 @@
 """Waiting, overload, deadlines and departures with a real server whose model takes about 0.1 s an image."""
 
 import asyncio
+import socket
 import statistics
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -23,12 +25,14 @@ from tests.service.waiting import PATIENCE_S, num_queued, wait_for, wait_until_i
 DEADLINE_S = 3
 MANY = 200  # images: far more than the deadline allows
 LONE_REQUESTS = 5
+ORIGIN = "https://app.example.com"
 SETTINGS = {
     "VISION_SESSIONS": "1",
     "VISION_MAX_BATCH_IMAGES": "1",
     "VISION_MAX_QUEUED_IMAGES": str(MANY),
     "VISION_MAX_IMAGES_PER_REQUEST": str(MANY),
     "VISION_DEADLINE_MS": str(DEADLINE_S * 1000),
+    "VISION_CORS_ORIGINS": ORIGIN,
 }
 BLOCKER = 40  # images: they keep the one session busy for as long as a test has something to do meanwhile
 IN_FLIGHT = 16  # images: long enough to be seen, and far from STOP_TIMEOUT_S
@@ -65,7 +69,8 @@ def computed(url: str) -> float:
 def test_overload_is_refused_at_once_and_every_request_is_answered(url: str) -> None:
     async def burst(num_requests: int) -> list[httpx.Response]:
         limits = httpx.Limits(max_connections=num_requests)
-        async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_S, limits=limits) as client:
+        page = {"Origin": ORIGIN}
+        async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_S, limits=limits, headers=page) as client:
             return list(await asyncio.gather(*(client.post("/predict", files=files()) for _ in range(num_requests))))
 
     wait_until_idle(url)
@@ -83,6 +88,8 @@ def test_overload_is_refused_at_once_and_every_request_is_answered(url: str) -> 
         if response.status_code == 503:
             assert response.json()["error"]["code"] == "overloaded"
             assert int(response.headers["retry-after"]) >= 1
+        # Without it a browser's page would learn of no refusal, but of a broken network.
+        assert response.headers["access-control-allow-origin"] == ORIGIN
     wait_until_idle(url)
     lone = [stage_times_ms(httpx.post(f"{url}/predict", files=files())) for _ in range(LONE_REQUESTS)]
     assert min(times["queue"] for times in lone) < 50  # nothing of the burst's waiting is left
@@ -99,20 +106,33 @@ def test_request_past_its_deadline_is_answered_with_504_and_the_rest_of_it_is_no
 
 
 def test_request_of_a_client_that_went_away_leaves_the_queue(project: Project, environment: dict[str, str]) -> None:
-    """After those above, because a second server of one home clears the metrics of the first."""
+    """One that has only finished sending looks the same to the server, and is answered."""
     with serving("service:Vision", project.folder, environment | PATIENT) as url, ThreadPoolExecutor() as pool:
         before = computed(url)
         blocker = pool.submit(httpx.post, f"{url}/predict", files=files(BLOCKER), timeout=PATIENCE_S)
         wait_for(lambda: num_queued(url) > 0, "the blocker")
+        half_closed = pool.submit(ask_and_finish_sending, url)
         asyncio.run(leave_once_queued(url, 2 * BLOCKER))
         gone = {"reason": "client_gone"}
         wait_for(lambda: total(read_metrics(url), "vision_refusals_total", **gone) == 1, "the departure to be noticed")
         assert num_queued(url) < BLOCKER
         assert not blocker.done()
         assert blocker.result().status_code == 200
+        assert half_closed.result().startswith(b"HTTP/1.1 200 OK\r\n")
         wait_until_idle(url)
-        assert computed(url) - before == BLOCKER + 1
+        assert computed(url) - before == BLOCKER + 2
         assert num_queued(url) == 0
+
+
+def ask_and_finish_sending(url: str) -> bytes:
+    """Send a request, close the side that sends as `nc -N` does, and return all that comes."""
+    parts, body = urlsplit(url), png()
+    head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE_S) as client:
+        client.sendall(head.encode() + body)
+        client.shutdown(socket.SHUT_WR)
+        with client.makefile("rb") as answer:
+            return answer.read()
 
 
 async def leave_once_queued(url: str, num_images: int) -> None:

@@ -29,7 +29,6 @@ def environment(project: Project) -> dict[str, str]:
 
 
 def test_request_of_a_client_that_went_away_leaves_the_queue(project: Project, environment: dict[str, str]) -> None:
-    """After those above, because a second server of one home clears the metrics of the first."""
     test_batching.test_request_of_a_client_that_went_away_leaves_the_queue(project, environment)
 
 

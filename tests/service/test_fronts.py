@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import shutil
 from collections.abc import Iterator
 
 import httpx
@@ -13,6 +12,7 @@ import pytest
 from demo import serving
 from tests.bento_project import Served
 from tests.service.conftest import served_bento
+from tests.service.metrics_page import read_metrics, total
 from tests.service.requests import png, post
 from tests.service.test_body_limit import (
     test_body_that_never_ends_is_refused_while_it_streams,
@@ -58,10 +58,7 @@ NUM_HOSTILE = 400
 @pytest.fixture(scope="module")
 def single(tmp_path_factory: pytest.TempPathFactory, served: Served) -> Iterator[str]:
     """The same Bento in one process, beside it."""
-    folder = tmp_path_factory.mktemp("single")
-    # Servers of one home clear each other's metrics when they start.
-    home = shutil.copytree(served.project.home, folder / "home")
-    with serving("vision:latest", folder, {**served.project.environment, "BENTOML_HOME": str(home)}) as url:
+    with serving("vision:latest", tmp_path_factory.mktemp("single"), served.project.environment) as url:
         yield url
 
 
@@ -69,6 +66,21 @@ def single(tmp_path_factory: pytest.TempPathFactory, served: Served) -> Iterator
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with served_bento(tmp_path_factory.mktemp("fronts"), VISION_FRONT_WORKERS=str(NUM_FRONTS)) as served:
         yield served
+
+
+def test_a_second_server_of_the_same_user_leaves_the_metrics_of_the_first_alone(
+    served: Served, request: pytest.FixtureRequest
+) -> None:
+    """The tests before this one had answers; the second server starts now."""
+    assert post(served, png(), "image/png").status_code == 200
+    before = read_metrics(served.url)
+    second = request.getfixturevalue("single")
+    name = "vision_predictions_total"
+    assert total(read_metrics(served.url), name) == total(before, name) > 0
+    assert total(read_metrics(second), name) == 0
+    assert httpx.post(f"{second}/predict", files=[("images", png())]).status_code == 200
+    assert total(read_metrics(second), name) == 1
+    assert total(read_metrics(served.url), name) == total(before, name)
 
 
 def test_answers_of_both_shapes_are_the_same_to_the_last_digit(served: Served, single: str) -> None:

@@ -194,8 +194,7 @@ async def status_of(sent: Sent, host: str, port: int) -> int | None:
     head, _, body = answer.partition(b"\r\n\r\n")
     status = int(head.split()[1])
     assert status in DOCUMENTED, f"{status} {body[:300]!r} to {sent.description}"
-    is_from_uvicorn = b"text/plain" in head and status == 400
-    if status >= 400 and body and not is_from_uvicorn:
+    if status >= 400 and body:
         code = json.loads(body)["error"]["code"]
         assert code in {*STATUS, *EDGE_CODES.values()}, f"{code} to {sent.description}"
     return status

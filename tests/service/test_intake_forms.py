@@ -63,8 +63,8 @@ def test_json_with_a_charset_is_json(served: Served) -> None:
 GOOD = b64(png())
 REFUSED_JSON: list[tuple[str, int, int | None, object]] = [
     ("bad_base64", 400, 0, {"image_b64": "http://127.0.0.1:9/a.png"}),
-    ("bad_base64", 400, 1, {"images_b64": [GOOD, GOOD[:-1]]}),
-    ("bad_base64", 400, 0, {"image_b64": GOOD[:20] + "\n" + GOOD[20:]}),
+    ("bad_base64", 400, 1, {"images_b64": [GOOD, GOOD.rstrip("=") + "A" * (1 + -len(GOOD.rstrip("=")) % 4)]}),
+    ("bad_base64", 400, 0, {"image_b64": GOOD[:20] + " " + GOOD[20:]}),
     ("bad_base64", 400, 0, {"image_b64": "data:image/png," + GOOD}),
     ("bad_base64", 400, 0, {"image_b64": "ä" + GOOD}),
     ("empty_file", 400, 0, {"image_b64": ""}),
@@ -109,7 +109,9 @@ REFUSED_BODIES: list[tuple[str, int, int | None, str, bytes]] = [
     ("malformed_request", 400, None, "multipart/form-data", b"--b--\r\n"),
     ("unsupported_media_type", 415, None, "application/x-www-form-urlencoded", b"images=http://127.0.0.1:9/a.png"),
     ("unsupported_media_type", 415, None, "application/vnd.bentoml+pickle", b"\x80\x04N."),
-    ("unsupported_media_type", 415, None, "", png()),
+    ("unsupported_media_type", 415, None, "text/html", b"<html></html>"),
+    ("no_image", 400, None, "", b""),
+    ("not_a_file", 400, 0, "image/png", b"tile.png"),
 ]
 
 
@@ -127,6 +129,53 @@ def test_form_in_a_charset_of_nobodys_is_refused(served: Served, charset: str) -
 def test_refused_body(served: Served, code: str, status: int, index: int | None, media_type: str, body: bytes) -> None:
     response = post(served, body, media_type)
     assert (response.status_code, *code_and_index(response)) == (status, code, index)
+
+
+def part(disposition: str, *headers: str, end: bytes = b"--b--\r\n") -> bytes:
+    lines = [f"Content-Disposition: form-data; {disposition}", *headers]
+    return b"--b\r\n" + "\r\n".join(lines).encode() + b"\r\n\r\n" + png() + b"\r\n" + end
+
+
+TAKEN: dict[str, tuple[str | None, bytes]] = {
+    "a part with a type and no name (.NET, Retrofit)": (FORM, part('name="images"', "Content-Type: image/png")),
+    "a part with neither": (FORM, part("name=images")),
+    "a part whose name is encoded": (FORM, part("name=images; filename*=UTF-8''a.png")),
+    "a part in base64": (
+        FORM,
+        part("name=images", "Content-Transfer-Encoding: base64").replace(png(), base64.encodebytes(png())),
+    ),
+    "images[] (axios, PHP)": (FORM, part('name="images[]"; filename="a.png"')),
+    "bytes of no type (requests' data=)": (None, png()),
+    "bytes under curl's type": ("application/x-www-form-urlencoded", png()),
+    "bytes under octet-stream": ("application/octet-stream", png()),
+    "bytes under a form's type": ("multipart/form-data", png()),
+    "JSON of no type": (None, json.dumps({"image_b64": b64(png())}).encode()),
+    "JSON under curl's type": ("application/x-www-form-urlencoded", json.dumps({"image_b64": b64(png())}).encode()),
+    "JSON with a byte order mark": (JSON, b"\xef\xbb\xbf" + json.dumps({"image_b64": b64(png())}).encode()),
+    "JSON of PowerShell": (JSON, json.dumps({"image_b64": b64(png())}).encode("utf-16")),
+    "base64 in lines": (JSON, json.dumps({"image_b64": base64.encodebytes(png()).decode()}).encode()),
+}
+
+
+@pytest.mark.parametrize("client", TAKEN)
+def test_first_tries_of_clients_are_taken(served: Served, client: str) -> None:
+    media_type, body = TAKEN[client]
+    headers = {} if media_type is None else {"Content-Type": media_type}
+    assert labels(httpx.post(f"{served.url}/predict", content=body, headers=headers)) == ["red"]
+
+
+def test_form_without_its_closing_boundary_says_so(served: Served) -> None:
+    response = post(served, part("name=images; filename=a", end=b""), FORM)
+    assert (response.status_code, *code_and_index(response)) == (400, "malformed_request", None)
+    assert "ends without its closing boundary" in response.text
+
+
+def test_form_larger_than_what_is_read_at_once_is_taken_apart_in_a_thread(served: Served) -> None:
+    padded = png() + bytes(500_000)
+    body = part("name=images").replace(png(), padded)
+    assert labels(post(served, body, FORM)) == ["red"]
+    response = post(served, body[:-6], FORM)
+    assert code_and_index(response) == ("malformed_request", None)
 
 
 def test_compressed_body_is_refused(served: Served) -> None:

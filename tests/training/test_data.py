@@ -14,7 +14,6 @@ from training.batch_params import SamplingRule
 from training.data import (
     Batch,
     PictureDataset,
-    check_batch_size,
     evaluation_batches,
     one_ahead,
     training_batches,
@@ -116,13 +115,6 @@ def test_loader_processes_change_nothing(dataset: PictureDataset) -> None:
     here = [batch.images for batch in evaluation_batches(dataset, 16)]
     there = [batch.images for batch in evaluation_batches(dataset, 16, num_workers=1)]
     assert all((a == b).all() for a, b in zip(here, there, strict=True))
-
-
-def test_a_batch_that_processes_cannot_share_is_refused() -> None:
-    with pytest.raises(ManifestError, match="32 over all processes, which 3 processes cannot share evenly"):
-        check_batch_size(100, 32, 3)
-    with pytest.raises(ManifestError, match="10 training pictures do not fill one batch of 32"):
-        check_batch_size(10, 32, 1)
 
 
 def test_a_class_that_the_model_does_not_know_is_refused(manifest: Manifest) -> None:

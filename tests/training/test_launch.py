@@ -39,10 +39,31 @@ ENDED_BY_TORCHRUN = """
 """
 
 
+INTERRUPTED_BEFORE = """
+    os.kill(os.getpid(), signal.SIGINT)
+    late = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"], start_new_session=True)
+    return late.wait()
+"""
+INTERRUPTED_TWICE = """
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(100)"
+    child = subprocess.Popen([sys.executable, "-c", deaf], start_new_session=True, stdout=subprocess.PIPE)
+    child.stdout.read(1)
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGINT)
+    return child.wait()
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("happening", "expected", "num_attempts"),
-    [(ASKED_BEFORE, 75, 1), (ASKED_AFTER_A_DEATH, 75, 1), (ENDED_BY_TORCHRUN, 1, 2)],
+    [
+        (ASKED_BEFORE, 75, 1),
+        (ASKED_AFTER_A_DEATH, 75, 1),
+        (ENDED_BY_TORCHRUN, 1, 2),
+        (INTERRUPTED_BEFORE, 130, 1),
+        (INTERRUPTED_TWICE, 130, 1),
+    ],
 )
 def test_a_request_reaches_processes_that_start_after_it_and_ends_restarts(
     happening: str, expected: int, num_attempts: int
@@ -54,3 +75,6 @@ def test_a_request_reaches_processes_that_start_after_it_and_ends_restarts(
     assert done.returncode == expected, done.stderr[-2000:]
     assert done.stdout.count("attempt") == num_attempts
     assert ("all start again" in done.stderr) == (num_attempts > 1)
+    if expected == 130:
+        line = "training: stopped; the same command goes on from what is saved, or begins again"
+        assert done.stderr.strip() == line

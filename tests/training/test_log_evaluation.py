@@ -8,7 +8,7 @@ import pytest
 
 from runtime.contract import Lineage, ModelContract
 from training import log_evaluation
-from training.tracking import Run
+from training.run_log import Run
 
 
 def arguments(root: Path, run_id: str) -> list[str]:

@@ -10,7 +10,8 @@ import torch
 
 from export.graph import ServedModel, write_onnx
 from runtime.contract import IMAGES, Lineage, ModelContract
-from training.mask_head import FLOOR, BackboneError, MaskNetwork, defect_numbers, pyramid_levels
+from training.backbones import BackboneError
+from training.mask_head import FLOOR, MaskNetwork, defect_numbers, pyramid_levels
 from training.model import Classifier, load_classifier
 
 BACKBONE = "test_resnet"

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from dataset.manifest import Manifest, ManifestError
+from dataset.manifest import Manifest
 from runtime.contract import ModelContract
 from training.batch_params import AugmentParams
-from training.data import PictureDataset, check_batch_size, training_batches
+from training.data import PictureDataset, training_batches
 from training.mixing import Mixing, cut_mix, mix_up
 
 PLAIN: dict[str, Any] = {"flip": False, "brightness": 0, "contrast": 0, "crop_min_area": 1}
@@ -63,12 +63,21 @@ def test_the_last_epochs_are_not_mixed() -> None:
     assert np.isin(targets, [0, 1]).all()
 
 
-def test_an_odd_number_is_refused_before_training_and_in_a_batch() -> None:
-    with pytest.raises(ValueError, match="3 pictures cannot be mixed in pairs"):
-        Mixing(AugmentParams(**PLAIN, mixup_alpha=1), 0)([BLACK] * 3, np.eye(3, dtype=np.float32), [(0, 0)] * 3, 1)
-    with pytest.raises(ManifestError, match=r"make train\.batch_size a multiple of 4"):
-        check_batch_size(100, 6, 2, in_pairs=True)
-    check_batch_size(100, 6, 2)
+def test_the_last_of_an_odd_number_is_mixed_with_the_first() -> None:
+    mixing = Mixing(AugmentParams(**PLAIN, mixup_alpha=1), seed=0)
+    images, targets = mixing([WHITE, WHITE, BLACK], np.eye(3, dtype=np.float32), [(i, 0) for i in range(3)], epoch=1)
+    assert 0 < targets[2, 0] < 1
+    assert targets[2, 1] == 0
+    assert images[2].mean() / 255 == pytest.approx(targets[2, 0], abs=0.003)
+    assert targets[0, 2] == 0
+
+
+@pytest.mark.parametrize("number", [1, 7])
+def test_without_mixing_any_number_of_pictures_is_a_batch(number: int) -> None:
+    targets = np.eye(number, dtype=np.float32)
+    images, same = Mixing(AugmentParams(**PLAIN), 0)([BLACK] * number, targets, [(0, 0)] * number, 1)
+    assert len(images) == number
+    assert (same == targets).all()
 
 
 def test_any_number_of_processes_and_of_loaders_mixes_the_same_pictures(tiny_tiles_dir: Path) -> None:

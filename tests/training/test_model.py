@@ -6,7 +6,9 @@ import timm
 import torch
 from PIL import Image, ImageDraw
 
-from training.model import Classifier, create_backbone
+from runtime.contract import Lineage, ModelContract
+from training.backbones import BackboneError, check_takes_all
+from training.model import Classifier, create_backbone, load_classifier
 from training.package_weights import PACKAGES, WeightsError, WeightsPackage
 from training.params import ModelParams
 
@@ -114,5 +116,76 @@ def test_stochastic_depth_reaches_the_backbone_and_is_refused_where_there_is_non
     backbone, *_ = create_backbone(params, 6)
     rates = [float(str(module.drop_prob)) for module in backbone.modules() if type(module).__name__ == "DropPath"]
     assert max(rates) == pytest.approx(0.25)
-    with pytest.raises(WeightsError, match=r"'vgg11' has no stochastic depth: set model\.drop_path_rate to 0"):
+    with pytest.raises(BackboneError, match=r"'vgg11' has no stochastic depth: set model\.drop_path_rate to 0"):
         create_backbone(params.model_copy(update={"backbone": "vgg11"}), 6)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "size_px"),
+    [
+        ("vit_tiny_patch16_224", (64, 96)),  # fixed at 224 x 224: told its size, position embeddings of 4 x 6 patches
+        ("vit_tiny_patch16_224", (224, 224)),
+        ("swin_tiny_patch4_window7_224", (64, 96)),
+        ("crossvit_tiny_240", (96, 128)),  # said to be fixed, but takes only what it is not told
+        ("resnet10t", (32, 40)),  # smaller than its stride
+    ],
+)
+def test_a_backbone_takes_the_contracts_size_and_is_rebuilt_from_its_checkpoint(
+    backbone: str, size_px: tuple[int, int]
+) -> None:
+    params = ModelParams(backbone=backbone, pretrained="none", drop_rate=0)
+    torch.manual_seed(3)
+    network, mean, std, _ = create_backbone(params, 2, size_px)
+    assert network.training
+    model = Classifier(network, mean, std).eval()
+    contract = ModelContract(
+        classes=("a", "b"), height=size_px[0], width=size_px[1], mean=mean, std=std, lineage=Lineage(backbone=backbone)
+    )
+    again = load_classifier(contract, model.state_dict())
+    images = torch.randint(0, 256, (2, *size_px, 3), dtype=torch.uint8)
+    assert torch.equal(again(images), model(images))
+    torch.manual_seed(3)
+    same = create_backbone(params, 2, size_px)[0].state_dict()
+    assert all(torch.equal(tensor, same[name]) for name, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("backbone", "size_px", "keys", "message"),
+    [
+        ("vit_tiny_patch16_224", (100, 100), {}, r" .* 100 x 100 pixels \(.*multiples of .* 16 x 16\).* 224 and 224"),
+        ("halonet_h1", (96, 128), {}, r"96 x 128 pixels: set contract\.height and contract\.width to 256 and 256"),
+        ("inception_v3", (32, 32), {}, r"32 x 32 pixels \(.*Kernel size.*model\.backbone"),
+        ("two_layer_cnn", (64, 64), {"drop_path_rate": 0.1}, r"no stochastic depth: set model\.drop_path_rate to 0"),
+    ],
+)  # fmt: skip
+def test_a_size_or_an_option_that_a_backbone_does_not_take_is_one_line(
+    backbone: str, size_px: tuple[int, int], keys: dict[str, float], message: str
+) -> None:
+    params = ModelParams(backbone=backbone, pretrained="none", drop_rate=0).model_copy(update=keys)
+    with pytest.raises(BackboneError, match=message) as refused:
+        create_backbone(params, 2, size_px)
+    assert "\n" not in str(refused.value)
+
+
+def test_both_heads_of_a_distilled_network_are_its_head() -> None:
+    network, mean, std, _ = create_backbone(
+        ModelParams(backbone="deit_tiny_distilled_patch16_224", pretrained="none", drop_rate=0), 2, (32, 32)
+    )
+    assert [tuple(p.shape) for p in Classifier(network, mean, std).head_parameters()] == [(2, 192), (2,)] * 2
+
+
+def test_checking_the_size_draws_nothing() -> None:
+    states = []
+    for size_px in (None, (64, 64)):
+        torch.manual_seed(5)
+        create_backbone(PACKAGE, 6, size_px)
+        states.append(torch.get_rng_state())
+    assert torch.equal(*states)
+
+
+def test_a_mask_head_needs_a_backbone_that_takes_views_of_every_size() -> None:
+    check_takes_all("resnet10t", timm.create_model("resnet10t"), {(64, 64), (96, 64)})
+    with pytest.raises(
+        BackboneError, match=r"'vit_tiny_patch16_224' does not take pictures of 96 x 160 pixels .* model\.backbone"
+    ):
+        check_takes_all("vit_tiny_patch16_224", timm.create_model("vit_tiny_patch16_224"), {(224, 224), (96, 160)})

@@ -20,6 +20,19 @@ def test_the_projects_own_params_are_valid_and_flatten_to_dotted_names() -> None
     assert flat["model.backbone"] == document["model"]["backbone"]
 
 
+def test_filters_are_no_setting_of_training(tmp_path: Path, tiny_params: dict[str, Any]) -> None:
+    """Else another threshold would start another run and pass over the state of an interrupted one."""
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(tiny_params), encoding="utf-8")
+    before = Params.read(path)
+    tiny_params["contract"]["filters"] = [{"kind": "abstain", "below": 0.7}]
+    path.write_text(yaml.safe_dump(tiny_params), encoding="utf-8")
+    after = Params.read(path)
+    assert after.contract.filters
+    assert after.flat() == before.flat()
+    assert after.model_dump(mode="json") == before.model_dump(mode="json")
+
+
 @pytest.mark.parametrize(
     ("section", "key", "value", "message"),
     [

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from training.registry import MODEL_NAME, register_version
-from training.tracking import Run, TrackingError, client_and_errors
+from training.run_log import Run
+from training.tracking import TrackingError, client_and_errors
 
 
 @pytest.fixture

@@ -49,8 +49,8 @@ def watched(
     shared: SearchStudy, values: list[float], num_looks: int, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[bool, TrialState, dict[int, float]]:
     """Let a worker see all values, one an epoch, at its first look: is it given up, its state, what the study knows."""
-    monkeypatch.setattr(search_worker, "read_log", lambda _folder: [{"run_id": "1"}] * len(values))
-    monkeypatch.setattr(search_worker, "metric_history", lambda _run, _name: dict(enumerate(values, 1)))
+    records = [{"run_id": "1", "epoch": epoch, "val_macro_f1": value} for epoch, value in enumerate(values, 1)]
+    monkeypatch.setattr(search_worker, "read_log", lambda _folder: records)
     trial = shared.claim()
     assert trial is not None
     watch = search_worker._Watch(shared, trial, shared.trial_dir(trial.number))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from training import train
-from training.tracking import Run
+from training.run_log import Run
 
 
 def test_a_state_whose_mlflow_run_is_gone_is_an_error_that_says_what_to_do(

@@ -12,7 +12,7 @@ REPOSITORY = Path(__file__).parent.parent.parent
 CODE = """
 import sys
 from pathlib import Path
-from training.tracking import Run
+from training.run_log import Run
 with Run(Path(sys.argv[1]), {"lr": 1}, {}) as run:
     pass
 """

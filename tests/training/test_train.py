@@ -172,6 +172,17 @@ def test_protocols_are_compared_only_where_the_data_ask_for_it(
     assert [p.name for p in out.iterdir()] == ["not_compared.txt"]
 
 
+def test_of_several_processes_one_alone_touches_the_folder_of_the_comparison(
+    tiny_tiles_dir: Path, params_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data_dir, out = _describe(tiny_tiles_dir, tmp_path, compare=False), tmp_path / "by_image"
+    out.mkdir()
+    (out / "of_the_first").touch()
+    monkeypatch.setenv("RANK", "1")
+    assert compare_protocols.main(["--data", str(data_dir), "--params", str(params_file), "--out", str(out)]) == 0
+    assert [p.name for p in out.iterdir()] == ["of_the_first"]
+
+
 def test_what_an_earlier_comparison_left_does_not_look_new_if_training_fails(
     tiny_tiles_dir: Path, params_file: Path, tmp_path: Path
 ) -> None:

@@ -1,0 +1,69 @@
+"""Which registered models the gate compares with: those made of the same data, known by the pictures themselves.
+
+A folder's name says little: two projects both keep theirs in `images`, and one project's folder is called otherwise
+each month. So two models are of the same data if enough pictures of the smaller data set are in the other one too, the
+same file with the same label; or, whatever the pictures are, if `gate.task` states the same for both.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from export.measured_model import MeasuredModel, find_measured_model
+
+MIN_SHARED = 0.1  # of the smaller data set's pictures
+
+
+@dataclass(frozen=True)
+class Kinship:
+    """Whether two models are of the same data, and what tells it, as the end of a sentence."""
+
+    is_same: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """The first registered model of the same data, if there is one, and why it or why none is compared with."""
+
+    reference: MeasuredModel | None
+    reason: str
+
+
+def kinship(candidate: MeasuredModel, reference: MeasuredModel) -> Kinship:
+    """Tell by the stated tasks if both state one, else by the pictures that both have with the same label."""
+    if candidate.task and reference.task:
+        if candidate.task == reference.task:
+            return Kinship(True, f"gate.task is '{candidate.task}' for both")
+        return Kinship(False, f"gate.task is '{candidate.task}' here and '{reference.task}' there")
+    ours, theirs = _labelled_files(candidate), _labelled_files(reference)
+    num_shared, num_smaller = len(ours & theirs), min(len(ours), len(theirs))
+    is_same = num_shared > 0 and num_shared >= MIN_SHARED * num_smaller
+    reason = f"{num_shared} of {len(ours)} pictures are in its data with the same label"
+    if not is_same and candidate.data.name == reference.data.name:
+        reason += f", though both are called '{candidate.data.name}'"
+    return Kinship(is_same, reason)
+
+
+def find_reference(candidate: MeasuredModel, versions: Iterable[str]) -> Found:
+    """Return the first of these registered models that is of the candidate's data."""
+    others, num_unmeasured = [], 0
+    for version in versions:
+        reference = find_measured_model(version)
+        if reference is None:
+            num_unmeasured += 1
+            continue
+        found = kinship(candidate, reference)
+        if found.is_same:
+            return Found(reference, f"compared with {reference.name} because {found.reason}")
+        others.append(f"{reference.name}: {found.reason}")
+    if not others and not num_unmeasured:
+        return Found(None, "compared with none because no other model is registered")
+    parts = [f"of {len(others)} registered none is of this data, the newest being {others[0]}"] if others else []
+    if num_unmeasured:
+        parts.append(f"{num_unmeasured} registered came without what they were measured on")
+    return Found(None, f"compared with none because {'; '.join(parts)}")
+
+
+def _labelled_files(model: MeasuredModel) -> set[tuple[str, str]]:
+    table = model.manifest.table
+    return set(zip(table["sha256"], table["label"], strict=True))

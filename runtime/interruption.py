@@ -1,0 +1,36 @@
+"""Ctrl-C ends a command with one line and status 130, also in the seconds in which it still imports what it needs."""
+
+import sys
+from types import TracebackType
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+
+
+def end_in_one_line(package: str) -> None:
+    """Have Ctrl-C end this process in one line if it is `python -m <package>.<module>`; else change nothing.
+
+    Called where the package is imported, before any of its modules: importing PyTorch takes seconds. What is open is
+    closed as ever; only the traceback is left out.
+    """
+    if _command().startswith(f"{package}."):
+        sys.excepthook = _say
+
+
+def _command() -> str:
+    """Return the module that this process was told to run, '' if it was told otherwise."""
+    words = sys.orig_argv[1:]
+    options = next((i for i, word in enumerate(words) if not word.startswith("-") or word == "-m"), len(words))
+    return words[options + 1] if words[options : options + 1] == ["-m"] and len(words) > options + 1 else ""
+
+
+def _say(kind: type[BaseException], exc: BaseException, trace: TracebackType | None) -> None:
+    if not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, exc, trace)
+        return
+    sys.stderr.write(f"\n{said_of(_command())}\n")
+    raise SystemExit(INTERRUPTED)  # Python takes it from here as it does from a module
+
+
+def said_of(command: str) -> str:
+    """Return the line that Ctrl-C ends a command with."""
+    return f"{command}: stopped; the same command goes on from what is saved, or begins again"
