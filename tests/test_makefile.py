@@ -62,14 +62,13 @@ def test_a_path_may_hold_any_character(project: Path, way: str) -> None:
                 word.replace("=  padded", "=padded") if word.startswith("--groups") else word for word in expected
             ]
             expected[-1] = odd.lstrip()
-        assert calls[-1] == ["python", "-m", "dataset.source", *expected], odd
+        assert calls[-1] == ["python", "-m", "dataset.stage", "dataset.source", *expected], odd
         assert not (project / "made").exists()
 
 
 def test_without_a_word_nothing_is_named(project: Path) -> None:
-    assert make(project, "source")[-1] == [
-        "python", "-m", "dataset.source", "--groups=", "--normal=", "--out", "data/source.yaml", "--", "",
-    ]  # fmt: skip
+    words = ["--groups=", "--normal=", "--out", "data/source.yaml", "--", ""]
+    assert make(project, "source")[-1] == ["python", "-m", "dataset.stage", "dataset.source", *words]
 
 
 def test_why_a_worse_model_is_taken_reaches_both_steps_word_for_word(project: Path) -> None:

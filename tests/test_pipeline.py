@@ -153,6 +153,8 @@ class Project:
         self.data = folder / "disk"
         self.data.mkdir()
         (self.folder / "data").symlink_to(self.data)
+        # The riskiest way for DVC to save space: what lies in `data` is its cache's own file.
+        (self.folder / ".dvc/config.local").write_text("[cache]\n    type = hardlink\n")
         self.photos = make_folder(folder / "photos", num_objects=5)
         stages = yaml.safe_load((self.folder / "dvc.yaml").read_text())["stages"]
         freeze = "mkdir -p artifacts && echo frozen > artifacts/environment.txt"
@@ -188,6 +190,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     done = project.repro()
     assert done.returncode == 0, done.stderr
     assert len(list((project.data / "pictures").rglob("*.png"))) == 20
+    assert (project.data / "pictures/images/bad/object0_shot0.png").stat().st_nlink == 2
     return project
 
 
@@ -201,37 +204,24 @@ def test_dvc_repro_refuses_a_picture_added_to_the_copies_and_removes_nothing(pro
     assert "data/pictures/images/bad/new.png. Nothing was touched" in refused.stderr
     assert project.state() == before
     added.unlink()
-    assert "didn't change" in project.repro().stdout
 
 
 @pytest.mark.slow
-def test_a_refused_folder_leaves_the_earlier_pictures_and_an_edited_split_is_kept(
-    project: Project, tmp_path: Path
-) -> None:
+def test_a_refused_folder_an_edited_split_and_dvcs_cache_lose_nothing(project: Project, tmp_path: Path) -> None:
     broken = Path(shutil.copytree(project.photos, tmp_path / "broken"))
     (broken / "bad" / "broken.png").write_text("no picture")
     before = project.state()
+    cache = {path: path.read_bytes() for path in (project.folder / ".dvc/cache/files").rglob("*") if path.is_file()}
     project.source(broken)
     refused = project.repro()
     assert refused.returncode
     assert "broken.png" in refused.stderr
     assert project.state() == before
     project.source(project.photos)
+    (project.data / "manifest.csv").unlink()  # and not through the link
     (project.data / "manifest.csv").write_text("my own split")
-    assert project.repro().returncode == 0
-    assert {name: text for name, text in project.state().items() if "kept" not in name} == before
-    assert b"my own split" in project.state().values()
-
-
-@pytest.mark.slow
-def test_hard_links_to_dvcs_cache_are_never_written_through(project: Project, tmp_path: Path) -> None:
-    (project.folder / ".dvc/config.local").write_text("[cache]\n    type = hardlink\n")
-    project.source(make_folder(tmp_path / "others", ("bad", "worse"), num_objects=5))
-    assert project.repro().returncode == 0
-    picture = project.data / "pictures/images/worse/object0_shot0.png"
-    assert picture.stat().st_nlink == 2  # one in the cache: the space of two copies, with the user's own
-    cache = {path: path.read_bytes() for path in (project.folder / ".dvc/cache/files").rglob("*") if path.is_file()}
-    project.source(project.photos)
     assert project.repro().returncode == 0
     assert {path: path.read_bytes() for path in cache} == cache
     assert (project.photos / "bad/object0_shot0.png").stat().st_nlink == 1
+    assert {name: text for name, text in project.state().items() if "kept" not in name} == before
+    assert b"my own split" in project.state().values()
