@@ -1,6 +1,6 @@
 """What is refused in pictures, groups and splits. Every error names the files and says what to do."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -18,12 +18,14 @@ def named(items: Sequence[str]) -> str:
     return ", ".join(items[:_NUM_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def check_classes(num_pictures: Mapping[str, int]) -> None:
+def check_classes(num_pictures: Mapping[str, int], instead: Mapping[str, str] | None = None) -> None:
     """Refuse a class without pictures and fewer than two classes.
 
-    num_pictures: number of pictures of every class folder, empty ones included. Raises ManifestError.
+    num_pictures: number of pictures of every class folder, empty ones included. instead: what lies in a folder that
+    has none, said behind its name. Raises ManifestError.
     """
-    empty = sorted(label for label, number in num_pictures.items() if number == 0)
+    holds = instead or {}
+    empty = sorted(label + holds.get(label, "") for label, number in num_pictures.items() if number == 0)
     if empty:
         raise ManifestError(f"class(es) without a picture: {named(empty)}. Add pictures or remove the folder(s)")
     if len(num_pictures) < 2:
@@ -59,24 +61,6 @@ def check_same_bytes(table: pd.DataFrame) -> None:
         ]
         if clashes:
             raise ManifestError(f"files with the same bytes but different {column}s: {named(clashes)}. {advice}")
-
-
-def check_group_rows(path: str, pictures: Iterable[str], rows: Sequence[str], empty: Sequence[str]) -> None:
-    """Refuse a groups CSV that does not name every picture exactly once, with a group.
-
-    path: of the CSV. pictures: all pictures found. rows: those the CSV names. empty: those whose group is empty.
-    Raises ManifestError.
-    """
-    counts = pd.Series(rows, dtype=str).value_counts()
-    known = set(pictures)
-    for problem, files in (
-        ("names file(s) that do not exist", sorted(set(rows) - known)),
-        ("names file(s) more than once", sorted(counts[counts > 1].index)),
-        ("has no row for picture(s)", sorted(known - set(rows))),
-        ("has no group for picture(s)", sorted(empty)),
-    ):
-        if files:
-            raise ManifestError(f"{path} {problem}: {named(files)}. It needs one row with a group for every picture")
 
 
 def check_no_group_on_two_sides(table: pd.DataFrame) -> None:

@@ -1,30 +1,140 @@
-"""List the files that a user's directory holds."""
+"""List the files that a user's directory holds, and what of it is passed over."""
 
 import os
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+from dataset.checks import named
+from dataset.litter import is_litter_file, is_litter_folder
+from dataset.manifest import ManifestError
+from dataset.readable_name import readable
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff"})
+# A name such as .5mm or .001.jpg is a measure or a number, and not hidden.
+_NUMBER = re.compile(r"\.\d")
+
+
+@dataclass(slots=True)
+class FileTree:
+    """What a directory holds; every path is relative to it and '/' separated.
+
+    files: all files, sorted. folders: the folders at the top, sorted, whether they hold anything or not. hidden: files
+    that are hidden or lie in hidden folders. litter: what systems left, files and folders. special: pipes, sockets and
+    devices. repeated: linked folders that lead to one already read within the same top folder.
+    """
+
+    files: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
+    litter: list[str] = field(default_factory=list)
+    special: list[str] = field(default_factory=list)
+    repeated: list[str] = field(default_factory=list)
+
+
+def read_tree(root: Path) -> FileTree:
+    """Walk through `root`.
+
+    Linked folders are followed, as data sets on clusters are often built of links, but each real folder is read once.
+    A dangling link is listed as a file: whoever opens it gets the error.
+    Raises ManifestError for folders that cannot be listed, for one that is reached below two top folders, since its
+    pictures would be of two classes, and for pipes, sockets and devices that are called pictures.
+    """
+    walk = _Walk(root)
+    walk.enter("", is_hidden=False)
+    if walk.closed:
+        raise ManifestError(
+            f"{len(walk.closed)} folder(s) in {readable(str(root))} cannot be listed: {named(walk.closed)}. Their "
+            "pictures would be missing: give yourself the right to enter them (chmod u+rx), or move them away"
+        )
+    if walk.contradictions:
+        raise ManifestError(
+            f"folder(s) of {readable(str(root))} are one and the same by links, but stand for two classes: "
+            f"{named(walk.contradictions)}. Remove the link that is wrong"
+        )
+    tree = walk.tree
+    if strange := [readable(path) for path in tree.special if is_image(Path(path))]:
+        raise ManifestError(
+            f"{named(strange)} in {readable(str(root))} is a pipe, socket or device, not a picture: remove it"
+        )
+    for paths in (tree.files, tree.folders, tree.hidden, tree.litter, tree.special, tree.repeated):
+        paths.sort()
+    return tree
 
 
 def files_below(root: Path) -> list[Path]:
-    """Return all files below `root`, sorted by path; hidden files and folders are left out.
-
-    Linked folders are followed, as data sets on clusters are often built of links; a link that leads back to a folder
-    already seen is not entered again. A dangling link is listed: whoever opens it gets the error.
-    """
-    files: list[Path] = []
-    seen: set[str] = set()
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:
-            subfolders.clear()
-            continue
-        seen.add(real)
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        files.extend(Path(folder) / name for name in names if not name.startswith("."))
-    return sorted(files, key=lambda path: path.as_posix())
+    """Return all files below `root`, sorted by path, without hidden ones and what systems left. See `read_tree`."""
+    return [root / path for path in read_tree(root).files]
 
 
 def is_image(path: Path) -> bool:
     """Tell by the suffix whether `path` is meant to be a picture; decoding tells whether it is one."""
     return path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def is_hidden(name: str) -> bool:
+    """Tell whether a name is one that its owner does not want to see: it starts with a dot that no digit follows."""
+    return name.startswith(".") and not _NUMBER.match(name)
+
+
+class _Walk:
+    """One way through a directory; `enter` calls itself for every folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.tree = FileTree()
+        self.closed: list[str] = []
+        self.contradictions: list[str] = []
+        self._root = root
+        self._first_path: dict[str, str] = {}  # of each real folder
+
+    def enter(self, folder: str, *, is_hidden: bool) -> None:
+        real = os.path.realpath(self._root / folder)
+        if real in self._first_path:
+            self._meet_again(folder, self._first_path[real])
+            return
+        self._first_path[real] = folder
+        try:
+            with os.scandir(self._root / folder) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError as exc:
+            self.closed.append(f"{readable(folder) or '.'} ({exc.strerror})")
+            return
+        for entry in found:
+            self._take(entry, f"{folder}/{entry.name}" if folder else entry.name, is_hidden)
+
+    def _take(self, entry: os.DirEntry[str], path: str, in_hidden: bool) -> None:
+        hidden = in_hidden or is_hidden(entry.name)
+        kind = _kind(entry)
+        if kind == "folder":
+            if is_litter_folder(entry.name):
+                self.tree.litter.append(path + "/")
+                return
+            if "/" not in path and not hidden:
+                self.tree.folders.append(path)
+            self.enter(path, is_hidden=hidden)
+        elif is_litter_file(entry.name):
+            self.tree.litter.append(path)
+        elif kind == "special":
+            self.tree.special.append(path)
+        else:
+            (self.tree.hidden if hidden else self.tree.files).append(path)
+
+    def _meet_again(self, path: str, first: str) -> None:
+        is_loop = first == "" or path.startswith(f"{first}/")
+        if is_loop or path.split("/")[0] == first.split("/")[0]:
+            self.tree.repeated.append(path)
+        else:
+            self.contradictions.append(f"{readable(path)} and {readable(first)}")
+
+
+def _kind(entry: os.DirEntry[str]) -> Literal["folder", "file", "special"]:
+    """Tell what an entry is, through links; a link that leads nowhere, to itself or to what is closed is a file."""
+    try:
+        if entry.is_dir():
+            return "folder"
+        if entry.is_file() or not Path(entry.path).exists():
+            return "file"
+    except OSError:
+        return "file"
+    return "special"
