@@ -17,6 +17,12 @@ ACCEPT_WORSE ?=
 NPROC ?= 1
 PORT ?= 3000
 export NPROC
+# What a user typed reaches commands by the environment, unread by make and the shell: a path may hold any character.
+export TYPED_DATA := $(value DATA)
+export TYPED_GROUPS := $(value GROUPS)
+export TYPED_NORMAL := $(value NORMAL)
+export TYPED_ACCEPT_WORSE := $(value ACCEPT_WORSE)
+unexport DATA GROUPS NORMAL ACCEPT_WORSE
 
 # Nothing phones home.
 export BENTOML_DO_NOT_TRACK := True
@@ -44,14 +50,22 @@ setup: .venv/train.stamp data/source.yaml ## install what training and serving n
 .venv/dev.stamp: requirements/install.sh requirements/dev.txt requirements/uv.txt
 	@requirements/install.sh dev
 
-# A run rewrites dvc.lock; git shall not see that until somebody wants to commit a run of their own: `make track`.
+NOTE_SOURCE = $(PYTHON) -m dataset.source --groups="$$TYPED_GROUPS" --normal="$$TYPED_NORMAL" --out data/source.yaml -- "$$TYPED_DATA"
+
+# A run writes dvc.lock, which git shall not see until somebody wants to commit a run of their own: `make track`.
 data/source.yaml: | .venv/train.stamp
-	@! git ls-files --error-unmatch dvc.lock >/dev/null 2>&1 || git update-index --skip-worktree dvc.lock
-	@$(PYTHON) -m dataset.source $(if $(DATA),"$(DATA)") $(if $(GROUPS),--groups "$(GROUPS)") $(if $(NORMAL),--normal "$(NORMAL)") --out $@
+	@$(PYTHON) -m dataset.lock_in_git hide
+	@$(NOTE_SOURCE)
 
 .PHONY: source
 source: setup
-	@$(PYTHON) -m dataset.source $(if $(DATA),"$(DATA)") $(if $(GROUPS),--groups "$(GROUPS)") $(if $(NORMAL),--normal "$(NORMAL)") --out data/source.yaml
+	@$(PYTHON) -m dataset.lock_in_git hide
+	@$(NOTE_SOURCE)
+
+# Told now, not after the training.
+.PHONY: store
+store: .venv/train.stamp
+	@$(PYTHON) -m export.store
 
 # Each stage of dvc.yaml, with the stages before it; what is up to date is skipped.
 .PHONY: data load split train predict compare inspect eval export review card
@@ -78,8 +92,8 @@ card: source ## -> artifacts/MODEL_CARD.md
 	@$(BIN)/dvc repro
 
 .PHONY: register
-register: card ## both models into the BentoML model store
-	@$(PYTHON) -m export.register $(if $(ACCEPT_WORSE),--accept-worse "$(ACCEPT_WORSE)")
+register: store card ## both models into the BentoML model store
+	@$(PYTHON) -m export.register $${TYPED_ACCEPT_WORSE:+--accept-worse="$$TYPED_ACCEPT_WORSE"}
 
 .PHONY: mlflow
 mlflow: card ## report, card and figures into the training run's MLflow record
@@ -87,7 +101,7 @@ mlflow: card ## report, card and figures into the training run's MLflow record
 
 .PHONY: bento
 bento: register ## -> a versioned Bento, vision:latest
-	@$(PYTHON) -m export.bento $(if $(ACCEPT_WORSE),--accept-worse "$(ACCEPT_WORSE)")
+	@$(PYTHON) -m export.bento $${TYPED_ACCEPT_WORSE:+--accept-worse="$$TYPED_ACCEPT_WORSE"}
 
 .PHONY: serve
 serve: bento ## serve the Bento on the loopback (PORT=)
@@ -122,8 +136,8 @@ reference-card: ## make the last run's card MODEL_CARD.md, the reference model's
 	@cp artifacts/MODEL_CARD.md MODEL_CARD.md
 
 .PHONY: track
-track: ## let git see dvc.lock, to commit a run of your own
-	@git update-index --no-skip-worktree dvc.lock
+track: .venv/train.stamp ## let git see dvc.lock and DVC see git, to commit and compare runs of your own
+	@$(PYTHON) -m dataset.lock_in_git show
 
 .PHONY: test
 test: .venv/dev.stamp ## lint, types and all tests

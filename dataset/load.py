@@ -3,7 +3,7 @@
     python -m dataset.load --source data/source.yaml --data data [--params params.yaml]
 
 The user's files are copied, never linked nor touched. Everything is checked before anything that was there is
-replaced: every picture is decoded once, and all unreadable ones are named together.
+replaced: that what is there was written by a run, that every picture decodes; all unreadable ones are named together.
 """
 
 import argparse
@@ -25,54 +25,74 @@ from numpy.typing import NDArray
 from dataset import synthetic_tiles
 from dataset.checks import check_classes, check_readable, check_same_bytes
 from dataset.description import DESCRIPTION_FILE
+from dataset.disk import write_problem
 from dataset.folder import read_folder
 from dataset.magnetic_tile import read_magnetic_tile
 from dataset.magnetic_tile_download import download_magnetic_tile
 from dataset.manifest import ATTRIBUTE_PREFIX, COLUMNS, Manifest, ManifestError
 from dataset.near_duplicates import DisjointSets, high_pass_thumbnail, pairs_above
+from dataset.originals import OriginalError, copy_original, read_original, unread_message
+from dataset.overlap import check_apart, check_nothing_foreign
 from dataset.params import PARAMS_FILE, DataParams, ParamsError, read_section
+from dataset.pipeline import PICTURES_CSV, PICTURES_DIR, STAGING_DIR, places_of_runs
 from dataset.progress import progress
+from dataset.replacing import alone, replace_outputs
 from dataset.source import DataSource
 from dataset.source_picture import Collection, SourcePicture
 from runtime.errors import ImageError
 from runtime.image import decode_image
-
-PICTURES_DIR = "pictures"
-PICTURES_CSV = "pictures.csv"
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """What decoding tells of one picture; `problem` is why it cannot be read, or ''."""
+    """What decoding tells of one picture.
+
+    problem: why it is no picture that can be decoded, or ''. unread: why its file cannot be read from its disk, or ''.
+    """
 
     sha256: str = ""
     width: int = 0
     height: int = 0
     thumbnail: NDArray[np.float32] | None = None
     problem: str = ""
+    unread: str = ""
 
 
 def load(source: DataSource, data_dir: Path, params: DataParams) -> Manifest:
     """Fill `data_dir` with pictures, masks, `pictures.csv` and `description.json`; return the table, not yet split.
 
-    Raises ManifestError for everything that is wrong with the pictures, and then leaves `data_dir` as it was.
+    Raises ManifestError for everything that is wrong with the pictures, for what a person put where they go, and for a
+    disk that cannot be written; then `data_dir` is left as it was.
     """
-    staging = data_dir / ".loading"
+    outputs = [data_dir / name for name in (PICTURES_DIR, PICTURES_CSV, DESCRIPTION_FILE)]
+    check_apart(*source.inputs, places_of_runs(data_dir))
+    staging = data_dir / STAGING_DIR
+    try:
+        with alone(data_dir):
+            check_nothing_foreign(outputs)
+            try:
+                manifest = _stage(source, data_dir, staging, params)
+                check_nothing_foreign(outputs, by_content=False)  # what came in the meantime
+                known = dict(zip(manifest.table["path"], manifest.table["sha256"], strict=True))
+                replace_outputs(outputs, staging, known)
+            finally:
+                shutil.rmtree(staging, ignore_errors=True)
+    except OSError as exc:
+        raise ManifestError(write_problem(exc, Path(str(exc.filename or data_dir)))) from exc
+    return Manifest(manifest.table, data_dir)
+
+
+def _stage(source: DataSource, data_dir: Path, staging: Path, params: DataParams) -> Manifest:
+    """Make below `staging` all that shall lie in `data_dir`."""
     shutil.rmtree(staging, ignore_errors=True)
     for kind in ("images", "masks"):
         (staging / PICTURES_DIR / kind).mkdir(parents=True)
-    try:
-        collection = _collect(source, data_dir, staging)
-        manifest = Manifest(tabulate(collection, staging, params), data_dir)
-        shutil.rmtree(data_dir / PICTURES_DIR, ignore_errors=True)
-        (staging / PICTURES_DIR).rename(data_dir / PICTURES_DIR)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    manifest.write(data_dir / PICTURES_CSV)
-    (data_dir / DESCRIPTION_FILE).unlink(missing_ok=True)  # DVC may have linked it into its cache: never write through
-    collection.description.write(data_dir)
+    collection = _collect(source, data_dir, staging)
+    manifest = Manifest(tabulate(collection, staging, params), staging)
+    manifest.write(staging / PICTURES_CSV)
+    collection.description.write(staging)
     return manifest
 
 
@@ -95,13 +115,7 @@ def tabulate(collection: Collection, staging: Path, params: DataParams) -> pd.Da
     """
     pictures = collection.pictures
     facts = _bring(collection, staging)
-    check_readable(
-        {
-            str(collection.originals.get(picture.path, picture.path)): fact.problem
-            for picture, fact in zip(pictures, facts, strict=True)
-            if fact.problem
-        }
-    )
+    _check_read([str(collection.originals.get(picture.path, picture.path)) for picture in pictures], facts)
     groups = [picture.group for picture in pictures]
     if not collection.has_stated_groups:
         groups = _find_groups(groups, facts, params.near_duplicate_correlation)
@@ -112,6 +126,19 @@ def tabulate(collection: Collection, staging: Path, params: DataParams) -> pd.Da
     check_classes(Counter(table["label"]))
     check_same_bytes(table)
     return table
+
+
+def _check_read(files: Sequence[str], facts: Sequence[_Facts]) -> None:
+    """Refuse files that cannot be read from their disk, and pictures that cannot be decoded, all of them together."""
+    messages = []
+    if unread := {file: fact.unread for file, fact in zip(files, facts, strict=True) if fact.unread}:
+        messages.append(unread_message(unread))
+    try:
+        check_readable({file: fact.problem for file, fact in zip(files, facts, strict=True) if fact.problem})
+    except ManifestError as exc:
+        messages.append(str(exc))
+    if messages:
+        raise ManifestError(". ".join(messages))
 
 
 def _row(picture: SourcePicture, group: str, fact: _Facts) -> dict[str, str | int]:
@@ -133,19 +160,14 @@ def _find_groups(stated: list[str], facts: list[_Facts], threshold: float) -> li
 def _bring(collection: Collection, staging: Path) -> list[_Facts]:
     """Copy all files below `staging` and decode every picture; return their facts in order."""
 
-    def copy_mask(mask: str) -> None:
-        if mask in collection.originals:
-            _copy(collection.originals[mask], staging / mask)
-
     def bring(picture: SourcePicture) -> _Facts:
-        target = staging / picture.path
         try:
-            if picture.path in collection.originals:
-                _copy(collection.originals[picture.path], target)
-            copy_mask(picture.mask)
-            data = target.read_bytes()
+            for path in filter(None, (picture.mask, picture.path)):
+                data = _bring_file(path, collection, staging)
             image = decode_image(data)
-        except (OSError, ImageError) as exc:
+        except OriginalError as exc:
+            return _Facts(unread=str(exc))
+        except ImageError as exc:
             return _Facts(problem=str(exc))
         thumbnail = None if collection.has_stated_groups else high_pass_thumbnail(image)
         return _Facts(hashlib.sha256(data).hexdigest(), image.shape[1], image.shape[0], thumbnail)
@@ -155,9 +177,10 @@ def _bring(collection: Collection, staging: Path) -> list[_Facts]:
         return list(progress(pool.map(bring, pictures), "loading", len(pictures), "picture"))
 
 
-def _copy(original: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(original, target)
+def _bring_file(path: str, collection: Collection, staging: Path) -> bytes:
+    if path in collection.originals:
+        return copy_original(collection.originals[path], staging / path)
+    return read_original(staging / path)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

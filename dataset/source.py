@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import logging
 import os
+import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,9 +20,13 @@ from typing import Literal, Self, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from dataset.file_tree import files_below
+from dataset.description import DESCRIPTION_FILE
+from dataset.disk import write_problem
+from dataset.file_tree import files_below, is_image
 from dataset.magnetic_tile import holds_magnetic_tiles
 from dataset.manifest import ManifestError
+from dataset.overlap import check_apart, check_nothing_foreign
+from dataset.pipeline import PICTURES_CSV, PICTURES_DIR, places_of_runs
 
 SourceName = Literal["synthetic-tiles", "magnetic-tile", "folder"]
 
@@ -43,6 +48,11 @@ class DataSource(BaseModel):
     groups: str = ""
     normal_class: str = ""
     fingerprint: str = ""
+
+    @property
+    def inputs(self) -> tuple[Path | None, Path | None]:
+        """The user's directory of pictures and groups CSV, each where there is one."""
+        return Path(self.path) if self.path else None, Path(self.groups) if self.groups else None
 
     def write(self, path: Path) -> bool:
         """Write YAML if it differs from what is there; tell whether it did."""
@@ -119,8 +129,24 @@ def _fingerprint(path: str, groups: str) -> str:
     digest = hashlib.sha256()
     for file in [*files_below(root), *([Path(groups)] if groups else [])]:
         facts = file.stat() if file.exists() else file.lstat()  # lstat: a dangling link; loading reports it
+        if is_image(file) and not (stat.S_ISREG(facts.st_mode) or stat.S_ISLNK(facts.st_mode)):
+            raise ManifestError(f"{file} is a pipe, socket or device, not a picture: remove it")
         digest.update(f"{os.path.relpath(file, root)}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode(errors="replace"))
     return digest.hexdigest()
+
+
+def check_places(source: DataSource, data_dir: Path) -> None:
+    """Refuse, before anything is touched, what a run would destroy, and a data directory that no run could use.
+
+    Raises ManifestError for pictures or a groups CSV where runs write, for what a person put where runs write, and for
+    a `data_dir` that is no directory.
+    """
+    check_apart(*source.inputs, places_of_runs(data_dir))
+    if (data_dir.exists() or data_dir.is_symlink()) and not data_dir.is_dir():
+        what = f"a link to {data_dir.readlink()}, which is not there" if data_dir.is_symlink() else "a file"
+        raise ManifestError(f"{data_dir} is {what}; it must be a folder, or a link to one that is there")
+    outputs = [data_dir / name for name in (PICTURES_DIR, PICTURES_CSV, DESCRIPTION_FILE)]
+    check_nothing_foreign(outputs, by_content=False)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -134,10 +160,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         source = decide_source(args.wanted, args.groups, args.source, args.out, args.normal)
+        check_places(source, args.out.parent)
+        is_new = source.write(args.out)
     except ManifestError as exc:
         sys.stderr.write(f"error: {exc}\n")
         return 2
-    is_new = source.write(args.out)
+    except OSError as exc:
+        sys.stderr.write(f"error: {write_problem(exc, Path(str(exc.filename or args.out)))}\n")
+        return 2
     place = f" in {source.path}" if source.path else ""
     logger.info("pictures: %s%s (%s)", source.source, place, f"noted in {args.out}" if is_new else "unchanged")
     return 0

@@ -1,0 +1,86 @@
+"""Keep git and the local dvc.lock out of each other's way: `python -m dataset.lock_in_git hide|show`.
+
+Every run writes dvc.lock. The repository does not track it, DVC works without git (`core.no_scm`), and `hide` names it
+in the checkout's own exclude file; so a run leaves `git status` clean and `git pull` nothing to overwrite. `show`
+undoes that in this checkout, for those who commit and compare runs of their own (`dvc exp run`, `dvc metrics diff`).
+"""
+
+import argparse
+import configparser
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+LOCK_FILE = Path("dvc.lock")
+_LOCAL_CONFIG = Path(".dvc/config.local")
+_HIDDEN = ("S", "h", "s")  # what `git ls-files -v` says of files that git was told not to look at
+
+
+def hide() -> None:
+    """Let git not see dvc.lock, where it is git's to see: outside of git, and after `show`, nothing is done.
+
+    A checkout in which an index flag hid a tracked dvc.lock, as those of before did, sees it again; its content stays.
+    """
+    listed = _git("ls-files", "-v", "--", str(LOCK_FILE))
+    if listed is None:
+        return
+    if listed.startswith(_HIDDEN):
+        _git("update-index", "--no-skip-worktree", "--no-assume-unchanged", str(LOCK_FILE))
+        sys.stderr.write("dvc.lock was hidden from git by a flag, which stops `git pull`; it is seen again, as it is\n")
+    if not listed and not _is_shown():
+        exclude, pattern = _exclude()
+        lines = exclude.read_text(encoding="utf-8").splitlines() if exclude.is_file() else []
+        if pattern not in lines:
+            exclude.parent.mkdir(parents=True, exist_ok=True)
+            exclude.write_text("\n".join([*lines, pattern]) + "\n", encoding="utf-8")
+
+
+def show() -> None:
+    """Let git see dvc.lock and DVC see git. Raises RuntimeError outside of git."""
+    if _git("rev-parse", "--show-prefix") is None:
+        raise RuntimeError("this is no git checkout: there is nothing that could hold a run (git init makes one)")
+    hide()
+    exclude, pattern = _exclude()
+    if exclude.is_file():
+        lines = exclude.read_text(encoding="utf-8").splitlines()
+        exclude.write_text("".join(f"{line}\n" for line in lines if line != pattern), encoding="utf-8")
+    command = [sys.executable, "-m", "dvc", "config", "--local", "core.no_scm", "false"]
+    subprocess.run(command, check=True)
+
+
+def _is_shown() -> bool:
+    config = configparser.ConfigParser()
+    config.read(_LOCAL_CONFIG, encoding="utf-8")
+    return not config.getboolean("core", "no_scm", fallback=True)
+
+
+def _exclude() -> tuple[Path, str]:
+    """Return the checkout's own exclude file and the line in it that names dvc.lock."""
+    exclude, prefix = _git("rev-parse", "--git-path", "info/exclude"), _git("rev-parse", "--show-prefix")
+    return Path((exclude or "").rstrip("\n")), f"/{(prefix or '').rstrip()}{LOCK_FILE}"
+
+
+def _git(*arguments: str) -> str | None:
+    """Return what git prints; None without git, and where it knows no checkout."""
+    command = ["git", *arguments]
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m dataset.lock_in_git", description=__doc__.split("\n")[0])
+    parser.add_argument("what", choices=("hide", "show"))
+    arguments = parser.parse_args(argv)
+    try:
+        (hide if arguments.what == "hide" else show)()
+    except (OSError, RuntimeError, subprocess.CalledProcessError) as exc:
+        sys.stderr.write(f"error: {exc}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""Read from dvc.yaml which files and folders belong to the runs."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+PIPELINE_FILE = Path("dvc.yaml")
+PICTURES_DIR = "pictures"
+PICTURES_CSV = "pictures.csv"
+STAGING_DIR = ".loading"
+CACHE_DIR = "cache"  # of resized pictures: docs/INPUT_PIPELINE.md
+
+
+def outputs_of(module: str, pipeline: Path = PIPELINE_FILE) -> list[Path]:
+    """Return the outputs of the stage whose command runs `module`; none if there is no such stage."""
+    for stage in _stages(pipeline):
+        if module in str(stage.get("cmd", "")).split():
+            return list(_outputs(stage))
+    return []
+
+
+def places_of_runs(data_dir: Path, pipeline: Path = PIPELINE_FILE) -> list[Path]:
+    """Return every path that a run replaces: all outputs of the stages, and what loading keeps in `data_dir`."""
+    outputs = [output for stage in _stages(pipeline) for output in _outputs(stage)]
+    own = [data_dir / name for name in (PICTURES_DIR, PICTURES_CSV, STAGING_DIR, CACHE_DIR)]
+    return [*dict.fromkeys([*outputs, *own])]
+
+
+def _stages(pipeline: Path) -> list[Mapping[str, Any]]:
+    try:
+        return list(yaml.safe_load(pipeline.read_text(encoding="utf-8"))["stages"].values())
+    except FileNotFoundError:
+        return []
+
+
+def _outputs(stage: Mapping[str, Any]) -> Iterator[Path]:
+    for key in ("outs", "metrics", "plots"):
+        for entry in stage.get(key, ()):
+            yield Path(entry if isinstance(entry, str) else next(iter(entry)))
