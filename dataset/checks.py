@@ -6,7 +6,7 @@ import pandas as pd
 
 from dataset.manifest import SPLIT_COLUMNS, SPLITS, ManifestError, Protocol
 
-_NUM_NAMED = 10
+NUM_NAMED = 10
 _STATE_GROUPS = "state the groups in a CSV with the columns path,group (make data DATA=... GROUPS=groups.csv)"
 
 _NEW_SPLIT = "Make the split again (python -m dataset.split), with pictures of more objects where a class has too few"
@@ -14,8 +14,8 @@ _NEW_SPLIT = "Make the split again (python -m dataset.split), with pictures of m
 
 def named(items: Sequence[str]) -> str:
     """Join the first ten items for a message and count the rest."""
-    rest = len(items) - _NUM_NAMED
-    return ", ".join(items[:_NUM_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+    rest = len(items) - NUM_NAMED
+    return ", ".join(items[:NUM_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def check_classes(num_pictures: Mapping[str, int], instead: Mapping[str, str] | None = None) -> None:
@@ -41,8 +41,13 @@ def check_readable(problems: Mapping[str, str]) -> None:
     problems: file -> reason. Raises ManifestError naming the first ten and the count.
     """
     if problems:
-        reasons = [f"{path} ({reason})" for path, reason in sorted(problems.items())]
-        raise ManifestError(f"{len(problems)} picture(s) cannot be read: {named(reasons)}. Repair or remove them")
+        raise ManifestError(unreadable_message(problems))
+
+
+def unreadable_message(problems: Mapping[str, str]) -> str:
+    """Return the refusal of pictures that could not be decoded: file -> reason."""
+    reasons = [f"{path} ({reason})" for path, reason in sorted(problems.items())]
+    return f"{len(problems)} picture(s) cannot be read: {named(reasons)}. Repair or remove them"
 
 
 def check_same_bytes(table: pd.DataFrame) -> None:

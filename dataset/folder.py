@@ -5,13 +5,13 @@ further columns become attributes) or else found by likeness, which misses mirro
 """
 
 from pathlib import Path
-from typing import Literal
 
 from dataset.checks import check_classes, named
 from dataset.description import DataDescription
 from dataset.file_kinds import FileKinds, tell_kinds
 from dataset.file_tree import IMAGE_SUFFIXES, read_tree
 from dataset.folder_names import check_alike_classes, check_names
+from dataset.folder_options import ClassFolders
 from dataset.folder_shape import check_mask_files, check_shape, shape_of
 from dataset.groups_csv import read_groups
 from dataset.left_out import report_left_out, what_lies_in
@@ -20,9 +20,7 @@ from dataset.readable_name import readable
 from dataset.source_picture import Collection, SourcePicture
 
 
-def read_folder(
-    root: Path, groups_csv: Path | None, normal_class: str = "", classes: Literal["", "top"] = ""
-) -> Collection:
+def read_folder(root: Path, groups_csv: Path | None, normal_class: str = "", classes: ClassFolders = "") -> Collection:
     """List the pictures below `root`, one class a folder; `normal_class` is the one that is no defect, or ''.
 
     classes: `top` says that every folder at the top is a class of its own, whatever the folders look like.

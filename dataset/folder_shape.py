@@ -6,7 +6,6 @@ both, and what cannot be told apart from them, unless the user says that the fol
 """
 
 import re
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from pathlib import Path
 from dataset.checks import named
 from dataset.folder_words import says_annotations, says_circumstance, says_pictures, says_verdict, split_role
 from dataset.manifest import ManifestError
-from dataset.readable_name import readable
+from dataset.readable_name import for_shell, readable
 
 _SAY_TOP = "CLASSES=top (make data DATA=... CLASSES=top)"
 _MASK = re.compile(r"[-_ .](masks?|gt|ground_?truth|labels?|seg|segmentation|annotations?)$", re.IGNORECASE)
@@ -141,7 +140,7 @@ def _check_lone_part(root: Path, folders: Mapping[str, Folder]) -> None:
                 f"{readable(name)} in {readable(str(root))} is named as a part of a split and holds the folders "
                 f"{named([readable(below) for below in inside])}, so that it cannot be told which are the classes. If "
                 f"the folders at the top are, say so with {_SAY_TOP}. If those in {readable(name)} are: take "
-                f"DATA={readable(shlex.quote(str(root / name)))}"
+                f"DATA={for_shell(str(root / name))}"
             )
 
 
@@ -161,7 +160,7 @@ def _merging(root: Path, parents: list[str]) -> str:
     if len(set(names)) < len(names):
         return "put the folders of equal names together, one folder a class"
     # -n: a link that is there already is an error, and nothing is written into the folder it leads to
-    places = " ".join(f"{shlex.quote(str((root / path).resolve()))}/*/" for path in parents)
+    places = " ".join(f"{for_shell(str((root / path).resolve()))}/*/" for path in parents)
     return (
         f'put the folders of equal names together, by links: for d in {places}; do c="merged/$(basename "$d")"; '
         'mkdir -p "$c" && ln -sn "$d" "$c/$(basename "$(dirname "$d")")"; done; then take DATA=merged CLASSES=top'
@@ -174,11 +173,11 @@ def _check_wrapper(root: Path, tops: Mapping[str, Folder]) -> None:
     name, folder = next(iter(tops.items()))
     path, folder = _unwrapped(name, folder)
     if len(folder.folders) > 1 and not folder.num_pictures:
-        inside = shlex.quote(str(root / path))
+        inside = for_shell(str(root / path))
         raise ManifestError(
             f"all pictures of {readable(str(root))} lie in one folder, {readable(path)}, so that there is one class; "
             f"the classes seem to be the folders in there ({named([readable(name) for name in folder.folders])}): "
-            f"take DATA={readable(inside)}"
+            f"take DATA={inside}"
         )
 
 

@@ -4,60 +4,39 @@
 
 The user's files are copied, never linked nor touched. Everything is checked before anything that was there is
 replaced: that what is there was written by a run, that every picture decodes; all unreadable ones are named together.
+Nothing is copied before all pictures are decoded where they lie.
 """
 
 import argparse
-import hashlib
 import logging
-import os
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from dataset import synthetic_tiles
-from dataset.checks import check_classes, check_readable, check_same_bytes
+from dataset.checks import check_classes, check_same_bytes
 from dataset.description import DESCRIPTION_FILE
 from dataset.disk import write_problem
+from dataset.examine import Facts, copy_pictures, examine
 from dataset.folder import read_folder
 from dataset.magnetic_tile import read_magnetic_tile
 from dataset.magnetic_tile_download import download_magnetic_tile
 from dataset.manifest import ATTRIBUTE_PREFIX, COLUMNS, Manifest, ManifestError
-from dataset.near_duplicates import DisjointSets, high_pass_thumbnail, pairs_above
-from dataset.originals import OriginalError, copy_original, read_original, unread_message
+from dataset.near_duplicates import DisjointSets, pairs_above
 from dataset.overlap import check_apart, check_nothing_foreign
 from dataset.params import PARAMS_FILE, DataParams, ParamsError, read_section
 from dataset.pipeline import PICTURES_CSV, PICTURES_DIR, STAGING_DIR, places_of_runs
-from dataset.progress import progress
 from dataset.replacing import alone, replace_outputs
+from dataset.skipping import Skipping
 from dataset.source import DataSource
 from dataset.source_picture import Collection, SourcePicture
-from runtime.errors import ImageError
-from runtime.image import decode_image
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What decoding tells of one picture.
-
-    problem: why it is no picture that can be decoded, or ''. unread: why its file cannot be read from its disk, or ''.
-    """
-
-    sha256: str = ""
-    width: int = 0
-    height: int = 0
-    thumbnail: NDArray[np.float32] | None = None
-    problem: str = ""
-    unread: str = ""
 
 
 def load(source: DataSource, data_dir: Path, params: DataParams) -> Manifest:
@@ -69,14 +48,16 @@ def load(source: DataSource, data_dir: Path, params: DataParams) -> Manifest:
     outputs = [data_dir / name for name in (PICTURES_DIR, PICTURES_CSV, DESCRIPTION_FILE)]
     check_apart(*source.inputs, places_of_runs(data_dir))
     staging = data_dir / STAGING_DIR
+    skipping = Skipping(source.skip, data_dir)
     try:
         with alone(data_dir):
             check_nothing_foreign(outputs)
             try:
-                manifest = _stage(source, data_dir, staging, params)
+                manifest = _stage(source, data_dir, staging, params, skipping)
                 check_nothing_foreign(outputs, by_content=False)  # what came in the meantime
                 known = dict(zip(manifest.table["path"], manifest.table["sha256"], strict=True))
                 replace_outputs(outputs, staging, known)
+                skipping.write()
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
     except OSError as exc:
@@ -84,15 +65,18 @@ def load(source: DataSource, data_dir: Path, params: DataParams) -> Manifest:
     return Manifest(manifest.table, data_dir)
 
 
-def _stage(source: DataSource, data_dir: Path, staging: Path, params: DataParams) -> Manifest:
+def _stage(source: DataSource, data_dir: Path, staging: Path, params: DataParams, skipping: Skipping) -> Manifest:
     """Make below `staging` all that shall lie in `data_dir`."""
     shutil.rmtree(staging, ignore_errors=True)
     for kind in ("images", "masks"):
         (staging / PICTURES_DIR / kind).mkdir(parents=True)
     collection = _collect(source, data_dir, staging)
-    manifest = Manifest(tabulate(collection, staging, params), staging)
+    table = tabulate(collection, staging, params, skipping)
+    copy_pictures(collection, table, staging)
+    manifest = Manifest(table, staging)
     manifest.write(staging / PICTURES_CSV)
-    collection.description.write(staging)
+    description = collection.description
+    description.model_copy(update={"summary": description.summary + skipping.summary()}).write(staging)
     return manifest
 
 
@@ -105,17 +89,21 @@ def _collect(source: DataSource, data_dir: Path, staging: Path) -> Collection:
     if source.source == "magnetic-tile":
         return read_magnetic_tile(Path(source.path) if source.path else download_magnetic_tile(data_dir / "downloads"))
     groups_csv = Path(source.groups) if source.groups else None
-    return read_folder(Path(source.path), groups_csv, source.normal_class)
+    return read_folder(Path(source.path), groups_csv, source.normal_class, source.classes)
 
 
-def tabulate(collection: Collection, staging: Path, params: DataParams) -> pd.DataFrame:
-    """Copy the originals below `staging`, decode all and return the manifest's table, splits empty, sorted by path.
+def tabulate(
+    collection: Collection, staging: Path, params: DataParams, skipping: Skipping | None = None
+) -> pd.DataFrame:
+    """Decode all pictures where they lie and return the manifest's table, splits empty, sorted by path.
 
-    staging: holds the pictures that have no original. Raises ManifestError for whatever is wrong with the pictures.
+    staging: holds the pictures that have no original. skipping: what may be left out; nothing by default. Raises
+    ManifestError for whatever is wrong with the pictures.
     """
-    pictures = collection.pictures
-    facts = _bring(collection, staging)
-    _check_read([str(collection.originals.get(picture.path, picture.path)) for picture in pictures], facts)
+    skipping = skipping or Skipping()
+    facts = examine(collection, staging)
+    kept = skipping.readable(collection, facts)
+    pictures, facts = [collection.pictures[at] for at in kept], [facts[at] for at in kept]
     groups = [picture.group for picture in pictures]
     if not collection.has_stated_groups:
         groups = _find_groups(groups, facts, params.near_duplicate_correlation)
@@ -125,29 +113,16 @@ def tabulate(collection: Collection, staging: Path, params: DataParams) -> pd.Da
     table = table.fillna("").sort_values("path", ignore_index=True)
     check_classes(Counter(table["label"]))
     check_same_bytes(table)
-    return table
+    return skipping.without_rare(collection, table)
 
 
-def _check_read(files: Sequence[str], facts: Sequence[_Facts]) -> None:
-    """Refuse files that cannot be read from their disk, and pictures that cannot be decoded, all of them together."""
-    messages = []
-    if unread := {file: fact.unread for file, fact in zip(files, facts, strict=True) if fact.unread}:
-        messages.append(unread_message(unread))
-    try:
-        check_readable({file: fact.problem for file, fact in zip(files, facts, strict=True) if fact.problem})
-    except ManifestError as exc:
-        messages.append(str(exc))
-    if messages:
-        raise ManifestError(". ".join(messages))
-
-
-def _row(picture: SourcePicture, group: str, fact: _Facts) -> dict[str, str | int]:
+def _row(picture: SourcePicture, group: str, fact: Facts) -> dict[str, str | int]:
     values = (picture.path, picture.label, group, "", "", fact.sha256, fact.width, fact.height, picture.mask)
     attributes = {f"{ATTRIBUTE_PREFIX}{name}": text for name, text in picture.attributes.items()}
     return {**dict(zip(COLUMNS, values, strict=True)), **attributes}
 
 
-def _find_groups(stated: list[str], facts: list[_Facts], threshold: float) -> list[str]:
+def _find_groups(stated: list[str], facts: list[Facts], threshold: float) -> list[str]:
     """Join near-duplicates, and files of the same bytes, to the groups the source knows."""
     thumbnails = np.stack([fact.thumbnail for fact in facts if fact.thumbnail is not None])
     groups = DisjointSets(len(facts))
@@ -155,32 +130,6 @@ def _find_groups(stated: list[str], facts: list[_Facts], threshold: float) -> li
     groups.join_equal(fact.sha256 for fact in facts)  # pictures without structure have no thumbnail to compare
     groups.join(pairs_above(thumbnails, threshold))
     return groups.names()
-
-
-def _bring(collection: Collection, staging: Path) -> list[_Facts]:
-    """Copy all files below `staging` and decode every picture; return their facts in order."""
-
-    def bring(picture: SourcePicture) -> _Facts:
-        try:
-            for path in filter(None, (picture.mask, picture.path)):
-                data = _bring_file(path, collection, staging)
-            image = decode_image(data)
-        except OriginalError as exc:
-            return _Facts(unread=str(exc))
-        except ImageError as exc:
-            return _Facts(problem=str(exc))
-        thumbnail = None if collection.has_stated_groups else high_pass_thumbnail(image)
-        return _Facts(hashlib.sha256(data).hexdigest(), image.shape[1], image.shape[0], thumbnail)
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        pictures = collection.pictures
-        return list(progress(pool.map(bring, pictures), "loading", len(pictures), "picture"))
-
-
-def _bring_file(path: str, collection: Collection, staging: Path) -> bytes:
-    if path in collection.originals:
-        return copy_original(collection.originals[path], staging / path)
-    return read_original(staging / path)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
