@@ -172,7 +172,7 @@ def _check_wrapper(root: Path, tops: Mapping[str, Folder]) -> None:
         return
     name, folder = next(iter(tops.items()))
     path, folder = _unwrapped(name, folder)
-    if len(folder.folders) > 1 and not folder.num_pictures:
+    if len(folder.folders) > 1 and not folder.num_pictures and not all(map(says_circumstance, folder.folders)):
         inside = for_shell(str(root / path))
         raise ManifestError(
             f"all pictures of {readable(str(root))} lie in one folder, {readable(path)}, so that there is one class; "

@@ -126,6 +126,10 @@ def test_classes_one_level_deeper_are_refused_with_the_folder_to_take(folders: s
         check(folders)
 
 
+def test_days_of_a_single_class_are_not_taken_for_classes() -> None:
+    check("good/monday good/tuesday")  # that there is one class alone is refused afterwards
+
+
 def test_a_folder_to_take_is_quoted_for_the_shell() -> None:
     top = shape_of(f"my set/{label}/{number}.png" for label in ("good", "bad") for number in range(3))
     with pytest.raises(ManifestError, match=r"take DATA='/sets/tiles/my set'$"):
