@@ -26,7 +26,8 @@ def hide() -> None:
     if listed is None:
         return
     if listed.startswith(_HIDDEN):
-        _git("update-index", "--no-skip-worktree", "--no-assume-unchanged", str(LOCK_FILE))
+        for flag in ("--no-skip-worktree", "--no-assume-unchanged"):  # git does one of them at a time
+            _git("update-index", flag, str(LOCK_FILE))
         sys.stderr.write("dvc.lock was hidden from git by a flag, which stops `git pull`; it is seen again, as it is\n")
     if not listed and not _is_shown():
         exclude, pattern = _exclude()

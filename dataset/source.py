@@ -156,11 +156,20 @@ def _fingerprint(path: str, groups: str) -> str:
         raise ManifestError(f"the groups file {groups} is not there")
     digest = hashlib.sha256()
     for file in [*files_below(root), *([Path(groups)] if groups else [])]:
-        facts = file.stat() if file.exists() else file.lstat()  # lstat: a dangling link; loading reports it
-        if is_image(file) and not (stat.S_ISREG(facts.st_mode) or stat.S_ISLNK(facts.st_mode)):
-            raise ManifestError(f"{file} is a pipe, socket or device, not a picture: remove it")
-        digest.update(f"{os.path.relpath(file, root)}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode(errors="replace"))
+        size, time_ns = _size_and_time(file)
+        digest.update(f"{os.path.relpath(file, root)}\0{size}\0{time_ns}\n".encode(errors="replace"))
     return digest.hexdigest()
+
+
+def _size_and_time(file: Path) -> tuple[int, int]:
+    """Return a file's bytes and time in ns; zeros for one that cannot be reached, which loading reports."""
+    try:
+        facts = file.stat()
+    except OSError:
+        return 0, 0
+    if is_image(file) and not stat.S_ISREG(facts.st_mode):
+        raise ManifestError(f"{file} is a pipe, socket or device, not a picture: remove it")
+    return facts.st_size, facts.st_mtime_ns
 
 
 def check_places(source: DataSource, data_dir: Path) -> None:

@@ -103,6 +103,8 @@ def run(module: str, options: Sequence[str]) -> int:
             sys.argv = [module, *options]
             runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as exc:
+        if isinstance(exc.code, str):
+            sys.stderr.write(f"{exc.code}\n")
         return exc.code if isinstance(exc.code, int) else int(exc.code is not None)
     except KeyboardInterrupt:
         sys.stderr.write(f"\nstopped in {module}: what earlier stages made is saved, and the same command goes on\n")
@@ -110,7 +112,7 @@ def run(module: str, options: Sequence[str]) -> int:
     except OSError as exc:
         if exc.errno not in {*OF_THE_MACHINE, *OUT_OF_HANDLES}:
             raise
-        sys.stderr.write(f"error: {write_problem(exc, Path(str(exc.filename or '.')))}\n")
+        sys.stderr.write(f"error: {write_problem(exc, Path(str(exc.filename or Path.cwd())))}\n")
         return 2
     return 0
 
