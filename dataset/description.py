@@ -4,6 +4,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from dataset.manifest import ManifestError
+
 DESCRIPTION_FILE = "description.json"
 
 
@@ -12,6 +14,8 @@ class DataDescription(BaseModel):
 
     `group_meaning` says what a group is ("physical tile"). `compare_protocols` asks for the leaking split by image to
     be measured beside the headline, because published figures use it. `normal_class` names the class that is no defect.
+    `max_value` is white in the samples of deep pictures, if that is not what their files can hold: see
+    `dataset/deep_pictures.py`. Whoever decodes pictures of the data set before there is a contract takes it from here.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -26,10 +30,25 @@ class DataDescription(BaseModel):
     citation: str = ""
     url: str = ""
     compare_protocols: bool = False
+    max_value: int | None = None
 
     def write(self, data_dir: Path) -> None:
-        (data_dir / DESCRIPTION_FILE).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        text = self.model_dump_json(indent=2, exclude_none=True) + "\n"
+        (data_dir / DESCRIPTION_FILE).write_text(text, encoding="utf-8")
 
     @classmethod
     def read(cls, data_dir: Path) -> "DataDescription":
         return cls.model_validate_json((data_dir / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+
+
+def read_max_value(data_dir: Path) -> int | None:
+    """Return `max_value` of the data set in `data_dir`; None also where nothing describes it.
+
+    Raises ManifestError if the description is malformed.
+    """
+    try:
+        return DataDescription.read(data_dir).max_value
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as exc:
+        raise ManifestError(f"cannot read {data_dir / DESCRIPTION_FILE}: {exc}; run python -m dataset.load") from exc

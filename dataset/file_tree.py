@@ -43,21 +43,13 @@ def read_tree(root: Path) -> FileTree:
     """
     walk = _Walk(root)
     walk.enter("", is_hidden=False)
-    if walk.closed:
+    if walk.refused:
         raise ManifestError(
-            f"{len(walk.closed)} folder(s) in {readable(str(root))} cannot be listed: {named(walk.closed)}. Their "
-            "pictures would be missing: give yourself the right to enter them (chmod u+rx), or move them away"
-        )
-    if walk.contradictions:
-        raise ManifestError(
-            f"folder(s) of {readable(str(root))} are one and the same by links, but stand for two classes: "
-            f"{named(walk.contradictions)}. Remove the link that is wrong"
+            f"{len(walk.refused)} folder(s) cannot be read, so pictures would be left out: {named(walk.refused)}"
         )
     tree = walk.tree
-    if strange := [readable(path) for path in tree.special if is_image(Path(path))]:
-        raise ManifestError(
-            f"{named(strange)} in {readable(str(root))} is a pipe, socket or device, not a picture: remove it"
-        )
+    if strange := [readable(str(root / path)) for path in tree.special if is_image(Path(path))]:
+        raise ManifestError(f"no picture but a pipe, socket or device: {named(strange)}. Remove it")
     for paths in (tree.files, tree.folders, tree.hidden, tree.litter, tree.special, tree.repeated):
         paths.sort()
     return tree
@@ -83,8 +75,7 @@ class _Walk:
 
     def __init__(self, root: Path) -> None:
         self.tree = FileTree()
-        self.closed: list[str] = []
-        self.contradictions: list[str] = []
+        self.refused: list[str] = []
         self._root = root
         self._first_path: dict[str, str] = {}  # of each real folder
 
@@ -98,7 +89,7 @@ class _Walk:
             with os.scandir(self._root / folder) as entries:
                 found = sorted(entries, key=lambda entry: entry.name)
         except OSError as exc:
-            self.closed.append(f"{readable(folder) or '.'} ({exc.strerror})")
+            self.refused.append(f"{readable(str(self._root / folder))} ({exc.strerror})")
             return
         for entry in found:
             self._take(entry, f"{folder}/{entry.name}" if folder else entry.name, is_hidden)
@@ -125,7 +116,8 @@ class _Walk:
         if is_loop or path.split("/")[0] == first.split("/")[0]:
             self.tree.repeated.append(path)
         else:
-            self.contradictions.append(f"{readable(path)} and {readable(first)}")
+            paths = [readable(str(self._root / one)) for one in (path, first)]
+            self.refused.append(f"{paths[0]} (the same folder as {paths[1]}: leave one of them out)")
 
 
 def _kind(entry: os.DirEntry[str]) -> Literal["folder", "file", "special"]:

@@ -13,13 +13,16 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from dataset import synthetic_tiles
 from dataset.checks import check_classes, check_same_bytes
+from dataset.deep_pictures import RangeParams, find_max_value
 from dataset.description import DESCRIPTION_FILE
 from dataset.disk import write_problem
 from dataset.examine import Facts, copy_pictures, examine
@@ -39,9 +42,10 @@ from dataset.source_picture import Collection, SourcePicture
 logger = logging.getLogger(__name__)
 
 
-def load(source: DataSource, data_dir: Path, params: DataParams) -> Manifest:
+def load(source: DataSource, data_dir: Path, params: DataParams, max_value: int | Literal["auto"] = "auto") -> Manifest:
     """Fill `data_dir` with pictures, masks, `pictures.csv` and `description.json`; return the table, not yet split.
 
+    max_value: white in pictures of 16 bits that do not state it, as in `dataset/deep_pictures.py`.
     Raises ManifestError for everything that is wrong with the pictures, for what a person put where they go, and for a
     disk that cannot be written; then `data_dir` is left as it was.
     """
@@ -53,7 +57,7 @@ def load(source: DataSource, data_dir: Path, params: DataParams) -> Manifest:
         with alone(data_dir):
             check_nothing_foreign(outputs)
             try:
-                manifest = _stage(source, data_dir, staging, params, skipping)
+                manifest = _stage(source, data_dir, staging, params, max_value, skipping)
                 check_nothing_foreign(outputs, by_content=False)  # what came in the meantime
                 known = dict(zip(manifest.table["path"], manifest.table["sha256"], strict=True))
                 replace_outputs(outputs, staging, known)
@@ -65,17 +69,26 @@ def load(source: DataSource, data_dir: Path, params: DataParams) -> Manifest:
     return Manifest(manifest.table, data_dir)
 
 
-def _stage(source: DataSource, data_dir: Path, staging: Path, params: DataParams, skipping: Skipping) -> Manifest:
+def _stage(
+    source: DataSource,
+    data_dir: Path,
+    staging: Path,
+    params: DataParams,
+    max_value: int | Literal["auto"],
+    skipping: Skipping,
+) -> Manifest:
     """Make below `staging` all that shall lie in `data_dir`."""
     shutil.rmtree(staging, ignore_errors=True)
     for kind in ("images", "masks"):
         (staging / PICTURES_DIR / kind).mkdir(parents=True)
     collection = _collect(source, data_dir, staging)
+    files = {p.path: collection.originals.get(p.path, staging / p.path) for p in collection.pictures}
+    description = collection.description.model_copy(update={"max_value": find_max_value(files, max_value)})
+    collection = replace(collection, description=description)
     table = tabulate(collection, staging, params, skipping)
     copy_pictures(collection, table, staging)
     manifest = Manifest(table, staging)
     manifest.write(staging / PICTURES_CSV)
-    description = collection.description
     description.model_copy(update={"summary": description.summary + skipping.summary()}).write(staging)
     return manifest
 
@@ -141,7 +154,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         params = read_section(args.params, "data", DataParams)
-        table = load(DataSource.read(args.source), args.data, params).table
+        max_value = read_section(args.params, "contract", RangeParams).max_value
+        table = load(DataSource.read(args.source), args.data, params, max_value).table
     except (ManifestError, ParamsError) as exc:
         sys.stderr.write(f"error: {exc}\n")
         return 2

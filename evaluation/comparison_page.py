@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from dataset.description import read_max_value
 from evaluation import wording
 from evaluation.comparison import Change, Comparison
 from evaluation.page import data_uri, render_page, thumbnail
@@ -53,4 +54,5 @@ def render_comparison(comparison: Comparison, pictures_dir: Path | None, verdict
 
 def _with_pictures(changes: Iterable[Change], pictures_dir: Path | None) -> list[tuple[Change, str]]:
     shown = list(changes)[:_MAX_SHOWN]
-    return [(change, thumbnail(pictures_dir / change.path) if pictures_dir else "") for change in shown]
+    max_value = read_max_value(pictures_dir) if pictures_dir else None
+    return [(change, thumbnail(pictures_dir / change.path, max_value) if pictures_dir else "") for change in shown]

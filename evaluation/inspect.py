@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dataset.description import read_max_value
 from dataset.manifest import Manifest, ManifestError
 from dataset.near_duplicates import THUMBNAIL_PX, high_pass_thumbnail, pairs_above
 from dataset.params import PARAMS_FILE, DataParams, ParamsError, read_section
@@ -42,13 +43,13 @@ def inspect(manifest: Manifest, near_duplicate_correlation: float) -> tuple[pd.D
     Thumbnails lie in a temporary file, so that memory stays bounded. Raises EvaluationError naming a picture that
     cannot be read, ManifestError above 100,000 pictures.
     """
-    table = manifest.table
+    table, max_value = manifest.table, read_max_value(manifest.root)
     with tempfile.TemporaryFile() as file:
         thumbnails = np.memmap(file, np.float32, "w+", shape=(len(table), _THUMBNAIL_NUMBERS))
 
         def measure(index: int) -> dict[str, float]:
             row = table.iloc[index]
-            statistics, thumbnails[index] = _measure(manifest.root, row)
+            statistics, thumbnails[index] = _measure(manifest.root, row, max_value)
             return statistics
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -59,10 +60,10 @@ def inspect(manifest: Manifest, near_duplicate_correlation: float) -> tuple[pd.D
     return pd.concat([table[["path", "sha256"]].reset_index(drop=True), statistics], axis=1), pairs
 
 
-def _measure(root: Path, row: pd.Series) -> tuple[dict[str, float], NDArray[np.float32]]:
+def _measure(root: Path, row: pd.Series, max_value: int | None) -> tuple[dict[str, float], NDArray[np.float32]]:
     path = root / row["path"]
     try:
-        image = decode_image(path.read_bytes(), at_least=_DECODED_PX)
+        image = decode_image(path.read_bytes(), at_least=_DECODED_PX, max_value=max_value)
         statistics = measure_picture(image, int(row["width"]), int(row["height"]))
         if row["mask"]:
             path = root / row["mask"]

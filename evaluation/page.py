@@ -28,10 +28,13 @@ def render_page(template: str, **values: object) -> str:
     return environment.get_template(template).render(wording=wording, **values)
 
 
-def thumbnail(path: Path) -> str:
-    """Return a small JPEG of a picture as data URI. Raises EvaluationError if the picture cannot be read."""
+def thumbnail(path: Path, max_value: int | None = None) -> str:
+    """Return a small JPEG of a picture as data URI. Raises EvaluationError if the picture cannot be read.
+
+    max_value: white in deep pictures, of the data set's description.
+    """
     try:
-        image = Image.fromarray(decode_image(path.read_bytes()))
+        image = Image.fromarray(decode_image(path.read_bytes(), max_value=max_value))
     except (OSError, ImageError) as exc:
         raise EvaluationError(f"cannot show the picture {path}: {exc}") from exc
     image.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))

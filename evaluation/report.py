@@ -50,7 +50,7 @@ def render_report(
 
     @lru_cache(maxsize=64)
     def show(path: str) -> str:
-        return thumbnail(manifest.root / path)
+        return thumbnail(manifest.root / path, description.max_value)
 
     review = reviewed.review if reviewed else None
     headline_plots = headline_plots or HeadlinePlots.of(headline)

@@ -52,7 +52,8 @@ class _Subject:
         """Return a decoded picture, not below twice the model's input."""
         try:
             data = (self.manifest.root / path).read_bytes()
-            return decode_image(data, at_least=sufficient_size(self.predictor.contract))
+            contract = self.predictor.contract
+            return decode_image(data, at_least=sufficient_size(contract), max_value=contract.max_value)
         except (OSError, ImageError) as exc:
             raise ReviewError(f"cannot read the picture {path}: {exc}") from exc
 

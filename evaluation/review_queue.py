@@ -15,6 +15,7 @@ from xml.sax.saxutils import quoteattr
 from matplotlib.font_manager import FontProperties, findfont
 from PIL import Image, ImageDraw, ImageFont
 
+from dataset.description import read_max_value
 from dataset.manifest import Manifest
 from evaluation.document import EvaluationError
 from evaluation.label_review import LabelReview
@@ -104,9 +105,10 @@ def draw_sheet(tasks: list[Task], pictures_dir: Path) -> bytes:
     sheet = Image.new("RGB", (_COLUMNS * cell_w + _GAP_PX, rows * cell_h + _GAP_PX), "white")
     font = ImageFont.truetype(findfont(FontProperties(family="DejaVu Sans")), 12)
     draw = ImageDraw.Draw(sheet)
+    max_value = read_max_value(pictures_dir)
     for index, task in enumerate(tasks):
         left, top = _GAP_PX + index % _COLUMNS * cell_w, _GAP_PX + index // _COLUMNS * cell_h
-        picture = _thumbnail(pictures_dir / task.path)
+        picture = _thumbnail(pictures_dir / task.path, max_value)
         sheet.paste(picture, (left + (_PICTURE_PX - picture.width) // 2, top + (_PICTURE_PX - picture.height) // 2))
         arrow = f" → {task.suggested_label}?" if task.suggested_label else ""
         lines = [f"{index + 1}. {task.current_label}{arrow}", task.reason, Path(task.path).name]
@@ -118,9 +120,9 @@ def draw_sheet(tasks: list[Task], pictures_dir: Path) -> bytes:
     return buffer.getvalue()
 
 
-def _thumbnail(path: Path) -> Image.Image:
+def _thumbnail(path: Path, max_value: int | None) -> Image.Image:
     try:
-        image = open_image(path.read_bytes(), at_least=(_PICTURE_PX, _PICTURE_PX))
+        image = open_image(path.read_bytes(), at_least=(_PICTURE_PX, _PICTURE_PX), max_value=max_value)
     except (OSError, ImageError) as exc:
         raise EvaluationError(f"cannot show the picture {path}: {exc}") from exc
     image.thumbnail((_PICTURE_PX, _PICTURE_PX))

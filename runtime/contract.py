@@ -19,6 +19,7 @@ PROBABILITIES, LOGITS, IMAGES = "probabilities", "logits", "images"  # names of 
 ResizeRule = Literal["stretch", "letterbox", "crop"]
 Interpolation = Literal["bilinear", "bicubic"]
 Channel3 = tuple[float, float, float]
+MaxValue = Annotated[int, Field(ge=2, le=2**32 - 1)]
 
 
 class ContractError(ValueError):
@@ -63,8 +64,9 @@ class ModelContract(BaseModel):
     """How to bring an image to a model and how to read what comes out.
 
     `mean` and `std` are per RGB channel in units of [0, 1]; the ONNX graph applies them, as well as `temperature`
-    (logits are divided by it before the softmax). `classes[i]` names output column `i`. `filters` stand between the
-    model and the answer, in this order (docs/FILTERS.md).
+    (logits are divided by it before the softmax). `max_value` is white in samples of more than 8 bits whose file does
+    not state their range; None is the container's, 65535 of 16 bits (docs/API.md). `classes[i]` names output column
+    `i`. `filters` stand between the model and the answer, in this order (docs/FILTERS.md).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -78,6 +80,7 @@ class ModelContract(BaseModel):
     resize: ResizeRule = "stretch"
     interpolation: Interpolation = "bilinear"
     colour: Literal["rgb"] = "rgb"
+    max_value: MaxValue | None = None
     mean: Channel3
     std: Channel3
     temperature: Annotated[float, Field(gt=0)] = 1.0
@@ -97,7 +100,8 @@ class ModelContract(BaseModel):
 
     def to_json(self) -> str:
         """Return canonical JSON: equal contracts give equal text."""
-        return self.model_dump_json(indent=2) + "\n"
+        unstated = {"max_value"} if self.max_value is None else set()  # contracts from before it had one stay the same
+        return self.model_dump_json(indent=2, exclude=unstated) + "\n"
 
     @property
     def sha256(self) -> str:

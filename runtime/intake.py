@@ -86,7 +86,7 @@ async def _read_body(
     )
 
 
-def _to_input(encoded: bytes | str, index: int, contract: ModelContract, max_pixels: int) -> ImageArray:
+def _to_input(encoded: bytes | str, index: int, contract: ModelContract, max_pixels: int | None) -> ImageArray:
     data = decode_base64(encoded, index) if isinstance(encoded, str) else encoded
     try:
         return read_for_model(data, contract, max_pixels)

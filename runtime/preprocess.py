@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from runtime.contract import ModelContract
-from runtime.image import MAX_PIXELS, ImageArray, Size, open_image
+from runtime.image import ImageArray, Size, open_image
 
 _Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
@@ -35,7 +35,7 @@ def preprocess(image_hwc: ImageArray, contract: ModelContract, view: View = WHOL
 
 
 def read_for_model(
-    data: bytes, contract: ModelContract, max_pixels: int = MAX_PIXELS, view: View = WHOLE
+    data: bytes, contract: ModelContract, max_pixels: int | None = None, view: View = WHOLE
 ) -> ImageArray:
     """Decode one encoded image and bring it to the size the model takes: `decode_image`, then `preprocess`.
 
@@ -43,7 +43,7 @@ def read_for_model(
     never below `sufficient_size`; `docs/DECODING.md` says how far the result may be from that of every pixel.
     Raises ImageError as `decode_image` does.
     """
-    image = open_image(data, max_pixels, sufficient_size(contract, view))
+    image = open_image(data, max_pixels, sufficient_size(contract, view), contract.max_value)
     if image.size == (contract.width, contract.height) and view == WHOLE:
         return np.asarray(image)
     return _resize(image, contract, view)

@@ -9,8 +9,6 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from runtime.image import MAX_PIXELS
-
 Device = Literal["auto", "cpu", "cuda"]
 Batching = Literal["work-conserving", "bentoml"]
 
@@ -56,8 +54,9 @@ class ServingSettings(BaseSettings):
     decode_threads: Annotated[int, Field(ge=1, le=256)] = 2
     """Images that are decoded and resized at the same time, beside the event loop."""
 
-    max_pixels: Annotated[int, Field(ge=1)] = MAX_PIXELS
-    """Largest width x height of an image; larger ones are refused from their header."""
+    max_pixels: Annotated[int, Field(ge=1)] | None = None
+    """Largest width x height of an image; larger ones are refused from their header. Unset: 89,478,485 pixels are
+    decoded at most, so that a JPEG which is decoded at reduced scale may have 4 times as many."""
 
     max_images_per_request: Annotated[int, Field(ge=1, le=1000)] = 32
     """Most images that one request may carry."""

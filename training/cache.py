@@ -32,7 +32,7 @@ from runtime.preprocess import FILTERS, OVERSAMPLING, read_for_model
 from training.batch_params import AugmentParams, BatchParams
 
 FOLDER = "cache"  # beside the manifest
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # what decoding makes of a picture: 2 knows its range and its colours
 # More would keep pixels that decoding at reduced scale does not promise either.
 MAX_ZOOM = float(OVERSAMPLING)
 ENTRY = np.dtype(
@@ -142,7 +142,8 @@ def resized(data: bytes, contract: ModelContract, zoom: float, size: Size) -> Im
     """Decode a picture and bring it to `size`, which is that of `cached_size`."""
     if zoom == 1:
         return read_for_model(data, contract)
-    image = open_image(data, at_least=(OVERSAMPLING * size[0], OVERSAMPLING * size[1]))
+    at_least = (OVERSAMPLING * size[0], OVERSAMPLING * size[1])
+    image = open_image(data, at_least=at_least, max_value=contract.max_value)
     return np.asarray(image.resize((size[1], size[0]), FILTERS[contract.interpolation]))
 
 
@@ -172,6 +173,7 @@ def _key(contract: ModelContract, zoom: float) -> str:
         "size": [contract.height, contract.width],
         "resize": contract.resize,
         "interpolation": contract.interpolation,
+        "max_value": contract.max_value,
         "oversampling": OVERSAMPLING,
         "zoom": zoom,
         "pillow": PIL.__version__,

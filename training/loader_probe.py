@@ -18,6 +18,7 @@ import torch
 from dataset.manifest import Manifest
 from runtime.contract import ModelContract
 from training.data import PREFETCH, PictureDataset, check_batch_size, training_batches
+from training.new_contract import input_of
 from training.params import Params
 from training.pictures import training_pictures
 from training.sanity import at_least, parser
@@ -86,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_batch_size(len(train.table), 2 * params.train.batch_size, 1, params.augment.mixes)
         # Mean and std are the model's business and change no speed.
         contract = ModelContract(
-            classes=manifest.classes, mean=(0.5,) * 3, std=(0.5,) * 3, **params.contract.model_dump()
+            classes=manifest.classes, mean=(0.5,) * 3, std=(0.5,) * 3, **input_of(manifest, params.contract)
         )
         dataset = training_pictures(train, contract, params, num_epochs=1 + params.augment.off_last_epochs)
     except KNOWN_ERRORS as exc:

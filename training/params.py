@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from dataset.params import ParamsError, Section, read_section
-from runtime.contract import Interpolation, ResizeRule
+from runtime.contract import Interpolation, MaxValue, ResizeRule
 from training.batch_params import AugmentParams, BatchParams
 from training.engine_params import Count, EngineParams
 from training.mask_params import MaskParams
@@ -22,6 +22,8 @@ class ContractParams(Section):
     width: Annotated[int, Field(ge=32, le=4096)]
     resize: ResizeRule
     interpolation: Interpolation
+    # White in deep pictures; loading them reads it and writes what it is into the data set's description.
+    max_value: Literal["auto"] | MaxValue = "auto"
 
 
 class ModelParams(Section):

@@ -11,6 +11,7 @@ from dataset.manifest import Manifest
 from dataset.params import PARAMS_FILE
 from runtime.contract import Lineage, ModelContract
 from training.model import Classifier, create_backbone
+from training.new_contract import input_of
 from training.params import Params
 
 
@@ -49,7 +50,7 @@ def untrained(manifest: Manifest, params: Params, device: torch.device) -> tuple
     torch.manual_seed(params.train.seed)
     backbone, mean, std, origin = create_backbone(params.model, len(manifest.classes))
     contract = ModelContract(
-        classes=manifest.classes, mean=mean, std=std, **params.contract.model_dump(),
+        classes=manifest.classes, mean=mean, std=std, **input_of(manifest, params.contract),
         lineage=Lineage(backbone=params.model.backbone, weights=origin),
     )  # fmt: skip
     return Classifier(backbone, mean, std, channels_last=params.train.channels_last).to(device), contract

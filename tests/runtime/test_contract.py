@@ -101,3 +101,20 @@ def test_filters_keep_their_order_and_kind_and_a_contract_from_before_them_has_n
     before = json.loads(CONTRACT.to_json())
     del before["filters"]
     assert ModelContract.from_json(json.dumps(before), "here") == CONTRACT
+
+
+def test_contract_without_a_range_is_what_it_was_before_there_was_one() -> None:
+    assert "max_value" not in json.loads(CONTRACT.to_json())
+    assert ModelContract.from_json(CONTRACT.to_json(), "c").max_value is None
+
+
+def test_range_of_deep_pictures_survives_json_and_changes_the_hash() -> None:
+    contract = CONTRACT.model_copy(update={"max_value": 4095})
+    assert ModelContract.from_json(contract.to_json(), "c") == contract
+    assert contract.sha256 != CONTRACT.sha256
+
+
+@pytest.mark.parametrize("max_value", [0, 1, -1, 2**32, 4095.5])
+def test_range_that_no_samples_have_is_refused(max_value: float) -> None:
+    with pytest.raises(ContractError, match="max_value"):
+        ModelContract.from_json(changed(max_value=max_value), "c")

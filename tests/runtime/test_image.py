@@ -141,11 +141,6 @@ def test_sixteen_bit_grey_is_scaled_by_its_full_range(kind: str) -> None:
     assert decoded.shape == (1, 5, 3)
 
 
-def test_float_tiff_in_unit_range_is_scaled_and_nan_is_black() -> None:
-    values = np.array([[0.0, 0.5, 1.0, np.nan]], dtype=np.float32)
-    np.testing.assert_array_equal(decode_image(encode(Image.fromarray(values), "TIFF"))[0, :, 0], [0, 128, 255, 0])
-
-
 def test_one_bit_png_is_black_and_white() -> None:
     bits = Image.fromarray(np.array([[0, 255]], dtype=np.uint8)).convert("1")
     np.testing.assert_array_equal(decode_image(encode(bits, "PNG")), [[[0] * 3, [255] * 3]])

@@ -1,0 +1,113 @@
+"""What is said of bytes that are no picture of a format that is read: what they are and what to do."""
+
+import io
+import json
+import struct
+import sys
+import types
+
+import numpy as np
+import pytest
+from PIL import Image, features
+
+from runtime.errors import ImageErrorCode
+from runtime.image import decode_image
+from tests.runtime.drawn_pictures import assert_shows, drawn, encode, p3_to_srgb, refusal
+
+UNSUPPORTED = ImageErrorCode.UNSUPPORTED
+PICTURE = drawn()
+FTYP = b"\0\0\0\x18ftyp"
+HEIC = FTYP + b"heic\0\0\0\0mif1heic" + bytes(40)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (encode(PICTURE, "GIF", "P"), ("GIF", "convert it to PNG")),
+        (b"\xff\x0a" + bytes(50), ("JPEG XL", "convert")),
+        (encode(PICTURE, "JPEG2000"), ("JPEG 2000", "convert")),
+        (b"\xff\xd8\xff\xf7" + bytes(50), ("JPEG-LS", "convert")),
+        (HEIC, ("HEIC", "JPEG or PNG", "pillow-heif")),
+        (FTYP + b"isom\0\0\0\0iso2mp41", ("MP4 video", "single pictures")),
+        (b"8BPS\0\1", ("Photoshop", "convert")),
+        (b"FUJIFILMCCD-RAW", ("camera raw", "convert")),
+        (b"%PDF-1.7", ("PDF", "PNG")),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', ("SVG", "PNG")),
+        (b'<?xml version="1.0"?>\n<svg/>', ("SVG", "PNG")),
+        (b"  <!DOCTYPE html><html>", ("a web page", "not a picture")),
+        (b"\xef\xbb\xbf<html><head>", ("a web page",)),
+        (b'{"error": "not found"}', ("JSON", "not a picture")),
+        (b"path,label\n", ("text", "not a picture")),
+        ("für Größe und Maß\n".encode() * 200, ("text",)),
+        (b"PK\x03\x04" + bytes(50), ("ZIP archive", "unpack")),
+        (bytes(1000), ("zero bytes",)),
+        (b"\xfe\xed\xfa\xce\x01\x80\x90", ("first bytes are unknown",)),
+        (encode(PICTURE, "ICO"), ("ICO", "convert")),
+        (encode(PICTURE, "PPM"), ("Netpbm", "convert")),
+        (b"DDS " + bytes(50), ("DDS", "convert")),
+    ],
+    ids=lambda value: repr(value[:12]) if isinstance(value, bytes) else "",
+)
+def test_bytes_are_named_and_the_formats_that_are_read_are_listed(data: bytes, words: tuple[str, ...]) -> None:
+    message = refusal(data, UNSUPPORTED)
+    for word in words:
+        assert word in message
+    assert message.startswith("not an image in a supported format")
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow was built without AVIF")
+def test_avif_is_read_by_pillow() -> None:
+    data = encode(PICTURE, "AVIF", quality=95, subsampling="4:4:4")
+    assert_shows(data, PICTURE, mean=3)
+    frames = encode(PICTURE, "AVIF", quality=95, save_all=True, append_images=[Image.new("RGB", (128, 96))])
+    assert_shows(frames, PICTURE, mean=4)
+    for share in (0.1, 0.5, 0.95):
+        refusal(data[: int(len(data) * share)], ImageErrorCode.CORRUPT)
+    refusal(data, ImageErrorCode.TOO_MANY_PIXELS, max_pixels=96 * 128 - 1)
+    pixels = np.dstack([PICTURE, np.zeros(PICTURE.shape[:2], np.uint8)])
+    assert decode_image(encode(pixels, "AVIF")).min() >= 250
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow was built without AVIF")
+def test_colours_that_an_avif_states_are_used_and_high_dynamic_range_is_refused() -> None:
+    data = encode(np.tile(np.array([200, 100, 50], np.uint8), (16, 16, 1)), "AVIF", quality=100, subsampling="4:4:4")
+    at = data.index(b"colrnclx") + 8
+    assert struct.unpack_from(">HH", data, at) == (1, 13)
+    wide = decode_image(data[:at] + struct.pack(">HH", 12, 13) + data[at + 4 :])
+    np.testing.assert_allclose(wide[8, 8], p3_to_srgb([200, 100, 50]), atol=4)
+    assert "PQ" in refusal(data[:at] + struct.pack(">HH", 9, 16) + data[at + 4 :], UNSUPPORTED)
+
+
+def test_avif_without_a_decoder_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "check", lambda name: False)
+    assert "AVIF is not accepted here" in refusal(FTYP + b"avif\0\0\0\0mif1avif" + bytes(40), UNSUPPORTED)
+
+
+def test_heic_is_read_where_its_package_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package is never installed here; in its place stands what it does, by the calls that are made of it."""
+
+    class File:
+        def __init__(self) -> None:
+            self.size = (128, 96)
+            self.info = {"icc_profile": None}
+
+        def to_pillow(self) -> Image.Image:
+            return Image.fromarray(PICTURE)
+
+    package = types.ModuleType("pillow_heif")
+
+    def open_heif(file: io.BytesIO, *, convert_hdr_to_8bit: bool) -> File:
+        assert file.getvalue() == HEIC
+        assert convert_hdr_to_8bit
+        return File()
+
+    package.open_heif = open_heif  # type: ignore[attr-defined]
+    package.__spec__ = types.SimpleNamespace(name="pillow_heif")  # type: ignore[assignment]
+    monkeypatch.setitem(sys.modules, "pillow_heif", package)
+    assert_shows(HEIC, PICTURE)
+    refusal(HEIC, ImageErrorCode.TOO_MANY_PIXELS, max_pixels=100)
+
+
+def test_message_is_fit_for_json() -> None:
+    message = refusal(bytes(range(256)), UNSUPPORTED)
+    assert json.loads(json.dumps(message)) == message
