@@ -56,7 +56,9 @@ def test_linked_class_folders_are_followed_and_loops_end(
 @pytest.mark.parametrize("place", ["worse", "good/more", "a"])
 def test_a_folder_linked_into_two_classes_is_refused_with_both_names(root: Path, place: str) -> None:
     (root / place).symlink_to(root / "bad")
-    with pytest.raises(ManifestError, match=rf"({place} \(the same folder as .*/bad|/bad \(the same folder as .*{place}): leave one"):
+    with pytest.raises(
+        ManifestError, match=rf"({place} \(the same folder as .*/bad|/bad \(the same folder as .*{place}): leave one"
+    ):
         read_folder(root, None)
 
 

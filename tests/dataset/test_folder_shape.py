@@ -197,7 +197,7 @@ def test_the_user_may_say_that_the_folders_at_the_top_are_the_classes(tmp_path: 
 def test_a_divided_folder_is_seen_through_links_and_beside_litter(tmp_path: Path) -> None:
     root = make(tmp_path / "set", "parts/train/a parts/train/b test/a test/b @eaDir/x")
     (root / "train").symlink_to(root / "parts" / "train")
-    with pytest.raises(ManifestError, match="train .the same folder as .*parts/train"):
+    with pytest.raises(ManifestError, match=r"train .the same folder as .*parts/train"):
         read_folder(root, None)
     (root / "parts").rename(tmp_path / "parts")
     (root / "train").unlink()
