@@ -6,7 +6,8 @@ import numpy as np
 from PIL import Image
 
 from runtime.contract import ModelContract
-from runtime.image import ImageArray, Size, open_image
+from runtime.formats.stored import Size
+from runtime.image import ImageArray, open_image
 
 _Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}

@@ -27,7 +27,8 @@ from PIL import Image
 
 from dataset.manifest import Manifest, ManifestError
 from runtime.contract import ModelContract
-from runtime.image import ImageArray, Size, open_image
+from runtime.formats.stored import Size
+from runtime.image import ImageArray, open_image
 from runtime.preprocess import FILTERS, OVERSAMPLING, read_for_model
 from training.batch_params import AugmentParams, BatchParams
 

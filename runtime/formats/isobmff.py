@@ -14,11 +14,10 @@ from PIL.AvifImagePlugin import AvifImageFile
 from runtime.errors import ImageError, ImageErrorCode
 from runtime.formats.colour_statement import coded_profile
 from runtime.formats.orientation import orientation_of
+from runtime.formats.primary_colours import primary_colours
 from runtime.formats.stored import ReadOptions, StoredPicture, check_pixels
 
 HEIC_PACKAGE = "pillow_heif"
-# Properties of the picture lie before its pixels.
-_HEAD_BYTES = 1 << 16
 
 
 def read_avif(data: bytes, options: ReadOptions) -> StoredPicture:
@@ -54,8 +53,6 @@ def read_heic(data: bytes, options: ReadOptions) -> StoredPicture:
 
 
 def _stated_profile(data: bytes, name: str) -> bytes:
-    """Return the profile of a colour box that gives code points (ISO/IEC 14496-12, 12.1.5)."""
-    at = data.find(b"colrnclx", 0, _HEAD_BYTES)
-    if at < 0 or at + 12 > len(data):
-        return b""
-    return coded_profile(int.from_bytes(data[at + 8 : at + 10]), int.from_bytes(data[at + 10 : at + 12]), name)
+    """Return the profile of the code points of the primary picture. Raises ImageError for high dynamic range."""
+    colours = primary_colours(data)
+    return b"" if colours is None else coded_profile(*colours, name)

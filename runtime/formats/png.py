@@ -44,9 +44,7 @@ def read_unstated_png(data: bytes, max_pixels: int) -> NDArray[np.uint16] | None
     if chunks.depth != 16:
         return None
     num_colours = 1 if chunks.colour in (0, 4) else 3
-    upper, lower = (half[..., :num_colours] for half in _halves(chunks))
-    values: NDArray[np.uint16] = np.bitwise_or(upper.astype(np.uint16) << 8, lower, dtype=np.uint16)
-    return values
+    return _joined(_halves(chunks), 0, chunks.height)[..., :num_colours]
 
 
 def _read_shallow(chunks: PngChunks) -> Image.Image:

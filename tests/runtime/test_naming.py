@@ -8,9 +8,12 @@ import types
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, features
 
 from runtime.errors import ImageErrorCode
+from runtime.formats.primary_colours import primary_colours
 from runtime.image import decode_image
 from tests.runtime.drawn_pictures import assert_shows, drawn, encode, p3_to_srgb, refusal
 
@@ -76,6 +79,31 @@ def test_colours_that_an_avif_states_are_used_and_high_dynamic_range_is_refused(
     wide = decode_image(data[:at] + struct.pack(">HH", 12, 13) + data[at + 4 :])
     np.testing.assert_allclose(wide[8, 8], p3_to_srgb([200, 100, 50]), atol=4)
     assert "PQ" in refusal(data[:at] + struct.pack(">HH", 9, 16) + data[at + 4 :], UNSUPPORTED)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow was built without AVIF")
+def test_colours_of_other_pictures_in_the_file_do_not_count() -> None:
+    """A gain map's brighter rendering states PQ; viewers of standard range show the primary picture."""
+    data = encode(PICTURE, "AVIF", quality=95)
+    ipco = data.index(b"ipco")
+    other = b"\0\0\0\x13colrnclx\0\x09\0\x10\0\x09\x80"
+    grown = bytearray(data)
+    end = ipco - 4 + int.from_bytes(data[ipco - 4 : ipco])
+    grown[end:end] = other
+    for name in (b"ipco", b"iprp", b"meta"):
+        at = data.index(name) - 4
+        grown[at : at + 4] = (int.from_bytes(data[at : at + 4]) + len(other)).to_bytes(4)
+    assert primary_colours(bytes(grown)) == (1, 13)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_damaged_boxes_state_nothing(data: st.DataObject) -> None:
+    changed = bytearray(encode(drawn(16, 16), "AVIF"))
+    for _ in range(data.draw(st.integers(1, 3))):
+        changed[data.draw(st.integers(0, 300))] = data.draw(st.integers(0, 255))
+    stated = primary_colours(bytes(changed))
+    assert stated is None or len(stated) == 2
 
 
 def test_avif_without_a_decoder_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
