@@ -56,8 +56,9 @@ setup: .venv/train.stamp data/source.yaml ## install what training and serving n
 .venv/dev.stamp: requirements/install.sh requirements/dev.txt requirements/uv.txt
 	@requirements/install.sh dev
 
-NOTE_SOURCE = $(PYTHON) -m dataset.source --groups="$$TYPED_GROUPS" --normal="$$TYPED_NORMAL" --skip="$$TYPED_SKIP" \
-	--classes="$$TYPED_CLASSES" --out data/source.yaml -- "$$TYPED_DATA"
+NOTE_SOURCE = $(PYTHON) -m dataset.source --groups="$$TYPED_GROUPS" --normal="$$TYPED_NORMAL" \
+	$(if $(value SKIP),--skip="$$TYPED_SKIP") $(if $(value CLASSES),--classes="$$TYPED_CLASSES") \
+	--out data/source.yaml -- "$$TYPED_DATA"
 
 # A run writes dvc.lock, which git shall not see until somebody wants to commit a run of their own: `make track`.
 data/source.yaml: | .venv/train.stamp

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from dataset.file_tree import IMAGE_SUFFIXES
 from dataset.folder import read_folder
 from dataset.manifest import ManifestError
 from tests.dataset.picture_files import make_folder, save, texture
@@ -263,3 +264,30 @@ def test_the_normal_class_is_noted_and_must_be_a_class(root: Path) -> None:
     assert read_folder(root, None, "good").description.normal_class == "good"
     with pytest.raises(ManifestError, match="'fine' is to be the normal class, but the classes are bad, good"):
         read_folder(root, None, "fine")
+
+
+def test_the_page_names_the_endings_that_are_taken_and_its_example_is_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/FOLDERS.md").read_text(encoding="utf-8")
+    listed = re.findall(r"`(\.\w+)`", page.split("ending of a format that is read (")[1].split(")")[0])
+    assert sorted(listed) == sorted(IMAGE_SUFFIXES)
+    for number, path in enumerate(("good/a.jpg", "good/b.png", "good/monday/c.webp", "bad/d.jpg")):
+        save(tmp_path / path, texture(number))
+    assert [picture.label for picture in read_folder(tmp_path, None).pictures] == ["bad", "good", "good", "good"]
+
+
+def test_a_groups_file_in_the_folder_itself_is_not_reported(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [f"{path.relative_to(root).as_posix()},{number}" for number, path in enumerate(root.rglob("*.png"))]
+    (root / "groups.csv").write_text("\n".join(["path,group", *rows]))
+    collection = read_folder(root, root / "groups.csv")
+    assert collection.has_stated_groups
+    assert collection.description.group_meaning == "object named in the groups file"
+    assert sorted(picture.group for picture in collection.pictures) == sorted(map(str, range(12)))
+    assert not caplog.messages
+
+
+def test_further_columns_of_a_groups_file_are_attributes(root: Path, tmp_path: Path) -> None:
+    rows = [f"{path.relative_to(root).as_posix()};{path.parent.name}-{path.stem[:7]};{path.stem[-1]}"
+            for path in root.rglob("*.png")]  # fmt: skip
+    (tmp_path / "groups.csv").write_text("\n".join(["Path;Group;shot", *rows]))
+    picture = read_folder(root, tmp_path / "groups.csv").pictures[1]
+    assert (picture.group, picture.attributes) == ("bad-object0", {"shot": "1"})
