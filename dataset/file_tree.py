@@ -11,7 +11,9 @@ from dataset.litter import is_litter_file, is_litter_folder
 from dataset.manifest import ManifestError
 from dataset.readable_name import readable
 
-IMAGE_SUFFIXES = frozenset({".avif", ".bmp", ".dib", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset(
+    {".avif", ".bmp", ".dib", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+)
 # A name such as .5mm or .001.jpg is a measure or a number, and not hidden.
 _NUMBER = re.compile(r"\.\d")
 

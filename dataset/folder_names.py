@@ -1,5 +1,6 @@
 """What names files and class folders may have: such as every later file, table and page can hold and tell apart."""
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,6 +8,9 @@ from pathlib import Path
 from dataset.checks import named
 from dataset.manifest import ManifestError
 from dataset.readable_name import readable
+
+# How desktops call the copy of a folder: `good (2)`, `good - Copy`, `good copy 2`.
+_COPY = re.compile(r" ?\(\d+\)$| -? ?(copy|kopie|copie|copia)( \d+| \(\d+\))?$")
 
 
 def check_names(root: Path, paths: Iterable[str]) -> None:
@@ -37,22 +41,26 @@ def check_names(root: Path, paths: Iterable[str]) -> None:
 
 
 def check_alike_classes(root: Path, classes: Iterable[str]) -> None:
-    """Refuse class folders whose names differ only in case, Unicode form, spaces or what cannot be seen.
+    """Refuse class folders whose names differ only in case, Unicode form, spaces, what cannot be seen, or as a copy's.
 
     Single letters may differ in case: `A` and `a` are classes of handwriting. Raises ManifestError naming each pair.
     """
     first: dict[str, str] = {}
     pairs = []
+    classes = list(classes)
+    keys = {_key(name) for name in classes}
     for name in classes:
         key = _key(name)
+        copied = _COPY.sub("", key)
+        key = copied if copied in keys else key
         if key in first:
             pairs.append(f"{_told_apart(first[key])} and {_told_apart(name)}")
         first.setdefault(key, name)
     if pairs:
         raise ManifestError(
-            f"class folders of {readable(str(root))} whose names differ only in case, Unicode form or spaces are "
-            f"likely one class: {named(pairs)}. Put the pictures of each pair into one folder, or, if they are "
-            "different classes, rename one or say so with CLASSES=top (make data DATA=... CLASSES=top)"
+            f"class folders of {readable(str(root))} whose names differ only in case, Unicode form, spaces or as a "
+            f"copy does are likely one class: {named(pairs)}. Put the pictures of each pair into one folder, or, if they "
+            "are different classes, rename one or say so with CLASSES=top (make data DATA=... CLASSES=top)"
         )
 
 

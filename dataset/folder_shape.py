@@ -47,6 +47,7 @@ def check_shape(root: Path, top: Folder, folders: Iterable[str]) -> None:
     that says what was seen and what to do.
     """
     _check_annotations(root, top, list(folders))
+    _check_only_pictures(root, top.folders)
     _check_split(root, top.folders)
     _check_lone_part(root, top.folders)
     is_alone = len(top.folders) == 1
@@ -96,6 +97,16 @@ def _refuse_annotations(root: Path, place: str, pictures: list[str], names: list
         )
 
 
+def _check_only_pictures(root: Path, tops: Mapping[str, Folder]) -> None:
+    """Refuse folders that are all called pictures, as the parts of an archive are: `images_001`, `images_002`."""
+    if len(tops) > 1 and all(map(says_pictures, tops)):
+        raise ManifestError(
+            f"the folders of {readable(str(root))} are called {named([readable(name) for name in tops])}, which names "
+            "no class. Sort the pictures into one folder a class, called as the class is; if these folders are "
+            f"classes as they are, say so with {_SAY_TOP}"
+        )
+
+
 def _splits(folders: Mapping[str, Folder]) -> list[str]:
     """Return the folders that are named as parts of one split; none where fewer than two belong together."""
     roles = {name: role for name in folders if (role := split_role(name))}
@@ -116,10 +127,14 @@ def _check_split(root: Path, folders: Mapping[str, Folder]) -> None:
     shared = [name for name in _shared(dict(inner)) if not says_pictures(name)]
     parts = named([readable(name) for name in splits])
     if not shared or any(map(split_role, shared)):
+        of_classes = [path for path, part in inner if sum(not says_pictures(name) for name in part.folders) > 1]
+        way_out = "Sort the pictures into one folder a class"
+        if not shared and len(of_classes) == 1:
+            way_out = f"Take the part that holds class folders: DATA={for_shell(str(root / of_classes[0]))}"
         raise ManifestError(
             f"{readable(str(root))} is divided into {parts}, but the pictures in them lie in no class folders of equal "
-            f"names, so that a model of it would tell the parts apart; {_OWN_SPLIT}. Sort the pictures into one folder "
-            f"a class; if the folders at the top are classes as they are, say so with {_SAY_TOP}"
+            f"names, so that a model of it would tell the parts apart; {_OWN_SPLIT}. {way_out}; if the folders at the "
+            f"top are classes as they are, say so with {_SAY_TOP}"
         )
     way_out = _merging(root, [path for path, part in inner if part.folders])
     raise ManifestError(

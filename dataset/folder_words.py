@@ -14,18 +14,21 @@ def _words(text: str) -> frozenset[str]:
 
 _ROLES = {
     "train": _words(
-        "train training trainings trn learn learning tren treino treinamento entrenamiento entrenar entrainement "
+        "train training trainings trn labelled labeled "
+        "learn learning tren treino treinamento entrenamiento entrenar entrainement "
         "apprentissage addestramento allenamento egitim trening treningowe treningowy uczenie traning oplaering latih "
         "pelatihan обучение обучающая обучающие тренировка тренировочная тренировочные εκπαιδευση تدريب 训练 訓練 学習 "
         "학습 훈련"
     ),
     "test": _words(
-        "test testing tests tst eval evaluation holdout heldout prueba pruebas teste testes essai prufung prova uji "
+        "test testing tests tst unlabelled unlabeled "
+        "eval evaluation holdout heldout prueba pruebas teste testes essai prufung prova uji "
         "pengujian inference pred predict prediction query gallery тест тестовая тестовые тестирование δοκιμη اختبار "
         "测试 測試 テスト 評価 시험 테스트 평가"
     ),
     "val": _words(
-        "val valid validation validate dev devel validacion validacao validierung validierungs convalida validazione "
+        "val valid validation validate dev devel development "
+        "validacion validacao validierung validierungs convalida validazione "
         "walidacja dogrulama validasi validering валидация валидационная проверка 验证 驗證 検証 검증"
     ),
 }

@@ -13,7 +13,7 @@ _FOLDERS = frozenset({
     "__macosx", ".trashes", ".spotlight-v100", ".fseventsd", ".temporaryitems", ".documentrevisions-v100",
     ".appledouble", ".appledb", ".appledesktop", "network trash folder", "temporary items",
     # Windows
-    "$recycle.bin", "recycler", "system volume information",
+    "$recycle.bin", "system volume information",
     # Linux
     "lost+found", ".trash", ".thumbnails", ".thumbs", ".thumb", ".cache", ".xvpics",
     # picture managers, version control, notebooks, tools

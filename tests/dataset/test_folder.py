@@ -200,6 +200,8 @@ def test_a_name_with_a_control_character_is_refused_readably(root: Path, name: s
         ("not  ok", "not ok", "'not  ok' and 'not ok'"),
         ("good\u200b", "good", r"good\\u200b"),
         ("10\u00b5m", "10\u03bcm", r"\\xb5.*\\u03bc"),
+        ("good (2)", "good", r"'good' and 'good \(2\)'"),
+        ("Good - Copy", "good", "'Good - Copy' and 'good'"),
         ("STRASSE", "stra\u00dfe", "'STRASSE' and"),
     ],
 )
@@ -217,7 +219,7 @@ def test_classes_whose_names_look_alike_are_refused_with_both(
     [
         ("A", "a"), ("+", "-"), ("a,b", "c=d"), ("say 'x'", 'say "y"'), (" good", "bad "), ("x" * 255, "y" * 255),
         ("\U0001f600", "\U0001f469\u200d\U0001f680"), ("nan", "NULL"), ("1", "01"), ("$x$", "%d"), ("<b>", "&amp;"),
-        ("n...5", "#1"), ("\u0633\u0627\u0644\u0645", "\u5408\u683c"),
+        ("n...5", "#1"), ("M (1)", "M (2)"), ("copy", "original"), ("\u0633\u0627\u0644\u0645", "\u5408\u683c"),
     ],
 )  # fmt: skip
 def test_any_other_name_is_a_class(tmp_path: Path, names: tuple[str, str], caplog: pytest.LogCaptureFixture) -> None:

@@ -43,6 +43,7 @@ def make(root: Path, folders: str) -> Path:
         ("train/a valid/a extra/a extra/b", "train, valid"),
         ("train/good test/good test/broken ground_truth/broken", "train, test"),
         ("train/images test/images", "train, test"),
+        ("labeled/a labeled/b unlabeled", "labeled, unlabeled"),
         ("hold-out/a train/a", "hold-out, train"),
         ("Trainingsdaten/gut Testdaten/gut", "Trainingsdaten, Testdaten"),
         ("Entraînement/chat Validation/chat", "Entraînement, Validation"),
@@ -117,13 +118,23 @@ def test_one_part_beside_folders_of_another_kind_is_refused_with_both_ways_out()
     with pytest.raises(
         ManifestError, match=r"train in /sets/tiles is named as a part.*CLASSES=top.*DATA=/sets/tiles/train"
     ):
-        check("train/a train/b unlabelled")
+        check("train/a train/b misc")
 
 
 @pytest.mark.parametrize(("folders", "where"), [("set/good set/bad", "set"), ("a/b/good a/b/bad", "a/b")])
 def test_classes_one_level_deeper_are_refused_with_the_folder_to_take(folders: str, where: str) -> None:
     with pytest.raises(ManifestError, match=rf"lie in one folder, {where}, .*take DATA=/sets/tiles/{where}$"):
         check(folders)
+
+
+def test_the_one_part_that_holds_class_folders_is_said() -> None:
+    with pytest.raises(ManifestError, match=r"divided into Train, Test, .*class folders: DATA=/sets/tiles/Train; if"):
+        check("Train/00001 Train/00002 Test")
+
+
+def test_parts_of_an_archive_are_no_classes() -> None:
+    with pytest.raises(ManifestError, match=r"are called images_001, images_002, which names no class"):
+        check("images_001 images_002")
 
 
 def test_days_of_a_single_class_are_not_taken_for_classes() -> None:
