@@ -30,6 +30,11 @@ export TYPED_CLASSES := $(value CLASSES)
 export TYPED_ACCEPT_WORSE := $(value ACCEPT_WORSE)
 unexport DATA GROUPS NORMAL SKIP CLASSES ACCEPT_WORSE
 
+# DVC asks for the user's name; a container may run under a number that has none.
+ifeq ($(LOGNAME)$(USER),)
+export USER := $(shell id -u)
+endif
+
 # Nothing phones home.
 export BENTOML_DO_NOT_TRACK := True
 export DO_NOT_TRACK := true

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 LOCK_FILE = Path("dvc.lock")
+_FOLDERS = ("data", "artifacts")
 _LOCAL_CONFIG = Path(".dvc/config.local")
 _HIDDEN = ("S", "h", "s")  # what `git ls-files -v` says of files that git was told not to look at
 
@@ -21,7 +22,10 @@ def hide() -> None:
     """Let git not see dvc.lock, where it is git's to see: outside of git, and after `show`, nothing is done.
 
     A checkout in which an index flag hid a tracked dvc.lock, as those of before did, sees it again; its content stays.
+    Raises RuntimeError if, after `show`, a folder of the runs became a link.
     """
+    if _is_shown():
+        _check_no_link()
     listed = _git("ls-files", "-v", "--", str(LOCK_FILE))
     if listed is None:
         return
@@ -38,9 +42,10 @@ def hide() -> None:
 
 
 def show() -> None:
-    """Let git see dvc.lock and DVC see git. Raises RuntimeError outside of git."""
+    """Let git see dvc.lock and DVC see git. Raises RuntimeError outside of git, and if the runs' folders are links."""
     if _git("rev-parse", "--show-prefix") is None:
         raise RuntimeError("this is no git checkout: there is nothing that could hold a run (git init makes one)")
+    _check_no_link()
     hide()
     exclude, pattern = _exclude()
     if exclude.is_file():
@@ -48,6 +53,16 @@ def show() -> None:
         exclude.write_text("".join(f"{line}\n" for line in lines if line != pattern), encoding="utf-8")
     command = [sys.executable, "-m", "dvc", "config", "--local", "core.no_scm", "false"]
     subprocess.run(command, check=True)
+
+
+def _check_no_link() -> None:
+    for folder in map(Path, _FOLDERS):
+        if folder.is_symlink():
+            raise RuntimeError(
+                f"{folder} is a link to {folder.readlink()}, and DVC with git takes no output behind a link: mount "
+                f"that folder there instead (mount --bind {folder.readlink()} {folder}), or leave git out again "
+                "(dvc config --local core.no_scm true)"
+            )
 
 
 def _is_shown() -> bool:

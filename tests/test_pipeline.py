@@ -6,9 +6,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+
+from dataset.source import DataSource
+from tests.dataset.picture_files import make_folder
 
 REPOSITORY = Path(__file__).parent.parent
 PRINT_LOADED = "print(*[m.__file__ for m in sys.modules.values() if getattr(m, '__file__', None)])"
@@ -78,18 +82,37 @@ def test_every_stage_but_the_first_hangs_on_the_frozen_environment() -> None:
     assert others == {name for name in others if "artifacts/environment.txt" in stages[name]["deps"]}
 
 
+def _modules(stage: dict[str, Any]) -> list[str]:
+    """The modules that a stage's command names: `.venv/bin/python -m RUNNER MODULE`."""
+    words: list[str] = stage["cmd"].split()
+    return words[words.index("-m") + 1 :]
+
+
 def test_every_stage_depends_on_the_code_that_its_command_runs() -> None:
     for name, stage in yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"].items():
-        module = stage["cmd"].split()[-1].replace(".", "/") + ".py"
-        assert (REPOSITORY / module).is_file(), name
-        assert any(module == dep or module.startswith(dep + "/") for dep in stage["deps"]), name
+        for module in (f"{module.replace('.', '/')}.py" for module in _modules(stage)):
+            assert (REPOSITORY / module).is_file(), name
+            assert any(module == dep or module.startswith(dep + "/") for dep in stage["deps"]), name
+
+
+def test_dvc_removes_no_output_but_those_of_training() -> None:
+    """What it removes before a run is gone, a person's files among it; what is left is single files of large runs."""
+    removed = set()
+    for name, stage in yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"].items():
+        for out in [*stage["outs"], *stage.get("plots", ())]:
+            if isinstance(out, str):
+                removed.add(out)
+                assert name in ("train", "predict")
+            else:
+                assert next(iter(out.values()))["persist"]
+                assert "dataset.stage" in _modules(stage) or name == "compare"
+    assert all(Path(out).suffix for out in removed)
 
 
 def test_a_stage_names_every_module_of_ours_that_it_loads() -> None:
     """A module that is loaded but no dependency would change results while DVC sees nothing to do."""
     for name, stage in yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"].items():
-        module = stage["cmd"].split()[-1]
-        command = [sys.executable, "-c", f"import {module}, sys; {PRINT_LOADED}"]
+        command = [sys.executable, "-c", f"import {', '.join(_modules(stage))}, sys; {PRINT_LOADED}"]
         done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
         loaded = {Path(f).relative_to(REPOSITORY).as_posix() for f in done.stdout.split() if _is_ours(Path(f))}
         missing = {f for f in loaded if not any(f == dep or f.startswith(dep + "/") for dep in stage["deps"])}
@@ -107,3 +130,108 @@ def test_every_stage_has_a_make_target() -> None:
     stages = set(yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"])
     assert stages - {"environment", last} == reproduced - {""}
     assert "" in reproduced
+
+
+class Project:
+    """A copy of this checkout without git, whose `data` is a link to another folder, and pictures beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "project"
+        for name in (
+            "dvc.yaml",
+            "params.yaml",
+            ".dvcignore",
+            ".dvc/config",
+            "dataset",
+            "runtime",
+            "requirements/train.txt",
+        ):
+            target = self.folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (shutil.copytree if (REPOSITORY / name).is_dir() else shutil.copy)(REPOSITORY / name, target)
+        (self.folder / ".venv").symlink_to(sys.prefix)
+        self.data = folder / "disk"
+        self.data.mkdir()
+        (self.folder / "data").symlink_to(self.data)
+        self.photos = make_folder(folder / "photos", num_objects=5)
+        stages = yaml.safe_load((self.folder / "dvc.yaml").read_text())["stages"]
+        freeze = "mkdir -p artifacts && echo frozen > artifacts/environment.txt"
+        stages["environment"] = {"cmd": freeze, "outs": ["artifacts/environment.txt"]}
+        chosen = {name: stages[name] for name in ("environment", "load", "split")}
+        (self.folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": chosen}))
+
+    def source(self, path: Path) -> None:
+        DataSource(source="folder", path=str(path), fingerprint=str(os.urandom(4))).write(self.data / "source.yaml")
+
+    def repro(self) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "dvc", "repro", "split"]
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True)
+
+    def state(self) -> dict[str, bytes]:
+        files = [path for path in self.data.rglob("*") if path.is_file() and path.name != "source.yaml"]
+        return {path.relative_to(self.data).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """With the pictures loaded, by the plain `dvc repro` that a user types."""
+    project = Project(tmp_path_factory.mktemp("places"))
+    make_folder(project.data / "pictures", num_objects=1)
+    before = project.state()
+    project.source(project.data / "pictures")
+    refused = project.repro()
+    assert refused.returncode
+    assert "disk/pictures is data/pictures, and runs replace data/pictures" in refused.stderr
+    assert project.state() == before
+    shutil.rmtree(project.data / "pictures")
+    project.source(project.photos)
+    done = project.repro()
+    assert done.returncode == 0, done.stderr
+    assert len(list((project.data / "pictures").rglob("*.png"))) == 20
+    return project
+
+
+@pytest.mark.slow
+def test_dvc_repro_refuses_a_picture_added_to_the_copies_and_removes_nothing(project: Project) -> None:
+    added = project.data / "pictures/images/bad/new.png"
+    shutil.copy(project.data / "pictures/images/good/object0_shot0.png", added)
+    before = project.state()
+    refused = project.repro()
+    assert refused.returncode
+    assert "data/pictures/images/bad/new.png. Nothing was touched" in refused.stderr
+    assert project.state() == before
+    added.unlink()
+    assert "didn't change" in project.repro().stdout
+
+
+@pytest.mark.slow
+def test_a_refused_folder_leaves_the_earlier_pictures_and_an_edited_split_is_kept(
+    project: Project, tmp_path: Path
+) -> None:
+    broken = Path(shutil.copytree(project.photos, tmp_path / "broken"))
+    (broken / "bad" / "broken.png").write_text("no picture")
+    before = project.state()
+    project.source(broken)
+    refused = project.repro()
+    assert refused.returncode
+    assert "broken.png" in refused.stderr
+    assert project.state() == before
+    project.source(project.photos)
+    (project.data / "manifest.csv").write_text("my own split")
+    assert project.repro().returncode == 0
+    assert {name: text for name, text in project.state().items() if "kept" not in name} == before
+    assert b"my own split" in project.state().values()
+
+
+@pytest.mark.slow
+def test_hard_links_to_dvcs_cache_are_never_written_through(project: Project, tmp_path: Path) -> None:
+    (project.folder / ".dvc/config.local").write_text("[cache]\n    type = hardlink\n")
+    project.source(make_folder(tmp_path / "others", ("bad", "worse"), num_objects=5))
+    assert project.repro().returncode == 0
+    picture = project.data / "pictures/images/worse/object0_shot0.png"
+    assert picture.stat().st_nlink == 2  # one in the cache: the space of two copies, with the user's own
+    cache = {path: path.read_bytes() for path in (project.folder / ".dvc/cache/files").rglob("*") if path.is_file()}
+    project.source(project.photos)
+    assert project.repro().returncode == 0
+    assert {path: path.read_bytes() for path in cache} == cache
+    assert (project.photos / "bad/object0_shot0.png").stat().st_nlink == 1

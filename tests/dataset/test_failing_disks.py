@@ -231,7 +231,7 @@ def test_a_disk_that_fails_in_reading_is_not_the_pictures_fault(
             raise OSError(number, os.strerror(number), path)
         return opened(path, *arguments, **options)
 
-    monkeypatch.setattr(originals.os, "open", failing)
+    monkeypatch.setattr("dataset.originals.os.open", failing)
     with pytest.raises(ManifestError) as caught:
         load(folder(root), data_dir, PARAMS)
     assert f"good/object1_shot1.png ({os.strerror(number)})" in str(caught.value)

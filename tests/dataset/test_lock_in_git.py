@@ -128,6 +128,16 @@ def test_a_run_of_ones_own_can_be_committed_and_stays_so(clone: Path) -> None:
     assert run(clone, sys.executable, "-m", "dvc", "config", "core.no_scm").strip() == "false"
 
 
+@pytest.mark.parametrize("folder", ["data", "artifacts"])
+def test_git_and_folders_that_are_links_are_refused_together_at_once(clone: Path, folder: str) -> None:
+    (clone / folder).symlink_to("..")
+    assert f"{folder} is a link to .., and DVC with git takes no output behind" in lock_in_git(clone, "show", status=2)
+    (clone / folder).unlink()
+    lock_in_git(clone, "show")
+    (clone / folder).symlink_to("..")
+    assert "mount --bind" in lock_in_git(clone, "hide", status=2)
+
+
 def test_a_project_in_a_folder_of_a_larger_checkout_and_a_second_worktree(clone: Path, tmp_path: Path) -> None:
     (clone / "vision").mkdir()
     lock_in_git(clone / "vision", "hide")

@@ -1,0 +1,99 @@
+"""The Makefile hands on what a user typed, and finds what would fail before the work begins."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+# Stands for Python and DVC: notes how it was called, and fails as asked.
+NOTING = """#!/bin/bash
+printf '%s\\0' "$(basename "$0")" "$@" >> calls
+printf '\\n\\0' >> calls
+[ -z "${FAILING:-}" ] || case " $* " in *" $FAILING "*) exit 2;; esac
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    shutil.copy(REPOSITORY / "Makefile", tmp_path)
+    (tmp_path / "requirements").mkdir()
+    for name in ("install.sh", "train.txt", "uv.txt"):
+        (tmp_path / "requirements" / name).write_text("")
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    for name in ("python", "dvc", "bentoml"):
+        (tmp_path / ".venv/bin" / name).write_text(NOTING)
+        (tmp_path / ".venv/bin" / name).chmod(0o755)
+    (tmp_path / ".venv/train.stamp").write_text("")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/source.yaml").write_text("")
+    return tmp_path
+
+
+def make(project: Path, *words: str, status: int = 0, environment: dict[str, str] | None = None) -> list[list[str]]:
+    """Run make and return the calls it made, each a list of words."""
+    (project / "calls").unlink(missing_ok=True)
+    kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    done = subprocess.run(
+        ["make", *words], cwd=project, capture_output=True, text=True, env={**kept, **(environment or {})}
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    lines = (project / "calls").read_text().removesuffix("\n\0").split("\n\0")
+    return [line.removesuffix("\0").split("\0") for line in lines]
+
+
+ODD = [
+    "a b", "a$b", "$HOME/x", "a$$b", "$(shell touch made)", "`touch made`", 'say "x"', "it's", "a&b", "a;touch made",
+    "a#b", "a\\b", "-x", "--out", "ä ö", "*", "a=b", "a:b", "  padded  ", "a|b>c<d", "!x", "a\tb", "(x)", "{a,b}", "~",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("way", ["word", "environment"])
+def test_a_path_may_hold_any_character(project: Path, way: str) -> None:
+    for odd in ODD:
+        names = {"DATA": odd, "GROUPS": f"{odd}.csv", "NORMAL": f"of {odd}"}
+        typed = [f"{name}={value}" for name, value in names.items()] if way == "word" else []
+        calls = make(project, "source", *typed, environment=names if way == "environment" else {})
+        expected = [f"--groups={odd}.csv", f"--normal=of {odd}", "--out", "data/source.yaml", "--", odd]
+        if way == "word":  # make itself drops blanks before a value
+            expected = [
+                word.replace("=  padded", "=padded") if word.startswith("--groups") else word for word in expected
+            ]
+            expected[-1] = odd.lstrip()
+        assert calls[-1] == ["python", "-m", "dataset.source", *expected], odd
+        assert not (project / "made").exists()
+
+
+def test_without_a_word_nothing_is_named(project: Path) -> None:
+    assert make(project, "source")[-1] == [
+        "python", "-m", "dataset.source", "--groups=", "--normal=", "--out", "data/source.yaml", "--", "",
+    ]  # fmt: skip
+
+
+def test_why_a_worse_model_is_taken_reaches_both_steps_word_for_word(project: Path) -> None:
+    reason = 'it costs $5 & a "half", doesn\'t it?'
+    calls = make(project, "bento", f"ACCEPT_WORSE={reason}")
+    for module in ("export.register", "export.bento"):
+        assert ["python", "-m", module, f"--accept-worse={reason}"] in calls
+    assert ["python", "-m", "export.register"] in make(project, "bento")
+
+
+@pytest.mark.parametrize("target", ["register", "bento", "demo", "serve"])
+def test_a_store_that_cannot_be_written_is_found_before_any_stage_runs(project: Path, target: str) -> None:
+    calls = make(project, target, status=2, environment={"FAILING": "export.store"})
+    assert ["python", "-m", "export.store"] in calls
+    assert not [call for call in calls if call[0] in ("dvc", "bentoml")]
+
+
+@pytest.mark.parametrize("target", ["data", "train", "card"])
+def test_what_stores_no_model_needs_no_store(project: Path, target: str) -> None:
+    assert ["python", "-m", "export.store"] not in make(project, target)
+
+
+def test_who_has_no_name_gets_one(project: Path) -> None:
+    """DVC asks for the user's name, and a container may run under a number that nobody has."""
+    (project / ".venv/bin/python").write_text("#!/bin/bash\nprintf '%s\\0' \"$USER\" > calls\n")
+    assert make(project, "source") == [[str(os.geteuid())]]
+    assert make(project, "source", environment={"USER": "ada"}) == [["ada"]]
