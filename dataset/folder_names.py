@@ -59,8 +59,8 @@ def check_alike_classes(root: Path, classes: Iterable[str]) -> None:
     if pairs:
         raise ManifestError(
             f"class folders of {readable(str(root))} whose names differ only in case, Unicode form, spaces or as a "
-            f"copy does are likely one class: {named(pairs)}. Put the pictures of each pair into one folder, or, if they "
-            "are different classes, rename one or say so with CLASSES=top (make data DATA=... CLASSES=top)"
+            f"copy does are likely one class: {named(pairs)}. Put the pictures of each pair into one folder, or, if "
+            "they are different classes, rename one or say so with CLASSES=top (make data DATA=... CLASSES=top)"
         )
 
 
