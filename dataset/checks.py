@@ -7,8 +7,13 @@ import pandas as pd
 from dataset.manifest import SPLIT_COLUMNS, SPLITS, ManifestError, Protocol
 
 NUM_NAMED = 10
-_STATE_GROUPS = "state the groups in a CSV with the columns path,group (make data DATA=... GROUPS=groups.csv)"
+STATE_GROUPS = "state the groups in a CSV with the columns path,group (make data DATA=... GROUPS=groups.csv)"
 
+MORE_OBJECTS = (
+    "Add pictures of more objects, or leave rare classes out (make data DATA=... SKIP=rare). If objects were found by "
+    f"likeness and hold pictures of different ones, {STATE_GROUPS} or raise data.near_duplicate_correlation in "
+    "params.yaml"
+)
 _NEW_SPLIT = "Make the split again (python -m dataset.split), with pictures of more objects where a class has too few"
 
 
@@ -84,6 +89,34 @@ def check_no_group_on_two_sides(table: pd.DataFrame) -> None:
         )
 
 
+def check_enough_objects(table: pd.DataFrame) -> None:
+    """Refuse classes of fewer than three objects: training, validation and test each need one of their own.
+
+    table: manifest columns `path`, `label`, `group`. Raises ManifestError naming each class, its objects and pictures.
+    """
+    few = [
+        f"class {label} has {_objects(rows)}"
+        for label, rows in table.groupby("label")
+        if rows["group"].nunique() < len(SPLITS)
+    ]
+    if few:
+        raise ManifestError(
+            f"{'; '.join(few[:NUM_NAMED])}{_further(few, 'class')}. Training, validation and test each need at least "
+            f"one object of every class. {MORE_OBJECTS}"
+        )
+
+
+def _objects(rows: pd.DataFrame) -> str:
+    """Say how many pictures and objects a class has, and which; an object is a group."""
+    groups = [f"{name} ({named(sorted(members['path']))})" for name, members in rows.groupby("group")]
+    return f"{len(rows)} picture(s) of {len(groups)} object(s): {named(groups)}"
+
+
+def _further(items: Sequence[str], what: str) -> str:
+    rest = len(items) - NUM_NAMED
+    return f"; and {rest} more {what}(es)" if rest > 0 else ""
+
+
 def check_every_class_in_every_split(table: pd.DataFrame, protocol: Protocol = "group") -> None:
     """Refuse a split in which a class is missing from train, val or test.
 
@@ -94,16 +127,11 @@ def check_every_class_in_every_split(table: pd.DataFrame, protocol: Protocol = "
     for label, rows in table.groupby("label"):
         missing = [split for split in SPLITS if split not in set(rows[column])]
         if missing:
-            groups = [f"{name} ({named(sorted(members['path']))})" for name, members in rows.groupby("group")]
-            messages.append(
-                f"class {label} is missing in {' and '.join(missing)}: "
-                f"it has {len(rows)} picture(s) in {len(groups)} group(s): {named(groups)}"
-            )
+            messages.append(f"class {label} is missing in {' and '.join(missing)}: it has {_objects(rows)}")
     if messages:
         raise ManifestError(
-            f"{'; '.join(messages)}. Add pictures of more objects or lower split.num_folds in params.yaml "
-            f"(3 is the least); if groups were found by likeness and are too large, {_STATE_GROUPS} "
-            "or raise data.near_duplicate_correlation"
+            f"{'; '.join(messages[:NUM_NAMED])}{_further(messages, 'class')}. Objects that show several classes at "
+            f"once bind these together, so that not every class could be brought to every side. {MORE_OBJECTS}"
         )
 
 

@@ -16,6 +16,7 @@ class DataDescription(BaseModel):
     be measured beside the headline, because published figures use it. `normal_class` names the class that is no defect.
     `max_value` is white in the samples of deep pictures, if that is not what their files can hold: see
     `dataset/deep_pictures.py`. Whoever decodes pictures of the data set before there is a contract takes it from here.
+    `likeness` says what likeness joined where groups were not stated, and where that is doubtful.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -26,6 +27,7 @@ class DataDescription(BaseModel):
     collection: str = ""
     group_meaning: str
     normal_class: str = ""
+    likeness: str = ""
     licence: str = ""
     citation: str = ""
     url: str = ""

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from dataset.file_kinds import image_format_of
 from dataset.manifest import ManifestError
-from dataset.near_duplicates import high_pass_thumbnail
+from dataset.near_duplicates import GreyThumbnail, grey_thumbnail
 from dataset.originals import OriginalError, copy_original, read_original, unread_message
 from dataset.progress import progress
 from dataset.source_picture import Collection, SourcePicture
@@ -39,13 +37,13 @@ class Facts:
     sha256: str = ""
     width: int = 0
     height: int = 0
-    thumbnail: NDArray[np.float32] | None = None
+    thumbnail: GreyThumbnail | None = None
     problem: str = ""
     unread: str = ""
 
 
 def examine(collection: Collection, staging: Path) -> list[Facts]:
-    """Decode every picture and return their facts in order; thumbnails only where groups are to be found by likeness.
+    """Decode every picture and return their facts in order.
 
     staging: holds the pictures that have no original.
     """
@@ -59,8 +57,7 @@ def examine(collection: Collection, staging: Path) -> list[Facts]:
             return Facts(unread=str(exc))
         except ImageError as exc:
             return Facts(problem=_reason(exc, data))
-        thumbnail = None if collection.has_stated_groups else high_pass_thumbnail(image)
-        return Facts(hashlib.sha256(data).hexdigest(), width, height, thumbnail)
+        return Facts(hashlib.sha256(data).hexdigest(), width, height, grey_thumbnail(image))
 
     return list(_in_parallel(look_at, collection.pictures, "checking"))
 

@@ -17,7 +17,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 
 from dataset import synthetic_tiles
@@ -27,14 +26,15 @@ from dataset.description import DESCRIPTION_FILE
 from dataset.disk import write_problem
 from dataset.examine import Facts, copy_pictures, examine
 from dataset.folder import read_folder
+from dataset.likeness import find_objects
 from dataset.magnetic_tile import read_magnetic_tile
 from dataset.magnetic_tile_download import download_magnetic_tile
 from dataset.manifest import ATTRIBUTE_PREFIX, COLUMNS, Manifest, ManifestError
-from dataset.near_duplicates import DisjointSets, pairs_above
 from dataset.overlap import check_apart, check_nothing_foreign
 from dataset.params import PARAMS_FILE, DataParams, ParamsError, read_section
 from dataset.pipeline import PICTURES_CSV, PICTURES_DIR, STAGING_DIR, places_of_runs
 from dataset.replacing import alone, replace_outputs
+from dataset.same_pictures import warn_of_contradictions
 from dataset.skipping import Skipping
 from dataset.source import DataSource
 from dataset.source_picture import Collection, SourcePicture
@@ -85,11 +85,13 @@ def _stage(
     files = {p.path: collection.originals.get(p.path, staging / p.path) for p in collection.pictures}
     description = collection.description.model_copy(update={"max_value": find_max_value(files, max_value)})
     collection = replace(collection, description=description)
-    table = tabulate(collection, staging, params, skipping)
+    remarks: list[str] = []
+    table = tabulate(collection, staging, params, remarks, skipping)
     copy_pictures(collection, table, staging)
     manifest = Manifest(table, staging)
     manifest.write(staging / PICTURES_CSV)
-    description.model_copy(update={"summary": description.summary + skipping.summary()}).write(staging)
+    told = {"summary": description.summary + skipping.summary(), "likeness": " ".join(remarks)}
+    description.model_copy(update=told).write(staging)
     return manifest
 
 
@@ -106,12 +108,16 @@ def _collect(source: DataSource, data_dir: Path, staging: Path) -> Collection:
 
 
 def tabulate(
-    collection: Collection, staging: Path, params: DataParams, skipping: Skipping | None = None
+    collection: Collection,
+    staging: Path,
+    params: DataParams,
+    remarks: list[str] | None = None,
+    skipping: Skipping | None = None,
 ) -> pd.DataFrame:
     """Decode all pictures where they lie and return the manifest's table, splits empty, sorted by path.
 
-    staging: holds the pictures that have no original. skipping: what may be left out; nothing by default. Raises
-    ManifestError for whatever is wrong with the pictures.
+    staging: holds the pictures that have no original. remarks: gets what likeness joined, in words. skipping: what may
+    be left out; nothing by default. Raises ManifestError for whatever is wrong with the pictures.
     """
     skipping = skipping or Skipping()
     facts = examine(collection, staging)
@@ -119,7 +125,10 @@ def tabulate(
     pictures, facts = [collection.pictures[at] for at in kept], [facts[at] for at in kept]
     groups = [picture.group for picture in pictures]
     if not collection.has_stated_groups:
-        groups = _find_groups(groups, facts, params.near_duplicate_correlation)
+        groups = _find_groups(
+            pictures, facts, params.near_duplicate_correlation, remarks if remarks is not None else []
+        )
+    warn_of_contradictions(pictures, [fact.thumbnail for fact in facts if fact.thumbnail is not None])
     table = pd.DataFrame(
         [_row(picture, group, fact) for picture, group, fact in zip(pictures, groups, facts, strict=True)]
     )
@@ -135,14 +144,19 @@ def _row(picture: SourcePicture, group: str, fact: Facts) -> dict[str, str | int
     return {**dict(zip(COLUMNS, values, strict=True)), **attributes}
 
 
-def _find_groups(stated: list[str], facts: list[Facts], threshold: float) -> list[str]:
-    """Join near-duplicates, and files of the same bytes, to the groups the source knows."""
-    thumbnails = np.stack([fact.thumbnail for fact in facts if fact.thumbnail is not None])
-    groups = DisjointSets(len(facts))
-    groups.join_equal(stated)
-    groups.join_equal(fact.sha256 for fact in facts)  # pictures without structure have no thumbnail to compare
-    groups.join(pairs_above(thumbnails, threshold))
-    return groups.names()
+def _find_groups(pictures: list[SourcePicture], facts: list[Facts], threshold: float, remarks: list[str]) -> list[str]:
+    """Join near-duplicates, and files of the same bytes, to the groups the source knows; say where that is doubtful."""
+    found = find_objects(
+        [picture.group for picture in pictures],
+        [fact.sha256 for fact in facts],
+        [picture.label for picture in pictures],
+        [fact.thumbnail for fact in facts if fact.thumbnail is not None],
+        threshold,
+    )
+    for warning in found.warnings:
+        logger.warning("%s", warning)
+    remarks += [found.summary, *(f"{warning[0].upper()}{warning[1:]}." for warning in found.warnings)]
+    return found.groups
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,60 +5,36 @@ texture, scratches and edges, which stay, do. Not covered: mirrored, rotated or 
 match; whoever has such pictures states their groups in a CSV.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import uniform_filter
 
+from dataset.disjoint_sets import DisjointSets
 from dataset.manifest import ManifestError
-from dataset.progress import progress
+from dataset.pair_search import blocks_above
 from runtime.image import ImageArray
 
 THUMBNAIL_PX = 64
-MAX_PICTURES = 100_000
+MAX_PICTURES = 250_000  # about twenty minutes on two cores
 _LOCAL_MEAN_PX = 9  # side of the square whose mean is taken away; wider than grain, narrower than shading
-_BLOCK_ROWS = 1024  # two blocks of thumbnails and their product are under 40 MB
+
+GreyThumbnail = NDArray[np.uint8]
 
 
-class DisjointSets:
-    """Which of `size` items belong together; joining is transitive."""
-
-    def __init__(self, size: int) -> None:
-        self._parent = list(range(size))
-
-    def join(self, pairs: Iterable[tuple[int, int]]) -> None:
-        """Put both items of every pair into one set."""
-        for left, right in pairs:
-            low, high = sorted((self._root(left), self._root(right)))
-            self._parent[high] = low
-
-    def join_equal(self, names: Iterable[str]) -> None:
-        """Put items of the same name into one set; '' is no name."""
-        first_of: dict[str, int] = {}
-        self.join((first_of.setdefault(name, index), index) for index, name in enumerate(names) if name)
-
-    def names(self) -> list[str]:
-        """Name the set of every item: 'g00001', 'g00002', ... in order of first appearance."""
-        number: dict[int, int] = {}
-        return [f"g{number.setdefault(self._root(i), len(number) + 1):05d}" for i in range(len(self._parent))]
-
-    def _root(self, item: int) -> int:
-        while self._parent[item] != item:
-            self._parent[item] = self._parent[self._parent[item]]
-            item = self._parent[item]
-        return item
-
-
-def high_pass_thumbnail(image_hwc: ImageArray) -> NDArray[np.float32]:
-    """Reduce one picture to its fine structure.
-
-    image_hwc: `(height, width, 3)` uint8. Returns `(4096,)` float32 with zero mean and unit norm, so that the dot
-    product of two is their correlation; all zeros for a picture without structure, which correlates with nothing.
-    """
+def grey_thumbnail(image_hwc: ImageArray) -> GreyThumbnail:
+    """Reduce one picture, `(height, width, 3)` uint8, to `(64, 64)` uint8: all that likeness is judged by."""
     grey = Image.fromarray(image_hwc).convert("L")
-    small = np.asarray(grey.resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX), dtype=np.float32)
+    return np.asarray(grey.resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX))
+
+
+def fine_structure(thumbnail: GreyThumbnail) -> NDArray[np.float32]:
+    """Return the fine structure of a `grey_thumbnail`; see `high_pass_thumbnail`."""
+    small = thumbnail.astype(np.float32)
     detail = small - uniform_filter(small, size=_LOCAL_MEAN_PX, mode="reflect")
     detail -= detail.mean()
     norm = float(np.linalg.norm(detail))
@@ -68,24 +44,61 @@ def high_pass_thumbnail(image_hwc: ImageArray) -> NDArray[np.float32]:
     return np.asarray(detail.ravel() / norm, dtype=np.float32)
 
 
-def pairs_above(thumbnails: NDArray[np.float32], threshold: float) -> Iterator[tuple[int, int]]:
-    """Yield index pairs (left < right) of thumbnails that correlate above `threshold`; memory stays bounded.
+def high_pass_thumbnail(image_hwc: ImageArray) -> NDArray[np.float32]:
+    """Reduce one picture to its fine structure.
 
-    thumbnails: `(N, 4096)` float32 of `high_pass_thumbnail`. Raises ManifestError above 100,000 pictures.
+    image_hwc: `(height, width, 3)` uint8. Returns `(4096,)` float32 with zero mean and unit norm, so that the dot
+    product of two is their correlation; all zeros for a picture without structure, which correlates with nothing.
     """
-    if len(thumbnails) > MAX_PICTURES:
+    return fine_structure(grey_thumbnail(image_hwc))
+
+
+@contextmanager
+def fine_structures(thumbnails: Sequence[GreyThumbnail]) -> Iterator[NDArray[np.float32]]:
+    """Yield `(N, 4096)` float32, the fine structure of every thumbnail, in a temporary file: 16 KB a picture."""
+    with tempfile.TemporaryFile() as file:
+        shape = (len(thumbnails), THUMBNAIL_PX**2)
+        structures = np.memmap(file, np.float32, "w+", shape=shape) if thumbnails else np.zeros(shape, np.float32)
+        for index, thumbnail in enumerate(thumbnails):
+            structures[index] = fine_structure(thumbnail)
+        yield structures
+
+
+def check_number(num_pictures: int) -> None:
+    """Refuse more pictures than can be compared in pairs. Raises ManifestError above 250,000."""
+    if num_pictures > MAX_PICTURES:
         raise ManifestError(
-            f"{len(thumbnails)} pictures are too many to search for near-duplicates (at most {MAX_PICTURES}): every "
+            f"{num_pictures} pictures are too many to search for near-duplicates (at most {MAX_PICTURES}): every "
             "pair is compared, so time grows with the square of the number. State the groups in a CSV with the "
             "columns path,group instead"
         )
-    starts = range(0, len(thumbnails), _BLOCK_ROWS)
-    blocks = [(row, column) for row in starts for column in starts if row <= column]
-    for row, column in progress(blocks, "comparing pictures", unit="block"):
-        products = thumbnails[row : row + _BLOCK_ROWS] @ thumbnails[column : column + _BLOCK_ROWS].T
-        for left, right in np.argwhere(products > threshold):
-            if row + left < column + right:
-                yield int(row + left), int(column + right)
+
+
+def pairs_above(thumbnails: NDArray[np.float32], threshold: float) -> Iterator[tuple[int, int]]:
+    """Yield index pairs (left < right) of thumbnails that correlate above `threshold`; memory stays bounded.
+
+    thumbnails: `(N, 4096)` float32 of `high_pass_thumbnail`. Raises ManifestError above 250,000 pictures.
+    """
+    check_number(len(thumbnails))
+    for block in blocks_above(thumbnails, threshold):
+        yield from zip(*(indices.tolist() for indices in block.pairs()), strict=True)
+
+
+def join_alike(sets: DisjointSets, thumbnails: NDArray[np.float32], threshold: float) -> None:
+    """Join pictures that correlate above `threshold`, directly or in a chain; what is joined is not compared again.
+
+    thumbnails: `(N, 4096)` float32 of `high_pass_thumbnail`. Raises ManifestError above 250,000 pictures.
+    """
+    check_number(len(thumbnails))
+
+    def apart(rows: slice, columns: slice) -> NDArray[np.bool_] | None:
+        left, right = sets.set_of[rows], sets.set_of[columns]
+        if (left == left[0]).all() and (right == left[0]).all():
+            return None
+        return np.asarray(left[:, None] != right[None, :])
+
+    for block in blocks_above(thumbnails, threshold, apart):
+        sets.join_arrays(*block.pairs())
 
 
 def group_by_correlation(
@@ -95,9 +108,9 @@ def group_by_correlation(
 
     thumbnails: `(N, 4096)` float32 of `high_pass_thumbnail`. initial_groups: N names; equal names other than '' are
     joined beforehand. Returns N names 'g00001', 'g00002', ... in order of first appearance.
-    Raises ManifestError above 100,000 pictures.
+    Raises ManifestError above 250,000 pictures.
     """
     groups = DisjointSets(len(thumbnails))
     groups.join_equal(initial_groups or [])
-    groups.join(pairs_above(thumbnails, threshold))
+    join_alike(groups, thumbnails, threshold)
     return groups.names()

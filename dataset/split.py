@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from dataset.description import DataDescription
 from dataset.manifest import SPLITS, Manifest, ManifestError
 from dataset.params import PARAMS_FILE, ParamsError, SplitParams, read_section
 from dataset.splits import assign_splits
@@ -29,6 +30,15 @@ def _cell(rows: pd.DataFrame) -> str:
     return f"{len(rows)} / {rows['group'].nunique()}"
 
 
+def _what_likeness_did(data_dir: Path) -> str:
+    """Repeat what loading said of objects found by likeness: too large ones are why a class has too few."""
+    try:
+        likeness = DataDescription.read(data_dir).likeness
+    except (OSError, ValueError):  # the error that is told matters, not a description that is missing beside it
+        return ""
+    return f"\n{likeness}" if likeness else ""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m dataset.split", description=__doc__.split("\n")[0])
     parser.add_argument("--pictures", type=Path, default=Path("data/pictures.csv"))
@@ -41,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         table = assign_splits(pictures.table, params)
         Manifest(table, args.out.parent).write(args.out)
     except (ManifestError, ParamsError) as exc:
-        sys.stderr.write(f"error: {exc}\n")
+        sys.stderr.write(f"error: {exc}{_what_likeness_did(args.pictures.parent)}\n")
         return 2
     sys.stdout.write(summarise_splits(table))
     return 0

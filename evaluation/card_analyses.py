@@ -175,10 +175,16 @@ def labels_section(review: LabelReview) -> str:
         f"Among {counted(review.num_checked, 'validation and test image')}, the model disagrees with "
         f"{counted(review.num_label_issues, 'label')} so surely that a person should look; "
         f"{counted(review.num_near_duplicates, 'pair')} of images in different splits correlate above "
-        f"{review.near_duplicate_correlation:g}; {counted(review.num_outliers, 'image')} lie more than "
+        f"{review.near_duplicate_correlation:g}; {_contradictions(review)}"
+        f"{counted(review.num_outliers, 'image')} lie more than "
         f"{setting(review.outlier_deviation)} robust standard deviations from the others. They were not corrected or "
         "left out: the figures above are of the labels as they are."
     )
+
+
+def _contradictions(review: LabelReview) -> str:
+    number = review.num_contradictions
+    return f"{counted(number, 'pair')} of files show the same picture under two labels; " if number else ""
 
 
 def robustness_section(robustness: Robustness, num_test_images: int) -> str:

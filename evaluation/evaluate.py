@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from dataset.description import DESCRIPTION_FILE, DataDescription
 from dataset.manifest import Manifest, ManifestError
 from dataset.params import PARAMS_FILE, DataParams, ParamsError, read_section
+from evaluation.alike_counts import COUNTS_FILE, read_counts
 from evaluation.asked_model import read_asked_model
 from evaluation.assess import assess
 from evaluation.evaluation import BY_IMAGE_FILE, EVALUATION_FILE, Evaluation, EvaluationError
@@ -74,9 +75,11 @@ def evaluate(
     test_predictions = Predictions.read(predictions_path)
     headline = assess(test_predictions, manifest, "group", params, description.normal_class, statistics)
     near_duplicates = read_near_duplicates(inspection_dir / NEAR_DUPLICATES_FILE, manifest)
+    counts = read_counts(inspection_dir / COUNTS_FILE)
     labels = review_labels(
-        test_predictions, manifest, statistics, near_duplicates, data_params.near_duplicate_correlation
-    )
+        test_predictions, manifest, statistics, near_duplicates, data_params.near_duplicate_correlation,
+        counts.num_across_splits if counts else None,
+    )  # fmt: skip
     asked_model = read_asked_model(predictions_path)
     headline = headline.model_copy(update={"label_review": labels, "asked_model": asked_model})
     by_image, not_compared = _by_image(by_image_dir, manifest, params, description.normal_class, statistics)

@@ -3,7 +3,7 @@
 Statistics are taken from a picture whose longer side is at most 512 px, so that sharpness compares between cameras.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +30,24 @@ _LONGER_SIDE_PX = 512
 MASK_THRESHOLD = 127  # JPEG-like noise in masks of the reference data stays below
 
 
-def statistics_in_words(names: Iterable[str]) -> str:
-    """Say in one sentence what those of `names` that are statistics of pixels measure; '' if none is."""
-    meanings = [f"{name}: {_MEANINGS[name]}" for name in STATISTICS if name in set(names)]
-    sentence = "; ".join(meanings)
+def title_of(statistic: str, stated: Collection[str]) -> str:
+    """Name a statistic among attributes: as it is, or `brightness (measured)` beside a `brightness` that is stated.
+
+    stated: names of the manifest's attributes.
+    """
+    title = statistic
+    while title in stated:
+        title += " (measured)"
+    return title
+
+
+def statistics_in_words(names: Collection[str], stated: Collection[str] = ()) -> str:
+    """Say in one sentence what those of `names` that are statistics of pixels measure; '' if none is.
+
+    stated: names of the manifest's attributes, which are no statistics.
+    """
+    titles = {title_of(name, stated): meaning for name, meaning in _MEANINGS.items()}
+    sentence = "; ".join(f"{title}: {meaning}" for title, meaning in titles.items() if title in names)
     return f"{sentence[0].upper()}{sentence[1:]}." if sentence else ""
 
 

@@ -16,6 +16,7 @@ NEAR_DUPLICATES_FILE = "near_duplicates.csv"
 MAX_LISTED = 100
 # Of a normal distribution 2 in a billion lie further out; statistics of pictures have longer tails than that.
 OUTLIER_DEVIATION = 6.0
+_ENDS, _FACTS = ("path", "other_path"), ("split", "label")
 _MAD_TO_SIGMA = 1.4826
 _MEAN_TO_SIGMA = 1.2533
 
@@ -62,7 +63,8 @@ class LabelReview(Document):
     """What to look at again, each list ranked with the most striking first and cut at `max_listed`.
 
     Label errors are looked for among the `num_checked` validation and test pictures, which training never saw;
-    near-duplicates and outliers among all pictures of the manifest.
+    near-duplicates and outliers among all pictures of the manifest. `contradictions` are files that show the same
+    picture under two labels, on whatever sides.
     """
 
     num_checked: Count
@@ -75,6 +77,8 @@ class LabelReview(Document):
     num_outliers: Count
     outliers: tuple[Outlier, ...]
     max_listed: Count
+    num_contradictions: Count = 0
+    contradictions: tuple[NearDuplicate, ...] = ()
 
 
 def read_near_duplicates(path: Path, manifest: Manifest) -> pd.DataFrame:
@@ -86,6 +90,8 @@ def read_near_duplicates(path: Path, manifest: Manifest) -> pd.DataFrame:
         pairs = pd.read_csv(path, dtype={"path": str, "other_path": str}, keep_default_na=False)
         named = pd.concat([pairs["path"], pairs["other_path"]])
         pairs["correlation"] = pairs["correlation"].astype(np.float64)
+        is_same = pairs["same_picture"] if "same_picture" in pairs else pd.Series(False, index=pairs.index)
+        pairs["same_picture"] = is_same.astype(str).isin(["True", "true", "1"])
     except (OSError, ValueError, KeyError) as exc:
         raise EvaluationError(
             f"cannot read near-duplicates from {path}: {exc}; run python -m evaluation.inspect"
@@ -101,27 +107,34 @@ def review_labels(
     statistics: pd.DataFrame,
     near_duplicates: pd.DataFrame,
     near_duplicate_correlation: float,
+    num_across_splits: int | None = None,
 ) -> LabelReview:
     """Rank what a person should look at again; see `LabelReview`.
 
     predictions: of validation and test pictures. statistics: `read_statistics`. near_duplicates: `path`, `other_path`
-    and `correlation` of pictures in different groups, found above `near_duplicate_correlation`.
+    and `correlation` of pictures in different groups, found above `near_duplicate_correlation`, and pictures that are
+    the same under two labels, `same_picture`. num_across_splits: how many pairs are on two sides, if the table does
+    not list all.
     """
     facts = manifest.table.set_index("path")
     issues = _label_issues(predictions, facts)
-    pairs = _across_splits(near_duplicates, facts)
+    is_same = near_duplicates.get("same_picture", pd.Series(False, near_duplicates.index)).to_numpy(dtype=bool)
+    pairs = _described(_across_splits(near_duplicates, facts, near_duplicate_correlation), facts)
+    contradictions = _described(near_duplicates[is_same], facts)
     outliers = _outliers(statistics, facts)
     return LabelReview(
         num_checked=len(predictions.labels),
         num_label_issues=len(issues),
         label_issues=tuple(issues[:MAX_LISTED]),
         near_duplicate_correlation=near_duplicate_correlation,
-        num_near_duplicates=len(pairs),
+        num_near_duplicates=len(pairs) if num_across_splits is None else num_across_splits,
         near_duplicates=tuple(pairs[:MAX_LISTED]),
         outlier_deviation=OUTLIER_DEVIATION,
         num_outliers=len(outliers),
         outliers=tuple(outliers[:MAX_LISTED]),
         max_listed=MAX_LISTED,
+        num_contradictions=len(contradictions),
+        contradictions=tuple(contradictions[:MAX_LISTED]),
     )
 
 
@@ -154,25 +167,29 @@ def _label_issues(predictions: Predictions, facts: pd.DataFrame) -> list[LabelIs
     ]
 
 
-def _across_splits(pairs: pd.DataFrame, facts: pd.DataFrame) -> list[NearDuplicate]:
-    """Keep the pairs whose pictures are on two sides of the split by group."""
-    found = []
-    for path, other, correlation in zip(pairs["path"], pairs["other_path"], pairs["correlation"], strict=True):
-        one, two = facts.loc[path], facts.loc[other]
-        if one["split"] != two["split"]:
-            found.append(
-                NearDuplicate(
-                    path=path,
-                    other_path=other,
-                    split=one["split"],
-                    other_split=two["split"],
-                    label=one["label"],
-                    other_label=two["label"],
-                    correlation=float(correlation),
-                    same_label=bool(one["label"] == two["label"]),
-                )
-            )
-    return found
+def _across_splits(pairs: pd.DataFrame, facts: pd.DataFrame, least: float) -> pd.DataFrame:
+    """Keep the pairs of near-duplicates in different groups whose pictures are on two sides of the split by group."""
+    sides, groups = ([facts[name].reindex(pairs[end]).to_numpy() for end in _ENDS] for name in ("split", "group"))
+    rows = (sides[0] != sides[1]) & (groups[0] != groups[1]) & (pairs["correlation"].to_numpy() >= least)
+    return pairs.iloc[np.flatnonzero(rows)]
+
+
+def _described(pairs: pd.DataFrame, facts: pd.DataFrame) -> list[NearDuplicate]:
+    columns = {f"{name} of {end}": facts[name].reindex(pairs[end]).to_numpy() for end in _ENDS for name in _FACTS}
+    rows = pairs.assign(**columns).to_dict("records")
+    return [
+        NearDuplicate(
+            path=row["path"],
+            other_path=row["other_path"],
+            split=row["split of path"],
+            other_split=row["split of other_path"],
+            label=row["label of path"],
+            other_label=row["label of other_path"],
+            correlation=float(row["correlation"]),
+            same_label=bool(row["label of path"] == row["label of other_path"]),
+        )
+        for row in rows
+    ]
 
 
 def _outliers(statistics: pd.DataFrame, facts: pd.DataFrame) -> list[Outlier]:

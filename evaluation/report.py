@@ -69,7 +69,9 @@ def render_report(
             by_image is not None, bool(reviewed and reviewed.lineage), review is not None, out_of_fold is not None
         ),
         hashes=_hashes(headline, manifest) | (_hashes(out_of_fold, manifest) if out_of_fold else {}),
-        statistics_in_words=statistics_in_words(headline.slice_search.attributes if headline.slice_search else ()),
+        statistics_in_words=statistics_in_words(
+            headline.slice_search.attributes if headline.slice_search else (), manifest.attributes
+        ),
         plots=_plots(headline, review),
         review=review,
         lineage=reviewed.lineage if reviewed else {},
@@ -116,7 +118,8 @@ def _hashes(headline: Evaluation, manifest: Manifest) -> dict[str, str]:
     if headline.slice_search:
         shown |= {item.path for part in headline.slice_search.slices for item in part.wrong}
     if headline.label_review:
-        shown |= {path for pair in headline.label_review.near_duplicates for path in (pair.path, pair.other_path)}
+        pairs = (*headline.label_review.contradictions, *headline.label_review.near_duplicates)
+        shown |= {path for pair in pairs for path in (pair.path, pair.other_path)}
     rows = manifest.table[manifest.table["path"].isin(shown)]
     return dict(zip(rows["path"], rows["sha256"], strict=True))
 

@@ -42,7 +42,10 @@ class Task:
 
 
 def list_tasks(review: LabelReview, manifest: Manifest) -> list[Task]:
-    """Return each picture once, for its first reason: likely label errors, then duplicates, then outliers."""
+    """Return each picture once, for its first reason.
+
+    Reasons are in this order: likely label errors, the same picture under two labels, duplicates, outliers.
+    """
     facts = {row["path"]: row for row in manifest.table.to_dict("records")}
     tasks: dict[str, Task] = {}
 
@@ -53,6 +56,9 @@ def list_tasks(review: LabelReview, manifest: Manifest) -> list[Task]:
 
     for issue in review.label_issues:
         add(issue.path, f"label has probability {_probability(issue.quality)}", issue.suggested_label)
+    for pair in review.contradictions:
+        add(pair.path, f"the same picture as {pair.other_path}, labelled {pair.other_label}")
+        add(pair.other_path, f"the same picture as {pair.path}, labelled {pair.label}")
     for pair in review.near_duplicates:
         add(pair.path, f"like {pair.other_path} in {pair.other_split}, labelled {pair.other_label}")
         add(pair.other_path, f"like {pair.path} in {pair.split}, labelled {pair.label}")

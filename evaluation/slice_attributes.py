@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from evaluation.image_statistics import DEFECT_AREA
+from evaluation.image_statistics import DEFECT_AREA, title_of
 from evaluation.predictions import Predictions
 
 NUM_BINS = 4
@@ -25,7 +25,10 @@ TextArray = npt.NDArray[np.object_]
 
 @dataclass(frozen=True)
 class SliceAttribute:
-    """One attribute with the condition that each of N test images meets; `values[i]` is '' where nothing is known."""
+    """One attribute with the condition that each of N test images meets; `values[i]` is '' where nothing is known.
+
+    No two attributes of one evaluation have the same name.
+    """
 
     name: str
     origin: str
@@ -38,6 +41,7 @@ def slice_attributes(test: Predictions, statistics: pd.DataFrame | None) -> list
     statistics: of `read_statistics`, any order, with every test image; None leaves mask and pixels out.
     """
     own = pd.DataFrame() if statistics is None else statistics.set_index("path").loc[list(test.paths)]
+    stated = set(test.attributes.columns)
     found = [
         SliceAttribute(name, "manifest", _condition(test.attributes[name].to_numpy(dtype=object)))
         for name in test.attributes.columns
@@ -45,9 +49,10 @@ def slice_attributes(test: Predictions, statistics: pd.DataFrame | None) -> list
     for name in own.columns:
         values = own[name].to_numpy(dtype=np.float64)
         if name == DEFECT_AREA:
-            found.append(SliceAttribute("defect area (% of the picture)", "mask", _areas(100 * values)))
+            title = title_of("defect area (% of the picture)", stated)
+            found.append(SliceAttribute(title, "mask", _areas(100 * values)))
         else:
-            found.append(SliceAttribute(name, "pixels", in_bins(values)))
+            found.append(SliceAttribute(title_of(name, stated), "pixels", in_bins(values)))
     return [attribute for attribute in found if len(set(attribute.values) - {""}) > 1]
 
 

@@ -143,7 +143,8 @@ def _cells(
     right: BoolArray, attributes: tuple[SliceAttribute, ...]
 ) -> Iterator[tuple[tuple[Condition, ...], npt.NDArray[np.intp], float]]:
     """Yield conditions, rows and accuracy of every combination of values that occurs."""
-    features = pd.DataFrame({attribute.name: attribute.values for attribute in attributes})
+    # Columns by position: a name is a person's text and may be anything.
+    features = pd.DataFrame({f"condition{index}": attribute.values for index, attribute in enumerate(attributes)})
     known = np.flatnonzero((features != "").all(axis=1))
     if not known.size:
         return

@@ -29,7 +29,7 @@ from sklearn.model_selection import train_test_split
 
 from dataset.manifest import SPLIT_COLUMNS, Manifest, ManifestError, Protocol
 from dataset.params import PARAMS_FILE, SplitParams, read_section
-from dataset.splits import assign_splits
+from dataset.splits import assign_fold
 from evaluation.params import EvaluateParams
 from evaluation.predictions import PREDICTIONS_FILE, PredictionsError
 from training.checkpoint import Checkpoint
@@ -63,7 +63,7 @@ class Fold:
 def group_folds(table: pd.DataFrame, params: SplitParams, seed: int, keeps_val: bool) -> Iterator[Fold]:
     """Yield every fold as the test side once; the others train, less one for validation if `keeps_val`."""
     for index in range(params.num_folds):
-        divided = assign_splits(table, params.model_copy(update={"test_fold": index}))
+        divided = assign_fold(table, params.model_copy(update={"test_fold": index}))
         if not keeps_val:
             divided["split"] = divided["split"].replace({"val": "train"})
         yield Fold(seed, index, divided)

@@ -63,7 +63,7 @@ def test_a_group_on_two_sides_is_refused_with_an_example_of_each() -> None:
         )
 
 
-def test_a_class_missing_on_a_side_names_class_groups_files_and_ways_out() -> None:
+def test_a_class_missing_on_a_side_names_class_objects_files_and_ways_out() -> None:
     table = rows(
         ("a1", "a", "g1", "train", ""),
         ("a2", "a", "g2", "val", ""),
@@ -76,9 +76,9 @@ def test_a_class_missing_on_a_side_names_class_groups_files_and_ways_out() -> No
     with pytest.raises(ManifestError) as caught:
         check_every_class_in_every_split(table)
     message = str(caught.value)
-    assert "class b is missing in val: it has 3 picture(s) in 2 group(s): g4 (b1, b2), g5 (b3)" in message
+    assert "class b is missing in val: it has 3 picture(s) of 2 object(s): g4 (b1, b2), g5 (b3)" in message
     assert "class a" not in message
-    assert "Add pictures of more objects or lower split.num_folds" in message
+    assert "Add pictures of more objects" in message
     assert "path,group" in message
 
 

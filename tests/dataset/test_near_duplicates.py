@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dataset import near_duplicates
+from dataset import pair_search
 from dataset.manifest import ManifestError
 from dataset.near_duplicates import group_by_correlation, high_pass_thumbnail, pairs_above
 from dataset.registration import half_size, pairs_of_neighbours, registered_correlation, spectrum
@@ -60,7 +60,7 @@ def test_blocks_give_the_same_pairs_as_one_product(monkeypatch: pytest.MonkeyPat
     rows = rng.normal(size=(53, 8)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     expected = {(int(i), int(j)) for i, j in np.argwhere(rows @ rows.T > 0.6) if i < j}
-    monkeypatch.setattr(near_duplicates, "_BLOCK_ROWS", 10)
+    monkeypatch.setattr(pair_search, "BLOCK_ROWS", 10)
     found = list(pairs_above(rows, 0.6))
     assert len(found) == len(set(found))
     assert set(found) == expected
@@ -68,8 +68,8 @@ def test_blocks_give_the_same_pairs_as_one_product(monkeypatch: pytest.MonkeyPat
 
 
 def test_too_many_pictures_are_refused_with_the_way_out() -> None:
-    thumbnails = np.zeros((100_001, 1), dtype=np.float32)
-    with pytest.raises(ManifestError, match=r"100001 pictures are too many .*square.*path,group"):
+    thumbnails = np.zeros((250_001, 1), dtype=np.float32)
+    with pytest.raises(ManifestError, match=r"250001 pictures are too many .*square.*path,group"):
         group_by_correlation(thumbnails, 0.9)
 
 

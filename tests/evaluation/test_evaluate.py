@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from dataset.description import DataDescription
@@ -309,3 +310,34 @@ def test_figures_of_defect_or_not_need_a_normal_class(project: Project) -> None:
     assert evaluation.detection is not None
     assert evaluation.detection.num_defects == 20
     assert evaluation.detection.num_normal == 10
+
+
+def test_attributes_called_as_statistics_are_sliced_by_beside_them(project: Project) -> None:
+    table = project.manifest.table
+    for name in ("brightness", "contrast", "aspect", "defect area"):
+        table[f"attributes.{name}"] = ["low" if index % 2 else "high" for index in range(len(table))]
+    Manifest(table, project.data_dir).write(project.data_dir / "manifest.csv")
+    project.predict().write(project.predictions_path)
+    project.inspect()
+    search = run(project).slice_search
+    assert search is not None
+    assert {"brightness", "brightness (measured)", "contrast", "contrast (measured)"} <= set(search.attributes)
+
+
+def test_a_picture_stored_again_under_another_label_is_reported_as_a_contradiction(project: Project) -> None:
+    table = project.manifest.table
+    first, second = (
+        table.index[(table["label"] == label) & (table["split"] == "train")][0] for label in ("Free", "Crack")
+    )
+    paths = [table["path"][row] for row in (first, second)]
+    with Image.open(project.data_dir / paths[0]) as image:
+        image.save(project.data_dir / paths[1], "JPEG", quality=90, subsampling=0)
+    project.inspect()
+    review = run(project).label_review
+    assert review is not None
+    (pair,) = review.contradictions
+    assert {pair.path: pair.label, pair.other_path: pair.other_label} == {paths[0]: "Free", paths[1]: "Crack"}
+    report = (project.evaluation_dir / "report.html").read_text(encoding="utf-8")
+    assert "1 pair of files shows the same picture under two labels" in report
+    listed = pd.read_csv(project.evaluation_dir / "labels/to_review.csv")
+    assert f"the same picture as {pair.other_path}, labelled {pair.other_label}" in set(listed["reason"])

@@ -96,3 +96,22 @@ def test_duplicates_of_other_pictures_are_refused(tmp_path: Path) -> None:
         read_near_duplicates(path, scene([])[1])
     with pytest.raises(EvaluationError, match="run python -m evaluation"):
         read_near_duplicates(tmp_path / "missing.csv", scene([])[1])
+
+
+def test_one_picture_under_two_labels_is_named_on_whatever_side_and_in_whatever_group() -> None:
+    # 0 and 1 are of one group and side, 0 and 5 of two; the second correlates too little for a near-duplicate.
+    pairs = pd.DataFrame({"path": ["0.png", "0.png"], "other_path": ["1.png", "5.png"], "correlation": [0.99, 0.7]})
+    found = review([], pairs.assign(same_picture=True))
+    assert found.num_contradictions == 2
+    assert [(pair.other_path, pair.label, pair.other_label) for pair in found.contradictions] == [
+        ("1.png", "Blowhole", "Crack"),
+        ("5.png", "Blowhole", "Free"),
+    ]
+    assert found.num_near_duplicates == 0
+
+
+def test_the_count_is_of_all_pairs_also_where_few_are_listed() -> None:
+    predictions, manifest, statistics = scene([])
+    pairs = pd.DataFrame({"path": ["0.png"], "other_path": ["2.png"], "correlation": [0.99]})
+    found = review_labels(predictions, manifest, statistics, pairs, 0.9, num_across_splits=1234)
+    assert (found.num_near_duplicates, len(found.near_duplicates)) == (1234, 1)

@@ -1,12 +1,19 @@
 """Names of slices tell exactly what is in them."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from evaluation.bootstrap import Resampling
+from evaluation.image_statistics import statistics_in_words
+from evaluation.predictions import Predictions
 from evaluation.slice_attributes import in_bins, slice_attributes
-from tests.evaluation.made_up import calibrated_predictions
+from evaluation.slices import slice_by_attributes
+from evaluation.weak_slices import search_slices
+from tests.evaluation.made_up import PARAMS, calibrated_predictions
 
 
 def holds(name: str, value: float) -> bool:
@@ -72,3 +79,50 @@ def test_skewed_values_keep_their_small_bins() -> None:
     names = in_bins(np.concatenate([np.linspace(0.1, 0.9, 300), np.linspace(2, 95, 250)]))
     assert len(set(names)) == 4
     assert np.unique(names, return_counts=True)[1].min() > 90
+
+
+def test_a_stated_attribute_called_as_a_statistic_stands_beside_the_measured_one() -> None:
+    size = 160
+    stated = {
+        "brightness": np.where(np.arange(size) % 2, "dim", "bright"),
+        "aspect": np.where(np.arange(size) % 3, "front", "side"),
+        "aspect (measured)": np.where(np.arange(size) % 5, "yes", "no"),
+        "defect area (% of the picture)": np.where(np.arange(size) % 7, "small", "large"),
+    }
+    test = calibrated_predictions(num_groups=80, attributes=stated).select("test")
+    own = {name: np.linspace(0, 9, len(test.paths)) for name in ("brightness", "aspect", "contrast", "defect area")}
+    found = slice_attributes(test, pd.DataFrame({"path": test.paths, **own}))
+    assert {(attribute.name, attribute.origin) for attribute in found} == {
+        *((name, "manifest") for name in stated),
+        ("brightness (measured)", "pixels"),
+        ("aspect (measured) (measured)", "pixels"),
+        ("contrast", "pixels"),
+        ("defect area (% of the picture) (measured)", "mask"),
+    }
+    values = {attribute.name: set(attribute.values) for attribute in found}
+    assert values["brightness"] == {"dim", "bright"}
+    assert "under" in min(values["brightness (measured)"], key=len)
+
+
+def test_only_what_was_measured_is_explained() -> None:
+    assert statistics_in_words(["brightness", "contrast"]).startswith("Brightness: mean grey level")
+    words = statistics_in_words(["brightness", "brightness (measured)", "contrast"], ["brightness"])
+    assert words.startswith("Brightness (measured): mean grey level, 0 to 255; contrast: standard")
+    assert statistics_in_words(["brightness"], ["brightness"]) == ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["path", "label", "group", "split", "predicted", "probability.x", "attributes.x", "", "Ort é", "0"],
+)
+def test_any_name_of_an_attribute_is_sliced_by_alone_and_with_others(name: str, tmp_path: Path) -> None:
+    size = 160
+    attributes = {name: np.arange(size).astype(str), "camera": np.where(np.arange(size) % 2, "left", "right")}
+    calibrated_predictions(num_groups=80, attributes=attributes).write(tmp_path / "predictions.csv")
+    test = Predictions.read(tmp_path / "predictions.csv").select("test")
+    own = pd.DataFrame({"path": test.paths, "brightness": np.linspace(0, 255, len(test.paths))})
+    params = PARAMS.model_copy(update={"min_slice_images": 2, "min_slice_groups": 3})
+    search = search_slices(test, slice_attributes(test, own), Resampling(test.groups, params), params)
+    assert search.attributes == (name, "camera", "brightness")
+    assert {tuple(c.attribute for c in part.conditions) for part in search.slices} >= {(name,), (name, "camera")}
+    assert slice_by_attributes(test, 2)[0]
