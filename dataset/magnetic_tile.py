@@ -15,11 +15,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset.checks import check_classes, check_readable, named
+from dataset.checks import check_classes, named
 from dataset.description import DataDescription
 from dataset.disjoint_sets import DisjointSets
 from dataset.manifest import ManifestError
+<<<<<<< HEAD
 from dataset.near_duplicates import high_pass_thumbnail, pairs_above
+=======
+from dataset.near_duplicates import DisjointSets, high_pass_thumbnail, pairs_above
+from dataset.originals import OriginalError, check_fetched, read_original
+>>>>>>> p/places
 from dataset.progress import progress
 from dataset.registration import half_size, pairs_of_neighbours, registered_correlation, spectrum
 from dataset.source_picture import Collection, SourcePicture
@@ -147,15 +152,18 @@ def _rounds(shots: list[_Shot], heights: list[int]) -> Iterator[tuple[int, int]]
 
 def _read(shots: list[_Shot]) -> tuple[list[NDArray[np.uint8]], list[int], NDArray[np.float32]]:
     """Return half-size pictures, full heights in pixels and thumbnails of all shots."""
-    halves, heights, thumbnails, problems = [], [], [], {}
+    halves, heights, thumbnails, problems, unread = [], [], [], {}, {}
     for shot in progress(shots, "reading tiles", unit="picture"):
         try:
-            image = decode_image(shot.path.read_bytes())
-        except (OSError, ImageError) as exc:
+            image = decode_image(read_original(shot.path))
+        except OriginalError as exc:
+            unread[str(shot.path)] = str(exc)
+            continue
+        except ImageError as exc:
             problems[str(shot.path)] = str(exc)
             continue
         halves.append(half_size(image))
         heights.append(image.shape[0])
         thumbnails.append(high_pass_thumbnail(image))
-    check_readable(problems)
+    check_fetched(unread, problems)
     return halves, heights, np.stack(thumbnails)

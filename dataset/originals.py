@@ -9,7 +9,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from dataset.checks import named
+from dataset.checks import check_readable, named
 from dataset.disk import OUT_OF_HANDLES, write_problem
 from dataset.manifest import ManifestError
 
@@ -72,10 +72,21 @@ def _share_blocks(original: Path, copy: int, size: int) -> bool:
         return False  # an older kernel, two disks, or a failing one: plain reading and writing tells which
 
 
-def unread_message(problems: Mapping[str, str]) -> str:
-    """Return the refusal of files that could not be read from their disk: file -> reason."""
-    reasons = [f"{path} ({reason})" for path, reason in sorted(problems.items())]
-    return (
-        f"{len(reasons)} file(s) cannot be read from their disk: {named(reasons)}. Mend what the operating system says "
-        "of them (rights, links, the disk): it is not known whether the pictures are good"
-    )
+def check_fetched(unread: Mapping[str, str], undecodable: Mapping[str, str]) -> None:
+    """Refuse, all together, files that could not be read from their disk and pictures that could not be decoded.
+
+    unread, undecodable: file -> reason. Raises ManifestError.
+    """
+    messages = []
+    if unread:
+        reasons = [f"{path} ({reason})" for path, reason in sorted(unread.items())]
+        messages.append(
+            f"{len(reasons)} file(s) cannot be read from their disk: {named(reasons)}. Mend what the operating system "
+            "says of them (rights, links, the disk): it is not known whether the pictures are good"
+        )
+    try:
+        check_readable(undecodable)
+    except ManifestError as exc:
+        messages.append(str(exc))
+    if messages:
+        raise ManifestError(". ".join(messages))
