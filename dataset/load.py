@@ -21,10 +21,7 @@ import pandas as pd
 
 from dataset import synthetic_tiles
 from dataset.checks import check_classes, check_same_bytes
-<<<<<<< HEAD
 from dataset.deep_pictures import RangeParams, find_max_value
-=======
->>>>>>> p/places
 from dataset.description import DESCRIPTION_FILE
 from dataset.disk import write_problem
 from dataset.examine import Facts, copy_pictures, examine
@@ -33,11 +30,6 @@ from dataset.likeness import find_objects
 from dataset.magnetic_tile import read_magnetic_tile
 from dataset.magnetic_tile_download import download_magnetic_tile
 from dataset.manifest import ATTRIBUTE_PREFIX, COLUMNS, Manifest, ManifestError
-<<<<<<< HEAD
-=======
-from dataset.near_duplicates import DisjointSets, high_pass_thumbnail, pairs_above
-from dataset.originals import OriginalError, check_fetched, copy_original, read_original
->>>>>>> p/places
 from dataset.overlap import check_apart, check_nothing_foreign
 from dataset.params import PARAMS_FILE, DataParams, ParamsError, read_section
 from dataset.pipeline import PICTURES_CSV, PICTURES_DIR, STAGING_DIR, places_of_runs
@@ -127,20 +119,10 @@ def tabulate(
     staging: holds the pictures that have no original. remarks: gets what likeness joined, in words. skipping: what may
     be left out; nothing by default. Raises ManifestError for whatever is wrong with the pictures.
     """
-<<<<<<< HEAD
     skipping = skipping or Skipping()
     facts = examine(collection, staging)
     kept = skipping.readable(collection, facts)
     pictures, facts = [collection.pictures[at] for at in kept], [facts[at] for at in kept]
-=======
-    pictures = collection.pictures
-    facts = _bring(collection, staging)
-    files = [str(collection.originals.get(picture.path, picture.path)) for picture in pictures]
-    check_fetched(
-        {file: fact.unread for file, fact in zip(files, facts, strict=True) if fact.unread},
-        {file: fact.problem for file, fact in zip(files, facts, strict=True) if fact.problem},
-    )
->>>>>>> p/places
     groups = [picture.group for picture in pictures]
     if not collection.has_stated_groups:
         groups = _find_groups(
@@ -156,11 +138,7 @@ def tabulate(
     return skipping.without_rare(collection, table)
 
 
-<<<<<<< HEAD
 def _row(picture: SourcePicture, group: str, fact: Facts) -> dict[str, str | int]:
-=======
-def _row(picture: SourcePicture, group: str, fact: _Facts) -> dict[str, str | int]:
->>>>>>> p/places
     values = (picture.path, picture.label, group, "", "", fact.sha256, fact.width, fact.height, picture.mask)
     attributes = {f"{ATTRIBUTE_PREFIX}{name}": text for name, text in picture.attributes.items()}
     return {**dict(zip(COLUMNS, values, strict=True)), **attributes}

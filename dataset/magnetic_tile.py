@@ -19,12 +19,8 @@ from dataset.checks import check_classes, named
 from dataset.description import DataDescription
 from dataset.disjoint_sets import DisjointSets
 from dataset.manifest import ManifestError
-<<<<<<< HEAD
 from dataset.near_duplicates import high_pass_thumbnail, pairs_above
-=======
-from dataset.near_duplicates import DisjointSets, high_pass_thumbnail, pairs_above
 from dataset.originals import OriginalError, check_fetched, read_original
->>>>>>> p/places
 from dataset.progress import progress
 from dataset.registration import half_size, pairs_of_neighbours, registered_correlation, spectrum
 from dataset.source_picture import Collection, SourcePicture
