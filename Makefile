@@ -9,6 +9,10 @@ DATA ?=
 GROUPS ?=
 # The class that is no defect ("good"), for figures of 'defect or not'; only for a folder.
 NORMAL ?=
+# What may be left out, each listed in data/skipped.csv: unreadable, rare or both; only for a folder.
+SKIP ?=
+# `top`: each folder at the top is a class, whatever lies in it; only for a folder.
+CLASSES ?=
 # Anything here makes `make bench` a short run.
 QUICK ?=
 # Why a model that is worse than the registered one is taken all the same: docs/COMPARISON.md.
@@ -21,8 +25,10 @@ export NPROC
 export TYPED_DATA := $(value DATA)
 export TYPED_GROUPS := $(value GROUPS)
 export TYPED_NORMAL := $(value NORMAL)
+export TYPED_SKIP := $(value SKIP)
+export TYPED_CLASSES := $(value CLASSES)
 export TYPED_ACCEPT_WORSE := $(value ACCEPT_WORSE)
-unexport DATA GROUPS NORMAL ACCEPT_WORSE
+unexport DATA GROUPS NORMAL SKIP CLASSES ACCEPT_WORSE
 
 # DVC asks for the user's name; a container may run under a number that has none.
 ifeq ($(LOGNAME)$(USER),)
@@ -55,7 +61,9 @@ setup: .venv/train.stamp data/source.yaml ## install what training and serving n
 .venv/dev.stamp: requirements/install.sh requirements/dev.txt requirements/uv.txt
 	@requirements/install.sh dev
 
-NOTE_SOURCE = $(PYTHON) -m dataset.stage dataset.source --groups="$$TYPED_GROUPS" --normal="$$TYPED_NORMAL" --out data/source.yaml -- "$$TYPED_DATA"
+NOTE_SOURCE = $(PYTHON) -m dataset.stage dataset.source --groups="$$TYPED_GROUPS" --normal="$$TYPED_NORMAL" \
+	$(if $(value SKIP),--skip="$$TYPED_SKIP") $(if $(value CLASSES),--classes="$$TYPED_CLASSES") \
+	--out data/source.yaml -- "$$TYPED_DATA"
 
 # A run writes dvc.lock, which git shall not see until somebody wants to commit a run of their own: `make track`.
 data/source.yaml: | .venv/train.stamp

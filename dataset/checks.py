@@ -1,12 +1,12 @@
 """What is refused in pictures, groups and splits. Every error names the files and says what to do."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from dataset.manifest import SPLIT_COLUMNS, SPLITS, ManifestError, Protocol
 
-_NUM_NAMED = 10
+NUM_NAMED = 10
 STATE_GROUPS = "state the groups in a CSV with the columns path,group (make data DATA=... GROUPS=groups.csv)"
 
 MORE_OBJECTS = (
@@ -19,16 +19,18 @@ _NEW_SPLIT = "Make the split again (python -m dataset.split), with pictures of m
 
 def named(items: Sequence[str]) -> str:
     """Join the first ten items for a message and count the rest."""
-    rest = len(items) - _NUM_NAMED
-    return ", ".join(items[:_NUM_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+    rest = len(items) - NUM_NAMED
+    return ", ".join(items[:NUM_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def check_classes(num_pictures: Mapping[str, int]) -> None:
+def check_classes(num_pictures: Mapping[str, int], instead: Mapping[str, str] | None = None) -> None:
     """Refuse a class without pictures and fewer than two classes.
 
-    num_pictures: number of pictures of every class folder, empty ones included. Raises ManifestError.
+    num_pictures: number of pictures of every class folder, empty ones included. instead: what lies in a folder that
+    has none, said behind its name. Raises ManifestError.
     """
-    empty = sorted(label for label, number in num_pictures.items() if number == 0)
+    holds = instead or {}
+    empty = sorted(label + holds.get(label, "") for label, number in num_pictures.items() if number == 0)
     if empty:
         raise ManifestError(f"class(es) without a picture: {named(empty)}. Add pictures or remove the folder(s)")
     if len(num_pictures) < 2:
@@ -44,8 +46,13 @@ def check_readable(problems: Mapping[str, str]) -> None:
     problems: file -> reason. Raises ManifestError naming the first ten and the count.
     """
     if problems:
-        reasons = [f"{path} ({reason})" for path, reason in sorted(problems.items())]
-        raise ManifestError(f"{len(problems)} picture(s) cannot be read: {named(reasons)}. Repair or remove them")
+        raise ManifestError(unreadable_message(problems))
+
+
+def unreadable_message(problems: Mapping[str, str]) -> str:
+    """Return the refusal of pictures that could not be decoded: file -> reason."""
+    reasons = [f"{path} ({reason})" for path, reason in sorted(problems.items())]
+    return f"{len(problems)} picture(s) cannot be read: {named(reasons)}. Repair or remove them"
 
 
 def check_same_bytes(table: pd.DataFrame) -> None:
@@ -64,24 +71,6 @@ def check_same_bytes(table: pd.DataFrame) -> None:
         ]
         if clashes:
             raise ManifestError(f"files with the same bytes but different {column}s: {named(clashes)}. {advice}")
-
-
-def check_group_rows(path: str, pictures: Iterable[str], rows: Sequence[str], empty: Sequence[str]) -> None:
-    """Refuse a groups CSV that does not name every picture exactly once, with a group.
-
-    path: of the CSV. pictures: all pictures found. rows: those the CSV names. empty: those whose group is empty.
-    Raises ManifestError.
-    """
-    counts = pd.Series(rows, dtype=str).value_counts()
-    known = set(pictures)
-    for problem, files in (
-        ("names file(s) that do not exist", sorted(set(rows) - known)),
-        ("names file(s) more than once", sorted(counts[counts > 1].index)),
-        ("has no row for picture(s)", sorted(known - set(rows))),
-        ("has no group for picture(s)", sorted(empty)),
-    ):
-        if files:
-            raise ManifestError(f"{path} {problem}: {named(files)}. It needs one row with a group for every picture")
 
 
 def check_no_group_on_two_sides(table: pd.DataFrame) -> None:
@@ -112,7 +101,7 @@ def check_enough_objects(table: pd.DataFrame) -> None:
     ]
     if few:
         raise ManifestError(
-            f"{'; '.join(few[:_NUM_NAMED])}{_further(few, 'class')}. Training, validation and test each need at least "
+            f"{'; '.join(few[:NUM_NAMED])}{_further(few, 'class')}. Training, validation and test each need at least "
             f"one object of every class. {MORE_OBJECTS}"
         )
 
@@ -124,7 +113,7 @@ def _objects(rows: pd.DataFrame) -> str:
 
 
 def _further(items: Sequence[str], what: str) -> str:
-    rest = len(items) - _NUM_NAMED
+    rest = len(items) - NUM_NAMED
     return f"; and {rest} more {what}(es)" if rest > 0 else ""
 
 
@@ -141,7 +130,7 @@ def check_every_class_in_every_split(table: pd.DataFrame, protocol: Protocol = "
             messages.append(f"class {label} is missing in {' and '.join(missing)}: it has {_objects(rows)}")
     if messages:
         raise ManifestError(
-            f"{'; '.join(messages[:_NUM_NAMED])}{_further(messages, 'class')}. Objects that show several classes at "
+            f"{'; '.join(messages[:NUM_NAMED])}{_further(messages, 'class')}. Objects that show several classes at "
             f"once bind these together, so that not every class could be brought to every side. {MORE_OBJECTS}"
         )
 

@@ -4,33 +4,35 @@ Which pictures show the same object is read from a CSV with the columns `path,gr
 further columns become attributes) or else found by likeness, which misses mirrored and rotated shots.
 """
 
-import logging
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-import pandas as pd
-
-from dataset.checks import check_classes, check_group_rows, named
+from dataset.checks import check_classes, named
 from dataset.description import DataDescription
-from dataset.file_tree import IMAGE_SUFFIXES, files_below, is_image
+from dataset.file_kinds import FileKinds, tell_kinds
+from dataset.file_tree import IMAGE_SUFFIXES, read_tree
+from dataset.folder_names import check_alike_classes, check_names
+from dataset.folder_options import ClassFolders
+from dataset.folder_shape import check_mask_files, check_shape, shape_of
+from dataset.groups_csv import read_groups
+from dataset.left_out import report_left_out, what_lies_in
 from dataset.manifest import ManifestError
+from dataset.readable_name import readable
 from dataset.source_picture import Collection, SourcePicture
 
-_SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 
-logger = logging.getLogger(__name__)
-
-
-def read_folder(root: Path, groups_csv: Path | None, normal_class: str = "") -> Collection:
+def read_folder(root: Path, groups_csv: Path | None, normal_class: str = "", classes: ClassFolders = "") -> Collection:
     """List the pictures below `root`, one class a folder; `normal_class` is the one that is no defect, or ''.
 
-    Raises ManifestError for pictures outside class folders, an empty class, fewer than two classes, folders that are
-    splits instead of classes, a normal class that is none, and a groups CSV that does not fit the pictures.
+    classes: `top` says that every folder at the top is a class of its own, whatever the folders look like.
+    Raises ManifestError for pictures outside class folders, an empty class, fewer than two classes, a directory that is
+    divided or laid out for something else, names that cannot be kept, a normal class that is none, and a groups CSV
+    that does not fit the pictures.
     """
-    files = _files_by_class(root)
+    files = _files_by_class(root, groups_csv, classes)
     if normal_class and normal_class not in files:
         raise ManifestError(f"{normal_class!r} is to be the normal class, but the classes are {', '.join(files)}")
-    relative = [path.relative_to(root).as_posix() for label in files for path in files[label]]
-    facts = _read_groups(groups_csv, relative) if groups_csv else {}
+    relative = [path for label in files for path in files[label]]
+    facts = read_groups(groups_csv, root, relative) if groups_csv else {}
     pictures = [
         SourcePicture(
             path=f"pictures/images/{path}",
@@ -45,7 +47,7 @@ def read_folder(root: Path, groups_csv: Path | None, normal_class: str = "") -> 
 
 
 def _describe(root: Path, groups_csv: Path | None, normal_class: str) -> DataDescription:
-    name = root.resolve().name
+    name = readable(root.resolve().name)
     return DataDescription(
         name=name,
         title=name,
@@ -57,53 +59,45 @@ def _describe(root: Path, groups_csv: Path | None, normal_class: str) -> DataDes
     )
 
 
-def _files_by_class(root: Path) -> dict[str, list[Path]]:
-    """Return the pictures of every class folder, sorted, empty classes included."""
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    splits = [path.name for path in folders if path.name.lower() in _SPLIT_NAMES]
-    if splits and len(splits) == len(folders):
+def _files_by_class(root: Path, groups_csv: Path | None, classes: str) -> dict[str, list[str]]:
+    """Return the pictures of every class folder, sorted, relative to `root`."""
+    tree = read_tree(root)
+    kinds = tell_kinds(root, tree.files)
+    _check_top(root, kinds)
+    # What cannot be opened may be a picture: decoding refuses it by name.
+    pictures = sorted([*kinds.pictures, *kinds.closed])
+    if classes != "top":
+        check_shape(root, shape_of(pictures), tree.folders)
+        check_mask_files(root, pictures)
+        check_alike_classes(root, tree.folders)
+    report_left_out(root, tree, kinds, groups_csv)
+    if not pictures:
         raise ManifestError(
-            f"{root} is divided into {', '.join(splits)}, but bento-vision splits by itself, by object, so that no "
-            "object is on two sides. Merge them into one folder a class, for example: "
-            f"mkdir merged && cp -r {' '.join(f'{name}/.' for name in splits)} merged/ (mind equal file names)"
+            f"{readable(str(root))} holds no pictures in class folders: expected {readable(str(root))}/<class>/"
+            f"<picture> with one of the endings {', '.join(sorted(IMAGE_SUFFIXES))}"
         )
-    files = files_below(root)
-    loose = [path.name for path in files if path.parent == root and is_image(path)]
-    if loose:
-        raise ManifestError(
-            f"{len(loose)} picture(s) lie in {root} itself and so have no class: {named(loose)}. "
-            "Move each into the folder of its class"
-        )
-    others = [path.relative_to(root).as_posix() for path in files if not is_image(path)]
-    if others:
-        logger.warning("%d file(s) are no pictures by name and are left out: %s", len(others), named(others))
-    by_class: dict[str, list[Path]] = {folder.name: [] for folder in folders}
-    for path in files:
-        if is_image(path):
-            by_class[path.relative_to(root).parts[0]].append(path)
-    if not any(by_class.values()):
-        raise ManifestError(
-            f"{root} holds no pictures in class folders: expected {root}/<class>/<picture> with one of the endings "
-            f"{', '.join(sorted(IMAGE_SUFFIXES))}"
-        )
-    check_classes({label: len(paths) for label, paths in by_class.items()})
+    check_names(root, pictures)
+    by_class: dict[str, list[str]] = {folder: [] for folder in tree.folders}
+    for path in pictures:
+        by_class[path.split("/")[0]].append(path)
+    check_classes(
+        {readable(label): len(paths) for label, paths in by_class.items()},
+        {readable(label): what_lies_in(kinds, label) for label, paths in by_class.items() if not paths},
+    )
     return by_class
 
 
-def _read_groups(groups_csv: Path, pictures: list[str]) -> dict[str, dict[str, str]]:
-    """Return the row of every picture. Raises ManifestError if the CSV does not name each exactly once."""
-    try:
-        table = pd.read_csv(groups_csv, dtype=str, keep_default_na=False, skipinitialspace=True)
-    except (OSError, ValueError) as exc:
-        raise ManifestError(f"cannot read the groups file {groups_csv}: {exc}") from exc
-    missing = [name for name in ("path", "group") if name not in table.columns]
-    if missing:
+def _check_top(root: Path, kinds: FileKinds) -> None:
+    """Refuse pictures that lie in no class folder, and links at the top that lead nowhere: a class would be missing."""
+    loose = [readable(path) for path in kinds.pictures if "/" not in path]
+    if loose:
         raise ManifestError(
-            f"{groups_csv} has no column {' and '.join(missing)}; it has {', '.join(map(str, table.columns))}. "
-            "Its first line must be path,group (further columns become attributes)"
+            f"{len(loose)} picture(s) lie in {readable(str(root))} itself and so have no class: {named(loose)}. "
+            "Move each into the folder of its class"
         )
-    table["path"] = [PurePosixPath(path.strip()).as_posix() for path in table["path"]]
-    table["group"] = table["group"].str.strip()
-    empty = table.loc[table["group"] == "", "path"].tolist()
-    check_group_rows(str(groups_csv), pictures, table["path"].tolist(), empty)
-    return {str(row["path"]): {str(k): str(v) for k, v in row.items()} for row in table.to_dict("records")}
+    closed = [f"{readable(path)} ({reason})" for path, reason in kinds.closed.items() if "/" not in path]
+    if closed:
+        raise ManifestError(
+            f"{named(closed)}: what lies at the top of {readable(str(root))} cannot be opened. Is it a class? Repair "
+            "or remove it"
+        )

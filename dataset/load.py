@@ -4,18 +4,16 @@
 
 The user's files are copied, never linked nor touched. Everything is checked before anything that was there is
 replaced: that what is there was written by a run, that every picture decodes; all unreadable ones are named together.
+Nothing is copied before all pictures are decoded where they lie.
 """
 
 import argparse
-import hashlib
 import logging
-import os
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -26,43 +24,22 @@ from dataset.checks import check_classes, check_same_bytes
 from dataset.deep_pictures import RangeParams, find_max_value
 from dataset.description import DESCRIPTION_FILE
 from dataset.disk import write_problem
+from dataset.examine import Facts, copy_pictures, examine
 from dataset.folder import read_folder
 from dataset.likeness import find_objects
 from dataset.magnetic_tile import read_magnetic_tile
 from dataset.magnetic_tile_download import download_magnetic_tile
 from dataset.manifest import ATTRIBUTE_PREFIX, COLUMNS, Manifest, ManifestError
-from dataset.near_duplicates import GreyThumbnail, grey_thumbnail
-from dataset.originals import OriginalError, check_fetched, copy_original, read_original
 from dataset.overlap import check_apart, check_nothing_foreign
 from dataset.params import PARAMS_FILE, DataParams, ParamsError, read_section
 from dataset.pipeline import PICTURES_CSV, PICTURES_DIR, STAGING_DIR, places_of_runs
-from dataset.progress import progress
 from dataset.replacing import alone, replace_outputs
 from dataset.same_pictures import warn_of_contradictions
+from dataset.skipping import Skipping
 from dataset.source import DataSource
 from dataset.source_picture import Collection, SourcePicture
-from runtime.errors import ImageError
-from runtime.image import decode_with_size
-
-# Facts of a picture need no more; every byte is read all the same, and what the service takes is taken here.
-_DECODED_PX = (448, 448)
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What decoding tells of one picture.
-
-    problem: why it is no picture that can be decoded, or ''. unread: why its file cannot be read from its disk, or ''.
-    """
-
-    sha256: str = ""
-    width: int = 0
-    height: int = 0
-    thumbnail: GreyThumbnail | None = None
-    problem: str = ""
-    unread: str = ""
 
 
 def load(source: DataSource, data_dir: Path, params: DataParams, max_value: int | Literal["auto"] = "auto") -> Manifest:
@@ -75,14 +52,16 @@ def load(source: DataSource, data_dir: Path, params: DataParams, max_value: int 
     outputs = [data_dir / name for name in (PICTURES_DIR, PICTURES_CSV, DESCRIPTION_FILE)]
     check_apart(*source.inputs, places_of_runs(data_dir))
     staging = data_dir / STAGING_DIR
+    skipping = Skipping(source.skip, data_dir)
     try:
         with alone(data_dir):
             check_nothing_foreign(outputs)
             try:
-                manifest = _stage(source, data_dir, staging, params, max_value)
+                manifest = _stage(source, data_dir, staging, params, max_value, skipping)
                 check_nothing_foreign(outputs, by_content=False)  # what came in the meantime
                 known = dict(zip(manifest.table["path"], manifest.table["sha256"], strict=True))
                 replace_outputs(outputs, staging, known)
+                skipping.write()
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
     except OSError as exc:
@@ -91,7 +70,12 @@ def load(source: DataSource, data_dir: Path, params: DataParams, max_value: int 
 
 
 def _stage(
-    source: DataSource, data_dir: Path, staging: Path, params: DataParams, max_value: int | Literal["auto"]
+    source: DataSource,
+    data_dir: Path,
+    staging: Path,
+    params: DataParams,
+    max_value: int | Literal["auto"],
+    skipping: Skipping,
 ) -> Manifest:
     """Make below `staging` all that shall lie in `data_dir`."""
     shutil.rmtree(staging, ignore_errors=True)
@@ -102,9 +86,12 @@ def _stage(
     description = collection.description.model_copy(update={"max_value": find_max_value(files, max_value)})
     collection = replace(collection, description=description)
     remarks: list[str] = []
-    manifest = Manifest(tabulate(collection, staging, params, remarks), staging)
+    table = tabulate(collection, staging, params, remarks, skipping)
+    copy_pictures(collection, table, staging)
+    manifest = Manifest(table, staging)
     manifest.write(staging / PICTURES_CSV)
-    collection.description.model_copy(update={"likeness": " ".join(remarks)}).write(staging)
+    told = {"summary": description.summary + skipping.summary(), "likeness": " ".join(remarks)}
+    description.model_copy(update=told).write(staging)
     return manifest
 
 
@@ -117,24 +104,25 @@ def _collect(source: DataSource, data_dir: Path, staging: Path) -> Collection:
     if source.source == "magnetic-tile":
         return read_magnetic_tile(Path(source.path) if source.path else download_magnetic_tile(data_dir / "downloads"))
     groups_csv = Path(source.groups) if source.groups else None
-    return read_folder(Path(source.path), groups_csv, source.normal_class)
+    return read_folder(Path(source.path), groups_csv, source.normal_class, source.classes)
 
 
 def tabulate(
-    collection: Collection, staging: Path, params: DataParams, remarks: list[str] | None = None
+    collection: Collection,
+    staging: Path,
+    params: DataParams,
+    remarks: list[str] | None = None,
+    skipping: Skipping | None = None,
 ) -> pd.DataFrame:
-    """Copy the originals below `staging`, decode all and return the manifest's table, splits empty, sorted by path.
+    """Decode all pictures where they lie and return the manifest's table, splits empty, sorted by path.
 
-    staging: holds the pictures that have no original. remarks: gets what likeness joined, in words. Raises
-    ManifestError for whatever is wrong with the pictures.
+    staging: holds the pictures that have no original. remarks: gets what likeness joined, in words. skipping: what may
+    be left out; nothing by default. Raises ManifestError for whatever is wrong with the pictures.
     """
-    pictures = collection.pictures
-    facts = _bring(collection, staging)
-    files = [str(collection.originals.get(picture.path, picture.path)) for picture in pictures]
-    check_fetched(
-        {file: fact.unread for file, fact in zip(files, facts, strict=True) if fact.unread},
-        {file: fact.problem for file, fact in zip(files, facts, strict=True) if fact.problem},
-    )
+    skipping = skipping or Skipping()
+    facts = examine(collection, staging)
+    kept = skipping.readable(collection, facts)
+    pictures, facts = [collection.pictures[at] for at in kept], [facts[at] for at in kept]
     groups = [picture.group for picture in pictures]
     if not collection.has_stated_groups:
         groups = _find_groups(
@@ -147,16 +135,16 @@ def tabulate(
     table = table.fillna("").sort_values("path", ignore_index=True)
     check_classes(Counter(table["label"]))
     check_same_bytes(table)
-    return table
+    return skipping.without_rare(collection, table)
 
 
-def _row(picture: SourcePicture, group: str, fact: _Facts) -> dict[str, str | int]:
+def _row(picture: SourcePicture, group: str, fact: Facts) -> dict[str, str | int]:
     values = (picture.path, picture.label, group, "", "", fact.sha256, fact.width, fact.height, picture.mask)
     attributes = {f"{ATTRIBUTE_PREFIX}{name}": text for name, text in picture.attributes.items()}
     return {**dict(zip(COLUMNS, values, strict=True)), **attributes}
 
 
-def _find_groups(pictures: list[SourcePicture], facts: list[_Facts], threshold: float, remarks: list[str]) -> list[str]:
+def _find_groups(pictures: list[SourcePicture], facts: list[Facts], threshold: float, remarks: list[str]) -> list[str]:
     """Join near-duplicates, and files of the same bytes, to the groups the source knows; say where that is doubtful."""
     found = find_objects(
         [picture.group for picture in pictures],
@@ -169,31 +157,6 @@ def _find_groups(pictures: list[SourcePicture], facts: list[_Facts], threshold: 
         logger.warning("%s", warning)
     remarks += [found.summary, *(f"{warning[0].upper()}{warning[1:]}." for warning in found.warnings)]
     return found.groups
-
-
-def _bring(collection: Collection, staging: Path) -> list[_Facts]:
-    """Copy all files below `staging` and decode every picture; return their facts in order."""
-
-    def bring(picture: SourcePicture) -> _Facts:
-        try:
-            for path in filter(None, (picture.mask, picture.path)):
-                data = _bring_file(path, collection, staging)
-            image, (height, width) = decode_with_size(data, _DECODED_PX, collection.description.max_value)
-        except OriginalError as exc:
-            return _Facts(unread=str(exc))
-        except ImageError as exc:
-            return _Facts(problem=str(exc))
-        return _Facts(hashlib.sha256(data).hexdigest(), width, height, grey_thumbnail(image))
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        pictures = collection.pictures
-        return list(progress(pool.map(bring, pictures), "loading", len(pictures), "picture"))
-
-
-def _bring_file(path: str, collection: Collection, staging: Path) -> bytes:
-    if path in collection.originals:
-        return copy_original(collection.originals[path], staging / path)
-    return read_original(staging / path)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

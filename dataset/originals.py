@@ -79,14 +79,19 @@ def check_fetched(unread: Mapping[str, str], undecodable: Mapping[str, str]) -> 
     """
     messages = []
     if unread:
-        reasons = [f"{path} ({reason})" for path, reason in sorted(unread.items())]
-        messages.append(
-            f"{len(reasons)} file(s) cannot be read from their disk: {named(reasons)}. Mend what the operating system "
-            "says of them (rights, links, the disk): it is not known whether the pictures are good"
-        )
+        messages.append(unread_message(unread))
     try:
         check_readable(undecodable)
     except ManifestError as exc:
         messages.append(str(exc))
     if messages:
         raise ManifestError(". ".join(messages))
+
+
+def unread_message(problems: Mapping[str, str]) -> str:
+    """Return the refusal of files that could not be read from their disk: file -> reason."""
+    reasons = [f"{path} ({reason})" for path, reason in sorted(problems.items())]
+    return (
+        f"{len(reasons)} file(s) cannot be read from their disk: {named(reasons)}. Mend what the operating system says "
+        "of them (rights, links, the disk): it is not known whether the pictures are good"
+    )

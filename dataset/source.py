@@ -1,6 +1,7 @@
 """Decide where pictures come from, and note it in `data/source.yaml`.
 
-    python -m dataset.source [PATH_OR_NAME] [--groups CSV] [--normal CLASS] [--source NAME] --out data/source.yaml
+    python -m dataset.source [PATH_OR_NAME] [--groups CSV] [--normal CLASS] [--skip-unreadable] [--skip-rare]
+        [--classes top] [--source NAME] --out data/source.yaml
 
 Without an argument the source chosen before is kept, or the drawn tiles are taken. The file is rewritten only when
 something changed, so that DVC reruns loading only then; `fingerprint` tells from names, sizes and times of the files
@@ -23,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from dataset.description import DESCRIPTION_FILE
 from dataset.disk import write_problem
 from dataset.file_tree import files_below, is_image
+from dataset.folder_options import ClassFolders, SkipName, parse_classes, parse_skip
 from dataset.magnetic_tile import holds_magnetic_tiles
 from dataset.manifest import ManifestError
 from dataset.overlap import check_apart, check_nothing_foreign
@@ -37,7 +39,9 @@ class DataSource(BaseModel):
     """Where pictures come from.
 
     path: of the pictures; '' for drawn or downloaded ones. groups: CSV of objects, or ''. Both as the user gave them:
-    absolute, or relative to the project root. normal_class: the class of a folder that is no defect, or ''.
+    absolute, or relative to the project root. normal_class: the class of a folder that is no defect, or ''. skip: what
+    of a folder may be left out. classes: `top` if a folder's folders at the top are the classes, whatever they look
+    like.
     fingerprint: SHA-256 of what lies there, '' where nothing can change.
     """
 
@@ -47,6 +51,8 @@ class DataSource(BaseModel):
     path: str = ""
     groups: str = ""
     normal_class: str = ""
+    skip: tuple[SkipName, ...] = ()
+    classes: ClassFolders = ""
     fingerprint: str = ""
 
     @property
@@ -56,7 +62,11 @@ class DataSource(BaseModel):
 
     def write(self, path: Path) -> bool:
         """Write YAML if it differs from what is there; tell whether it did."""
-        text = yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True)
+        document = self.model_dump(mode="json")
+        for option in ("skip", "classes"):  # named only where given, so that a file without them stays as it is
+            if not document[option]:
+                del document[option]
+        text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             return False
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,12 +91,19 @@ class DataSource(BaseModel):
 
 
 def decide_source(
-    wanted: str, groups: str, name: SourceName | None, earlier: Path, normal_class: str = ""
+    wanted: str,
+    groups: str,
+    name: SourceName | None,
+    earlier: Path,
+    normal_class: str = "",
+    skip: str = "",
+    classes: str = "",
 ) -> DataSource:
     """Decide the source from what the user asked for.
 
     wanted: a directory, the name of a source, or '' for the one noted in `earlier`. groups: CSV or ''. name: forces
-    how the directory is read. normal_class: of a folder, or ''.
+    how the directory is read. normal_class: of a folder, or ''. skip, classes: as a user writes them, see
+    `folder_options`, or ''.
     Raises ManifestError for a missing directory and for requests that contradict.
     """
     if not wanted and not name:
@@ -94,6 +111,8 @@ def decide_source(
             raise ManifestError(f"groups {groups} given without pictures: name their directory too (DATA=PATH)")
         if normal_class:
             raise ManifestError(f"class {normal_class} given without pictures: name their directory too (DATA=PATH)")
+        if skip or classes:
+            raise ManifestError(f"{skip or classes} given without pictures: name their directory too (DATA=PATH)")
         return DataSource.read(earlier).refreshed() if earlier.is_file() else DataSource(source="synthetic-tiles")
     names = [known for known in get_args(SourceName) if known == wanted and not Path(wanted).is_dir()]
     path = "" if names else wanted
@@ -108,7 +127,16 @@ def decide_source(
         raise ManifestError(f"{source} brings its own groups; with --source folder the directory is read with {groups}")
     if normal_class and source != "folder":
         raise ManifestError(f"{source} says itself which class is normal; leave {normal_class} out")
-    return DataSource(source=source, path=path, groups=groups, normal_class=normal_class).refreshed()
+    if (skip or classes) and source != "folder":
+        raise ManifestError(f"{source} is taken as it is; {skip or classes} is for a folder of your own")
+    return DataSource(
+        source=source,
+        path=path,
+        groups=groups,
+        normal_class=normal_class,
+        skip=parse_skip(skip),
+        classes=parse_classes(classes),
+    ).refreshed()
 
 
 def _source_of(root: Path) -> SourceName:
@@ -163,12 +191,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("wanted", nargs="?", default="", metavar="PATH_OR_NAME")
     parser.add_argument("--groups", default="", metavar="CSV", help="columns path,group and attributes")
     parser.add_argument("--normal", default="", metavar="CLASS", help="the class that is no defect, if there is one")
+    parser.add_argument("--skip", default="", metavar="LIST", help="what may be left out: unreadable, rare")
+    for option in get_args(SkipName):
+        parser.add_argument(
+            f"--skip-{option}", dest="skipped", action="append_const", const=option, default=[], help=f"--skip {option}"
+        )
+    parser.add_argument("--classes", default="", metavar="top", help="each folder at the top is a class")
     parser.add_argument("--source", choices=get_args(SourceName), help="how to read PATH, if not by its layout")
     parser.add_argument("--out", type=Path, default=Path("data/source.yaml"))
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        source = decide_source(args.wanted, args.groups, args.source, args.out, args.normal)
+        skip = ",".join([args.skip, *args.skipped]).strip(",")
+        source = decide_source(args.wanted, args.groups, args.source, args.out, args.normal, skip, args.classes)
         check_places(source, args.out.parent)
         is_new = source.write(args.out)
     except ManifestError as exc:

@@ -45,14 +45,14 @@ def inspect(manifest: Manifest, near_duplicate_correlation: float) -> tuple[pd.D
     """
     table, max_value = manifest.table, read_max_value(manifest.root)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        measured = pool.map(partial(_measure, manifest.root, max_value), (row for _, row in table.iterrows()))
+        measured = pool.map(partial(_measure, manifest.root, max_value=max_value), (row for _, row in table.iterrows()))
         rows, thumbnails = zip(*progress(measured, "inspecting", len(table), "picture"), strict=True)
     pairs, counts = find_alike(thumbnails, table, near_duplicate_correlation)
     statistics = pd.DataFrame(rows, columns=[*STATISTICS, DEFECT_AREA])
     return pd.concat([table[["path", "sha256"]].reset_index(drop=True), statistics], axis=1), pairs, counts
 
 
-def _measure(root: Path, max_value: int | None, row: pd.Series) -> tuple[dict[str, float], GreyThumbnail]:
+def _measure(root: Path, row: pd.Series, max_value: int | None) -> tuple[dict[str, float], GreyThumbnail]:
     path = root / row["path"]
     try:
         image = decode_image(path.read_bytes(), at_least=_DECODED_PX, max_value=max_value)

@@ -96,3 +96,11 @@ def test_who_has_no_name_gets_one(project: Path) -> None:
     (project / ".venv/bin/python").write_text("#!/bin/bash\nprintf '%s\\0' \"$USER\" > calls\n")
     assert make(project, "source") == [[str(os.geteuid())]]
     assert make(project, "source", environment={"USER": "ada"}) == [["ada"]]
+
+
+def test_what_may_be_left_out_and_which_folders_are_classes_are_handed_on_where_they_are_said(project: Path) -> None:
+    calls = make(project, "source", "DATA=x", "SKIP=unreadable, $rare", "CLASSES=$(top)")
+    assert calls[-1] == [
+        "python", "-m", "dataset.source", "--groups=", "--normal=", "--skip=unreadable, $rare", "--classes=$(top)",
+        "--out", "data/source.yaml", "--", "x",
+    ]  # fmt: skip

@@ -7,7 +7,6 @@ from dataset.checks import (
     check_classes,
     check_every_class_in_every_split,
     check_every_class_trains,
-    check_group_rows,
     check_no_group_on_two_sides,
     check_readable,
     check_same_bytes,
@@ -32,6 +31,8 @@ def test_an_empty_class_and_a_single_class_are_refused_by_name() -> None:
         check_classes({"a": 1, "c": 0, "b": 0})
     with pytest.raises(ManifestError, match="at least 2 classes are needed, got 1: a"):
         check_classes({"a": 3})
+    with pytest.raises(ManifestError, match=r"without a picture: b \(2 file\(s\): 2 txt\), c\. Add"):
+        check_classes({"a": 1, "c": 0, "b": 0}, {"b": " (2 file(s): 2 txt)"})
     with pytest.raises(ManifestError, match="got 0: none"):
         check_classes({})
 
@@ -79,21 +80,6 @@ def test_a_class_missing_on_a_side_names_class_objects_files_and_ways_out() -> N
     assert "class a" not in message
     assert "Add pictures of more objects" in message
     assert "path,group" in message
-
-
-@pytest.mark.parametrize(
-    ("listed", "empty", "message"),
-    [
-        (["a", "b", "c"], [], r"g\.csv names file\(s\) that do not exist: c"),
-        (["a"], [], r"g\.csv has no row for picture\(s\): b"),
-        (["a", "b", "b"], [], r"g\.csv names file\(s\) more than once: b"),
-        (["a", "b"], ["b"], r"g\.csv has no group for picture\(s\): b"),
-    ],
-)
-def test_a_groups_file_must_name_every_picture_once(listed: list[str], empty: list[str], message: str) -> None:
-    check_group_rows("g.csv", ["a", "b"], ["b", "a"], [])
-    with pytest.raises(ManifestError, match=message):
-        check_group_rows("g.csv", ["a", "b"], listed, empty)
 
 
 def test_a_split_that_nothing_can_be_trained_or_chosen_by_is_refused() -> None:

@@ -113,7 +113,7 @@ def test_what_looks_at_pictures_before_there_is_a_model_sees_them_alike(tmp_path
     for name, save in (("deep", save_png), ("plain", None)):
         manifest = load(source(make(tmp_path / name, save, 4095)), tmp_path / f"data-{name}", PARAMS)
         split = assign_splits(manifest.table, SplitParams(seed=0, num_folds=3, test_fold=0))
-        statistics = inspect(Manifest(split, manifest.root), 0.9)[0]
+        statistics, _, _ = inspect(Manifest(split, manifest.root), 0.9)
         measured.append(statistics.drop(columns=["path", "sha256"]))
     assert measured[0].equals(measured[1])
 

@@ -18,6 +18,7 @@ import pytest
 
 from dataset import load as load_module
 from dataset import originals
+from dataset.examine import Facts, examine
 from dataset.file_tree import files_below
 from dataset.load import load, main
 from dataset.manifest import Manifest, ManifestError
@@ -146,10 +147,11 @@ def test_links_that_lead_nowhere_or_in_circles_and_what_is_no_file_are_named_and
             os.chdir(REPOSITORY)
     with pytest.raises(ManifestError) as caught:
         load(folder(root), data_dir, PARAMS)
-    assert "pipe.png (a pipe, socket or device, not a file)" in str(caught.value)
-    assert "socket.jpg (No such device or address)" in str(caught.value)
+    assert str(caught.value) == (
+        f"no picture but a pipe, socket or device: {root}/good/pipe.png, {root}/good/socket.jpg. Remove it"
+    )
     assert source_main([str(root), "--out", str(data_dir / "source.yaml")]) == 2
-    assert "is a pipe, socket or device, not a picture" in capsys.readouterr().err
+    assert "no picture but a pipe, socket or device" in capsys.readouterr().err
 
 
 def test_a_full_disk_is_named_with_what_is_free_and_what_was_there_stays(root: Path, tmp_path: Path) -> None:
@@ -202,13 +204,12 @@ def test_a_limit_of_the_process_is_named(
 ) -> None:
     load(folder(root), data_dir, PARAMS)
     before = state(data_dir)
-    bring = load_module._bring
 
-    def bring_limited(collection: Collection, staging: Path) -> list[load_module._Facts]:
+    def examine_limited(collection: Collection, staging: Path) -> list[Facts]:
         limit()
-        return bring(collection, staging)
+        return examine(collection, staging)
 
-    monkeypatch.setattr(load_module, "_bring", bring_limited)
+    monkeypatch.setattr(load_module, "examine", examine_limited)
     message = in_a_child(lambda: load(folder(root), data_dir, PARAMS))
     assert message.startswith("ManifestError: cannot "), message
     assert reason in message
@@ -278,10 +279,10 @@ def test_ctrl_c_ends_a_load_in_one_line_and_a_second_one_meanwhile_is_refused(ro
     load(folder(root), data_dir, PARAMS)
     before = state(data_dir)
     code = (
-        "import pathlib, sys, time, dataset.load\n"
-        "def decode(data):\n    print('decoding', flush=True)\n"
+        "import pathlib, sys, time, dataset.examine, dataset.load\n"
+        "def decode(*arguments):\n    print('decoding', flush=True)\n"
         "    while not pathlib.Path(sys.argv[4], 'go-on').exists(): time.sleep(0.01)\n"
-        "dataset.load.decode_image = decode\n"
+        "dataset.examine.decode_with_size = decode\n"
         "from dataset.stage import run\n"
         "import runpy\nrunpy.run_module = lambda *a, **k: sys.exit(dataset.load.main(sys.argv[1:]))\n"
         "sys.exit(run('dataset.load', sys.argv[1:]))"

@@ -17,7 +17,7 @@ from tests.dataset.picture_files import make_folder, save, texture
 from tests.dataset.test_load import state
 
 REPOSITORY = Path(__file__).parents[2]
-PARAMS = "data:\n  near_duplicate_correlation: 0.9\n"
+PARAMS = "data:\n  near_duplicate_correlation: 0.9\ncontract:\n  max_value: auto\n"
 
 
 @pytest.fixture
