@@ -10,7 +10,6 @@ is predicted, so that they skip that resample and the resample's averages run ov
 Not covered: groups that do not stand for the population, and the chance in training (one model is evaluated).
 """
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,7 +20,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from evaluation.document import Estimate, Figure
-from evaluation.metrics import HEADLINE, PER_CLASS, Metrics, metrics_of_confusion
+from evaluation.metrics import HEADLINE, PER_CLASS, Metrics, metrics_of_counts
 from evaluation.params import EvaluateParams
 
 # One group alone is drawn in every resample and would show an interval of no width: certainty where there is none.
@@ -169,9 +168,9 @@ def bootstrap_intervals(
     actual, guessed = np.asarray(labels, dtype=np.int64), np.asarray(predicted, dtype=np.int64)
     resampling = Resampling(np.asarray(groups).astype(object), params)
     group_ids = resampling.group_ids
-    cells = confusion_by_group(actual, guessed, group_ids, num_classes)
+    counts = counts_by_group(actual, guessed, group_ids, num_classes)
     labelled = _groups_per_class(group_ids, actual, num_classes)
-    resampled = resampling.resample(cells, lambda sums: vars(metrics_of_resamples(as_confusions(sums), labelled > 0)))
+    resampled = resampling.resample(counts, lambda sums: vars(metrics_of_resamples(as_counts(sums), labelled > 0)))
     claimed = _groups_per_class(group_ids, guessed, num_classes)
     bearing = {"precision": claimed, "recall": labelled, "f1": labelled}
     return Intervals(
@@ -181,13 +180,13 @@ def bootstrap_intervals(
     )
 
 
-def metrics_of_resamples(confusions: IntArray, is_held: npt.NDArray[np.bool_]) -> Metrics:
+def metrics_of_resamples(counts: IntArray, is_held: npt.NDArray[np.bool_]) -> Metrics:
     """Compute all figures of resamples; see the module for a class that is missing from one.
 
-    confusions: `(b, C, C)`. is_held: `(C,)` or `(b, C)` whether the data hold images of the class. A class that they do
-    not hold is treated as `evaluation.metrics` does: F1 = 0 where it is predicted.
+    counts: `(b, 3, C)` of `counts_by_group`. is_held: `(C,)` or `(b, C)` whether the data hold images of the class. A
+    class that they do not hold is treated as `evaluation.metrics` does: F1 = 0 where it is predicted.
     """
-    whole = metrics_of_confusion(confusions)
+    whole = metrics_of_counts(*np.moveaxis(counts, -2, 0))
     f1 = np.where(is_held & (whole.support == 0), np.nan, whole.f1)
     return replace(whole, f1=f1, macro_f1=np.asarray(np.nanmean(f1, axis=-1)))
 
@@ -197,16 +196,20 @@ def _groups_per_class(group_ids: npt.NDArray[np.intp], class_ids: IntArray, num_
     return np.bincount(pairs % num_classes, minlength=num_classes).astype(np.int64)
 
 
-def confusion_by_group(
+def counts_by_group(
     actual: IntArray, guessed: IntArray, group_ids: npt.NDArray[np.intp], num_classes: int
 ) -> sparse.csr_array:
-    """Return `(G, C * C)` counts: each group's confusion matrix, flat; sparse, for a group fills few cells."""
-    ones = np.ones(len(actual), dtype=np.int64)
-    shape = (int(group_ids.max()) + 1, num_classes**2)
-    return sparse.coo_array((ones, (group_ids, actual * num_classes + guessed)), shape=shape).tocsr()
+    """Return `(G, 3 * C)` counts of each group's images: those of a class called so, those of it, those called so.
+
+    Sparse, for a group has few classes. All figures follow from them, and a thousand classes have a million cells.
+    """
+    right = actual == guessed
+    columns = np.concatenate([actual[right], num_classes + actual, 2 * num_classes + guessed])
+    rows = np.concatenate([group_ids[right], group_ids, group_ids])
+    shape = (int(group_ids.max()) + 1, 3 * num_classes)
+    return sparse.coo_array((np.ones(len(rows), dtype=np.int64), (rows, columns)), shape=shape).tocsr()
 
 
-def as_confusions(cells: IntArray) -> IntArray:
-    """Return `(b, C, C)` confusion matrices of `(b, C * C)` cells."""
-    num_classes = math.isqrt(cells.shape[1])
-    return cells.reshape(len(cells), num_classes, num_classes)
+def as_counts(sums: IntArray) -> IntArray:
+    """Return `(b, 3, C)` of `(b, 3 * C)` sums of `counts_by_group`."""
+    return sums.reshape(len(sums), 3, -1)

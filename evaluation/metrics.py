@@ -64,11 +64,19 @@ def metrics_of_confusion(confusion: npt.NDArray[np.int64]) -> Metrics:
 
     confusion: `(..., C, C)` int, rows actual. Raises ValueError if a matrix holds no image.
     """
-    total = confusion.sum(axis=(-2, -1))
+    correct = np.diagonal(confusion, axis1=-2, axis2=-1)
+    return metrics_of_counts(correct, confusion.sum(axis=-1), confusion.sum(axis=-2))
+
+
+def metrics_of_counts(correct: IntArray, support: IntArray, claimed: IntArray) -> Metrics:
+    """Compute all figures from three counts of each class, which is all of a confusion matrix that they need.
+
+    correct, support, claimed: `(..., C)` int, images of a class that are called so, images of it, and images called so.
+    Raises ValueError if there is no image.
+    """
+    total = support.sum(axis=-1)
     if not np.all(total > 0):
         raise ValueError("metrics of no images are undefined; expected a confusion matrix with at least one image")
-    correct = np.diagonal(confusion, axis1=-2, axis2=-1)
-    support, claimed = confusion.sum(axis=-1), confusion.sum(axis=-2)
     recall, f1 = _ratio(correct, support), _ratio(2 * correct, support + claimed)
     return Metrics(
         accuracy=correct.sum(axis=-1) / total,

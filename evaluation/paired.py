@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy import sparse, stats
 
 from dataset.checks import named
-from evaluation.bootstrap import Resampling, as_confusions, as_figure, confusion_by_group, metrics_of_resamples
+from evaluation.bootstrap import Resampling, as_counts, as_figure, counts_by_group, metrics_of_resamples
 from evaluation.comparison import MAX_CHANGED, Change, ClassDifference, Comparison, Difference, SignTest
 from evaluation.metrics import HEADLINE, Metrics, confusion_matrix, metrics_of_confusion
 from evaluation.params import EvaluateParams
@@ -101,13 +101,13 @@ def _aligned(first: Predictions, second: Predictions, names: tuple[str, str]) ->
 def _paired_resamples(first: Predictions, second: Predictions, resampling: Resampling) -> list[Metrics]:
     """Return both models' metrics, leading dimension B; resample b holds the same groups for both."""
     is_held = np.bincount(first.labels, minlength=len(first.classes)) > 0
-    cells = [confusion_by_group(p.labels, p.predicted, resampling.group_ids, len(p.classes)) for p in (first, second)]
+    counts = [counts_by_group(p.labels, p.predicted, resampling.group_ids, len(p.classes)) for p in (first, second)]
 
     def measure(sums: IntArray) -> dict[str, npt.NDArray[Any]]:
-        both = [vars(metrics_of_resamples(as_confusions(half), is_held)) for half in np.split(sums, 2, axis=1)]
+        both = [vars(metrics_of_resamples(as_counts(half), is_held)) for half in np.split(sums, 2, axis=1)]
         return {name: np.stack([figures[name] for figures in both], axis=1) for name in both[0]}
 
-    resampled = resampling.resample(sparse.hstack(cells, format="csr"), measure)
+    resampled = resampling.resample(sparse.hstack(counts, format="csr"), measure)
     return [Metrics(**{name: values[:, model] for name, values in resampled.items()}) for model in (0, 1)]
 
 

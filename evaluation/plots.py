@@ -27,6 +27,7 @@ _CELL_IN = 0.42  # room for a count of four digits
 _MAX_COUNTED = 40  # classes up to which every cell has its count; the picture is as large for any number above
 _MAX_NAMED = 220  # classes up to which each has its name on the axes: 4 points, which a reader can enlarge
 _POINTS_PER_IN = 72
+_MAX_BARS = 100  # classes whose F1 is drawn
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,11 @@ def _name_classes(axes: Axes, classes: Sequence[str], matrix_in: float, font_siz
 
 
 def draw_per_class_f1(evaluation: Evaluation) -> bytes:
-    """Draw each class's F1 with its interval, the highest on top; an undefined F1 is said in words."""
-    ordered = sorted(evaluation.per_class, key=lambda c: -1.0 if c.f1.value is None else c.f1.value)
+    """Draw each class's F1 with its interval, the highest on top; an undefined F1 is said in words.
+
+    Above _MAX_BARS classes those of the lowest F1 are drawn: a taller picture could not be read, nor be drawn at all.
+    """
+    ordered = sorted(evaluation.per_class, key=lambda c: -1.0 if c.f1.value is None else c.f1.value)[:_MAX_BARS]
     figure = Figure(figsize=(_WIDTH_IN, 0.9 + 0.38 * len(ordered)), layout="constrained")
     axes = figure.add_subplot()
     for position, result in enumerate(ordered):
@@ -115,7 +119,8 @@ def draw_per_class_f1(evaluation: Evaluation) -> bytes:
     axes.set_ylim(-0.6, len(ordered) - 0.4)
     axes.set_xlim(0, 1)
     quieten(axes)
-    axes.set_xlabel(f"F1, bar: {confidence(evaluation)} interval over groups")
+    drawn = f"the {_MAX_BARS} lowest of {len(evaluation.per_class)}\n" if len(evaluation.per_class) > _MAX_BARS else ""
+    axes.set_xlabel(f"{drawn}F1, bar: {confidence(evaluation)} interval over groups")
     return to_png(figure)
 
 

@@ -16,13 +16,14 @@ from evaluation.bootstrap import (
     Statistic,
     as_estimate,
     as_figure,
+    counts_by_group,
     figure_of_sums,
     metrics_of_resamples,
     ratio,
 )
 from evaluation.clustered_test import intraclass_correlation, p_value_of_being_worse
 from evaluation.document import Count, Document, Estimate, Figure, Share, SinceEstimated, WrongPrediction
-from evaluation.metrics import metrics_of_confusion
+from evaluation.metrics import metrics_of_counts
 from evaluation.params import EvaluateParams
 from evaluation.predictions import Predictions
 from evaluation.slice_attributes import SliceAttribute
@@ -266,27 +267,34 @@ def _difference(index: int) -> Statistic:
     return lambda sums: accuracy(sums) - rest(sums)
 
 
+def _counts_inside(test: Predictions, mask: BoolArray, resampling: Resampling) -> sparse.csr_array:
+    """Return `counts_by_group` of the images inside the mask, a row for every group of the test images."""
+    counts = counts_by_group(
+        test.labels[mask], test.predicted[mask], resampling.group_ids[mask], len(test.classes)
+    ).tocoo()
+    return sparse.csr_array((counts.data, counts.coords), shape=(resampling.num_groups, counts.shape[1]))
+
+
 def _macro_f1s(test: Predictions, masks: list[BoolArray], resampling: Resampling) -> list[Estimate]:
     """Return the macro-F1 inside each mask, from the resamples that the other figures of a slice are from."""
     if not masks:
         return []
-    num_classes = len(test.classes)
-    shape = (len(masks), num_classes, num_classes)
-    slices, rows = np.nonzero(np.array(masks))
-    cells = np.ravel_multi_index((slices, test.labels[rows], test.predicted[rows]), shape)
-    places = (resampling.group_ids[rows], cells)
-    ones = np.ones(len(rows), dtype=np.int64)
-    by_group = sparse.coo_array((ones, places), shape=(resampling.num_groups, np.prod(shape))).tocsr()
-    whole = metrics_of_confusion(np.bincount(cells, minlength=np.prod(shape)).reshape(shape))
+    by_group = sparse.hstack([_counts_inside(test, mask, resampling) for mask in masks], format="csr")
+    shape = (len(masks), 3, len(test.classes))
+    whole = np.asarray(by_group.sum(axis=0)).reshape(shape)
+    is_held = whole[:, 1] > 0
 
     def measure(sums: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.float64]]:
-        confusions = sums.reshape(-1, *shape)
-        is_there = confusions.any(axis=(-2, -1))  # a resample may lack a slice: no figure of it there
-        is_held = np.broadcast_to(whole.support > 0, confusions.shape[:-1])[is_there]
+        counts = sums.reshape(-1, *shape)
+        is_there = counts.any(axis=(-2, -1))  # a resample may lack a slice: no figure of it there
         macro_f1 = np.full(is_there.shape, np.nan)
-        macro_f1[is_there] = metrics_of_resamples(confusions[is_there], is_held).macro_f1
+        held = np.broadcast_to(is_held, (len(counts), *is_held.shape))[is_there]
+        macro_f1[is_there] = metrics_of_resamples(counts[is_there], held).macro_f1
         return {"macro_f1": macro_f1}
 
     resampled = resampling.resample(by_group, measure)["macro_f1"]
     ends = resampling.ends(resampled, [resampling.num_bearing(mask) for mask in masks])
-    return [as_estimate(as_figure(value, ends[:, i])) for i, value in enumerate(whole.macro_f1)]
+    return [
+        as_estimate(as_figure(value, ends[:, i]))
+        for i, value in enumerate(metrics_of_counts(*np.moveaxis(whole, 1, 0)).macro_f1)
+    ]

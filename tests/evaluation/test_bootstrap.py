@@ -99,12 +99,12 @@ def test_resamples_without_a_class_are_counted_and_skipped() -> None:
 
 def test_a_class_that_a_resample_lacks_is_left_out_of_its_macro_f1() -> None:
     # Twice a right image and twice a false positive of class 1, no image of class 1, nothing of class 2.
-    confusion = np.array([[[2, 2, 0], [0, 0, 0], [0, 0, 0]]])
-    lacking = metrics_of_resamples(confusion, np.array([True, True, False]))
+    counts = np.array([[[2, 0, 0], [4, 0, 0], [2, 2, 0]]])  # right, of the class, called so
+    lacking = metrics_of_resamples(counts, np.array([True, True, False]))
     np.testing.assert_allclose(lacking.f1, [[2 / 3, np.nan, np.nan]])
     np.testing.assert_allclose(lacking.macro_f1, [2 / 3])
     # Where the data hold no image of class 1 at all, its false positives count as in the point estimate.
-    never_there = metrics_of_resamples(confusion, np.array([True, False, False]))
+    never_there = metrics_of_resamples(counts, np.array([True, False, False]))
     np.testing.assert_allclose(never_there.f1, [[2 / 3, 0, np.nan]])
     np.testing.assert_allclose(never_there.macro_f1, [1 / 3])
 

@@ -102,3 +102,13 @@ def test_an_undefined_f1_is_drawn_as_words(evaluation: Evaluation) -> None:
     first = evaluation.per_class[0].model_copy(update={"f1": Estimate(value=None)})
     undefined = evaluation.model_copy(update={"per_class": (first, *evaluation.per_class[1:])})
     assert draw_per_class_f1(undefined) != draw_per_class_f1(evaluation)
+
+
+def test_f1_of_many_classes_is_drawn_of_the_lowest_and_is_no_taller(
+    evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand bars would be more pixels than a picture may have."""
+    monkeypatch.setattr(plots, "_MAX_BARS", 5)
+    names = [f"class {i:04d}" for i in range(1000)]
+    tall = pixels(draw_per_class_f1(with_classes(evaluation, names[:5]))).shape[0]
+    assert pixels(draw_per_class_f1(with_classes(evaluation, names))).shape[0] == tall
