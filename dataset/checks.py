@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from dataset.manifest import SPLIT_COLUMNS, SPLITS, ManifestError, Protocol
+from dataset.readable_name import readable
 
 NUM_NAMED = 10
 STATE_GROUPS = "state the groups in a CSV with the columns path,group (make data DATA=... GROUPS=groups.csv)"
@@ -18,9 +19,9 @@ _NEW_SPLIT = "Make the split again (python -m dataset.split), with pictures of m
 
 
 def named(items: Sequence[str]) -> str:
-    """Join the first ten items for a message and count the rest."""
+    """Join the first ten items for a message, each so that it can be read and written anywhere, and count the rest."""
     rest = len(items) - NUM_NAMED
-    return ", ".join(items[:NUM_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+    return ", ".join(map(readable, items[:NUM_NAMED])) + (f" and {rest} more" if rest > 0 else "")
 
 
 def check_classes(num_pictures: Mapping[str, int], instead: Mapping[str, str] | None = None) -> None:

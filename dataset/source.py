@@ -29,6 +29,7 @@ from dataset.magnetic_tile import holds_magnetic_tiles
 from dataset.manifest import ManifestError
 from dataset.overlap import check_apart, check_nothing_foreign
 from dataset.pipeline import PICTURES_CSV, PICTURES_DIR, places_of_runs
+from dataset.readable_name import readable
 
 SourceName = Literal["synthetic-tiles", "magnetic-tile", "folder"]
 
@@ -212,7 +213,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as exc:
         sys.stderr.write(f"error: {write_problem(exc, Path(str(exc.filename or args.out)))}\n")
         return 2
-    place = f" in {source.path}" if source.path else ""
+    place = f" in {readable(source.path)}" if source.path else ""
     logger.info("pictures: %s%s (%s)", source.source, place, f"noted in {args.out}" if is_new else "unchanged")
     return 0
 
