@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from runtime.interruption import INTERRUPTED, said_of
 from training.distributed import Worker, worker
+from training.memory import keep_freed_memory
 from training.signals import REQUEUE, LeaveRequest, Requeue, die_with_parent, is_under_torchrun, leave_requests
 
 EXPLAINED = 2
@@ -21,6 +22,7 @@ def exit_status(what: str, known: tuple[type[Exception], ...], body: Callable[[W
     """
     if is_under_torchrun():
         die_with_parent()
+    keep_freed_memory()
     with worker() as this, leave_requests() as leaving:
         logging.basicConfig(level=logging.INFO if this.is_main else logging.WARNING, format="%(message)s")
         try:
