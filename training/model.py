@@ -67,8 +67,7 @@ def create_backbone(
     size_px: height and width of the pictures; None for the backbone's own. Raises WeightsError if the weights asked for
     cannot be had, BackboneError if the backbone does not take the size or the params.
     """
-    if params.backbone not in timm.list_models():
-        raise WeightsError(f"timm knows no backbone '{params.backbone}'; see timm.list_models()")
+    _check_known(params.backbone)
     options: Options = {"num_classes": num_classes, "drop_rate": params.drop_rate}
     if params.drop_path_rate:  # many backbones do not take it at all
         options["drop_path_rate"] = params.drop_path_rate
@@ -83,6 +82,16 @@ def create_backbone(
             origin = load_package_weights(backbone, params.backbone)
     config: Any = backbone.pretrained_cfg  # timm's own mapping; torch's stubs take attributes of a module for tensors
     return backbone, tuple(config["mean"]), tuple(config["std"]), origin
+
+
+def _check_known(name: str) -> None:
+    """Refuse what timm cannot build. A name may carry the tag of its weights: `resnet18.a1_in1k`."""
+    architecture, _, tag = name.partition(".")
+    if not timm.is_model(architecture):
+        raise WeightsError(f"timm knows no backbone '{architecture}'; see timm.list_models()")
+    known = [other.partition(".")[2] for other in timm.list_pretrained(f"{architecture}.*")]
+    if tag and tag not in known:
+        raise WeightsError(f"timm knows no weights '{tag}' of '{architecture}', but: {', '.join(known) or 'none'}")
 
 
 def load_classifier(contract: ModelContract, state_dict: dict[str, torch.Tensor]) -> Classifier:

@@ -68,6 +68,8 @@ def test_batch_norm_keeps_its_pretrained_statistics_while_training() -> None:
     ("backbone", "pretrained", "message"),
     [
         ("no_such_net", "none", "timm knows no backbone 'no_such_net'"),
+        ("resnet18.no_tag", "hub", "no weights 'no_tag' of 'resnet18', but: a1_in1k, a2_in1k"),
+        ("resnet18.a1_in1k", "hub", r"weights of 'resnet18\.a1_in1k' cannot be fetched from the hub"),
         (
             "resnet18",
             "package",
