@@ -127,6 +127,8 @@ def weak_slices(search: SliceSearch, hashes: dict[str, str]) -> list[str]:
 
     hashes: picture's path -> SHA-256.
     """
+    if not search.num_tested:
+        return ["", f"No slice has {search.min_images} test images of {search.min_groups} groups: none was compared."]
     looked = f"{counted(search.num_tested, 'slice')} compared with the rest ({search.correction}, {search.alpha:g})"
     weak = [part for part in search.slices if part.is_weak][:_MAX_WEAK]
     if not weak:

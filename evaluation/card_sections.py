@@ -54,6 +54,8 @@ def data_section(facts: DataFacts) -> str:
     table = facts.manifest.table
     sizes = f"{counted(len(table), 'image')} of {counted(table['group'].nunique(), 'group')}"
     lines += ["", f"{sizes}. A group: {paragraph(description.group_meaning)}"]
+    if description.likeness:
+        lines += [paragraph(description.likeness), ""]
     lines += ["Images per class and split, groups in brackets:", ""]
     lines += [f"| class | {' | '.join(SPLITS)} |", "|---|---:|---:|---:|"]
     for name in facts.manifest.classes:

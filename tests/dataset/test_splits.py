@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dataset.description import DataDescription
 from dataset.manifest import COLUMNS, Manifest, ManifestError
 from dataset.params import SplitParams
 from dataset.split import main, summarise_splits
@@ -223,3 +224,20 @@ def test_the_command_fails_with_one_clear_line(tmp_path: Path, capsys: pytest.Ca
     assert code == 2
     assert capsys.readouterr().err.startswith("error: cannot read the manifest")
     assert not (tmp_path / "m.csv").exists()
+
+
+def test_a_split_that_fails_repeats_what_likeness_joined(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Manifest(table({"a": 1, "b": 9}), tmp_path).write(tmp_path / "pictures.csv")
+    likeness = "Likeness joins 6 of 6 pictures of class a into one object."
+    DataDescription(name="n", title="t", summary="s", group_meaning="g", likeness=likeness).write(tmp_path)
+    (tmp_path / "params.yaml").write_text("split: {seed: 0, num_folds: 5, test_fold: 0}\n")
+    arguments = [
+        "--pictures",
+        tmp_path / "pictures.csv",
+        "--params",
+        tmp_path / "params.yaml",
+        "--out",
+        tmp_path / "m.csv",
+    ]
+    assert main([str(argument) for argument in arguments]) == 2
+    assert likeness in capsys.readouterr().err

@@ -341,3 +341,14 @@ def test_a_picture_stored_again_under_another_label_is_reported_as_a_contradicti
     assert "1 pair of files shows the same picture under two labels" in report
     listed = pd.read_csv(project.evaluation_dir / "labels/to_review.csv")
     assert f"the same picture as {pair.other_path}, labelled {pair.other_label}" in set(listed["reason"])
+
+
+def test_what_likeness_joined_and_that_no_slice_was_large_enough_is_said(project: Project) -> None:
+    description = DataDescription.read(project.data_dir)
+    description.model_copy(update={"likeness": "Likeness joined 4 of 90 pictures."}).write(project.data_dir)
+    search = run(project).slice_search
+    assert search is not None
+    assert search.num_tested == 0
+    report = (project.evaluation_dir / "report.html").read_text(encoding="utf-8")
+    assert "Likeness joined 4 of 90 pictures." in report
+    assert "None has 20 images of 5 groups, so nothing is said of slices." in report
