@@ -50,7 +50,7 @@ def find_objects(
     """Join pictures of one stated group, of the same bytes, or whose fine structure correlates above `threshold`.
 
     stated, sha256s, labels: N of the pictures; '' is no group. thumbnails: N of `grey_thumbnail`.
-    Raises ManifestError above 250,000 pictures.
+    Raises ManifestError above 100,000 pictures.
     """
     sets = DisjointSets(len(thumbnails))
     sets.join_equal(stated)

@@ -20,7 +20,7 @@ from dataset.pair_search import blocks_above
 from runtime.image import ImageArray
 
 THUMBNAIL_PX = 64
-MAX_PICTURES = 250_000  # about twenty minutes on two cores
+MAX_PICTURES = 100_000
 _LOCAL_MEAN_PX = 9  # side of the square whose mean is taken away; wider than grain, narrower than shading
 
 GreyThumbnail = NDArray[np.uint8]
@@ -65,7 +65,7 @@ def fine_structures(thumbnails: Sequence[GreyThumbnail]) -> Iterator[NDArray[np.
 
 
 def check_number(num_pictures: int) -> None:
-    """Refuse more pictures than can be compared in pairs. Raises ManifestError above 250,000."""
+    """Refuse more pictures than can be compared in pairs. Raises ManifestError above 100,000."""
     if num_pictures > MAX_PICTURES:
         raise ManifestError(
             f"{num_pictures} pictures are too many to search for near-duplicates (at most {MAX_PICTURES}): every "
@@ -77,7 +77,7 @@ def check_number(num_pictures: int) -> None:
 def pairs_above(thumbnails: NDArray[np.float32], threshold: float) -> Iterator[tuple[int, int]]:
     """Yield index pairs (left < right) of thumbnails that correlate above `threshold`; memory stays bounded.
 
-    thumbnails: `(N, 4096)` float32 of `high_pass_thumbnail`. Raises ManifestError above 250,000 pictures.
+    thumbnails: `(N, 4096)` float32 of `high_pass_thumbnail`. Raises ManifestError above 100,000 pictures.
     """
     check_number(len(thumbnails))
     for block in blocks_above(thumbnails, threshold):
@@ -87,7 +87,7 @@ def pairs_above(thumbnails: NDArray[np.float32], threshold: float) -> Iterator[t
 def join_alike(sets: DisjointSets, thumbnails: NDArray[np.float32], threshold: float) -> None:
     """Join pictures that correlate above `threshold`, directly or in a chain; what is joined is not compared again.
 
-    thumbnails: `(N, 4096)` float32 of `high_pass_thumbnail`. Raises ManifestError above 250,000 pictures.
+    thumbnails: `(N, 4096)` float32 of `high_pass_thumbnail`. Raises ManifestError above 100,000 pictures.
     """
     check_number(len(thumbnails))
 
@@ -108,7 +108,7 @@ def group_by_correlation(
 
     thumbnails: `(N, 4096)` float32 of `high_pass_thumbnail`. initial_groups: N names; equal names other than '' are
     joined beforehand. Returns N names 'g00001', 'g00002', ... in order of first appearance.
-    Raises ManifestError above 250,000 pictures.
+    Raises ManifestError above 100,000 pictures.
     """
     groups = DisjointSets(len(thumbnails))
     groups.join_equal(initial_groups or [])

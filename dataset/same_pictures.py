@@ -38,7 +38,7 @@ def same_pictures_of_two_labels(
     """Return (left, right, correlation) of pictures that are the same but for coding, under two labels.
 
     thumbnails: N of `grey_thumbnail`. labels: N. At most three partners of a picture are looked at, those of nearest
-    brightness; the surest pairs come first. Nothing is looked for above 250,000 pictures.
+    brightness; the surest pairs come first. Nothing is looked for above 100,000 pictures.
     """
     if len(thumbnails) > MAX_PICTURES or len(set(labels)) < 2:
         return []
