@@ -279,9 +279,9 @@ def test_ctrl_c_ends_a_load_in_one_line_and_a_second_one_meanwhile_is_refused(ro
     before = state(data_dir)
     code = (
         "import pathlib, sys, time, dataset.load\n"
-        "def decode(data):\n    print('decoding', flush=True)\n"
+        "def decode(*arguments):\n    print('decoding', flush=True)\n"
         "    while not pathlib.Path(sys.argv[4], 'go-on').exists(): time.sleep(0.01)\n"
-        "dataset.load.decode_image = decode\n"
+        "dataset.load.decode_with_size = decode\n"
         "from dataset.stage import run\n"
         "import runpy\nrunpy.run_module = lambda *a, **k: sys.exit(dataset.load.main(sys.argv[1:]))\n"
         "sys.exit(run('dataset.load', sys.argv[1:]))"
