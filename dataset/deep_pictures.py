@@ -71,6 +71,8 @@ def find_max_value(files: Mapping[str, Path], stated: int | Literal["auto"] = "a
 
 def _measure(path: Path, stated: int | Literal["auto"]) -> _Deep | None:
     try:
+        if not path.is_file():  # to open a pipe would wait for who writes it; reading the picture tells of it
+            return None
         with path.open("rb") as file:
             if not may_be_unstated(file.read(HEAD_BYTES)):
                 return None

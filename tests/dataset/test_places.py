@@ -17,7 +17,6 @@ from tests.dataset.picture_files import make_folder, save, texture
 from tests.dataset.test_load import state
 
 REPOSITORY = Path(__file__).parents[2]
-PARAMS = "data:\n  near_duplicate_correlation: 0.9\ncontract:\n  max_value: auto\n"
 
 
 @pytest.fixture
@@ -25,8 +24,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with this project's dvc.yaml and params, and pictures beside it, as the working directory."""
     root = tmp_path / "project"
     root.mkdir()
-    shutil.copy(REPOSITORY / "dvc.yaml", root)
-    (root / "params.yaml").write_text(PARAMS)
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(REPOSITORY / name, root)
     make_folder(tmp_path / "photos", num_objects=2)
     monkeypatch.chdir(root)
     return root
