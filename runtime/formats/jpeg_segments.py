@@ -19,6 +19,7 @@ MAX_SEGMENTS = 10_000
 END = b"\xff\xd9"
 _DHT, _SOI, _EOI, _SOS, _DQT, _DNL, _DRI, _DAC, _DHP = 0xC4, 0xD8, 0xD9, 0xDA, 0xDB, 0xDC, 0xDD, 0xCC, 0xDE
 _PROGRESSIVE = 0xC2
+_JPEG_LS = 0xF7
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {_DHT, 0xC8, _DAC} | {_DHP}
 _METADATA = frozenset(range(0xE0, 0xF0)) | {0xFE}
 _TABLES = frozenset({_DHT, _DQT, _DRI, _DAC})
@@ -151,6 +152,8 @@ def _take(found: Segments, marker: int, segment: bytes) -> None:
     elif marker == _DNL:
         if found.frame is not None and not found.frame.height and len(body) == 2:
             _state_height(found, body)
+    elif marker == _JPEG_LS:
+        raise not_accepted("JPEG-LS")
     elif marker not in _ALONE or marker == _SOI:
         raise damaged(f"the JPEG has an unexpected marker ff{marker:02x}")
 

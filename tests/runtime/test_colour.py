@@ -237,7 +237,8 @@ def test_high_dynamic_range_is_refused_by_name(transfer: int, name: str, primari
 
 def test_samples_in_the_range_of_video_are_refused_and_not_shown_washed_out() -> None:
     message = refusal(rgb_png(PICTURE, chunk(b"cICP", b"\x01\x01\0\0")), ImageErrorCode.UNSUPPORTED)
-    assert "range of video" in message and "sRGB" in message
+    assert "range of video" in message
+    assert "sRGB" in message
 
 
 def test_transforms_are_kept_within_a_bound_and_shared_by_threads() -> None:
