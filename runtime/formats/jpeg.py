@@ -97,7 +97,7 @@ def _check_all_there(segments: Segments, scans: memoryview, image: Image.Image, 
 
 
 class _Pieces:
-    """A file to read from that is several pieces: to join those of a large picture costs more than to find its parts."""
+    """A file to read from that is several pieces, since to join those of a large picture takes milliseconds."""
 
     def __init__(self, *pieces: bytes | memoryview) -> None:
         self._pieces, self._at = pieces, 0
