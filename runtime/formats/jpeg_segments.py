@@ -26,7 +26,8 @@ _TABLES = frozenset({_DHT, _DQT, _DRI, _DAC})
 _READ_METADATA = frozenset({0xE0, 0xE1, 0xE2, 0xEE})
 _ALONE = frozenset({0x01, *range(0xD0, 0xDA)})  # without a length
 _NO_MARKERS = (b"", b"\0", b"\xff")
-_BLOCK = 1 << 16
+# Looked at in one go: few bytes first, or each byte of a file of thousands of small segments would be looked at as often.
+_FIRST_BLOCK, _BLOCK = 1 << 8, 1 << 16
 _ALL_COEFFICIENTS = (1 << 64) - 1
 # Whether the byte behind 0xff makes it a marker: 0x00 is a stuffed byte of coded data, another 0xff fills.
 _MARKERS: NDArray[np.bool_] = np.ones(256, dtype=np.bool_)
@@ -225,10 +226,12 @@ def _next_marker(data: bytes, at: int, restarts: bool) -> int:
     """
     is_marker = _MARKERS_BUT_RESTARTS if restarts else _MARKERS
     values = np.frombuffer(data, dtype=np.uint8)
-    for start in range(at, len(data), _BLOCK):
-        block = values[start : start + _BLOCK + 1]
+    start, size = at, _FIRST_BLOCK
+    while start < len(data):
+        block = values[start : start + size + 1]
         candidates = np.flatnonzero(block[:-1] == 0xFF)
         found = candidates[is_marker[block[candidates + 1]]]
         if found.size:
             return start + int(found[0])
+        start, size = start + size, min(2 * size, _BLOCK)
     return len(data)
