@@ -26,7 +26,7 @@ _TABLES = frozenset({_DHT, _DQT, _DRI, _DAC})
 _READ_METADATA = frozenset({0xE0, 0xE1, 0xE2, 0xEE})
 _ALONE = frozenset({0x01, *range(0xD0, 0xDA)})  # without a length
 _NO_MARKERS = (b"", b"\0", b"\xff")
-# Looked at in one go: few bytes first, or each byte of a file of thousands of small segments would be looked at as often.
+# Looked at in one go: few bytes first, or thousands of small segments would have each byte looked at as often.
 _FIRST_BLOCK, _BLOCK = 1 << 8, 1 << 16
 _ALL_COEFFICIENTS = (1 << 64) - 1
 # Whether the byte behind 0xff makes it a marker: 0x00 is a stuffed byte of coded data, another 0xff fills.
