@@ -19,7 +19,7 @@ from runtime.decoders import Decoders
 from runtime.edge import EdgeService
 from runtime.error_bodies import RefusalLogFilter
 from runtime.image import ImageArray
-from runtime.intake import read_images, warm_up_decoding
+from runtime.intake import read_images
 from runtime.metrics_folder import make_metrics_folder
 from runtime.model_reference import VisionModel
 from runtime.request_batching import RequestBatching
@@ -81,7 +81,6 @@ class Vision:
         inference = [service.name for service in Vision.inference_services]  # type: ignore[attr-defined]
         self.served = load_served_model(Vision.bento, computes=not inference)  # type: ignore[attr-defined]
         log_to_stdout()
-        warm_up_decoding()
         self.batching = RequestBatching.of(self.served, inference)
         self.decoders = Decoders(self.served.settings.decode_threads)
         # BentoML looks it up twice a request, and its descriptor inspects the signature each time: 0.1 ms.

@@ -5,7 +5,6 @@ Nothing here computes a prediction and nothing fetches anything. Which form a bo
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
@@ -16,7 +15,7 @@ from runtime.contract import ModelContract
 from runtime.decoders import Decoders
 from runtime.departures import ClientGoneError
 from runtime.errors import ImageError
-from runtime.image import ImageArray, decode_image
+from runtime.image import ImageArray
 from runtime.intake_base64 import decode_base64
 from runtime.intake_forms import Form, tell_form
 from runtime.intake_json import read_json
@@ -53,12 +52,6 @@ async def read_images(
         [partial(_to_input, data, index, contract, settings.max_pixels) for index, data in enumerate(encoded)]
     )
     return images[0][None] if len(images) == 1 else np.stack(images)  # nearly every request: nothing to copy
-
-
-def warm_up_decoding() -> None:
-    """Make Pillow load all its plugins now; the first image, above all a bad one, would wait 0.2 s for them."""
-    with suppress(ImageError):
-        decode_image(b"no format at all")
 
 
 async def _read_body(

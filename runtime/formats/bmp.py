@@ -48,6 +48,7 @@ def read_bmp(data: bytes, options: ReadOptions) -> StoredPicture:
     """
     header = _header(data)
     check_pixels(header.width, header.height, options.max_pixels)
+    data = _padded(data, header)
     if header.bits < 16:
         image: Image.Image = BmpImageFile(io.BytesIO(data))
         image.load()
@@ -66,6 +67,8 @@ def _header(data: bytes) -> _Header:
         raise not_accepted(f"a BMP with a header of {size} bytes")
     if len(data) < _FILE_HEADER + size:
         raise damaged("the BMP ends in its header")
+    if 0 < pixels < _FILE_HEADER + size:
+        raise damaged(f"the BMP states that its pixels begin at byte {pixels}, inside its header")
     compression = _PLAIN
     if size == _OS2_HEADER:
         width, height, _, bits = struct.unpack_from("<HHHH", data, 18)
@@ -75,13 +78,25 @@ def _header(data: bytes) -> _Header:
         raise not_accepted(f"a BMP of OS/2 with compression {compression}")
     if bits not in _DEPTHS.get(compression, ()):
         raise not_accepted(f"a BMP of {bits} bits with compression {_NAMES.get(compression, compression)}")
+    if not pixels and bits >= 16:  # as some write; with a palette Pillow knows
+        behind = {_MASKS: 12, _MASKS_WITH_ALPHA: 16}.get(compression, 0) if size == 40 else 0
+        pixels = _FILE_HEADER + size + behind
     return _Header(size, width, abs(height), height < 0, bits, compression, pixels)
+
+
+def _padded(data: bytes, header: _Header) -> bytes:
+    """Complete a file whose last row lacks nothing but the bytes that fill it up to a multiple of four."""
+    if header.compression in (_RLE8, _RLE4):
+        return data
+    missing = header.pixels + header.height * header.row_bytes - len(data)
+    is_filling = 0 < missing <= header.row_bytes - (header.width * header.bits + 7) // 8
+    return data + bytes(missing) if is_filling else data
 
 
 def _plain(data: bytes, header: _Header) -> Image.Image:
     """Read blue, green and red of 8 bits each, as nearly all files have them."""
     rows = data[header.pixels : header.pixels + header.height * header.row_bytes]
-    if header.pixels < _FILE_HEADER + header.size or len(rows) < header.height * header.row_bytes:
+    if len(rows) < header.height * header.row_bytes:
         raise damaged("the BMP ends before its pixels do")
     kind = "BGR" if header.bits == 24 else "BGRX"
     direction = 1 if header.is_top_down else -1
@@ -91,7 +106,7 @@ def _plain(data: bytes, header: _Header) -> Image.Image:
 def _unmasked(data: bytes, header: _Header) -> NDArray[np.uint8]:
     """Return (height, width, 3) uint8, or 4 with alpha, of pixels that hold their samples under masks."""
     row_bytes = header.row_bytes
-    if header.pixels < _FILE_HEADER + header.size or header.pixels + header.height * row_bytes > len(data):
+    if header.pixels + header.height * row_bytes > len(data):
         raise damaged("the BMP ends before its pixels do")
     rows = np.frombuffer(data, np.uint8, header.height * row_bytes, header.pixels).reshape(header.height, row_bytes)
     rows = rows[:, : header.width * header.bits // 8]

@@ -28,6 +28,7 @@ SRGB_CURVE = 0.0  # as an exponent: sRGB's curve, which is none
 # Of video, BT.709 among them: what was coded by them is shown by a screen's curve.
 _EXPONENTS = {1: SRGB_CURVE, 2: SRGB_CURVE, 4: 2.2, 5: 2.8, 6: SRGB_CURVE, 8: 1.0, 13: SRGB_CURVE, 14: SRGB_CURVE}
 _HDR = {16: "PQ", 18: "HLG"}
+_SHOWN = "PNG of 8 bits in sRGB"  # what to convert it to
 # gAMA of 1/2.2 stands for sRGB (PNG specification, 11.3.2.5).
 _SRGB_GAMMA = range(45_000, 46_000)
 _SANE_GAMMA = range(20_000, 500_000)
@@ -40,10 +41,15 @@ def stated_profile(chunks: Mapping[bytes, bytes]) -> bytes:
     """Return the ICC profile of the colours that a PNG states, b"" for sRGB or for nothing that can be used.
 
     chunks: bodies by name. cICP comes before iCCP, that before sRGB, and that before gAMA and cHRM, as the standard
-    says. Raises ImageError for high dynamic range, which 8 bits do not hold.
+    says. Raises ImageError for high dynamic range, which 8 bits do not hold, and for video's narrow range.
     """
-    if len(code := chunks.get(b"cICP", b"")) == 4 and code[0] in _PRIMARIES and code[2:] == b"\0\x01":
-        return coded_profile(code[0], code[1], "PNG")
+    if len(code := chunks.get(b"cICP", b"")) == 4 and code[2] == 0 and code[3] < 2:
+        primaries, transfer, _, is_full = code
+        profile = coded_profile(primaries, transfer, "PNG")
+        if primaries in _PRIMARIES and transfer in _EXPONENTS:
+            if not is_full:
+                raise not_accepted("a PNG whose samples fill the range of video only (cICP)", _SHOWN)
+            return profile
     if profile := _embedded(chunks.get(b"iCCP", b"")):
         return profile
     if b"sRGB" in chunks:
@@ -54,7 +60,7 @@ def stated_profile(chunks: Mapping[bytes, bytes]) -> bytes:
 def coded_profile(primaries: int, transfer: int, name: str) -> bytes:
     """Return the profile of the code points of H.273, b"" for sRGB and for those that are not known."""
     if transfer in _HDR:
-        raise not_accepted(f"a {name} of high dynamic range ({_HDR[transfer]})")
+        raise not_accepted(f"a {name} of high dynamic range ({_HDR[transfer]})", _SHOWN)
     if primaries not in _PRIMARIES or transfer not in _EXPONENTS:
         return b""
     return numeric_profile(_EXPONENTS[transfer], _PRIMARIES[primaries])

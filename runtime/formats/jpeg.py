@@ -4,7 +4,7 @@ Pillow is given the picture alone: no metadata, which plays no part in the pixel
 what lies behind the end.
 """
 
-import io
+from typing import IO, cast
 
 from PIL import Image, ImageChops
 from PIL.JpegImagePlugin import JpegImageFile
@@ -73,16 +73,16 @@ def _decode_whole(segments: Segments, scale: int) -> Image.Image:
     """Decode, and make sure that nothing is made up where the scans end early, which libjpeg does in silence."""
     if not segments.has_every_component():
         raise damaged("the JPEG lacks the scans of a component")
-    scans = segments.data[segments.first_scan : segments.end]
+    scans = memoryview(segments.data)[segments.first_scan : segments.end]
     if not segments.ended:
-        scans = _without_filling(scans)
+        scans = memoryview(_without_filling(bytes(scans)))
     image = _decode(segments, scans, scale)
     if not (segments.ended and segments.has_every_scan()) or _ends_grey(image):
         _check_all_there(segments, scans, image, scale)
     return _without_sliver(image, segments, scale)
 
 
-def _check_all_there(segments: Segments, scans: bytes, image: Image.Image, scale: int) -> None:
+def _check_all_there(segments: Segments, scans: memoryview, image: Image.Image, scale: int) -> None:
     """Raise ImageError if what follows the coded data changes the picture: then they are not all there.
 
     A decoder takes them as all there if only later scans of a progressive picture are missing, and a person sees it,
@@ -92,12 +92,37 @@ def _check_all_there(segments: Segments, scans: bytes, image: Image.Image, scale
     if is_whole and scale > 1 and not segments.is_read_in_one_go():
         # What a later scan gives may not show at reduced scale.
         image, scale = _decode(segments, scans, 1), 1
-    if not is_whole or ImageChops.difference(image, _decode(segments, scans + _NOISE, scale)).getbbox():
+    if not is_whole or ImageChops.difference(image, _decode(segments, scans, scale, _NOISE)).getbbox():
         raise damaged("the JPEG's coded data end before the picture does")
 
 
-def _decode(segments: Segments, scans: bytes, scale: int) -> Image.Image:
-    image = JpegImageFile(io.BytesIO(b"".join((*segments.head, scans, END))))
+class _Pieces:
+    """A file to read from that is several pieces, since to join those of a large picture takes milliseconds."""
+
+    def __init__(self, *pieces: bytes | memoryview) -> None:
+        self._pieces, self._at = pieces, 0
+
+    def seek(self, at: int) -> int:
+        self._at = at
+        return at
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, size: int) -> bytes:
+        found, start = [], 0
+        for piece in self._pieces:
+            left = max(0, self._at - start)
+            if size > 0 and left < len(piece):
+                found.append(piece[left : left + size])
+                self._at += len(found[-1])
+                size -= len(found[-1])
+            start += len(piece)
+        return b"".join(found)
+
+
+def _decode(segments: Segments, scans: memoryview, scale: int, behind: bytes = b"") -> Image.Image:
+    image = JpegImageFile(cast(IO[bytes], _Pieces(b"".join(segments.head), scans, behind + END)))
     if scale > 1:
         image.draft(None, (image.width // scale, image.height // scale))
     image.load()

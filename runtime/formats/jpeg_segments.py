@@ -19,13 +19,15 @@ MAX_SEGMENTS = 10_000
 END = b"\xff\xd9"
 _DHT, _SOI, _EOI, _SOS, _DQT, _DNL, _DRI, _DAC, _DHP = 0xC4, 0xD8, 0xD9, 0xDA, 0xDB, 0xDC, 0xDD, 0xCC, 0xDE
 _PROGRESSIVE = 0xC2
+_JPEG_LS = 0xF7
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {_DHT, 0xC8, _DAC} | {_DHP}
 _METADATA = frozenset(range(0xE0, 0xF0)) | {0xFE}
 _TABLES = frozenset({_DHT, _DQT, _DRI, _DAC})
 _READ_METADATA = frozenset({0xE0, 0xE1, 0xE2, 0xEE})
 _ALONE = frozenset({0x01, *range(0xD0, 0xDA)})  # without a length
 _NO_MARKERS = (b"", b"\0", b"\xff")
-_BLOCK = 1 << 16
+# Looked at in one go: few bytes first, or thousands of small segments would have each byte looked at as often.
+_FIRST_BLOCK, _BLOCK = 1 << 8, 1 << 16
 _ALL_COEFFICIENTS = (1 << 64) - 1
 # Whether the byte behind 0xff makes it a marker: 0x00 is a stuffed byte of coded data, another 0xff fills.
 _MARKERS: NDArray[np.bool_] = np.ones(256, dtype=np.bool_)
@@ -151,6 +153,8 @@ def _take(found: Segments, marker: int, segment: bytes) -> None:
     elif marker == _DNL:
         if found.frame is not None and not found.frame.height and len(body) == 2:
             _state_height(found, body)
+    elif marker == _JPEG_LS:
+        raise not_accepted("JPEG-LS")
     elif marker not in _ALONE or marker == _SOI:
         raise damaged(f"the JPEG has an unexpected marker ff{marker:02x}")
 
@@ -222,10 +226,12 @@ def _next_marker(data: bytes, at: int, restarts: bool) -> int:
     """
     is_marker = _MARKERS_BUT_RESTARTS if restarts else _MARKERS
     values = np.frombuffer(data, dtype=np.uint8)
-    for start in range(at, len(data), _BLOCK):
-        block = values[start : start + _BLOCK + 1]
+    start, size = at, _FIRST_BLOCK
+    while start < len(data):
+        block = values[start : start + size + 1]
         candidates = np.flatnonzero(block[:-1] == 0xFF)
         found = candidates[is_marker[block[candidates + 1]]]
         if found.size:
             return start + int(found[0])
+        start, size = start + size, min(2 * size, _BLOCK)
     return len(data)

@@ -58,8 +58,8 @@ def damaged(what: str) -> ImageError:
     return ImageError(ImageErrorCode.CORRUPT, f"the image is truncated or corrupt: {what}")
 
 
-def not_accepted(what: str) -> ImageError:
-    """Return the error of a file that may be valid, but of a kind that is not read; `what` names it."""
+def not_accepted(what: str, to: str = "PNG") -> ImageError:
+    """Return the error of a file that may be valid, but of a kind that is not read; `what` names it, `to` what is."""
     return ImageError(
-        ImageErrorCode.UNSUPPORTED, f"not an image in a supported format: {what} is not accepted; convert it to PNG"
+        ImageErrorCode.UNSUPPORTED, f"not an image in a supported format: {what} is not accepted; convert it to {to}"
     )

@@ -138,16 +138,19 @@ def _largest(structure: Structure, max_value: int | None) -> tuple[int, str]:
     stated = _stated(structure)
     if stated is not None and stated.is_depth and stated.high < LARGEST_16_BIT:
         return int(stated.high), "the file (MaxSampleValue)"
-    if max_value is not None:
-        return max_value, CONTRACT
     if stated is None or stated.high == LARGEST_16_BIT:
-        return LARGEST_16_BIT, "the file's 16 bits"
+        return (LARGEST_16_BIT, "the file's 16 bits") if max_value is None else (max_value, CONTRACT)
+    if max_value is not None and stated.high <= max_value:
+        return max_value, CONTRACT
     # TIFF 6.0 lets it be the picture's own brightest sample, which would scale each picture by another range.
+    problem = "is no number of bits and may be this picture's own brightest"
+    if max_value is not None:
+        problem = f"lies above {max_value}, the range by {CONTRACT}"
     raise ImageError(
         ImageErrorCode.UNSUPPORTED,
-        f"the TIFF states {stated.high:g} as the largest value of its 16 bits, which is no number of bits and may be "
-        "this picture's own brightest; state the camera's range (contract.max_value in params.yaml, before training), "
-        "or save the picture without MaxSampleValue",
+        f"the TIFF states {stated.high:g} as the largest value of its 16 bits, which {problem}; state the camera's "
+        "range (contract.max_value in params.yaml, before training), or scale the samples from their true range to "
+        "0 to 65535 and save them without MaxSampleValue",
     )
 
 

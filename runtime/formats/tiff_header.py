@@ -37,15 +37,19 @@ def read_structure(data: bytes, max_pixels: int) -> Structure:
 
     Raises ImageError if it is damaged, too large, or a structure that is not known to be read right.
     """
+    if data[8:11] == b"CR\2":  # Canon's, however damaged its directories are
+        raise _camera_raw()
     directories = read_directories(data)
-    if data[8:10] == b"CR" or any(_is_sensor_data(directory) for directory in directories):
-        raise ImageError(
-            ImageErrorCode.UNSUPPORTED, "camera raw is not accepted; export the picture as TIFF, PNG or JPEG"
-        )
+    if any(_is_sensor_data(directory) for directory in directories):
+        raise _camera_raw()
     full = [directory for directory in directories if not _is_preview(directory)]
     if not full and (SUB_DIRECTORIES in directories[0] or directories[0].next):
         raise corrupt("it holds a preview, and the picture that it is of cannot be read")
     return _structure(data, (full or directories)[0], max_pixels)
+
+
+def _camera_raw() -> ImageError:
+    return ImageError(ImageErrorCode.UNSUPPORTED, "camera raw is not accepted; export the picture as TIFF, PNG or JPEG")
 
 
 def _is_sensor_data(directory: Directory) -> bool:

@@ -186,3 +186,32 @@ def test_any_damage_is_read_or_refused(at: int, value: int, other_at: int, other
     )
     data[at], data[other_at] = value, other
     is_read(bytes(data), max_pixels=10_000)
+
+
+def narrow(bits: int, masks: Masks | None = None) -> bytes:
+    """A BMP of one colour whose rows of 3 pixels end in bytes that fill them up, but for 32 bits."""
+    if bits > 16:
+        return bmp([bytes([90, 60, 30, 0][: bits // 8] * 3)] * 2, bits, masks=masks)
+    if bits == 16:
+        return bmp([struct.pack("<H", 0x0C23) * 3] * 2, bits, masks=masks)
+    return bmp([b"\1\1\1"] * 2, 8, palette=bytes(4) + bytes([90, 60, 30, 0]))
+
+
+@pytest.mark.parametrize("bits", [8, 16, 24])
+def test_last_row_may_lack_the_bytes_that_only_fill_it_up(bits: int) -> None:
+    data = narrow(bits)
+    filling = -(3 * bits // 8) % 4
+    whole = decode_image(data)
+    for missing in range(1, filling + 1):
+        np.testing.assert_array_equal(decode_image(data[:-missing]), whole)
+    refusal(data[: -filling - 1], ImageErrorCode.CORRUPT)
+
+
+@pytest.mark.parametrize("bits", [8, 16, 24, 32])
+@pytest.mark.parametrize("masked", [False, True])
+def test_pixels_without_a_stated_place_follow_the_header_and_none_lie_in_it(bits: int, masked: bool) -> None:
+    masks = {16: (0x7C00, 0x3E0, 0x1F, 0), 32: BGRA}.get(bits) if masked else None
+    data = narrow(bits, masks)
+    np.testing.assert_array_equal(decode_image(data[:10] + bytes(4) + data[14:]), decode_image(data))
+    inside = data[:10] + struct.pack("<I", 30) + data[14:]
+    assert "begin at byte 30, inside its header" in refusal(inside, ImageErrorCode.CORRUPT)

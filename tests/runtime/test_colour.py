@@ -208,6 +208,7 @@ EMBEDDED = chunk(b"iCCP", b"wide\0\0" + zlib.compress(WIDE))
         (chunk(b"sRGB", b"\0") + EMBEDDED, WIDE),
         (EMBEDDED + chunk(b"cICP", b"\x01\x0d\0\x01"), b""),
         (chunk(b"cICP", b"\x01\x08\0\x01"), PROFILES["linear"]),
+        (chunk(b"cICP", b"\xc8\x08\0\x01") + EMBEDDED, WIDE),
     ],
 )
 def test_numbers_of_a_png_are_colours_too_the_most_exact_first(chunks: bytes, profile: bytes) -> None:
@@ -227,8 +228,17 @@ def test_chromaticities_of_display_p3_give_what_its_profile_gives() -> None:
 
 
 @pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
-def test_high_dynamic_range_is_refused_by_name(transfer: int, name: str) -> None:
-    assert name in refusal(rgb_png(PICTURE, chunk(b"cICP", bytes([9, transfer, 0, 1]))), ImageErrorCode.UNSUPPORTED)
+@pytest.mark.parametrize("primaries", [9, 11])
+@pytest.mark.parametrize("is_full", [0, 1])
+def test_high_dynamic_range_is_refused_by_name(transfer: int, name: str, primaries: int, is_full: int) -> None:
+    data = rgb_png(PICTURE, chunk(b"cICP", bytes([primaries, transfer, 0, is_full])))
+    assert name in refusal(data, ImageErrorCode.UNSUPPORTED)
+
+
+def test_samples_in_the_range_of_video_are_refused_and_not_shown_washed_out() -> None:
+    message = refusal(rgb_png(PICTURE, chunk(b"cICP", b"\x01\x01\0\0")), ImageErrorCode.UNSUPPORTED)
+    assert "range of video" in message
+    assert "sRGB" in message
 
 
 def test_transforms_are_kept_within_a_bound_and_shared_by_threads() -> None:

@@ -2,12 +2,15 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, features
 
 from runtime.errors import ImageError, ImageErrorCode
 from runtime.image import MAX_PIXELS, ImageArray, decode_image
@@ -312,3 +315,34 @@ def test_jpeg_of_endless_scans_is_refused_before_it_is_decoded() -> None:
     with pytest.raises(ImageError, match="more than 100 scans") as caught:
         decode_image(data[:-2] + scan * 100 + b"\xff\xd9")
     assert caught.value.code is ImageErrorCode.CORRUPT
+
+
+LOADS_NOTHING = """
+import sys
+from pathlib import Path
+import runtime.intake
+from runtime.errors import ImageError
+from runtime.image import decode_image
+before = set(sys.modules)
+for path in sorted(Path(sys.argv[1]).iterdir()):
+    try:
+        decode_image(path.read_bytes())
+    except ImageError:
+        pass
+print(sorted(set(sys.modules) - before))
+"""
+
+
+def test_first_picture_of_a_process_waits_for_no_import(tmp_path: Path) -> None:
+    picture = Image.fromarray(NOISE)
+    kinds = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", *(["AVIF"] if features.check("avif") else []))
+    for kind in kinds:
+        data = encode(picture, kind)
+        (tmp_path / kind).write_bytes(data)
+        (tmp_path / f"{kind}.cut").write_bytes(data[: len(data) // 2])
+    (tmp_path / "profile").write_bytes(encode(picture, "PNG", icc_profile=bytes(200)))
+    (tmp_path / "deep").write_bytes(encode(Image.fromarray(NOISE[..., 0].astype(np.uint16)), "TIFF"))
+    (tmp_path / "unknown").write_bytes(b"no format at all")
+    command = [sys.executable, "-c", LOADS_NOTHING, str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    assert ran.stdout.strip() == "[]"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
 from runtime.errors import ImageError, ImageErrorCode
@@ -283,3 +284,19 @@ def test_any_damage_is_read_or_refused(data: st.DataObject) -> None:
         if len(changed) < 8:
             break
     is_read(bytes(changed), max_pixels=10_000)
+
+
+def test_bytes_are_looked_at_about_once_however_many_markers_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at = 0
+    flatnonzero = np.flatnonzero
+
+    def counted(values: NDArray[np.bool_]) -> NDArray[np.intp]:
+        nonlocal looked_at
+        looked_at += values.size
+        return flatnonzero(values)
+
+    monkeypatch.setattr(np, "flatnonzero", counted)
+    data = b"\xff\xd8" + b"x\xff\xfe\0\2" * 9_000 + bytes(100_000)
+    with pytest.raises(ImageError):
+        read_segments(data)
+    assert looked_at < 30 * len(data)

@@ -1,5 +1,6 @@
 """What is said of bytes that are no picture of a format that is read: what they are and what to do."""
 
+import base64
 import io
 import json
 import struct
@@ -48,6 +49,24 @@ HEIC = FTYP + b"heic\0\0\0\0mif1heic" + bytes(40)
         (encode(PICTURE, "ICO"), ("ICO", "convert")),
         (encode(PICTURE, "PPM"), ("Netpbm", "convert")),
         (b"DDS " + bytes(50), ("DDS", "convert")),
+        (b"\xff\xd8\xff\xe8\0\4ab\xff\xf7\0\x0b" + bytes(50), ("JPEG-LS", "convert")),
+        (b"PF\n10 10\n-1.0\n", ("Netpbm", "convert")),
+        (encode(PICTURE, "TGA"), ("TGA", "convert")),
+        (encode(PICTURE, "PCX"), ("PCX", "convert")),
+        (encode(PICTURE, "EPS"), ("PostScript", "PNG")),
+        (b"II\x1a\0\0\0HEAPCCDR", ("camera raw", "convert")),
+        (b"\0\0\0\x08wide\0\0\1\0mdat" + bytes(50), ("QuickTime video", "single pictures")),
+        (b"Rar!\x1a\x07\x01\0", ("RAR archive", "unpack")),
+        (b"a.jpg".ljust(257, b"\0") + b"ustar\0", ("tar archive", "unpack")),
+        (b"<!-- drawn -->\n<svg></svg>", ("SVG", "PNG")),
+        (b"BMW is a maker of cars, and this a text.\n", ("text", "not a picture")),
+        (b"version https://git-lfs.github.com/spec/v1\noid", ("Git LFS pointer", "git lfs pull")),
+        (base64.b64encode(encode(PICTURE, "PNG")), ("text in base64", "PNG", "as they are")),
+        (b"data:image/png;base64," + base64.b64encode(encode(PICTURE, "PNG")), ("text in base64",)),
+        (encode(PICTURE, "JPEG").decode(errors="replace").encode(), ("changed on its way",)),
+        (encode(PICTURE, "PNG").decode(errors="replace").encode(), ("changed on its way",)),
+        (encode(PICTURE, "PNG").replace(b"\r\n", b"\n"), ("changed on its way",)),
+        (b"\r\n" + encode(PICTURE, "JPEG"), ("JPEG", "behind blanks")),
     ],
     ids=lambda value: repr(value[:12]) if isinstance(value, bytes) else "",
 )

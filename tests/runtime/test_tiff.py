@@ -135,8 +135,16 @@ def test_sample_above_the_stated_largest_is_refused_and_not_clipped() -> None:
 def test_largest_value_that_is_no_depth_may_be_the_pictures_own_and_scales_nothing() -> None:
     samples = np.minimum(drawn(12, 1), 3000)
     data = write(samples, 1, 16, tags={281: (3, [3000])})
-    assert "3000 as the largest value of its 16 bits" in refused(data)
+    message = refused(data)
+    assert "3000 as the largest value of its 16 bits" in message
+    assert "contract.max_value" in message
+    assert "scale the samples from their true range to 0 to 65535" in message
     np.testing.assert_array_equal(decode_image(data, max_value=4095), as_rgb(as_eight(samples, 4095)))
+
+
+def test_stated_largest_value_above_the_contracts_is_a_contradiction_whatever_the_samples() -> None:
+    data = write(np.minimum(drawn(12, 1), 3000), 1, 16, tags={341: (3, [10000])})
+    assert "10000 as the largest value of its 16 bits, which lies above 4095" in refused(data, max_value=4095)
 
 
 def test_bands_that_state_different_ranges_need_the_contracts() -> None:
