@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from dataset.manifest import Manifest
 from training import loader_probe
 from training.loader_probe import Probe, recommend, settings, table
 
@@ -34,9 +35,14 @@ def test_the_command_measures_every_setting_and_recommends_one(
     assert "recommended: --workers" in caplog.text
 
 
-def test_pictures_that_do_not_fill_two_batches_are_refused(
-    tiny_tiles_dir: Path, params_file: Path, capsys: pytest.CaptureFixture[str]
+def test_a_batch_that_the_pictures_do_not_fill_twice_is_made_smaller_and_said(
+    tiny_tiles_dir: Path, params_file: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    params_file.write_text(params_file.read_text().replace("batch_size: 12", "batch_size: 40"))
-    assert loader_probe.main(["--manifest", str(tiny_tiles_dir / "manifest.csv"), "--params", str(params_file)]) == 2
-    assert "do not fill one batch of 80" in capsys.readouterr().err
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
+    monkeypatch.setattr("torch.set_num_threads", lambda _: None)
+    caplog.set_level("INFO")
+    params_file.write_text(params_file.read_text().replace("batch_size: 12", "batch_size: 4000"))
+    files = ["--manifest", str(tiny_tiles_dir / "manifest.csv"), "--params", str(params_file)]
+    assert loader_probe.main([*files, "--batches", "2", "--prefetch", "2"]) == 0
+    num_trained = len(Manifest.read(tiny_tiles_dir / "manifest.csv").select("train").table)
+    assert f"{num_trained} pictures train: a batch has {num_trained // 2}" in caplog.text
