@@ -50,7 +50,7 @@ def test_client_that_has_only_finished_sending_is_answered(served: Served, versi
 
 
 def test_refusal_before_an_awaited_body_closes_since_nobody_knows_whether_it_comes(served: Served) -> None:
-    wrong = head(Content_Length=2000, Expect="100-continue").replace(b"image/png", b"text/plain")
+    wrong = head(Content_Length=2000, Expect="100-continue", Content_Encoding="gzip")
     with connection(served) as client:
         client.sendall(wrong)
         status, headers, _ = read_answer(client)
