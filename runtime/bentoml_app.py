@@ -6,7 +6,7 @@ at start where they are not known to be right. Nothing of BentoML's code is chan
 
 import functools
 import os
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from bentoml.exceptions import BentoMLConfigException
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 KNOWN_VERSIONS = ("1.4.39",)
 UNKNOWN_PATH = "/{unknown}"
@@ -111,27 +111,29 @@ def bentoml_home() -> Path:
 class BoundedPaths:
     """Stands before BentoML's metrics, which keep a series of every path for ever: those not served become one.
 
-    app: BentoML's own, as its routes say what is served. Nothing is lost, as the answer is 404 for either path. A path
-    with one slash too many leads to the one without.
+    bentoml_app: whose routes say what is served; `app` stands around it. aliases: other names of paths, by name.
+    Nothing is lost, as the answer is 404 for either path. A path with one slash too many leads to the one without.
     """
 
-    def __init__(self, app: Starlette) -> None:
+    def __init__(self, app: ASGIApp, bentoml_app: Starlette, aliases: Mapping[str, str]) -> None:
         self.app = app
-        self._paths = {route.path for route in app.routes if isinstance(route, Route)}
+        self._aliases = dict(aliases)
+        self._paths = {route.path for route in bentoml_app.routes if isinstance(route, Route)}
         self._files = {
             route.path: route.app
-            for route in app.routes
+            for route in bentoml_app.routes
             if isinstance(route, Mount) and isinstance(route.app, StaticFiles)
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
             path = scope["path"]
-            if path not in self._paths and path.removesuffix("/") in self._paths:
+            known = self._aliases.get(path) or (path if self._is_served(path) else UNKNOWN_PATH)
+            if known == UNKNOWN_PATH and path.removesuffix("/") in self._paths | self._aliases.keys():
                 await _redirect_to_no_slash(scope, send)
                 return
-            if not self._is_served(path):
-                scope = {**scope, "path": UNKNOWN_PATH, "raw_path": UNKNOWN_PATH.encode()}
+            if known != path:
+                scope = {**scope, "path": known, "raw_path": known.encode()}
         await self.app(scope, receive, send)
 
     def _is_served(self, path: str) -> bool:

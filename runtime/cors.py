@@ -32,9 +32,15 @@ class CorsMiddleware(CORSMiddleware):
     def of(cls, app: ASGIApp, origins: Sequence[str], on_refusal: OnRefusal) -> Self:
         """Admit pages of these origins. Cookies and other credentials are never admitted: the service knows none.
 
-        Any request header is, because proxies before the service ask for keys in headers of their own.
+        Any request header is, because proxies before the service ask for keys in headers of their own. A service in a
+        private network, which Chrome asks about in the same preflight, is open to the same pages.
         """
-        options = {"allow_methods": METHODS, "allow_headers": (ANY,), "expose_headers": EXPOSED_HEADERS}
+        options = {
+            "allow_methods": METHODS,
+            "allow_headers": (ANY,),
+            "expose_headers": EXPOSED_HEADERS,
+            "allow_private_network": True,
+        }
         return cls(app, on_refusal, allow_origins=origins, **options)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -23,7 +23,6 @@ from runtime.inference_worker import InferenceService
 from runtime.metrics_folder import use_metrics_folder
 from runtime.model_reference import ModelUnavailable
 from runtime.openapi import BASE64_PATH, OpenAPIDocument, describe
-from runtime.path_alias import PathAliasMiddleware
 from runtime.refusals import RequestErrorCode, RequestRefused
 from runtime.request_record import RequestRecordMiddleware, current_record
 from runtime.settings import ServingSettings, SettingsError
@@ -71,21 +70,21 @@ class EdgeService(Service):  # type: ignore[misc]  # BentoML's SDK package carri
         bentoml_app = super().to_asgi(is_main)
         replace_docs_page(bentoml_app)
         [method] = self.apis.values()
-        admitted: ASGIApp = BoundedPaths(bentoml_app)
+        admitted: ASGIApp = bentoml_app
         if settings.batching == "work-conserving":
             replace_dispatcher(bentoml_app, method.name, _dispatch_by_service)
             admitted = AdmissionMiddleware(admitted, method.route, _is_refused_by_service)
         leave_out_idle_tracing(bentoml_app)
         _leave_out_timeout(bentoml_app)
-        aliased = PathAliasMiddleware(admitted, method.route + BASE64_PATH, method.route)
-        cors = cors_around(aliased, bentoml_app, settings.cors_origins, _note_refusal)
+        bounded = BoundedPaths(admitted, bentoml_app, {method.route + BASE64_PATH: method.route})
+        cors = cors_around(bounded, bentoml_app, settings.cors_origins, _note_refusal)
         bound_headers(settings.header_timeout_s, _count_early_refusal, cors.early_headers if cors else None)
-        answered = ErrorBodyMiddleware(cors or aliased)
+        answered = ErrorBodyMiddleware(cors or bounded)
         # The limit is outside the error bodies: it holds their end back until the client has read them.
-        bounded = BodyLimitMiddleware(
+        limited = BodyLimitMiddleware(
             answered, settings.max_body_bytes, settings.body_timeout_s, settings.max_inflight_bytes
         )
-        return RequestRecordMiddleware(bounded)
+        return RequestRecordMiddleware(limited)
 
 
 def _read_settings() -> ServingSettings:

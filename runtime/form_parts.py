@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from runtime.intake_forms import HOW_TO_SEND, LET_THE_CLIENT, MULTIPART, shown, too_many_images
+from runtime.intake_forms import HOW_TO_SEND, LET_THE_CLIENT, MULTIPART, describe_text, shown, too_many_images
 from runtime.refusals import RequestErrorCode, RequestRefused
 
 if TYPE_CHECKING:
@@ -155,9 +155,10 @@ def _find_start(body: bytes, boundary: bytes) -> int:
         return found.end()
     if not body:
         raise RequestRefused(RequestErrorCode.MALFORMED, "the form is empty; " + HOW_TO_SEND)
-    message = (
-        f"the boundary '{shown(_decoded(boundary))}' of the content type does not occur in the body; {LET_THE_CLIENT}"
-    )
+    message = f"the boundary '{shown(_decoded(boundary))}' of the content type does not occur in the body"
+    if (text := describe_text(body)) and not body.lstrip().startswith(b"--"):
+        message += f", which is {text}"
+    message += f"; {LET_THE_CLIENT}"
     raise RequestRefused(RequestErrorCode.MALFORMED, message)
 
 

@@ -157,7 +157,8 @@ class EdgeProtocol(HttpToolsProtocol):
             status = HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
             self._refuse(status, status.name.lower(), "HTTP/2 is not spoken here; use HTTP/1.1")
         else:
-            reason = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else error
+            is_ours = isinstance(error, httptools.HttpParserCallbackError)  # uvicorn's reading of the request line
+            reason = f"its target {self.url[:100].decode('latin-1')!r} is no path" if is_ours else error
             self._refuse(STATUS[_MALFORMED], _MALFORMED.value, f"this is no HTTP/1.1 request: {reason}")
 
     def _refuse(self, status: HTTPStatus, code: str, message: str, allow: bytes = b"", is_counted: bool = True) -> None:

@@ -5,8 +5,8 @@ import re
 from contextlib import suppress
 from urllib.parse import unquote_to_bytes
 
+from runtime.formats.altered import is_base64_of_image
 from runtime.formats.sniff import HEAD_BYTES, sniff
-from runtime.intake_forms import is_base64_of_image
 from runtime.refusals import RequestErrorCode, RequestRefused
 
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"

@@ -4,13 +4,13 @@ Nothing is fetched: an address where an image should be is a refusal. Bodies are
 large they may be is `runtime/body_limit.py`'s matter.
 """
 
-import base64
 import json
 import re
-from contextlib import suppress
+from collections.abc import Iterable
 from enum import Enum, auto
 
 from runtime.errors import ImageErrorCode
+from runtime.formats.altered import altered_by, is_base64_of_image
 from runtime.formats.sniff import HEAD_BYTES, sniff
 from runtime.refusals import RequestErrorCode, RequestRefused
 
@@ -25,10 +25,9 @@ HOW_TO_SEND = (
 LET_THE_CLIENT = "let the client set Content-Type itself, with its boundary"
 _SHOWN_TYPE = 40
 _TEXT_START = 1000  # bytes that tell text from what is none
-_BASE64_START = 256  # characters that tell base64 of an image
 _WIRED_TYPES = frozenset({"", BYTES, URLENCODED, "text/plain"})  # what clients state that were told nothing
 _LOST_BY_CURL = b"\0\r\n"
-_LOSSLESS_STARTS = ("JPEG", "PNG", "WebP")
+_STARTS_THAT_STAY = ("JPEG", "WebP")
 
 
 class Form(Enum):
@@ -47,7 +46,7 @@ def tell_form(content_type: str, body: bytes) -> Form:
     """
     media_type = content_type.split(";")[0].split(",")[0].strip().lower()
     if found := sniff(body[:HEAD_BYTES]):
-        _check_no_bytes_are_lost(found, media_type, body)
+        _check_no_bytes_are_lost(found, body)
         return Form.RAW
     if media_type == MULTIPART:
         return Form.MULTIPART
@@ -56,7 +55,7 @@ def tell_form(content_type: str, body: bytes) -> Form:
         raise RequestRefused(RequestErrorCode.UNSUPPORTED_MEDIA_TYPE, message)
     if _is_json_type(media_type) or _starts_like_json(body, is_told=media_type not in _WIRED_TYPES):
         return Form.JSON
-    is_bytes = media_type in ("", BYTES) or media_type.startswith(IMAGE_PREFIX)
+    is_bytes = media_type in ("", BYTES) or media_type.startswith(IMAGE_PREFIX) or altered_by(body[:_TEXT_START]) != ""
     if not body and not (is_bytes and media_type):
         raise RequestRefused(RequestErrorCode.NO_IMAGE, f"the body is empty; {HOW_TO_SEND}")
     _check_no_text_for_an_image(body, is_bytes)
@@ -83,14 +82,6 @@ def describe_text(data: bytes) -> str:
     return f"text ({shown(text)!r})"
 
 
-def is_base64_of_image(text: str) -> bool:
-    """Tell by its start."""
-    start = "".join(text[:_BASE64_START].split())
-    with suppress(ValueError):
-        return sniff(base64.b64decode(start[: len(start) // 4 * 4], altchars="-_" if "-" in start else None)) != ""
-    return False
-
-
 def too_many_images(max_images: int) -> RequestRefused:
     message = f"at most {max_images} images are accepted in one request"
     return RequestRefused(RequestErrorCode.TOO_MANY_IMAGES, message)
@@ -101,9 +92,14 @@ def shown(text: str) -> str:
     return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."
 
 
-def _check_no_bytes_are_lost(found: str, media_type: str, body: bytes) -> None:
-    """`curl -d @FILE` leaves out line breaks and null bytes, which every file of these formats has."""
-    if media_type == URLENCODED and found in _LOSSLESS_STARTS and not any(byte in body for byte in _LOST_BY_CURL):
+def shown_names(names: Iterable[str]) -> str:
+    """Quote and shorten a client's own names, so that blanks and quotes in them are seen."""
+    return shown(", ".join(repr(name) for name in sorted(names)))
+
+
+def _check_no_bytes_are_lost(found: str, body: bytes) -> None:
+    """`curl -d @FILE` leaves out line breaks and null bytes, which every file of these formats has, under any type."""
+    if found in _STARTS_THAT_STAY and len(body) > HEAD_BYTES and not any(byte in body for byte in _LOST_BY_CURL):
         message = (
             "image 0: all null bytes and line breaks are gone, as curl -d takes them out; "
             f"send curl -F {FILES_FIELD}=@FILE or curl --data-binary @FILE"

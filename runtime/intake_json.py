@@ -7,7 +7,8 @@ from typing import cast
 
 from pydantic_core import from_json
 
-from runtime.intake_forms import MANY_FIELD, ONE_FIELD, is_base64_of_image, shown, too_many_images
+from runtime.formats.altered import is_base64_of_image
+from runtime.intake_forms import MANY_FIELD, ONE_FIELD, shown, shown_names, too_many_images
 from runtime.refusals import RequestErrorCode, RequestRefused
 
 _HOW = f'{{"{ONE_FIELD}": "..."}} or {{"{MANY_FIELD}": ["...", "..."]}}'
@@ -31,7 +32,7 @@ def read_json(body: bytes, max_images: int) -> list[str]:
         raise _malformed(f"the body must be a JSON object, {_HOW}, got {_described(document)}")
     if unknown := sorted(document.keys() - {ONE_FIELD, MANY_FIELD}):
         hint = _right_field(document[unknown[0]]) if len(unknown) == 1 else ""
-        message = f"unknown field(s) {shown(', '.join(unknown))}; known: {ONE_FIELD}, {MANY_FIELD}{hint}"
+        message = f"unknown field(s) {shown_names(unknown)}; known: {ONE_FIELD}, {MANY_FIELD}{hint}"
         raise RequestRefused(RequestErrorCode.UNKNOWN_FIELD, message)
     given = {name: value for name, value in document.items() if value not in (None, "", [])} or document
     if len(given) != 1:
@@ -42,7 +43,7 @@ def read_json(body: bytes, max_images: int) -> list[str]:
 
 
 def _texts_of(name: str, value: object, max_images: int) -> list[str]:
-    if name == ONE_FIELD and isinstance(value, list):
+    if name == ONE_FIELD and isinstance(value, list) and not _is_numbers(value):
         raise _malformed(f"'{ONE_FIELD}' must be a string; a list goes into '{MANY_FIELD}'")
     if name == MANY_FIELD and not isinstance(value, list):
         hint = f"; one string goes into '{ONE_FIELD}'" if isinstance(value, str) else ""
@@ -77,6 +78,8 @@ def _mistake(body: bytes, error: str) -> str:
     start = body[:_START].lstrip()
     if start.startswith(b"'"):
         return "; the quotes around it are the shell's, which Windows does not take off"
+    if start.startswith(b"[object "):
+        return "; it is JavaScript's text of an object: send JSON.stringify of it"
     if re.match(rb"\{\s*'", start):
         return "; it is Python's text of a dict: send json.dumps of it"
     return "".join(f"; {mistake}" for words, mistake in _MISTAKES if words in error)
@@ -93,8 +96,14 @@ def _described(value: object) -> str:
     if isinstance(value, int | float):
         return "a number"
     if isinstance(value, list):
-        return "a list"
+        return "a list of numbers; bytes are sent in base64" if _is_numbers(value) else "a list"
+    if isinstance(value, dict) and value.get("type") == "Buffer":
+        return "a Buffer of Node.js; send its toString('base64')"
     return "null" if value is None else "an object"
+
+
+def _is_numbers(value: list[object]) -> bool:
+    return bool(value) and isinstance(value[0], int)
 
 
 def _right_field(value: object) -> str:

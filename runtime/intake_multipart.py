@@ -13,6 +13,7 @@ from runtime.intake_forms import (
     ONE_FIELD,
     describe_text,
     shown,
+    shown_names,
     too_many_images,
 )
 from runtime.refusals import RequestErrorCode, RequestRefused
@@ -87,7 +88,7 @@ def _is_text_type(part: Part) -> bool:
 
 
 def _unknown_fields(unknown: set[str]) -> RequestRefused:
-    message = f"unknown field(s) {shown(', '.join(sorted(unknown)))}; files go into the field '{FILES_FIELD}'"
+    message = f"unknown field(s) {shown_names(unknown)}; files go into the field '{FILES_FIELD}'"
     if unknown & {ONE_FIELD, MANY_FIELD}:
         message += f", and '{ONE_FIELD}' and '{MANY_FIELD}' into {JSON}"
     return RequestRefused(RequestErrorCode.UNKNOWN_FIELD, message)

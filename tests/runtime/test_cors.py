@@ -108,6 +108,15 @@ def test_a_preflight_that_is_refused_says_what_is_not_admitted(method: str, word
     assert words in messages[0]
 
 
+def test_a_preflight_to_a_private_network_is_answered() -> None:
+    app = CorsMiddleware.of(bentoml_app(), (ORIGIN,), ignore)
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Private-Network": "true"}
+    response = ask(app, "OPTIONS", Origin=ORIGIN, **asked)
+    assert (response.status_code, response.headers["access-control-allow-private-network"]) == (200, "true")
+    refused = ask(app, "OPTIONS", Origin=OTHER, **asked)
+    assert (refused.status_code, refused.headers.get("access-control-allow-origin")) == (400, None)
+
+
 def test_a_request_for_options_that_is_no_preflight_passes() -> None:
     app, _ = edge(bentoml_app(), (ORIGIN,))
     assert ask(app, "OPTIONS").status_code == 405

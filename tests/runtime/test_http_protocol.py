@@ -115,8 +115,9 @@ def test_an_offer_does_not_hide_what_makes_a_body_ambiguous(framing: bytes, reas
     [
         (b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n" + NEXT, 405, "method_not_allowed", "no proxy"),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 505, "http_version_not_supported", "use HTTP/1.1"),
+        (b"GET http://x HTTP/1.1\r\n\r\n", 400, "malformed_request", "its target 'http://x' is no path"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", 400, "malformed_request", "no HTTP/1.1 request"),
-        (b"GET ftp://[ HTTP/1.1\r\n\r\n", 400, "malformed_request", "invalid url"),
+        (b"GET ftp://[ HTTP/1.1\r\n\r\n", 400, "malformed_request", "its target 'ftp://[' is no path"),
         (b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nZ\r\n" + NEXT, 400, "malformed_request", "chunk size"),
     ],
 )

@@ -118,12 +118,17 @@ def test_anything_else_is_refused_by_name(
     assert message in found[2]
 
 
-def test_file_whose_bytes_curl_left_out_is_named() -> None:
+@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "image/jpeg", "", "text/plain"])
+def test_file_whose_bytes_curl_left_out_is_named(content_type: str) -> None:
     """`curl -d @FILE` takes out line breaks and null bytes: a JPEG still starts like one, a PNG does not."""
     jpeg, png = (data.translate(None, b"\0\r\n") for data in (JPEG, PNG))
-    code, index, message = refusal("application/x-www-form-urlencoded", jpeg)
+    code, index, message = refusal(content_type, jpeg)
     assert (code, index) == ("corrupt_image", 0)
     assert "--data-binary" in message
-    code, index, message = refusal("application/x-www-form-urlencoded", png)
-    assert (code, index) == ("unsupported_media_type", None)
-    assert "or of curl -d, which takes line breaks and null bytes out of a file" in message
+    assert tell_form(content_type, png) is Form.RAW  # the decoder says what was done to it
+
+
+@pytest.mark.parametrize("data", [JPEG.decode("latin-1").encode(), PNG.decode(errors="replace").encode()])
+def test_picture_that_was_handled_as_text_is_for_the_decoder_to_name(data: bytes) -> None:
+    for content_type in ("text/plain;charset=UTF-8", "application/x-www-form-urlencoded", "image/png", ""):
+        assert tell_form(content_type, data) is Form.RAW

@@ -48,11 +48,13 @@ WRONG: dict[str, tuple[str, bytes, str]] = {
     "base64 alone": ("malformed_request", json.dumps(TEXT).encode(), "base64 goes into 'image_b64'"),
     "a list": ("malformed_request", json.dumps([TEXT]).encode(), "must be a JSON object"),
     "an object for an image": ("malformed_request", b'{"images_b64": {"b64": "a"}}', "list of strings, got an object"),
-    "numbers": ("malformed_request", b'{"image_b64": [255, 216]}', "a list goes into 'images_b64'"),
+    "a list for one": ("malformed_request", b'{"image_b64": ["a"]}', "a list goes into 'images_b64'"),
+    "JavaScript's text": ("malformed_request", b"[object Object]", "send JSON.stringify of it"),
     "one for many": ("malformed_request", b'{"images_b64": "a"}', "one string goes into 'image_b64'"),
     "both": ("malformed_request", b'{"image_b64": "a", "images_b64": ["b"]}', "expected one of the fields"),
     "images": ("unknown_field", b'{"images": ["a"]}', "a list of images in base64 goes into 'images_b64'"),
     "image": ("unknown_field", b'{"image": "a"}', "one image in base64 goes into 'image_b64'"),
+    "a name with a blank": ("unknown_field", b'{"image_b64 ": "a"}', "unknown field(s) 'image_b64 '; known"),
     "an address": ("unknown_field", b'{"url": 1, "image_b64": "a"}', "known: image_b64, images_b64"),
     "no field": ("no_image", b"{}", "expected one of the fields"),
     "no image": ("no_image", b'{"images_b64": []}', "'images_b64' is empty"),
@@ -68,8 +70,19 @@ def test_wrong_document_is_named(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "found"), [(None, "null"), (True, "a boolean"), (7, "a number"), ([1], "a list"), ({}, "an object")]
+    ("value", "found"), [(None, "null"), (True, "a boolean"), (7, "a number"), (["a"], "a list"), ({}, "an object")]
 )
 def test_element_of_another_type_is_named_as_json_calls_it(value: object, found: str) -> None:
     body = json.dumps({"images_b64": [TEXT, value]}).encode()
     assert refusal(body) == ("malformed_request", 1, f"image 1: expected a string, got {found}")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [([255, 216], "bytes are sent in base64"), ({"type": "Buffer", "data": [255]}, "send its toString('base64')")],
+)
+def test_bytes_as_numbers_are_led_to_base64(value: object, words: str) -> None:
+    for document in ({"image_b64": value}, {"images_b64": [value]}):
+        code, index, message = refusal(json.dumps(document).encode())
+        assert (code, index) == ("malformed_request", 0)
+        assert words in message

@@ -141,7 +141,7 @@ def test_field_of_nothing_says_nothing() -> None:
 def test_other_field_is_refused_and_the_right_one_named(name: str) -> None:
     code, index, message = refusal(form(part(PNG), part(PNG, f'name="{name}"; filename="a.png"')))
     assert (code, index) == ("unknown_field", None)
-    assert f"unknown field(s) {name}; files go into the field 'images'" in message
+    assert f"unknown field(s) {name!r}; files go into the field 'images'" in message
     assert ("application/json" in message) == (name == "image_b64")
 
 
@@ -211,3 +211,10 @@ def test_more_pictures_than_allowed_and_more_parts_than_anyone_sends() -> None:
     assert refusal(form(*[part(PNG)] * 3000))[0] == "too_many_images"
     # Each of these takes the parser a step in Python.
     assert refusal(form(part(b"\r\n--b" * 3000)))[0] == "too_many_images"
+
+
+def test_text_in_place_of_a_form_is_named() -> None:
+    """What `fetch` makes of the npm package form-data."""
+    code, _, message = refusal(b"[object FormData]")
+    assert code == "malformed_request"
+    assert "does not occur in the body, which is text ('[object FormData]'); let the client set" in message

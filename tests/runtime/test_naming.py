@@ -14,12 +14,15 @@ from hypothesis import strategies as st
 from PIL import Image, features
 
 from runtime.errors import ImageErrorCode
+from runtime.formats.altered import altered_by
 from runtime.formats.primary_colours import primary_colours
+from runtime.formats.sniff import sniff
 from runtime.image import decode_image
 from tests.runtime.drawn_pictures import assert_shows, drawn, encode, p3_to_srgb, refusal
 
 UNSUPPORTED = ImageErrorCode.UNSUPPORTED
 PICTURE = drawn()
+JPEG, PNG = encode(PICTURE, "JPEG"), encode(PICTURE, "PNG")
 FTYP = b"\0\0\0\x18ftyp"
 HEIC = FTYP + b"heic\0\0\0\0mif1heic" + bytes(40)
 
@@ -61,11 +64,6 @@ HEIC = FTYP + b"heic\0\0\0\0mif1heic" + bytes(40)
         (b"<!-- drawn -->\n<svg></svg>", ("SVG", "PNG")),
         (b"BMW is a maker of cars, and this a text.\n", ("text", "not a picture")),
         (b"version https://git-lfs.github.com/spec/v1\noid", ("Git LFS pointer", "git lfs pull")),
-        (base64.b64encode(encode(PICTURE, "PNG")), ("text in base64", "PNG", "as they are")),
-        (b"data:image/png;base64," + base64.b64encode(encode(PICTURE, "PNG")), ("text in base64",)),
-        (encode(PICTURE, "JPEG").decode(errors="replace").encode(), ("changed on its way",)),
-        (encode(PICTURE, "PNG").decode(errors="replace").encode(), ("changed on its way",)),
-        (encode(PICTURE, "PNG").replace(b"\r\n", b"\n"), ("changed on its way",)),
         (b"\r\n" + encode(PICTURE, "JPEG"), ("JPEG", "behind blanks")),
     ],
     ids=lambda value: repr(value[:12]) if isinstance(value, bytes) else "",
@@ -75,6 +73,33 @@ def test_bytes_are_named_and_the_formats_that_are_read_are_listed(data: bytes, w
     for word in words:
         assert word in message
     assert message.startswith("not an image in a supported format")
+
+
+ALTERED = {
+    "text mode to Unix": (PNG.replace(b"\r\n", b"\n"), "line breaks of a PNG were changed or left out"),
+    "text mode to Windows": (PNG.replace(b"\n", b"\r\n"), "line breaks of a PNG were changed or left out"),
+    "curl -d": (PNG.translate(None, b"\0\r\n"), "line breaks of a PNG were changed or left out"),
+    "JPEG read as text": (JPEG.decode(errors="replace").encode(), "read as text (UTF-8), which loses them"),
+    "PNG read as text": (PNG.decode(errors="replace").encode(), "read as text (UTF-8), which loses them"),
+    "JPEG as a binary string": (JPEG.decode("latin-1").encode(), "each byte of a JPEG was written as a letter"),
+    "PNG as a binary string": (PNG.decode("latin-1").encode(), "each byte of a PNG was written as a letter"),
+    "PNG as text of Windows": (PNG.decode("cp1252", "replace").encode(), "each byte of a PNG was written as a letter"),
+    "base64": (base64.b64encode(PNG), "this is base64 of a picture, as text; decode it first"),
+    "lines of base64": (base64.encodebytes(JPEG), "this is base64 of a picture, as text; decode it first"),
+    "a data: URI": (b"data:image/png;base64," + base64.b64encode(PNG), "this is a data: URI of a picture, as text"),
+}
+
+
+@pytest.mark.parametrize("name", ALTERED)
+def test_picture_that_was_handled_as_text_is_told_from_bytes_of_unknown_kind(name: str) -> None:
+    data, words = ALTERED[name]
+    assert words in refusal(data, UNSUPPORTED)
+
+
+@given(st.binary(max_size=400))
+def test_other_bytes_are_not_said_to_be_altered(data: bytes) -> None:
+    if not sniff(data) and b"\x89PNG" not in data[:4] and b"\xef\xbf\xbd" not in data[:3]:
+        assert altered_by(data) == ""
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow was built without AVIF")
