@@ -10,6 +10,9 @@ PIPELINE_FILE = Path("dvc.yaml")
 PICTURES_DIR = "pictures"
 PICTURES_CSV = "pictures.csv"
 STAGING_DIR = ".loading"
+SKIPPED_CSV = "skipped.csv"  # what loading left out
+UNREADABLE_CSV = "unreadable.csv"  # what it refused, where a message names only some
+LISTS = (SKIPPED_CSV, UNREADABLE_CSV)
 CACHE_DIR = "cache"  # of resized pictures: docs/INPUT_PIPELINE.md
 
 
@@ -24,7 +27,7 @@ def outputs_of(module: str, pipeline: Path = PIPELINE_FILE) -> list[Path]:
 def places_of_runs(data_dir: Path, pipeline: Path = PIPELINE_FILE) -> list[Path]:
     """Return every path that a run replaces: all outputs of the stages, and what loading keeps in `data_dir`."""
     outputs = [output for stage in _stages(pipeline) for output in _outputs(stage)]
-    own = [data_dir / name for name in (PICTURES_DIR, PICTURES_CSV, STAGING_DIR, CACHE_DIR)]
+    own = [data_dir / name for name in (PICTURES_DIR, PICTURES_CSV, STAGING_DIR, CACHE_DIR, *LISTS)]
     return [*dict.fromkeys([*outputs, *own])]
 
 
