@@ -31,6 +31,16 @@ def places_of_runs(data_dir: Path, pipeline: Path = PIPELINE_FILE) -> list[Path]
     return [*dict.fromkeys([*outputs, *own])]
 
 
+def files_removed_by_dvc(pipeline: Path = PIPELINE_FILE) -> list[Path]:
+    """Return the outputs that are not marked `persist`: DVC removes them before it runs their stage."""
+    return [
+        output
+        for stage in _stages(pipeline)
+        for output, options in _entries(stage)
+        if not (options or {}).get("persist")
+    ]
+
+
 def _stages(pipeline: Path) -> list[Mapping[str, Any]]:
     try:
         return list(yaml.safe_load(pipeline.read_text(encoding="utf-8"))["stages"].values())
@@ -39,6 +49,12 @@ def _stages(pipeline: Path) -> list[Mapping[str, Any]]:
 
 
 def _outputs(stage: Mapping[str, Any]) -> Iterator[Path]:
+    yield from (output for output, _ in _entries(stage))
+
+
+def _entries(stage: Mapping[str, Any]) -> Iterator[tuple[Path, Mapping[str, Any] | None]]:
+    """Yield each output with its options."""
     for key in ("outs", "metrics", "plots"):
         for entry in stage.get(key, ()):
-            yield Path(entry if isinstance(entry, str) else next(iter(entry)))
+            path, options = (entry, None) if isinstance(entry, str) else next(iter(entry.items()))
+            yield Path(path), options

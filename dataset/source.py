@@ -25,6 +25,7 @@ from dataset.description import DESCRIPTION_FILE
 from dataset.disk import write_problem
 from dataset.file_tree import files_below, is_image
 from dataset.folder_options import ClassFolders, SkipName, parse_classes, parse_skip
+from dataset.keeping import keep_own
 from dataset.magnetic_tile import holds_magnetic_tiles
 from dataset.manifest import ManifestError
 from dataset.overlap import check_apart, check_nothing_foreign
@@ -213,6 +214,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         skip = ",".join([args.skip, *args.skipped]).strip(",")
         source = decide_source(args.wanted, args.groups, args.source, args.out, args.normal, skip, args.classes)
         check_places(source, args.out.parent)
+        keep_own()
         if is_new := not source.is_noted(args.out):
             # Not while a run loads: DVC would note, at the end of that run, this choice as what its pictures are from.
             with alone(args.out.parent):

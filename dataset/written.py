@@ -14,6 +14,7 @@ from pathlib import Path
 from dataset.litter import is_apple_double, may_be_apple_double
 
 NOTES_DIR = ".written"
+KEPT_DIR = "kept"  # beside an output: what was in its way and no run can make again
 # What file managers and network disks leave in every folder that is looked at.
 _LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", ".directory"})
 

@@ -1,5 +1,6 @@
 """Where pictures may lie, and what a run finds where it writes: refused before anything is touched."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -286,3 +287,20 @@ def test_a_choice_that_another_run_noted_before_loading_began_ends_the_run(proje
     with pytest.raises(ManifestError, match="names other pictures than when this run began: run it again"):
         load_pictures(earlier, Path("data"), DataParams(near_duplicate_correlation=0.9), noted=Path("data/source.yaml"))
     assert state(Path("data/pictures")) == before
+
+
+def test_what_a_person_put_where_dvc_removes_outputs_is_kept(project: Path) -> None:
+    Path("artifacts/training").mkdir(parents=True)
+    own = Path("artifacts/training/checkpoint.pt")
+    own.write_text("mine")
+    Path("artifacts/predictions.csv").write_text("of a run")
+    digest = hashlib.md5(b"of a run", usedforsecurity=False).hexdigest()
+    lock = {"stages": {"predict": {"outs": [{"path": "artifacts/predictions.csv", "md5": digest}]}}}
+    Path("dvc.lock").write_text(yaml.safe_dump(lock))
+    assert noted_and_loaded() == 0
+    assert Path("artifacts/predictions.csv").read_text() == "of a run"
+    assert [path.read_text() for path in Path("artifacts/training/kept").iterdir()] == ["mine"]
+    Path("artifacts/training/state").mkdir()
+    own.write_text("of an interrupted run")
+    assert noted_and_loaded() == 0
+    assert own.is_file()
