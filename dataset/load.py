@@ -138,13 +138,15 @@ def tabulate(
         groups = _find_groups(
             pictures, facts, params.near_duplicate_correlation, remarks if remarks is not None else []
         )
-    warn_of_contradictions(pictures, [fact.thumbnail for fact in facts if fact.thumbnail is not None])
+    originals = {path: str(file) for path, file in collection.originals.items()}  # nothing is copied yet
+    shown = [replace(picture, path=originals.get(picture.path, picture.path)) for picture in pictures]
+    warn_of_contradictions(shown, [fact.thumbnail for fact in facts if fact.thumbnail is not None])
     table = pd.DataFrame(
         [_row(picture, group, fact) for picture, group, fact in zip(pictures, groups, facts, strict=True)]
     )
     table = table.fillna("").sort_values("path", ignore_index=True)
     check_classes(Counter(table["label"]))
-    check_same_bytes(table)
+    check_same_bytes(table.assign(path=[originals.get(path, path) for path in table["path"]]))
     return skipping.without_rare(collection, table)
 
 
