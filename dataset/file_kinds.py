@@ -24,6 +24,13 @@ _NO_PICTURE = frozenset({
     ".sqlite3", ".tar", ".tgz", ".thm", ".toml", ".tsv", ".txt", ".url", ".wav", ".webm", ".xls", ".xlsx", ".xml",
     ".xmp", ".xz", ".yaml", ".yml", ".zip",
 })  # fmt: skip
+# Endings of pictures in formats that are not read: also where the first bytes say nothing (Targa, an empty file), they
+# are refused by name and not left out as if they were none.
+_OTHER_IMAGES = frozenset({
+    ".apng", ".arw", ".cr2", ".cr3", ".dcm", ".dng", ".exr", ".gif", ".heic", ".heif", ".hif", ".ico", ".j2k", ".jp2",
+    ".jpf", ".jpx", ".jxl", ".mpo", ".nef", ".nrw", ".orf", ".pbm", ".pcx", ".pef", ".pgm", ".pnm", ".ppm", ".psd",
+    ".raf", ".rw2", ".sr2", ".srw", ".tga",
+})  # fmt: skip
 _NO_IMAGE_FORMATS = frozenset(
     {"", "PDF", "ZIP archive", "gzip archive", "Matroska video", "AVI video", "MP4 video", "NumPy array"}
 )
@@ -65,7 +72,7 @@ def tell_kinds(root: Path, paths: Iterable[str]) -> FileKinds:
             kinds.closed[path] = head.strerror or str(head)
         elif head is not None and may_be_apple_double(_name(path)) and is_apple_double(head):
             kinds.apple_double.append(path)
-        elif is_image(Path(path)) or (head is not None and image_format_of(head)):
+        elif _says_picture(path) or (head is not None and image_format_of(head)):
             kinds.pictures.append(path)
         else:
             kinds.others.setdefault(_kind(path, head), []).append(path)
@@ -85,7 +92,11 @@ def image_format_of(head: bytes) -> str:
 def _needs_a_look(path: str) -> bool:
     if may_be_apple_double(_name(path)):
         return True
-    return not is_image(Path(path)) and Path(path).suffix.lower() not in _NO_PICTURE
+    return not _says_picture(path) and Path(path).suffix.lower() not in _NO_PICTURE
+
+
+def _says_picture(path: str) -> bool:
+    return is_image(Path(path)) or Path(path).suffix.lower() in _OTHER_IMAGES
 
 
 def _head(path: Path) -> bytes | OSError:

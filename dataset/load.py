@@ -32,7 +32,7 @@ from dataset.magnetic_tile_download import download_magnetic_tile
 from dataset.manifest import ATTRIBUTE_PREFIX, COLUMNS, Manifest, ManifestError
 from dataset.overlap import check_apart, check_nothing_foreign
 from dataset.params import PARAMS_FILE, DataParams, ParamsError, read_section
-from dataset.pipeline import PICTURES_CSV, PICTURES_DIR, STAGING_DIR, places_of_runs
+from dataset.pipeline import LISTS, PICTURES_CSV, PICTURES_DIR, STAGING_DIR, places_of_runs
 from dataset.replacing import alone, replace_outputs
 from dataset.same_pictures import warn_of_contradictions
 from dataset.skipping import Skipping
@@ -42,23 +42,33 @@ from dataset.source_picture import Collection, SourcePicture
 logger = logging.getLogger(__name__)
 
 
-def load(source: DataSource, data_dir: Path, params: DataParams, max_value: int | Literal["auto"] = "auto") -> Manifest:
+def load(
+    source: DataSource,
+    data_dir: Path,
+    params: DataParams,
+    max_value: int | Literal["auto"] = "auto",
+    noted: Path | None = None,
+) -> Manifest:
     """Fill `data_dir` with pictures, masks, `pictures.csv` and `description.json`; return the table, not yet split.
 
     max_value: white in pictures of 16 bits that do not state it, as in `dataset/deep_pictures.py`.
+    noted: where `source` was read; what another run noted there since would be DVC's input to these pictures.
     Raises ManifestError for everything that is wrong with the pictures, for what a person put where they go, and for a
     disk that cannot be written; then `data_dir` is left as it was.
     """
     outputs = [data_dir / name for name in (PICTURES_DIR, PICTURES_CSV, DESCRIPTION_FILE)]
+    lists = [data_dir / name for name in LISTS]
     check_apart(*source.inputs, places_of_runs(data_dir))
     staging = data_dir / STAGING_DIR
     skipping = Skipping(source.skip, data_dir)
     try:
         with alone(data_dir):
-            check_nothing_foreign(outputs)
+            if noted and DataSource.read(noted) != source:
+                raise ManifestError(f"{noted} names other pictures than when this run began: run it again")
+            check_nothing_foreign([*outputs, *lists])
             try:
                 manifest = _stage(source, data_dir, staging, params, max_value, skipping)
-                check_nothing_foreign(outputs, by_content=False)  # what came in the meantime
+                check_nothing_foreign([*outputs, *lists], by_content=False)  # what came in the meantime
                 known = dict(zip(manifest.table["path"], manifest.table["sha256"], strict=True))
                 replace_outputs(outputs, staging, known)
                 skipping.write()
@@ -128,13 +138,15 @@ def tabulate(
         groups = _find_groups(
             pictures, facts, params.near_duplicate_correlation, remarks if remarks is not None else []
         )
-    warn_of_contradictions(pictures, [fact.thumbnail for fact in facts if fact.thumbnail is not None])
+    originals = {path: str(file) for path, file in collection.originals.items()}  # nothing is copied yet
+    shown = [replace(picture, path=originals.get(picture.path, picture.path)) for picture in pictures]
+    warn_of_contradictions(shown, [fact.thumbnail for fact in facts if fact.thumbnail is not None])
     table = pd.DataFrame(
         [_row(picture, group, fact) for picture, group, fact in zip(pictures, groups, facts, strict=True)]
     )
     table = table.fillna("").sort_values("path", ignore_index=True)
     check_classes(Counter(table["label"]))
-    check_same_bytes(table)
+    check_same_bytes(table.assign(path=[originals.get(path, path) for path in table["path"]]))
     return skipping.without_rare(collection, table)
 
 
@@ -169,7 +181,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         params = read_section(args.params, "data", DataParams)
         max_value = read_section(args.params, "contract", RangeParams).max_value
-        table = load(DataSource.read(args.source), args.data, params, max_value).table
+        table = load(DataSource.read(args.source), args.data, params, max_value, args.source).table
     except (ManifestError, ParamsError) as exc:
         sys.stderr.write(f"error: {exc}\n")
         return 2

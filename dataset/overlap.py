@@ -28,7 +28,9 @@ def check_apart(root: Path | None, groups: Path | None, places: Sequence[Path]) 
         real = path.resolve()
         for place_path, place in resolved.items():
             if real.is_relative_to(place_path):
-                raise ManifestError(_refusal(path, f"lies in {place}" if real != place_path else f"is {place}", place))
+                same = "is where runs write" if path == place else f"is {place}"
+                how = f"lies in {place}" if real != place_path else same
+                raise ManifestError(_refusal(path, how, place))
             if place_path.is_relative_to(real):
                 raise ManifestError(_refusal(path, f"holds {place}", place))
         if (name := _id(path)) in ids:

@@ -10,6 +10,9 @@ PIPELINE_FILE = Path("dvc.yaml")
 PICTURES_DIR = "pictures"
 PICTURES_CSV = "pictures.csv"
 STAGING_DIR = ".loading"
+SKIPPED_CSV = "skipped.csv"  # what loading left out
+UNREADABLE_CSV = "unreadable.csv"  # what it refused, where a message names only some
+LISTS = (SKIPPED_CSV, UNREADABLE_CSV)
 CACHE_DIR = "cache"  # of resized pictures: docs/INPUT_PIPELINE.md
 
 
@@ -24,8 +27,18 @@ def outputs_of(module: str, pipeline: Path = PIPELINE_FILE) -> list[Path]:
 def places_of_runs(data_dir: Path, pipeline: Path = PIPELINE_FILE) -> list[Path]:
     """Return every path that a run replaces: all outputs of the stages, and what loading keeps in `data_dir`."""
     outputs = [output for stage in _stages(pipeline) for output in _outputs(stage)]
-    own = [data_dir / name for name in (PICTURES_DIR, PICTURES_CSV, STAGING_DIR, CACHE_DIR)]
+    own = [data_dir / name for name in (PICTURES_DIR, PICTURES_CSV, STAGING_DIR, CACHE_DIR, *LISTS)]
     return [*dict.fromkeys([*outputs, *own])]
+
+
+def files_removed_by_dvc(pipeline: Path = PIPELINE_FILE) -> list[Path]:
+    """Return the outputs that are not marked `persist`: DVC removes them before it runs their stage."""
+    return [
+        output
+        for stage in _stages(pipeline)
+        for output, options in _entries(stage)
+        if not (options or {}).get("persist")
+    ]
 
 
 def _stages(pipeline: Path) -> list[Mapping[str, Any]]:
@@ -36,6 +49,12 @@ def _stages(pipeline: Path) -> list[Mapping[str, Any]]:
 
 
 def _outputs(stage: Mapping[str, Any]) -> Iterator[Path]:
+    yield from (output for output, _ in _entries(stage))
+
+
+def _entries(stage: Mapping[str, Any]) -> Iterator[tuple[Path, Mapping[str, Any] | None]]:
+    """Yield each output with its options."""
     for key in ("outs", "metrics", "plots"):
         for entry in stage.get(key, ()):
-            yield Path(entry if isinstance(entry, str) else next(iter(entry)))
+            path, options = (entry, None) if isinstance(entry, str) else next(iter(entry.items()))
+            yield Path(path), options

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dataset.manifest import ManifestError
-from dataset.written import Written, files_of, hashes_of
+from dataset.written import NOTES_DIR, Written, files_of, hashes_of
 
 
 @contextmanager
@@ -16,8 +16,9 @@ def alone(data_dir: Path) -> Iterator[None]:
 
     Raises ManifestError if another run holds it.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(data_dir, os.O_RDONLY | os.O_CLOEXEC)
+    lock = data_dir / NOTES_DIR / "lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)  # NFS locks only what may be written
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

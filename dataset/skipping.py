@@ -18,10 +18,10 @@ from dataset.examine import Facts
 from dataset.folder_options import SkipName
 from dataset.manifest import SPLITS, ManifestError
 from dataset.originals import unread_message
+from dataset.pipeline import LISTS, SKIPPED_CSV, UNREADABLE_CSV
 from dataset.source_picture import Collection, SourcePicture
+from dataset.written import Written, hashes_of
 
-SKIPPED_CSV = "skipped.csv"
-UNREADABLE_CSV = "unreadable.csv"
 _COLUMNS = ("path", "label", "reason")
 
 logger = logging.getLogger(__name__)
@@ -112,9 +112,9 @@ class Skipping:
         if self._data_dir is None:
             return
         skipped = [*self._unreadable, *self._rare]
-        (self._data_dir / UNREADABLE_CSV).unlink(missing_ok=True)
+        for name in LISTS:
+            (self._data_dir / name).unlink(missing_ok=True)
         if not skipped:
-            (self._data_dir / SKIPPED_CSV).unlink(missing_ok=True)
             return
         _write(self._data_dir / SKIPPED_CSV, skipped)
         logger.warning(
@@ -154,4 +154,7 @@ def _write(path: Path, skipped: Sequence[Skipped]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(_COLUMNS)
         writer.writerows((item.path, item.label, item.reason) for item in skipped)
+    # Noted before it is there, so that no list of ours is ever taken for a person's, whose list is never replaced.
+    known = Written.read(path).files.get("", frozenset())
+    Written({"": known | hashes_of(temporary, [""])[""]}).write(path)
     temporary.replace(path)

@@ -25,11 +25,13 @@ from dataset.description import DESCRIPTION_FILE
 from dataset.disk import write_problem
 from dataset.file_tree import files_below, is_image
 from dataset.folder_options import ClassFolders, SkipName, parse_classes, parse_skip
+from dataset.keeping import keep_own
 from dataset.magnetic_tile import holds_magnetic_tiles
 from dataset.manifest import ManifestError
 from dataset.overlap import check_apart, check_nothing_foreign
-from dataset.pipeline import PICTURES_CSV, PICTURES_DIR, places_of_runs
+from dataset.pipeline import LISTS, PICTURES_CSV, PICTURES_DIR, places_of_runs
 from dataset.readable_name import readable
+from dataset.replacing import alone
 
 SourceName = Literal["synthetic-tiles", "magnetic-tile", "folder"]
 
@@ -63,18 +65,24 @@ class DataSource(BaseModel):
 
     def write(self, path: Path) -> bool:
         """Write YAML if it differs from what is there; tell whether it did."""
+        if self.is_noted(path):
+            return False
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_text(self._text(), encoding="utf-8")
+        temporary.replace(path)
+        return True
+
+    def is_noted(self, path: Path) -> bool:
+        """Tell whether the file is there and says this."""
+        return path.is_file() and path.read_text(encoding="utf-8") == self._text()
+
+    def _text(self) -> str:
         document = self.model_dump(mode="json")
         for option in ("skip", "classes"):  # named only where given, so that a file without them stays as it is
             if not document[option]:
                 del document[option]
-        text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
-        if path.is_file() and path.read_text(encoding="utf-8") == text:
-            return False
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-        return True
+        return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -183,7 +191,7 @@ def check_places(source: DataSource, data_dir: Path) -> None:
     if (data_dir.exists() or data_dir.is_symlink()) and not data_dir.is_dir():
         what = f"a link to {data_dir.readlink()}, which is not there" if data_dir.is_symlink() else "a file"
         raise ManifestError(f"{data_dir} is {what}; it must be a folder, or a link to one that is there")
-    outputs = [data_dir / name for name in (PICTURES_DIR, PICTURES_CSV, DESCRIPTION_FILE)]
+    outputs = [data_dir / name for name in (PICTURES_DIR, PICTURES_CSV, DESCRIPTION_FILE, *LISTS)]
     check_nothing_foreign(outputs, by_content=False)
 
 
@@ -206,7 +214,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         skip = ",".join([args.skip, *args.skipped]).strip(",")
         source = decide_source(args.wanted, args.groups, args.source, args.out, args.normal, skip, args.classes)
         check_places(source, args.out.parent)
-        is_new = source.write(args.out)
+        keep_own()
+        if is_new := not source.is_noted(args.out):
+            # Not while a run loads: DVC would note, at the end of that run, this choice as what its pictures are from.
+            with alone(args.out.parent):
+                source.write(args.out)
     except ManifestError as exc:
         sys.stderr.write(f"error: {exc}\n")
         return 2

@@ -8,6 +8,7 @@ and brought back after the run, and a file of the run's that a person changed, o
 Ctrl-C, and a disk that is full or fails, end in one line.
 """
 
+import glob
 import importlib.util
 import os
 import runpy
@@ -22,9 +23,8 @@ from types import FrameType
 
 from dataset.disk import OF_THE_MACHINE, OUT_OF_HANDLES, write_problem
 from dataset.pipeline import outputs_of
-from dataset.written import Written, files_of, foreign_files, hashes_of
+from dataset.written import KEPT_DIR, Written, files_of, foreign_files, hashes_of
 
-KEPT_DIR = "kept"
 INTERRUPTED = 128 + signal.SIGINT
 _REPLACES_ITS_OUTPUTS_ITSELF = frozenset({"dataset.load"})
 
@@ -69,6 +69,16 @@ def clear(output: Path) -> _Aside:
     return _Aside(output, aside, foreign, foreign & is_own)
 
 
+def _bring_back_after_kill(output: Path) -> None:
+    """Move back a person's files that a run which was killed had moved aside."""
+    written = Written.read(output)
+    for path in filter(None, written.own if written.is_open else ()):
+        aside = sorted((output.parent / KEPT_DIR).glob(f"{glob.escape(output.name)}-*/{glob.escape(path)}"))
+        if aside and not os.path.lexists(output / path):
+            (output / path).parent.mkdir(parents=True, exist_ok=True)
+            aside[-1].rename(output / path)
+
+
 def _remove_empty(root: Path) -> None:
     """Remove folders without files, `root` among them."""
     for folder, _, _ in os.walk(root, topdown=False):
@@ -79,6 +89,8 @@ def _remove_empty(root: Path) -> None:
 @contextmanager
 def fresh(outputs: Sequence[Path]) -> Iterator[None]:
     """Clear the outputs; however the block ends, bring back what is a person's and note what was written."""
+    for output in outputs:
+        _bring_back_after_kill(output)
     aside = [clear(output) for output in outputs]
     for entry in aside:
         Written(own=entry.own, is_open=True).write(entry.output)

@@ -11,7 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dataset.litter import is_apple_double, may_be_apple_double
+
 NOTES_DIR = ".written"
+KEPT_DIR = "kept"  # beside an output: what was in its way and no run can make again
 # What file managers and network disks leave in every folder that is looked at.
 _LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", ".directory"})
 
@@ -65,9 +68,17 @@ def files_of(output: Path) -> dict[str, Path]:
         links = [name for name in subfolders if (Path(folder) / name).is_symlink()]
         for name in (*names, *links):
             path = Path(folder) / name
-            if name not in _LITTER and not name.startswith("._") and not name.startswith(".nfs"):
+            if name not in _LITTER and not name.startswith(".nfs") and not _is_apple_double(path):
                 found[path.relative_to(output).as_posix()] = path
     return found
+
+
+def _is_apple_double(path: Path) -> bool:
+    """Tell whether macOS wrote a file beside another; a name alone may be a person's."""
+    if not may_be_apple_double(path.name) or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return is_apple_double(file.read(4))
 
 
 def foreign_files(output: Path, known: Written | None = None, *, by_content: bool = True) -> list[str]:

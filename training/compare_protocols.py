@@ -7,13 +7,13 @@ compared. Writes `checkpoint.pt`, `log.jsonl` and `predictions.csv`, or `not_com
 
 import argparse
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from dataset.description import DataDescription
 from dataset.params import PARAMS_FILE
+from dataset.stage import fresh
 from training import predict, train
 from training.fit import CHECKPOINT_FILE
 from training.run_control import RunControl
@@ -48,10 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _say_why_not(out_dir: Path, data_name: str) -> None:
-    shutil.rmtree(out_dir, ignore_errors=True)
-    out_dir.mkdir(parents=True)
     reason = f"The description of '{data_name}' does not ask for a comparison with a split by image.\n"
-    (out_dir / "not_compared.txt").write_text(reason, encoding="utf-8")
+    with fresh([out_dir]):
+        out_dir.mkdir(parents=True)
+        (out_dir / "not_compared.txt").write_text(reason, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -293,3 +293,14 @@ def test_further_columns_of_a_groups_file_are_attributes(root: Path, tmp_path: P
     (tmp_path / "groups.csv").write_text("\n".join(["Path;Group;shot", *rows]))
     picture = read_folder(root, tmp_path / "groups.csv").pictures[1]
     assert (picture.group, picture.attributes) == ("bad-object0", {"shot": "1"})
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("x.tga", b"\0\0\2" + bytes(15)), ("x.gif", b""), ("x.HEIC", b"\0" * 64)]
+)
+def test_a_picture_of_a_format_that_is_not_read_is_never_left_out_as_none(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    make_folder(tmp_path)
+    (tmp_path / "good" / name).write_bytes(content)
+    assert f"good/{name}" in {path.split("images/")[1] for path in read_folder(tmp_path, None).originals}

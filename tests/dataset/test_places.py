@@ -1,5 +1,6 @@
 """Where pictures may lie, and what a run finds where it writes: refused before anything is touched."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -9,7 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dataset.load import load as load_pictures
 from dataset.load import main as load
+from dataset.manifest import ManifestError
+from dataset.params import DataParams
+from dataset.replacing import alone
 from dataset.source import DataSource
 from dataset.source import main as source
 from dataset.written import foreign_files
@@ -111,7 +116,7 @@ def test_a_groups_file_that_a_run_would_replace_is_refused(
 ) -> None:
     Path("data").mkdir()
     Path(name).write_text("path,group\n")
-    assert f"{name} is {name}" in refused(capsys, "../photos", "--groups", name)
+    assert f"{name} is where runs write" in refused(capsys, "../photos", "--groups", name)
 
 
 def test_what_no_run_replaces_may_lie_in_data(project: Path, tmp_path: Path) -> None:
@@ -170,8 +175,8 @@ def test_a_changed_copy_is_found_and_a_removed_one_comes_back(
 
 @pytest.mark.parametrize("name", ["pictures.csv", "description.json"])
 def test_a_table_of_a_persons_own_is_not_replaced(project: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
-    Path("data").mkdir()
-    Path("data", name).write_text("mine")
+    with alone(Path("data")):  # leaves its lock file
+        Path("data", name).write_text("mine")
     assert noted_and_loaded() == 2
     assert f"mv data/{name} {name}.mine" in capsys.readouterr().err
     assert Path("data", name).read_text() == "mine"
@@ -180,7 +185,7 @@ def test_a_table_of_a_persons_own_is_not_replaced(project: Path, capsys: pytest.
 def test_a_file_managers_litter_is_nobodys(project: Path) -> None:
     assert noted_and_loaded() == 0
     for name in (".DS_Store", "Thumbs.db", "._object0_shot0.png"):
-        (project / "data/pictures/images/bad" / name).write_text("x")
+        (project / "data/pictures/images/bad" / name).write_bytes(b"\0\x05\x16\x07")  # as macOS begins them
     assert source([]) == load([]) == 0
 
 
@@ -225,3 +230,76 @@ def test_what_an_earlier_version_loaded_is_known_by_dvcs_lock(project: Path) -> 
     assert foreign_files(Path("data/pictures")) == []
     shutil.copy("data/pictures/images/bad/object0_shot0.png", "data/pictures/images/bad/new.png")
     assert foreign_files(Path("data/pictures")) == ["images/bad/new.png"]
+
+
+def test_a_persons_picture_whose_name_begins_as_litters_do_is_found(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert noted_and_loaded() == 0
+    shutil.copy("../photos/bad/object0_shot0.png", "data/pictures/images/bad/._mine.png")
+    assert load([]) == 2
+    assert "data/pictures/images/bad/._mine.png" in capsys.readouterr().err
+    assert Path("data/pictures/images/bad/._mine.png").is_file()
+
+
+@pytest.mark.parametrize("name", ["skipped.csv", "unreadable.csv"])
+def test_a_list_of_a_persons_own_is_neither_replaced_nor_removed(
+    project: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    with alone(Path("data")):  # leaves its lock file
+        Path("data", name).write_text("mine")
+    assert f"data/{name} was not written by a run" in refused(capsys, "../photos")
+    assert Path("data", name).read_text() == "mine"
+    assert f"data/{name} is where runs write" in refused(capsys, "../photos", "--groups", f"data/{name}")
+
+
+def test_a_list_of_what_was_left_out_that_a_person_changed_is_kept(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("../photos/bad/broken.jpg").write_bytes(b"\xff\xd8\xff")
+    assert noted_and_loaded("../photos", "--skip-unreadable") == 0
+    assert load([]) == 0  # one that a run wrote is replaced
+    with Path("data/skipped.csv").open("a") as file:
+        file.write("seen by me\n")
+    assert load([]) == 2
+    assert "data/skipped.csv was not written by a run, or was changed since" in capsys.readouterr().err
+    assert Path("data/skipped.csv").read_text().endswith("seen by me\n")
+
+
+def test_another_choice_of_pictures_waits_for_the_run_that_loads(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert noted_and_loaded() == 0
+    noted = Path("data/source.yaml").read_text()
+    make_folder(Path("../others"), num_objects=3)
+    with alone(Path("data")):
+        assert source(["../photos", "--out", "data/source.yaml"]) == 0  # the same choice
+        assert source(["../others", "--out", "data/source.yaml"]) == 2
+    assert "another run is loading pictures into data: wait for it to end" in capsys.readouterr().err
+    assert Path("data/source.yaml").read_text() == noted
+
+
+def test_a_choice_that_another_run_noted_before_loading_began_ends_the_run(project: Path) -> None:
+    assert noted_and_loaded() == 0
+    before = state(Path("data/pictures"))
+    earlier = DataSource(source="synthetic-tiles")
+    with pytest.raises(ManifestError, match="names other pictures than when this run began: run it again"):
+        load_pictures(earlier, Path("data"), DataParams(near_duplicate_correlation=0.9), noted=Path("data/source.yaml"))
+    assert state(Path("data/pictures")) == before
+
+
+def test_what_a_person_put_where_dvc_removes_outputs_is_kept(project: Path) -> None:
+    Path("artifacts/training").mkdir(parents=True)
+    own = Path("artifacts/training/checkpoint.pt")
+    own.write_text("mine")
+    Path("artifacts/predictions.csv").write_text("of a run")
+    digest = hashlib.md5(b"of a run", usedforsecurity=False).hexdigest()
+    lock = {"stages": {"predict": {"outs": [{"path": "artifacts/predictions.csv", "md5": digest}]}}}
+    Path("dvc.lock").write_text(yaml.safe_dump(lock))
+    assert noted_and_loaded() == 0
+    assert Path("artifacts/predictions.csv").read_text() == "of a run"
+    assert [path.read_text() for path in Path("artifacts/training/kept").iterdir()] == ["mine"]
+    Path("artifacts/training/state").mkdir()
+    own.write_text("of an interrupted run")
+    assert noted_and_loaded() == 0
+    assert own.is_file()

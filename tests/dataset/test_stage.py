@@ -204,3 +204,19 @@ def test_a_module_that_is_not_there_is_refused(project: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.startswith("usage: ")
+
+
+def test_a_persons_file_is_back_after_a_run_that_was_killed(project: Path) -> None:
+    own = project / "results/table/deep/own [1].txt"
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    killed = start(project, "a.txt", "wait")
+    assert killed.stdout is not None
+    assert killed.stdout.readline() == "waiting\n"
+    assert not own.exists()  # held aside
+    killed.kill()
+    killed.communicate()
+    again = start(project, "a.txt")
+    again.communicate()
+    assert again.returncode == 0
+    assert own.read_text() == "mine"

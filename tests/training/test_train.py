@@ -170,6 +170,10 @@ def test_protocols_are_compared_only_where_the_data_ask_for_it(
     data_dir, out = _describe(tiny_tiles_dir, tmp_path, compare=False), tmp_path / "by_image"
     assert compare_protocols.main(["--data", str(data_dir), "--params", str(params_file), "--out", str(out)]) == 0
     assert [p.name for p in out.iterdir()] == ["not_compared.txt"]
+    (out / "mine.txt").write_text("mine")
+    assert compare_protocols.main(["--data", str(data_dir), "--params", str(params_file), "--out", str(out)]) == 0
+    assert sorted(p.name for p in out.iterdir()) == ["mine.txt", "not_compared.txt"]
+    assert (out / "mine.txt").read_text() == "mine"
 
 
 def test_of_several_processes_one_alone_touches_the_folder_of_the_comparison(
