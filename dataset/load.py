@@ -32,7 +32,15 @@ from dataset.magnetic_tile_download import download_magnetic_tile
 from dataset.manifest import ATTRIBUTE_PREFIX, COLUMNS, Manifest, ManifestError
 from dataset.overlap import check_apart, check_nothing_foreign
 from dataset.params import PARAMS_FILE, DataParams, ParamsError, read_section
-from dataset.pipeline import LISTS, PICTURES_CSV, PICTURES_DIR, STAGING_DIR, places_of_runs
+from dataset.pipeline import (
+    IMAGES_DIR,
+    LISTS,
+    MASKS_DIR,
+    PICTURES_CSV,
+    PICTURES_DIR,
+    STAGING_DIR,
+    places_of_runs,
+)
 from dataset.replacing import alone, replace_outputs
 from dataset.same_pictures import warn_of_contradictions
 from dataset.skipping import Skipping
@@ -89,7 +97,7 @@ def _stage(
 ) -> Manifest:
     """Make below `staging` all that shall lie in `data_dir`."""
     shutil.rmtree(staging, ignore_errors=True)
-    for kind in ("images", "masks"):
+    for kind in (IMAGES_DIR, MASKS_DIR):
         (staging / PICTURES_DIR / kind).mkdir(parents=True)
     collection = _collect(source, data_dir, staging)
     files = {p.path: collection.originals.get(p.path, staging / p.path) for p in collection.pictures}

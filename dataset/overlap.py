@@ -7,7 +7,7 @@ from pathlib import Path
 from dataset.checks import named
 from dataset.file_tree import files_below
 from dataset.manifest import ManifestError
-from dataset.pipeline import PICTURES_DIR
+from dataset.pipeline import IMAGES_DIR, PICTURES_DIR
 from dataset.written import foreign_files
 
 _FolderId = tuple[int, int]
@@ -87,8 +87,10 @@ def _foreign_message(output: Path, files: Sequence[str]) -> str:
             f"{named(files)} was not written by a run, or was changed since; a run would replace it. Nothing was "
             f"touched. Move or rename it: mv {output} {output.name}.mine"
         )
+    # A run's own layout holds masks beside the pictures, which no folder of classes does.
+    classes = output / IMAGES_DIR if all(Path(file).is_relative_to(output / IMAGES_DIR) for file in files) else output
     return (
         f"{output} belongs to the runs, which replace it, but {len(files)} file(s) there were put or changed by "
         f"somebody else: {named(files)}. Nothing was touched. Move them to a folder of your own, one folder a class "
-        f"(or all: mv {output} my-pictures), and name that folder: make demo DATA=my-pictures"
+        f"(or all: mv {classes} my-pictures), and name that folder: make demo DATA=my-pictures"
     )

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 PIPELINE_FILE = Path("dvc.yaml")
-PICTURES_DIR = "pictures"
+PICTURES_DIR, IMAGES_DIR, MASKS_DIR = "pictures", "images", "masks"
 PICTURES_CSV = "pictures.csv"
 STAGING_DIR = ".loading"
 SKIPPED_CSV = "skipped.csv"  # what loading left out

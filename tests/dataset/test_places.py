@@ -151,9 +151,9 @@ def test_a_picture_added_to_the_copies_is_found_even_if_it_is_a_copy_of_one(
     before = state(project)
     for run in (source, load):
         assert run([]) == 2
-        assert "1 file(s) there were put or changed by somebody else: data/pictures/images/bad/new.png" in (
-            capsys.readouterr().err
-        )
+        message = capsys.readouterr().err
+        assert "1 file(s) there were put or changed by somebody else: data/pictures/images/bad/new.png" in message
+        assert "mv data/pictures/images my-pictures" in message  # with the masks beside it, it would be no folder
     assert state(project) == before
     (folder / "new.png").unlink()
     assert source([]) == load([]) == 0
