@@ -9,6 +9,8 @@ from runtime.formats.sniff import HEAD_BYTES, sniff
 _PNG_START = b"\x89PNG"  # what follows in PNG's signature is there to show this (PNG specification, section 5.2)
 _LOST = b"\xef\xbf\xbd"  # U+FFFD in UTF-8, for bytes that are no text
 _BASE64_START = 256  # characters that tell base64 of an image
+# Looked up now: Python imports a codec when it is first asked for, and no request shall wait for that.
+_ENCODERS = tuple(codecs.getencoder(name) for name in ("latin-1", "cp1252"))
 
 
 def altered_by(head: bytes) -> str:
@@ -24,8 +26,8 @@ def altered_by(head: bytes) -> str:
         text = codecs.getincrementaldecoder("utf-8")().decode(head[: 2 * HEAD_BYTES])  # it may end within a letter
     except UnicodeDecodeError:
         return ""
-    for encoding in ("latin-1", "cp1252"):
-        if name := sniff(text.encode(encoding, "replace")):
+    for encode in _ENCODERS:
+        if name := sniff(encode(text, "replace")[0]):
             return f"each byte of a {name} was written as a letter of text (UTF-8)"
     return ""
 
