@@ -41,6 +41,7 @@ from dataset.pipeline import (
     STAGING_DIR,
     places_of_runs,
 )
+from dataset.readable_name import readable
 from dataset.replacing import alone, replace_outputs
 from dataset.same_pictures import warn_of_contradictions
 from dataset.skipping import Skipping
@@ -146,7 +147,8 @@ def tabulate(
         groups = _find_groups(
             pictures, facts, params.near_duplicate_correlation, remarks if remarks is not None else []
         )
-    originals = {path: str(file) for path, file in collection.originals.items()}  # nothing is copied yet
+    # Nothing is copied yet, so messages name the person's own files.
+    originals = {path: readable(str(file)) for path, file in collection.originals.items()}
     shown = [replace(picture, path=originals.get(picture.path, picture.path)) for picture in pictures]
     warn_of_contradictions(shown, [fact.thumbnail for fact in facts if fact.thumbnail is not None])
     table = pd.DataFrame(

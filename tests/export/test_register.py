@@ -41,7 +41,8 @@ def test_both_models_get_one_version_labels_and_files(tmp_path: Path, home: Path
     assert [registered.classifier, registered.checkpoint] == [str(classifier.tag), str(checkpoint.tag)]
     assert classifier.tag.version == checkpoint.tag.version
     assert classifier.info.labels["onnx_sha256"] == file_sha256(sources.export_dir / ONNX_FILE)
-    assert set(classifier.info.labels) == {"git_commit", "data_sha256", "mlflow_run_id", "onnx_sha256", "gate"}
+    gate_labels = {"gate", "gate_reason"}
+    assert set(classifier.info.labels) == {"git_commit", "data_sha256", "mlflow_run_id", "onnx_sha256", *gate_labels}
     assert classifier.info.metadata["metrics"] == {"accuracy": 1.0, "macro_f1": {"value": 1.0}}
     for name in (ONNX_FILE, "contract.json", "evaluation.json", "MODEL_CARD.md"):
         assert Path(classifier.path_of(name)).stat().st_size > 0
