@@ -101,6 +101,6 @@ def test_who_has_no_name_gets_one(project: Path) -> None:
 def test_what_may_be_left_out_and_which_folders_are_classes_are_handed_on_where_they_are_said(project: Path) -> None:
     calls = make(project, "source", "DATA=x", "SKIP=unreadable, $rare", "CLASSES=$(top)")
     assert calls[-1] == [
-        "python", "-m", "dataset.source", "--groups=", "--normal=", "--skip=unreadable, $rare", "--classes=$(top)",
-        "--out", "data/source.yaml", "--", "x",
+        "python", "-m", "dataset.stage", "dataset.source", "--groups=", "--normal=", "--skip=unreadable, $rare",
+        "--classes=$(top)", "--out", "data/source.yaml", "--", "x",
     ]  # fmt: skip
