@@ -58,4 +58,4 @@ def _check(params: Params, num_processes: int) -> int:
 
 def _sharing(params: Params, num_processes: int) -> str:
     parts = f" in {params.train.accumulation} parts each" if params.train.accumulation > 1 else ""
-    return f"{num_processes} process(es){parts}"
+    return f"{num_processes} {'process' if num_processes == 1 else 'processes'}{parts}"
