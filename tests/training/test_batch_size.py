@@ -60,7 +60,7 @@ def test_a_smaller_batch_is_said(tiny_params: dict[str, Any], caplog: pytest.Log
     [
         (32, 3, 1, 0, "32 over all processes, which 3 process.* share evenly: use a multiple of 3, or change NPROC"),
         (1, 2, 1, 0, "1 over all processes, which 2 process.* cannot share evenly: use a multiple of 2"),
-        (4, 1, 8, 0, r"4 .* 1 process\(es\) in 8 parts each .* multiple of 8, .*train\.accumulation"),
+        (4, 1, 8, 0, r"4 .* 1 process in 8 parts each .* multiple of 8, .*train\.accumulation"),
         (6, 2, 1, 1, r"2 processes would have 3 of a batch: make train\.batch_size a multiple of 4"),
         (1, 1, 1, 1, r"train\.batch_size is 1: raise it, or set augment\.mixup_alpha"),
         (256, 8, 16, 0, "100 training pictures do not fill 1 .* of 128, the smallest that 8 .* in 16 parts each"),
