@@ -177,15 +177,15 @@ def test_a_worker_that_is_told_to_stop_hands_its_trial_back(tiny_tiles_dir: Path
 def test_trials_that_all_fail_end_the_search_with_their_reason(
     tiny_tiles_dir: Path, params_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    """More pictures a batch than there are: training says so, and the search passes it on."""
+    """Backbones that nobody knows: training says so, and the search passes it on."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(search_worker, "FAILURES_IN_A_ROW", 2)
-    space = {"train.batch_size": {"type": "categorical", "choices": [5000, 6000]}}
+    space = {"model.backbone": {"type": "categorical", "choices": ["no_such_net", "nor_this"]}}
     (tmp_path / "search.yaml").write_text(yaml.safe_dump(SPACE | {"trials": 9, "space": space}), encoding="utf-8")
     assert search.main(["--manifest", str(tiny_tiles_dir / "manifest.csv"), "--params", str(params_file)]) == 2
     message = capsys.readouterr().err
     assert "2 trials in a row failed" in message
-    assert "do not fill one batch" in message
+    assert "timm knows no backbone" in message
 
 
 @pytest.mark.parametrize("words", [["--table"], ["--write-best", "best.yaml"]])
