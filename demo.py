@@ -17,7 +17,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 from tqdm import tqdm
 
-from runtime.interruption import INTERRUPTED
+from runtime.interruption import INTERRUPTED, remembered
 from runtime.loopback import without_proxies
 from runtime.results import Prediction
 
@@ -62,9 +62,12 @@ def picture_of_test_split(manifest_path: Path) -> Picture:
 
 
 @contextmanager
-def serving(bento: str, folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
+def serving(
+    bento: str, folder: Path, environment: Mapping[str, str], check: Callable[[], None] = lambda: None
+) -> Iterator[str]:
     """Serve a Bento from `folder` on a free loopback port; yields the URL once `/readyz` answers 200.
 
+    check: called while the server starts; what it raises ends the wait.
     Raises DemoError with the end of the server's log if it does not start. No process is left behind.
     """
     port = _free_port()
@@ -78,7 +81,7 @@ def serving(bento: str, folder: Path, environment: Mapping[str, str]) -> Iterato
         )
     try:
         url = f"http://127.0.0.1:{port}"
-        _wait_until_ready(url, process, log_path, bento)
+        _wait_until_ready(url, process, log_path, bento, check)
         yield url
     finally:
         _stop(process)
@@ -106,11 +109,14 @@ def describe(picture: Picture, answer: Prediction) -> str:
     return "\n".join(lines)
 
 
-def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log_path: Path, bento: str) -> None:
+def _wait_until_ready(
+    url: str, process: subprocess.Popen[bytes], log_path: Path, bento: str, check: Callable[[], None]
+) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy reaches our own loopback
     with tqdm(desc=f"starting {bento}", unit=" checks", bar_format="{desc} {elapsed}", disable=None) as progress:
         while process.poll() is None and time.monotonic() < deadline:
+            check()
             try:
                 with direct.open(f"{url}/readyz", timeout=START_TIMEOUT_S):
                     return
@@ -140,8 +146,8 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Serve, ask, print; return the exit status."""
+def run(arguments: argparse.Namespace, check: Callable[[], None]) -> int:
+    """Serve, ask, print; return the exit status. check: raises KeyboardInterrupt if Ctrl-C was pressed."""
     import bentoml  # takes seconds, in which Ctrl-C shall be one line too
     from bentoml.exceptions import BentoMLException, NotFound
 
@@ -152,7 +158,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise DemoError(f"there is no picture {picture.path}")
         bento = bentoml.bentos.get(arguments.bento)
         sys.stdout.write(f"serving {bento.tag} from an empty folder\n")
-        with serving(str(bento.tag), folder, os.environ) as url:
+        with serving(str(bento.tag), folder, os.environ, check) as url:
             answer = ask(url, picture.path)
     except (NotFound, FileNotFoundError) as exc:
         sys.stderr.write(f"there is no Bento {arguments.bento}; run `make bento` ({exc})\n")
@@ -174,7 +180,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--picture", type=Path, help="an image file; else one of the test split")
     parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
     try:
-        return run(parser.parse_args(argv))
+        with remembered() as check:
+            return run(parser.parse_args(argv), check)
     except KeyboardInterrupt:
         sys.stderr.write("\ndemo: stopped, and the server with it; nothing was changed\n")
         return INTERRUPTED

@@ -45,7 +45,7 @@ from dataset.readable_name import readable
 from dataset.replacing import alone, replace_outputs
 from dataset.same_pictures import warn_of_contradictions
 from dataset.skipping import Skipping
-from dataset.source import DataSource
+from dataset.source import DataSource, check_folder
 from dataset.source_picture import Collection, SourcePicture
 
 logger = logging.getLogger(__name__)
@@ -68,6 +68,7 @@ def load(
     outputs = [data_dir / name for name in (PICTURES_DIR, PICTURES_CSV, DESCRIPTION_FILE)]
     lists = [data_dir / name for name in LISTS]
     check_apart(*source.inputs, places_of_runs(data_dir))
+    check_folder(data_dir)
     staging = data_dir / STAGING_DIR
     skipping = Skipping(source.skip, data_dir)
     try:

@@ -188,11 +188,16 @@ def check_places(source: DataSource, data_dir: Path) -> None:
     a `data_dir` that is no directory.
     """
     check_apart(*source.inputs, places_of_runs(data_dir))
+    check_folder(data_dir)
+    outputs = [data_dir / name for name in (PICTURES_DIR, PICTURES_CSV, DESCRIPTION_FILE, *LISTS)]
+    check_nothing_foreign(outputs, by_content=False)
+
+
+def check_folder(data_dir: Path) -> None:
+    """Raise ManifestError for a data directory that is something else; one that is not there yet will be made."""
     if (data_dir.exists() or data_dir.is_symlink()) and not data_dir.is_dir():
         what = f"a link to {data_dir.readlink()}, which is not there" if data_dir.is_symlink() else "a file"
         raise ManifestError(f"{data_dir} is {what}; it must be a folder, or a link to one that is there")
-    outputs = [data_dir / name for name in (PICTURES_DIR, PICTURES_CSV, DESCRIPTION_FILE, *LISTS)]
-    check_nothing_foreign(outputs, by_content=False)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

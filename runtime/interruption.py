@@ -1,7 +1,10 @@
 """Ctrl-C ends a command with one line and status 130, also in the seconds in which it still imports what it needs."""
 
+import signal
 import sys
-from types import TracebackType
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
@@ -34,3 +37,32 @@ def _say(kind: type[BaseException], exc: BaseException, trace: TracebackType | N
 def said_of(command: str) -> str:
     """Return the line that Ctrl-C ends a command with."""
     return f"{command}: stopped; the same command goes on from what is saved, or begins again"
+
+
+@contextmanager
+def remembered() -> Iterator[Callable[[], None]]:
+    """Keep a Ctrl-C that Python drops: what a finaliser or a callback raises is printed and forgotten.
+
+    Yields a function that raises KeyboardInterrupt if Ctrl-C was pressed since, for whoever waits in a loop; leaving
+    the context does so too. Of the main thread alone; where Ctrl-C is ignored it stays so.
+    """
+    was_pressed = False
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal was_pressed
+        was_pressed = True
+        if callable(before):
+            before(number, frame)
+
+    def check() -> None:
+        if was_pressed:
+            raise KeyboardInterrupt
+
+    if callable(before):
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield check
+        check()
+    finally:
+        signal.signal(signal.SIGINT, before)

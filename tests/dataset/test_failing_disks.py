@@ -306,13 +306,16 @@ def test_ctrl_c_ends_a_load_in_one_line_and_a_second_one_meanwhile_is_refused(ro
     assert state(data_dir) == before
 
 
-def test_main_names_a_disk_that_cannot_be_written_in_one_line(
+def test_main_names_a_file_where_the_data_directory_should_be_in_one_line(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "data").write_text("a file")
     folder(root).write(tmp_path / "own.yaml")
     assert main(["--source", str(tmp_path / "own.yaml"), "--data", str(tmp_path / "data")]) == 2
-    assert capsys.readouterr().err.startswith(f"error: cannot write {tmp_path}/data: File exists")
+    assert (
+        capsys.readouterr().err
+        == f"error: {tmp_path}/data is a file; it must be a folder, or a link to one that is there\n"
+    )
     assert source_main([str(root), "--out", str(tmp_path / "data" / "source.yaml")]) == 2
     assert "data is a file; it must be a folder" in capsys.readouterr().err
 

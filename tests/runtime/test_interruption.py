@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from runtime.interruption import remembered
+
 REPOSITORY = Path(__file__).parent.parent.parent
 PACKAGE = "from runtime.interruption import end_in_one_line\n\nend_in_one_line(__name__)\n"
 SLOW = """
@@ -44,6 +46,38 @@ def test_another_command_and_another_error_are_left_alone(tmp_path: Path) -> Non
     bug = subprocess.run(command, cwd=tmp_path, env=_environment(tmp_path), capture_output=True, text=True)
     assert bug.returncode == 1
     assert "KeyError: 'a bug'" in bug.stderr
+
+
+class _PressedWhileFinalised:
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_ctrl_c_that_python_drops_is_remembered_where_one_waits_and_at_the_end() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        _drop_a_ctrl_c()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def _drop_a_ctrl_c() -> None:
+    with remembered() as check:
+        check()
+        _PressedWhileFinalised()
+        with pytest.raises(KeyboardInterrupt):
+            check()
+
+
+def test_nothing_is_remembered_where_ctrl_c_is_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with remembered() as check:
+            signal.raise_signal(signal.SIGINT)
+            check()
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_every_room_with_commands_of_its_own_does_so() -> None:
