@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
-from runtime.contract import ModelContract
+from runtime.contract import PROBABILITIES, ModelContract
 from runtime.image import ImageArray, decode_image
 from runtime.model_reference import ModelUnavailable, find_model
 from runtime.preprocess import preprocess, read_for_model
@@ -76,7 +76,7 @@ def compare(name: str, image: Image.Image, predictor: Predictor) -> Comparison:
     best_s = [min(times) for times in zip(*([_seconds(way) for way in ways] for _ in range(NUM_ROUNDS)), strict=True)]
     whole, reduced = (way() for way in ways)
     difference = np.abs(whole.astype(int) - reduced)
-    probs, _ = predictor.predict(np.stack([whole, reduced, _whole(again, contract)]))
+    probs = predictor.predict(np.stack([whole, reduced, _whole(again, contract)]))[PROBABILITIES]
     return Comparison(
         picture=name,
         ratio=best_s[0] / best_s[1],

@@ -30,7 +30,7 @@ from benchmarks.input_pipeline_page import markdown, render
 from benchmarks.input_pipeline_ratios import CACHED, LEAN_PEER, OURS, PEER, Turn
 from benchmarks.machine import describe
 from dataset.manifest import Manifest
-from runtime.contract import ModelContract
+from runtime.contract import ClassificationContract
 from training.augmentation import Augmentation
 from training.batch_params import AugmentParams
 from training.cache import open_caches, zoom_of
@@ -50,7 +50,7 @@ def contenders(manifest: Manifest, folder: Path, num_workers: int, cache_dir: Pa
 
     folder: has one folder of pictures for each class, the same files that the manifest lists.
     """
-    contract = ModelContract(
+    contract = ClassificationContract(
         classes=manifest.classes, height=INPUT_PX, width=INPUT_PX, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
     )
     params = AugmentParams(

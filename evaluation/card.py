@@ -18,7 +18,7 @@ from evaluation.out_of_fold import OUT_OF_FOLD_FILE
 from evaluation.parity import Parity, ParityError
 from evaluation.report import Reviewed, render_report
 from runtime.card import CardError
-from runtime.contract import ContractError, ModelContract
+from runtime.contract import ContractError, read_contract
 from runtime.hashing import file_sha256
 
 KNOWN_ERRORS = (CardError, ContractError, EvaluationError, ManifestError, ParityError, ReviewError)
@@ -35,7 +35,7 @@ def read_measured(
     return Measured(
         evaluation=Evaluation.read(evaluation_dir / EVALUATION_FILE),
         by_image=Evaluation.read(by_image_path) if by_image_path.exists() else None,
-        contract=ModelContract.read(contract_path),
+        contract=read_contract(contract_path),
         parity=Parity.read(parity_path),
         description=read_description(data_dir),
         manifest=Manifest.read(data_dir / "manifest.csv"),

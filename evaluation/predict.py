@@ -26,7 +26,7 @@ from dataset.manifest import SPLIT_COLUMNS, Manifest, ManifestError, Protocol
 from dataset.progress import progress
 from evaluation.asked_model import AskedModel, write_asked_model
 from evaluation.predictions import Predictions, PredictionsError
-from runtime.contract import ContractError
+from runtime.contract import PROBABILITIES, ContractError
 from runtime.errors import ImageError
 from runtime.loopback import is_loopback
 from runtime.preprocess import read_for_model
@@ -82,7 +82,7 @@ def ask_onnx(predictor: Predictor, files: Sequence[Path]) -> Answers:
 
     with ThreadPoolExecutor(READERS) as pool:
         images = np.stack(list(pool.map(read, files)))
-    probs = np.asarray(predictor.predict(images)[0], dtype=np.float64)
+    probs = np.asarray(predictor.predict(images)[PROBABILITIES], dtype=np.float64)
     return Answers(predictor.contract.classes, probs, predictor.sha256)
 
 

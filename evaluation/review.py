@@ -30,7 +30,7 @@ from evaluation.params import EvaluateParams, ReviewParams
 from evaluation.predictions import Predictions, PredictionsError
 from evaluation.robustness import draw_images, measure_robustness
 from evaluation.worst_errors import worst_errors_by_class
-from runtime.contract import ContractError
+from runtime.contract import PROBABILITIES, ContractError
 from runtime.errors import ImageError
 from runtime.image import ImageArray, decode_image
 from runtime.preprocess import preprocess, sufficient_size
@@ -74,7 +74,7 @@ class Subject:
 
     def predict(self, images_nhwc: ImageArray) -> npt.NDArray[np.floating]:
         """Return `(N, C)` probabilities. Raises ReviewError for NaN, which argmax would take for the first class."""
-        probs = self.predictor.predict(images_nhwc)[0]
+        probs = self.predictor.predict(images_nhwc)[PROBABILITIES]
         if not np.isfinite(probs).all():
             raise ReviewError(
                 f"the model's probabilities are not finite for {(~np.isfinite(probs)).any(axis=1).sum()} of "

@@ -16,7 +16,7 @@ from dataset.params import PARAMS_FILE, read_section
 from evaluation.parity import PARITY_FILE, FloatArray, ImageBatch, Parity, ParityError, Predict, measure_parity
 from export.graph import ServedModel, write_onnx
 from export.params import ExportParams
-from runtime.contract import CONTRACT_FILE, ONNX_FILE, Filters
+from runtime.contract import CONTRACT_FILE, ONNX_FILE, PROBABILITIES, Filters
 from runtime.session import Predictor
 from training.checkpoint import Checkpoint
 from training.data import PictureDataset
@@ -72,7 +72,7 @@ def _torch_probabilities(model: ServedModel) -> Predict:
 
 def _onnx_probabilities(model_dir: Path) -> Predict:
     predictor = Predictor.load(model_dir)
-    return lambda images: predictor.predict(images)[0]
+    return lambda images: predictor.predict(images)[PROBABILITIES]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -25,7 +25,7 @@ from evaluation.predictions import Predictions, PredictionsError
 from evaluation.wording import figure
 from export.measured_model import MeasuredModel
 from export.params import GateParams
-from runtime.contract import ContractError
+from runtime.contract import PROBABILITIES, ContractError
 from runtime.errors import ImageError
 from runtime.preprocess import read_for_model
 from runtime.session import Predictor
@@ -152,7 +152,8 @@ def predict_again(model_dir: Path, pictures: Predictions, manifest: Manifest) ->
     probs = []
     for start in range(0, len(pictures.paths), _BATCH_SIZE):
         batch = [_read(manifest.root / path) for path in pictures.paths[start : start + _BATCH_SIZE]]
-        probs.append(predictor.predict(np.stack([read_for_model(data, predictor.contract) for data in batch]))[0])
+        images = np.stack([read_for_model(data, predictor.contract) for data in batch])
+        probs.append(predictor.predict(images)[PROBABILITIES])
     classes = predictor.contract.classes
     labels = np.asarray([classes.index(pictures.classes[label]) for label in pictures.labels], dtype=np.int64)
     return replace(pictures, labels=labels, probs=np.concatenate(probs).astype(np.float64), classes=classes)

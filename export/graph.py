@@ -8,7 +8,7 @@ import onnx
 import torch
 from torch import nn
 
-from runtime.contract import CONTRACT_KEY, IMAGES, LOGITS, PROBABILITIES, ModelContract
+from runtime.contract import CONTRACT_KEY, IMAGES, ModelContract
 from training.model import Classifier
 
 
@@ -44,7 +44,7 @@ def write_onnx(model: ServedModel, contract: ModelContract, path: Path, opset: i
             external_data=False,
             opset_version=opset,
             input_names=[IMAGES],
-            output_names=[PROBABILITIES, LOGITS],
+            output_names=list(contract.outputs),
             dynamic_shapes={IMAGES: {0: torch.export.Dim("batch")}},
             verbose=False,
         )

@@ -7,8 +7,9 @@ from typing import Generic, TypeVar
 
 from starlette.types import Receive
 
-from runtime.batching import DeadlineExceededError
+from runtime.batching import TOO_LATE
 from runtime.departures import unless_disconnected
+from runtime.refusals import RequestErrorCode, RequestRefused
 
 T = TypeVar("T")
 # A watcher costs a task, and nearly every request is decoded in a few milliseconds.
@@ -29,7 +30,7 @@ class Decoders:
         """Call each in a thread and return what they return, in order.
 
         left_s: seconds until they are given up. receive: of a request whose body has been read to its end.
-        Raises what the first of them in order raised once all are done, DeadlineExceededError, or ClientGoneError.
+        Raises what the first of them in order raised once all are done, ClientGoneError, or RequestRefused when late.
         """
         if left_s <= 0:
             raise _late()
@@ -77,5 +78,5 @@ async def _all_done(futures: set[asyncio.Future[T]], left_s: float) -> None:
         raise _late()
 
 
-def _late() -> DeadlineExceededError:
-    return DeadlineExceededError("the deadline passed before the images were decoded")
+def _late() -> RequestRefused:
+    return RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, TOO_LATE)

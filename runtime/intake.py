@@ -20,7 +20,7 @@ from runtime.intake_base64 import decode_base64
 from runtime.intake_forms import Form, tell_form
 from runtime.intake_json import read_json
 from runtime.intake_multipart import read_multipart
-from runtime.preprocess import read_for_model
+from runtime.preprocess import Placement, read_placed
 from runtime.refusals import RequestErrorCode, RequestRefused
 from runtime.request_record import RequestRecord
 from runtime.settings import ServingSettings
@@ -32,12 +32,12 @@ MAX_INLINE_BYTES = 2**18
 
 async def read_images(
     request: Request, contract: ModelContract, settings: ServingSettings, decoders: Decoders, record: RequestRecord
-) -> ImageArray:
+) -> tuple[ImageArray, list[Placement]]:
     """Read the images of a request in any of the four forms and bring each to the model's input.
 
     Parsing JSON and large forms, base64, decoding and resizing run in `decoders`, never on the event loop. Returns
-    `(N, height, width, 3)` uint8 in the order sent. Raises RequestRefused naming the first image that cannot be read,
-    DeadlineExceededError, ClientGoneError.
+    `(N, height, width, 3)` uint8 in the order sent, and where each picture lies in its input. Raises RequestRefused
+    naming the first image that cannot be read, ClientGoneError.
     """
 
     async def run(functions: Sequence[Callable[[], T]]) -> list[T]:
@@ -48,10 +48,12 @@ async def read_images(
         encoded = await _read_body(request, settings.max_images_per_request, run)
     except ClientDisconnect as exc:
         raise ClientGoneError("the client closed the connection before its body ended") from exc
-    images = await run(
+    read = await run(
         [partial(_to_input, data, index, contract, settings.max_pixels) for index, data in enumerate(encoded)]
     )
-    return images[0][None] if len(images) == 1 else np.stack(images)  # nearly every request: nothing to copy
+    images = [image for image, _ in read]
+    places = [place for _, place in read]
+    return images[0][None] if len(images) == 1 else np.stack(images), places  # nearly every request: nothing to copy
 
 
 async def _read_body(
@@ -79,9 +81,11 @@ async def _read_body(
     return images
 
 
-def _to_input(encoded: bytes | str, index: int, contract: ModelContract, max_pixels: int | None) -> ImageArray:
+def _to_input(
+    encoded: bytes | str, index: int, contract: ModelContract, max_pixels: int | None
+) -> tuple[ImageArray, Placement]:
     data = decode_base64(encoded, index) if isinstance(encoded, str) else encoded
     try:
-        return read_for_model(data, contract, max_pixels)
+        return read_placed(data, contract, max_pixels)
     except ImageError as exc:
-        raise RequestRefused(exc.code, f"image {index}: {exc}", index) from exc
+        raise RequestRefused(exc.code, str(exc), index) from exc

@@ -110,4 +110,4 @@ def _refuse_what_was_encoded_otherwise(text: str, data: bytes, index: int) -> No
 
 
 def _refused(index: int, problem: str) -> RequestRefused:
-    return RequestRefused(RequestErrorCode.BAD_BASE64, f"image {index}: {problem}", index)
+    return RequestRefused(RequestErrorCode.BAD_BASE64, problem, index)

@@ -55,7 +55,7 @@ def _texts_of(name: str, value: object, max_images: int) -> list[str]:
         raise too_many_images(max_images)
     for index, text in enumerate(texts):
         if not isinstance(text, str):
-            message = f"image {index}: expected a string, got {_described(text)}"
+            message = f"expected a string, got {_described(text)}"
             raise RequestRefused(RequestErrorCode.MALFORMED, message, index)
     return cast(list[str], texts)
 

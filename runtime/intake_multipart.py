@@ -56,7 +56,7 @@ def read_multipart(content_type: str, body: bytes, max_images: int) -> list[byte
 def _read_file(part: Part, filename: str | None, index: int) -> bytes | str:
     content = part.content or b""
     if part.header(b"content-type").lower().startswith("multipart/"):
-        message = f"image {index}: the part is a form of its own; send each file as a part of '{MULTIPART}'"
+        message = f"the part is a form of its own; send each file as a part of '{MULTIPART}'"
         raise RequestRefused(RequestErrorCode.MALFORMED, message, index)
     encoding = part.header(b"content-transfer-encoding").lower()
     if encoding == "base64":
@@ -64,9 +64,7 @@ def _read_file(part: Part, filename: str | None, index: int) -> bytes | str:
     if encoding == "quoted-printable":
         content = a2b_qp(content)
     elif encoding not in _PLAIN_ENCODINGS:
-        message = (
-            f"image {index}: the part's transfer encoding {shown(encoding)!r} is not accepted; send the file as it is"
-        )
+        message = f"the part's transfer encoding {shown(encoding)!r} is not accepted; send the file as it is"
         raise RequestRefused(RequestErrorCode.MALFORMED, message, index)
     if (
         filename is None
@@ -74,9 +72,7 @@ def _read_file(part: Part, filename: str | None, index: int) -> bytes | str:
         and not sniff(content[:HEAD_BYTES])
         and (found := describe_text(content))
     ):
-        message = (
-            f"image {index}: the field '{FILES_FIELD}' holds {found}; send the file itself: curl -F {FILES_FIELD}=@FILE"
-        )
+        message = f"the field '{FILES_FIELD}' holds {found}; send the file itself: curl -F {FILES_FIELD}=@FILE"
         raise RequestRefused(RequestErrorCode.NOT_A_FILE, message, index)
     return content
 

@@ -5,7 +5,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from runtime.metrics_files import read_unfinished_files_as_empty
-from runtime.results import ImageAnswer, Prediction
+from runtime.results import Prediction
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -65,12 +65,10 @@ class ServiceMetrics:
         """Count what the filters made of a request's answers."""
         self._abstentions.inc(sum(prediction.abstained for prediction in predictions))
 
-    def predicted(self, answers: Sequence[ImageAnswer]) -> None:
-        """Count images by what the model said, if anything, before any filter. Called from the threads that compute;
-        Prometheus's clients lock.
-        """
+    def predicted(self, answers: Sequence[Prediction | None]) -> None:
+        """Count images by what the model said, if anything, before any filter."""
         for answer in answers:
-            if isinstance(answer, Prediction):
+            if answer is not None:
                 self._predictions[answer.label].inc()
                 self.confidence.observe(answer.probability)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import bentoml
 
-from runtime.contract import CONTRACT_FILE, ONNX_FILE, ContractError, ModelContract
+from runtime.contract import CONTRACT_FILE, ONNX_FILE, ContractError, ModelContract, read_contract
 from runtime.filters import FilterChain, FilterError
 from runtime.hashing import file_sha256
 from runtime.model_reference import ModelUnavailable, find_model
@@ -38,7 +38,7 @@ def load_served_model(bento: bentoml.Bento | None, computes: bool = True, device
         if computes:
             predictor = Predictor.load(folder, settings.device, settings.threads, settings.sessions, device_index)
             predictor.warm_up()
-        contract = predictor.contract if predictor else ModelContract.read(folder / CONTRACT_FILE)
+        contract = predictor.contract if predictor else read_contract(folder / CONTRACT_FILE)
         sha256 = predictor.sha256 if predictor else file_sha256(folder / ONNX_FILE)
         filters = FilterChain.load(contract)
     except (ContractError, SettingsError, FilterError) as exc:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 
 from dataset.manifest import Manifest
-from runtime.contract import ModelContract
+from runtime.contract import ClassificationContract
 from training.batch_size import with_fitting_batch
 from training.data import PREFETCH, PictureDataset, training_batches
 from training.new_contract import input_of
@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         train = manifest.select("train")
         params = with_fitting_batch(params, len(train.table), min_steps=2)  # a rate needs two
         # Mean and std are the model's business and change no speed.
-        contract = ModelContract(
+        contract = ClassificationContract(
             classes=manifest.classes, mean=(0.5,) * 3, std=(0.5,) * 3, **input_of(manifest, params.contract)
         )
         dataset = training_pictures(train, contract, params, num_epochs=1 + params.augment.off_last_epochs)

@@ -9,7 +9,7 @@ import torch
 
 from dataset.manifest import Manifest
 from dataset.params import PARAMS_FILE
-from runtime.contract import Lineage, ModelContract
+from runtime.contract import ClassificationContract, Lineage, ModelContract
 from training.model import Classifier, create_backbone
 from training.new_contract import input_of
 from training.params import Params
@@ -51,7 +51,7 @@ def untrained(manifest: Manifest, params: Params, device: torch.device) -> tuple
     backbone, mean, std, origin = create_backbone(
         params.model, len(manifest.classes), (params.contract.height, params.contract.width)
     )
-    contract = ModelContract(
+    contract = ClassificationContract(
         classes=manifest.classes, mean=mean, std=std, **input_of(manifest, params.contract),
         lineage=Lineage(backbone=params.model.backbone, weights=origin),
     )  # fmt: skip

@@ -40,7 +40,7 @@ async def read_all(scope: Scope, receive: Receive, send: Send) -> None:
     try:
         await request.body()
     except RequestRefused as refusal:
-        note_refusal(request, refusal)
+        note_refusal(request.scope, refusal)
         await send({"type": "http.response.start", "status": 500, "headers": []})
 
 

@@ -25,7 +25,7 @@ async def answer(request: Request) -> Response:
     if status == 0:
         raise RuntimeError("a fault of ours")
     if status == 1:
-        note_refusal(request, RequestRefused(RequestErrorCode.OVERLOADED, "full", retry_after_s=7))
+        note_refusal(request.scope, RequestRefused(RequestErrorCode.OVERLOADED, "full", retry_after_s=7))
     return PlainTextResponse("theirs", status_code=max(status, 503) if status < 100 else status)
 
 
