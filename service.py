@@ -2,7 +2,7 @@
 
     curl -F images=@tile.jpg -F images=@other.png localhost:3000/predict
 
-Settings are the environment variables `VISION_*` of `runtime/settings.py`.
+Settings are the environment variables `VISION_*` of `runtime/serving/settings.py`.
 """
 
 import os
@@ -11,16 +11,16 @@ from pathlib import Path
 import bentoml
 from pydantic import RootModel
 
-from runtime.bentoml_app import bentoml_home, check_bentoml
-from runtime.edge import EdgeService, ImageFiles
-from runtime.image import ImageArray
-from runtime.metrics_folder import make_metrics_folder
-from runtime.model_reference import VisionModel
+from runtime.answers.results import Prediction
+from runtime.model.image import ImageArray
 from runtime.outputs import Row, to_rows
-from runtime.request_batching import RequestHandler
-from runtime.request_record import log_to_stdout
-from runtime.results import Prediction
-from runtime.served_model import load_served_model
+from runtime.serving.bentoml_app import bentoml_home, check_bentoml
+from runtime.serving.edge import EdgeService, ImageFiles
+from runtime.serving.model_reference import VisionModel
+from runtime.serving.prometheus.metrics_folder import make_metrics_folder
+from runtime.serving.request_batching import RequestHandler
+from runtime.serving.request_record import log_to_stdout
+from runtime.serving.served_model import load_served_model
 
 CARD_PATH = Path(__file__).parent / "artifacts" / "MODEL_CARD.md"
 NUM_THREADS = 1024  # of BentoML's calls into the model: no limit; how many run at once is the sessions' affair
@@ -31,7 +31,7 @@ NO_TELEMETRY = {"name": "BENTOML_DO_NOT_TRACK", "value": "True"}  # BentoML take
     name="vision",
     service_class=EdgeService,
     threads=NUM_THREADS,
-    logging={"access": {"enabled": False}},  # `runtime/request_record.py` writes a line that says more
+    logging={"access": {"enabled": False}},  # `runtime/serving/request_record.py` writes a line that says more
     envs=[NO_TELEMETRY],
 )
 class Vision:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from runtime.contract import FloatArray, Outputs
+from runtime.model.contract import FloatArray, Outputs
 
 Row = dict[str, FloatArray]
 """One image's part of every output."""

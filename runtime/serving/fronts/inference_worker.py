@@ -1,0 +1,138 @@
+"""One inference worker: a BentoML service of its own, behind fronts, that batches over all of them.
+
+BentoML starts it, gives it a unix socket and restarts it when it dies; what answers there is `InferenceApp`.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _bentoml_sdk import Service
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from runtime.model.image import ImageArray
+from runtime.outputs import Row, stack_rows, to_rows
+from runtime.serving.batching import Batcher
+from runtime.serving.bentoml_app import socket_path_of
+from runtime.serving.disconnect import ClientGoneError, unless_disconnected
+from runtime.serving.fronts.inference_client import unavailable
+from runtime.serving.fronts.inference_wire import (
+    CODE_HEADER,
+    DEADLINE_HEADER,
+    MODEL_HEADER,
+    MODEL_PATH,
+    RETRY_HEADER,
+    InferenceReply,
+    LoadPage,
+    load_page_path,
+)
+from runtime.serving.prometheus.metrics_files import forget_dead_processes
+from runtime.serving.prometheus.metrics_folder import use_metrics_folder
+from runtime.serving.refusals import RequestRefused
+from runtime.serving.request_batching import local_batcher
+from runtime.serving.served_model import ServedModel, load_served_model
+
+logger = logging.getLogger("vision.inference")
+
+
+class InferenceService(Service):  # type: ignore[misc]  # BentoML's SDK package carries no types
+    """The service behind the fronts that computes on CUDA device `device_index`, or on the CPU without one."""
+
+    def __init__(self, device_index: int) -> None:
+        super().__init__(name=f"vision-inference-{device_index}")
+        self.device_index = device_index
+
+    def to_asgi(self, is_main: bool = False) -> ASGIApp:  # noqa: ARG002 - as BentoML calls it
+        use_metrics_folder()
+        return InferenceApp(
+            lambda: load_served_model(self.bento, device_index=self.device_index), socket_path_of(self.name)
+        )
+
+
+class InferenceApp:
+    """Pure ASGI. load: called once, at start. socket_path: beside it is the page that tells fronts of the queue."""
+
+    def __init__(self, load: Callable[[], ServedModel], socket_path: Path) -> None:
+        self._load = load
+        self._socket_path = socket_path
+        self._served: ServedModel
+        self._batcher: Batcher[ImageArray, Row]
+        self._threads: ThreadPoolExecutor
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["path"] == MODEL_PATH:
+            await PlainTextResponse(self._served.identity.sha256)(scope, receive, send)
+        else:
+            try:
+                response = await self._answer(scope, receive)
+            except (ClientGoneError, ClientDisconnect):
+                return
+            except RequestRefused as refusal:
+                response = _refusal(refusal)
+            await response(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await asyncio.to_thread(self._start)
+        except Exception as exc:
+            logger.exception("the inference worker cannot start")
+            await send({"type": "lifespan.startup.failed", "message": str(exc)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._batcher.close()
+        self._threads.shutdown()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    def _start(self) -> None:
+        self._served = self._load()
+        forget_dead_processes()
+        page = LoadPage.create(load_page_path(self._socket_path))
+        batcher: Batcher[ImageArray, Row] = local_batcher(self._served)
+        count_queued = batcher.on_queue
+
+        def publish(num_images: int) -> None:
+            count_queued(num_images)
+            page.write(num_images, batcher.expected_wait_s)
+
+        batcher.on_queue = publish
+        self._batcher = batcher
+        self._threads = ThreadPoolExecutor(batcher.num_sessions, thread_name_prefix="session")
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Response:
+        headers = Headers(scope=scope)
+        body = await Request(scope, receive).body()
+        if headers[MODEL_HEADER] != self._served.identity.sha256:
+            raise unavailable(f"the inference worker serves {self._served.identity.sha256[:12]}")
+        contract = self._served.contract
+        images = np.frombuffer(body, np.uint8).reshape(-1, contract.height, contract.width, 3)
+        left_s = float(headers[DEADLINE_HEADER]) - time.monotonic()
+        outcome = await unless_disconnected(self._batcher.submit(images, self._compute, left_s), receive)
+        outputs = stack_rows(outcome.answers)
+        return Response(InferenceReply(outputs, outcome.wait_s, outcome.inference_s, outcome.batch_images).to_bytes())
+
+    async def _compute(self, items: Sequence[ImageArray]) -> Sequence[Sequence[Row]]:
+        batch: Any = items[0] if len(items) == 1 else np.concatenate(items)
+        predictor = self._served.predictor
+        assert predictor is not None
+        outputs = await asyncio.get_running_loop().run_in_executor(self._threads, predictor.predict, batch)
+        rows = iter(to_rows(outputs))
+        return [[next(rows) for _ in item] for item in items]
+
+
+def _refusal(refusal: RequestRefused) -> Response:
+    headers = {CODE_HEADER: refusal.code.value}
+    if refusal.retry_after_s is not None:
+        headers[RETRY_HEADER] = str(refusal.retry_after_s)
+    return PlainTextResponse(str(refusal), refusal.status, headers)

@@ -1,0 +1,188 @@
+"""Where HTTP requests meet the batcher: one request from its body to its answer, and all that can be said instead."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Self
+
+from pydantic import TypeAdapter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from runtime.answers.results import ANSWERS, Prediction, only_predictions
+from runtime.model.image import ImageArray
+from runtime.outputs import Row, stack_rows
+from runtime.serving.batching import Batcher, Outcome
+from runtime.serving.bentoml_app import BatchCallback
+from runtime.serving.decoders import Decoders
+from runtime.serving.disconnect import ClientGoneError, unless_disconnected
+from runtime.serving.error_bodies import note_refusal
+from runtime.serving.fronts.front_batcher import FrontBatcher
+from runtime.serving.hook_threads import HookThreads
+from runtime.serving.intake.images import read_images
+from runtime.serving.prometheus.metrics import ServiceMetrics, service_metrics
+from runtime.serving.refusals import STATUS, RequestErrorCode, RequestRefused
+from runtime.serving.request_record import CLIENT_GONE, RequestRecord, current_record
+from runtime.serving.served_model import ServedModel
+from runtime.serving.settings import Device
+
+# As BentoML would write it, but once: BentoML validates the predictions again, dumps them to look at their type, and
+# dumps them a second time.
+_ANSWER = TypeAdapter(list[Prediction])
+# Beyond it a batch gains no throughput on a CPU and only makes its first image wait: docs/BATCHING.md.
+_BATCH_IMAGES: dict[Device, int] = {"cpu": 4, "cuda": 64}
+_REASONS = (*(code.value for code in STATUS), CLIENT_GONE)
+
+
+@dataclass(frozen=True)
+class RequestHandler:
+    """Answers the requests to one served model.
+
+    A request's images are read and decoded, computed in batches with those of others, and then answered and filtered on
+    their own. Hooks of the filters run in threads of their own, so that one that hangs takes nothing else with it until
+    all threads hang.
+    """
+
+    served: ServedModel
+    batcher: Batcher[ImageArray, Row] | FrontBatcher
+    decoders: Decoders
+    metrics: ServiceMetrics
+    hook_threads: HookThreads = field(default_factory=HookThreads)
+
+    @classmethod
+    def of(cls, served: ServedModel, inference_services: Sequence[str] = ()) -> Self:
+        """Batch in this process, or have the services of these names do it."""
+        batcher = FrontBatcher.of(served, inference_services) if inference_services else local_batcher(served)
+        return cls(served, batcher, Decoders(served.settings.decode_threads), metrics_of(served))
+
+    async def start(self) -> None:
+        """Wait for those who compute; must be called on the loop that serves."""
+        if isinstance(self.batcher, FrontBatcher):
+            await self.batcher.start()
+
+    @property
+    def is_ready(self) -> bool:
+        can_compute = not isinstance(self.batcher, FrontBatcher) or self.batcher.is_ready
+        return can_compute and not self.hook_threads.all_hang
+
+    @property
+    def is_alive(self) -> bool:
+        can_compute = not isinstance(self.batcher, FrontBatcher) or self.batcher.is_alive
+        return can_compute and self.hook_threads.is_alive
+
+    async def close(self) -> None:
+        """Refuse what waits, let running batches end. Safe to call twice."""
+        await self.batcher.close()
+        self.hook_threads.close()
+        self.decoders.close()
+
+    def refuses_now(self) -> bool:
+        """Say whether the current request, whose body is not read, would be refused now, and note the refusal if so."""
+        try:
+            self.batcher.refuse_if_full(self._deadline_s)
+            self.hook_threads.refuse_if_all_hang()
+        except RequestRefused as refusal:
+            self.note(current_record(), refusal)
+            return True
+        return False
+
+    async def answer(self, request: Request, compute: BatchCallback) -> Response:
+        """Return the answer to one request, also where it is refused: then a status, whose body is written outside.
+
+        compute: BentoML's way to the batchable API, called with the images of the requests of a batch.
+        """
+        record = current_record()
+        try:
+            predictions = await self._predict(request, compute, record)
+        except ClientGoneError as exc:
+            # The answer is for BentoML alone, as nobody will read it.
+            record.refusal = CLIENT_GONE
+            return self.note(record, RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, str(exc)))
+        except RequestRefused as refusal:
+            return self.note(record, refusal)
+        return Response(_ANSWER.dump_json(predictions), media_type="application/json")
+
+    def note(self, record: RequestRecord, refusal: RequestRefused) -> Response:
+        """Say why a request is refused: to its answer, its log line and the metrics."""
+        note_refusal(record.scope, refusal)
+        record.refusal = record.refusal or refusal.code.value
+        self.metrics.refused(record.refusal)
+        return Response(status_code=refusal.status)
+
+    @property
+    def _deadline_s(self) -> float:
+        return self.served.settings.deadline_ms / 1e3
+
+    async def _predict(self, request: Request, compute: BatchCallback, record: RequestRecord) -> list[Prediction]:
+        served = self.served
+        with self._arriving(record):
+            images, places = await read_images(request, served.contract, served.settings, self.decoders, record)
+            record.decoded(len(images))
+        outcome = await self._compute(images, compute, record)
+        answers = ANSWERS[served.contract.task](stack_rows(outcome.answers), places, served.contract, served.identity)
+        self.metrics.predicted(answers)
+        predictions = await self._filter(only_predictions(answers), record)
+        record.queue_s, record.inference_s = outcome.wait_s, outcome.inference_s
+        record.batch_images = outcome.batch_images
+        self.metrics.queue_wait.observe(outcome.wait_s)
+        return predictions
+
+    @contextmanager
+    def _arriving(self, record: RequestRecord) -> Iterator[None]:
+        """Count a request while it is decoded, from the end of its body: clients that upload slowly keep nobody out."""
+        num_arrived = 0
+
+        def count() -> None:
+            nonlocal num_arrived
+            num_arrived = 1
+            self.batcher.num_arriving += 1
+
+        record.on_received = count
+        try:
+            yield
+            assert record.decode_s is not None
+            self.metrics.decode.observe(record.decode_s)
+        finally:
+            record.on_received = None
+            self.batcher.num_arriving -= num_arrived
+
+    async def _compute(self, images: ImageArray, compute: BatchCallback, record: RequestRecord) -> Outcome[Row]:
+        work = self.batcher.submit(images, compute, self._left_s(record))
+        # A watcher costs a task; a batch that starts at once runs to its end anyway.
+        if self.batcher.has_free_session or record.received_at is None:
+            return await work
+        return await unless_disconnected(work, record.receive)
+
+    async def _filter(self, answers: list[Prediction], record: RequestRecord) -> list[Prediction]:
+        filters = self.served.filters
+        if not filters.steps:
+            return answers
+        if filters.has_hooks:
+            answers = await self.hook_threads.run(partial(filters.apply, answers), self._left_s(record))
+        else:
+            answers = filters.apply(answers)
+        self.metrics.filtered(answers)
+        return answers
+
+    def _left_s(self, record: RequestRecord) -> float:
+        return self._deadline_s - (time.perf_counter() - (record.received_at or record.started_at))
+
+
+def local_batcher(served: ServedModel) -> Batcher[Any, Any]:
+    """Return a batcher for the sessions in this process: as suits the device, unless the settings say otherwise."""
+    predictor, settings = served.predictor, served.settings
+    assert predictor is not None
+    metrics = metrics_of(served)
+    return Batcher(
+        num_sessions=len(predictor.sessions),
+        max_batch_images=settings.max_batch_images or _BATCH_IMAGES[predictor.device],
+        max_queued_images=settings.max_queued_images,
+        on_batch=metrics.batch_done,
+        on_queue=metrics.queue_images.set,
+    )
+
+
+def metrics_of(served: ServedModel) -> ServiceMetrics:
+    return service_metrics(served.contract.classes, _REASONS)
