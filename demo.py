@@ -25,8 +25,8 @@ from pathlib import Path
 from pydantic import TypeAdapter
 from tqdm import tqdm
 
-from runtime.interruption import INTERRUPTED, remembered
-from runtime.loopback import without_proxies
+from project.interruption import INTERRUPTED, remembered
+from project.loopback import without_proxies
 from runtime.results import Prediction
 
 START_TIMEOUT_S = 120

@@ -28,10 +28,11 @@ import pandas as pd
 from sklearn.model_selection import train_test_split
 
 from dataset.manifest import SPLIT_COLUMNS, Manifest, ManifestError, Protocol
-from dataset.params import PARAMS_FILE, SplitParams, read_section
+from dataset.params import SplitParams
 from dataset.splits import assign_fold
 from evaluation.params import EvaluateParams
 from evaluation.predictions import PREDICTIONS_FILE, PredictionsError
+from project.params import PARAMS_FILE, read_section
 from training.checkpoint import Checkpoint
 from training.cross_validation_summary import write_summary
 from training.determinism import deterministic
