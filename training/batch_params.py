@@ -30,7 +30,7 @@ class BatchParams(Section):
 
 
 class AugmentParams(Section):
-    """`augment:` what may happen to a training picture; see training/augmentation.py and training/mixing.py."""
+    """`augment:` what may happen to a training picture; see `training.augmentation` and `training.mixing`."""
 
     flip: bool | Literal["horizontal", "vertical"]  # true: both
     crop_min_area: Annotated[float, Field(gt=0, le=1)]
