@@ -11,9 +11,9 @@ from pathlib import Path
 import bentoml
 from pydantic import RootModel
 
+from runtime.answers.outputs import Row, to_rows
 from runtime.answers.results import Prediction
 from runtime.model.image import ImageArray
-from runtime.outputs import Row, to_rows
 from runtime.serving.bentoml_app import bentoml_home, check_bentoml
 from runtime.serving.edge import EdgeService, ImageFiles
 from runtime.serving.model_reference import VisionModel

@@ -38,7 +38,7 @@ from dataset.outputs.pipeline import (
     places_of_runs,
 )
 from dataset.outputs.replacing import alone, replace_outputs
-from dataset.params import PARAMS_FILE, DataParams, ParamsError, read_section
+from dataset.params import DataParams
 from dataset.readable_name import readable
 from dataset.source import DataSource, check_folder
 from dataset.sources.folder import read_folder
@@ -47,6 +47,7 @@ from dataset.sources.magnetic_tile_download import download_magnetic_tile
 from dataset.sources.skipping import Skipping
 from dataset.sources.source_picture import Collection, SourcePicture
 from dataset.sources.synthetic import synthetic_tiles
+from project.params import PARAMS_FILE, ParamsError, read_section
 
 logger = logging.getLogger(__name__)
 

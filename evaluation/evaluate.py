@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from dataset.description import DESCRIPTION_FILE, DataDescription
 from dataset.manifest import Manifest, ManifestError
-from dataset.params import PARAMS_FILE, DataParams, ParamsError, read_section
+from dataset.params import DataParams
 from evaluation.analyses.alike_counts import COUNTS_FILE, read_counts
 from evaluation.analyses.image_statistics import STATISTICS_FILE, read_statistics
 from evaluation.analyses.label_review import NEAR_DUPLICATES_FILE, read_near_duplicates, review_labels
@@ -34,6 +34,7 @@ from evaluation.pages.wording import HEADLINE_NAMES, estimate_in_words
 from evaluation.params import EvaluateParams
 from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsError
 from evaluation.statistics.metrics import HEADLINE
+from project.params import PARAMS_FILE, ParamsError, read_section
 
 METRICS_FILE = "metrics.json"
 REPORT_FILE = "report.html"

@@ -23,10 +23,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dataset.manifest import SPLIT_COLUMNS, Manifest, ManifestError, Protocol
-from dataset.progress import progress
 from evaluation.asked_model import AskedModel, write_asked_model
 from evaluation.predictions import Predictions, PredictionsError
-from runtime.loopback import is_loopback
+from project.loopback import is_loopback
+from project.progress import progress
 from runtime.model.contract import PROBABILITIES, ContractError
 from runtime.model.errors import ImageError
 from runtime.model.preprocess import read_for_model

@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 
 from dataset.manifest import Manifest
-from dataset.params import PARAMS_FILE, read_section
 from evaluation.statistics.parity import (
     PARITY_FILE,
     FloatArray,
@@ -24,6 +23,7 @@ from evaluation.statistics.parity import (
 )
 from export.graph import ServedModel, write_onnx
 from export.params import ExportParams
+from project.params import PARAMS_FILE, read_section
 from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, PROBABILITIES, Filters
 from runtime.model.session import Predictor
 from training.data.tensors import PictureDataset

@@ -14,7 +14,6 @@ import numpy as np
 
 from dataset.checks import named
 from dataset.manifest import Manifest, ManifestError
-from dataset.params import PARAMS_FILE, ParamsError, read_section
 from evaluation.compare import write_comparison
 from evaluation.comparison import Comparison
 from evaluation.evaluation import EvaluationError
@@ -25,6 +24,7 @@ from evaluation.predictions import Predictions, PredictionsError
 from evaluation.statistics.paired import compare_predictions
 from export.measured_model import MeasuredModel
 from export.params import GateParams
+from project.params import PARAMS_FILE, ParamsError, read_section
 from runtime.model.contract import PROBABILITIES, ContractError
 from runtime.model.errors import ImageError
 from runtime.model.preprocess import read_for_model

@@ -16,13 +16,13 @@ from typing import Self
 import numpy as np
 
 from runtime.answers.filters import FilterChain
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.answers.results import NOT_FINITE, ModelIdentity, Prediction, to_predictions
 from runtime.model.cores import usable_cores
 from runtime.model.errors import ImageError
 from runtime.model.image import ImageArray
 from runtime.model.preprocess import read_for_model
 from runtime.model.session import Predictor
-from runtime.serving.refusals import RequestErrorCode, RequestRefused
 from scoring.data_mount import refuse_unless_of_the_file
 from scoring.results import Row
 

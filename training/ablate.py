@@ -19,13 +19,12 @@ from typing import Any
 import yaml
 
 from dataset.manifest import Manifest, ManifestError
-from dataset.params import PARAMS_FILE, ParamsError
 from evaluation.predictions import Predictions
 from evaluation.statistics.metrics import confusion_matrix, metrics_of_confusion
+from project.params import PARAMS_FILE, ParamsError
+from project.write_whole import write_whole
 from training.params import Params
-from training.sweeps.ablation_table import Row, write_tables
-from training.sweeps.ablations import ABLATIONS, Arm, Document
-from training.sweeps.child_run import (
+from training.process.child_run import (
     CHILD_LOG,
     DEATH_SIGNAL,
     last_words,
@@ -34,6 +33,8 @@ from training.sweeps.child_run import (
     start_training,
     stop_child,
 )
+from training.sweeps.ablation_table import Row, write_tables
+from training.sweeps.ablations import ABLATIONS, Arm, Document
 
 EXPLAINED = 2  # exit status of a run that has said what is wrong
 RESULT_FILE = "result.json"
@@ -174,9 +175,7 @@ def _read_result(folder: Path, identity: str) -> Result | None:
 
 
 def _write_result(folder: Path, result: Result) -> None:
-    temporary = folder / f"{RESULT_FILE}.tmp"
-    temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(folder / RESULT_FILE)
+    write_whole(folder / RESULT_FILE, json.dumps(result, indent=2) + "\n")
 
 
 def _write_params(path: Path, document: Document) -> None:

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from dataset.checks import check_every_class_trains
 from dataset.manifest import Manifest
-from dataset.params import ParamsError
+from project.params import ParamsError
 from training.data.pictures import training_pictures
 from training.data.tensors import Batch, PictureDataset, training_batches
 from training.engine_params import PhaseParams

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from dataset.manifest import Manifest
-from dataset.params import PARAMS_FILE
+from project.params import PARAMS_FILE
 from runtime.model.contract import ClassificationContract, Lineage, ModelContract
 from training.network.classifier import Classifier, create_backbone
 from training.params import Params

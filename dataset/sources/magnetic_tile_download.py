@@ -10,8 +10,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dataset.manifest import ManifestError
-from dataset.progress import progress
 from dataset.sources.magnetic_tile import DESCRIPTION, holds_magnetic_tiles
+from project.progress import progress
 
 ARCHIVE_URL = f"{DESCRIPTION.url}/archive/refs/heads/master.zip"
 _TIMEOUT_S = 60.0

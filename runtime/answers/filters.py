@@ -17,9 +17,9 @@ from typing import Self
 
 from pydantic import ValidationError
 
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.answers.results import Prediction
 from runtime.model.contract import AbstainFilter, HookFilter, ModelContract
-from runtime.serving.refusals import RequestErrorCode, RequestRefused
 
 logger = logging.getLogger("vision.filters")
 

@@ -6,9 +6,9 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.model.contract import LOGITS, PROBABILITIES, ModelContract, Outputs
 from runtime.model.preprocess import Placement
-from runtime.serving.refusals import RequestErrorCode, RequestRefused
 
 # As OpenAPI 3.0 has it, which does not know JSON Schema's type "null".
 _THRESHOLD_SCHEMA = {

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from runtime.serving.refusals import RequestErrorCode, RequestRefused
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 
 logger = logging.getLogger("vision.batching")
 

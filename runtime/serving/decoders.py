@@ -7,9 +7,9 @@ from typing import Generic, TypeVar
 
 from starlette.types import Receive
 
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.serving.batching import TOO_LATE
 from runtime.serving.disconnect import unless_disconnected
-from runtime.serving.refusals import RequestErrorCode, RequestRefused
 
 T = TypeVar("T")
 # A watcher costs a task, and nearly every request is decoded in a few milliseconds.

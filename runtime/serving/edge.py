@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Scope
 
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.model.devices import num_inference_workers, visible_cuda_devices
 from runtime.serving.admission import AdmissionMiddleware
 from runtime.serving.bentoml_app import BatchCallback, BoundedPaths, leave_out_idle_tracing, replace_dispatcher
@@ -26,7 +27,6 @@ from runtime.serving.fronts.inference_worker import InferenceService
 from runtime.serving.model_reference import ModelUnavailable
 from runtime.serving.openapi import BASE64_PATH, OpenAPIDocument, describe
 from runtime.serving.prometheus.metrics_folder import use_metrics_folder
-from runtime.serving.refusals import RequestErrorCode, RequestRefused
 from runtime.serving.request_batching import RequestHandler
 from runtime.serving.request_record import RequestRecordMiddleware, current_record
 from runtime.serving.settings import ServingSettings, SettingsError

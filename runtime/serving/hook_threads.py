@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import TypeVar
 
-from runtime.serving.refusals import RequestErrorCode, RequestRefused
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 
 T = TypeVar("T")
 MAX_THREADS = 32  # hooks that run at the same time in a process

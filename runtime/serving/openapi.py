@@ -16,10 +16,10 @@ from typing import Any
 
 import yaml
 
+from runtime.answers.refusals import STATUS
 from runtime.answers.results import Prediction
 from runtime.serving.error_bodies import EDGE_CODES
 from runtime.serving.intake.body_forms import FILES_FIELD, JSON, MANY_FIELD, MULTIPART, ONE_FIELD
-from runtime.serving.refusals import STATUS
 
 Json = dict[str, Any]
 

@@ -11,9 +11,11 @@ from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from runtime.answers.outputs import Row, stack_rows
+from runtime.answers.refusals import STATUS, RequestErrorCode, RequestRefused
 from runtime.answers.results import ANSWERS, Prediction, only_predictions
+from runtime.model.devices import Device
 from runtime.model.image import ImageArray
-from runtime.outputs import Row, stack_rows
 from runtime.serving.batching import Batcher, Outcome
 from runtime.serving.bentoml_app import BatchCallback
 from runtime.serving.decoders import Decoders
@@ -23,10 +25,8 @@ from runtime.serving.fronts.front_batcher import FrontBatcher
 from runtime.serving.hook_threads import HookThreads
 from runtime.serving.intake.images import read_images
 from runtime.serving.prometheus.metrics import ServiceMetrics, service_metrics
-from runtime.serving.refusals import STATUS, RequestErrorCode, RequestRefused
 from runtime.serving.request_record import CLIENT_GONE, RequestRecord, current_record
 from runtime.serving.served_model import ServedModel
-from runtime.serving.settings import Device
 
 # As BentoML would write it, but once: BentoML validates the predictions again, dumps them to look at their type, and
 # dumps them a second time.

@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset.progress import progress
 from evaluation.statistics.metrics import confusion_matrix, metrics_of_confusion
 from evaluation.statistics.temperature import fit_temperature
+from project.progress import progress
 from runtime.model.contract import ModelContract
 from training.data.tensors import PictureDataset, training_batches
 from training.engine_params import PhaseParams

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from dataset.progress import progress
+from project.progress import progress
 from training.network.classifier import Classifier
 from training.params import TrainParams
 from training.process.distributed import Worker

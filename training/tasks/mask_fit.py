@@ -14,9 +14,9 @@ import torch
 
 from dataset.checks import check_every_class_trains, check_no_group_on_two_sides
 from dataset.manifest import Manifest, Protocol
-from dataset.params import ParamsError
 from evaluation.statistics.metrics import confusion_matrix, metrics_of_confusion
 from evaluation.statistics.temperature import fit_temperature
+from project.params import ParamsError
 from runtime.model.contract import ModelContract
 from training.data.tensors import PictureDataset, evaluation_batches
 from training.network.backbones import check_takes_all

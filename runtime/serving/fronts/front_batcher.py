@@ -8,13 +8,13 @@ from typing import Any, Self
 
 import numpy as np
 
+from runtime.answers.outputs import Row, to_rows
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.model.image import ImageArray
-from runtime.outputs import Row, to_rows
 from runtime.serving.batching import TOO_LATE, Outcome, refuse_if
 from runtime.serving.bentoml_app import socket_path_of
 from runtime.serving.fronts.inference_client import InferenceWorker, Reply, unavailable
 from runtime.serving.fronts.inference_wire import CODE_HEADER, RETRY_HEADER, InferenceReply
-from runtime.serving.refusals import RequestErrorCode, RequestRefused
 from runtime.serving.served_model import ServedModel
 
 START_TIMEOUT_S = 120.0

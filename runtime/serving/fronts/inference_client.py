@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.model.image import ImageArray
 from runtime.serving.fronts.inference_wire import (
     DEADLINE_HEADER,
@@ -17,7 +18,6 @@ from runtime.serving.fronts.inference_wire import (
     LoadPage,
     load_page_path,
 )
-from runtime.serving.refusals import RequestErrorCode, RequestRefused
 
 PING_INTERVAL_S = 2.0  # less than the 5 s after which uvicorn closes a connection on which nothing comes
 IDLE_LIMIT_S = 3.0  # the same, so that a connection that is taken is not one that is being closed

@@ -18,8 +18,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from runtime.answers.outputs import Row, stack_rows, to_rows
+from runtime.answers.refusals import RequestRefused
 from runtime.model.image import ImageArray
-from runtime.outputs import Row, stack_rows, to_rows
 from runtime.serving.batching import Batcher
 from runtime.serving.bentoml_app import socket_path_of
 from runtime.serving.disconnect import ClientGoneError, unless_disconnected
@@ -36,7 +37,6 @@ from runtime.serving.fronts.inference_wire import (
 )
 from runtime.serving.prometheus.metrics_files import forget_dead_processes
 from runtime.serving.prometheus.metrics_folder import use_metrics_folder
-from runtime.serving.refusals import RequestRefused
 from runtime.serving.request_batching import local_batcher
 from runtime.serving.served_model import ServedModel, load_served_model
 

@@ -5,9 +5,9 @@ import re
 from contextlib import suppress
 from urllib.parse import unquote_to_bytes
 
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.formats.altered import is_base64_of_image
 from runtime.formats.sniff import HEAD_BYTES, sniff
-from runtime.serving.refusals import RequestErrorCode, RequestRefused
 
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _OTHER_ALPHABET = bytes.maketrans(b"-_", b"+/")  # RFC 4648, section 5

@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterable
 from enum import Enum, auto
 
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.formats.altered import altered_by, is_base64_of_image
 from runtime.formats.sniff import HEAD_BYTES, sniff
 from runtime.model.errors import ImageErrorCode
-from runtime.serving.refusals import RequestErrorCode, RequestRefused
 
 FILES_FIELD, ONE_FIELD, MANY_FIELD = "images", "image_b64", "images_b64"
 MULTIPART, JSON, IMAGE_PREFIX = "multipart/form-data", "application/json", "image/"

@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 from starlette.requests import ClientDisconnect, Request
 
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.model.contract import ModelContract
 from runtime.model.errors import ImageError
 from runtime.model.image import ImageArray
@@ -22,7 +23,6 @@ from runtime.serving.intake.base64_text import decode_base64
 from runtime.serving.intake.body_forms import Form, tell_form
 from runtime.serving.intake.json_body import read_json
 from runtime.serving.intake.multipart import read_multipart
-from runtime.serving.refusals import RequestErrorCode, RequestRefused
 from runtime.serving.request_record import RequestRecord
 from runtime.serving.settings import ServingSettings
 

@@ -7,9 +7,9 @@ from typing import cast
 
 from pydantic_core import from_json
 
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.formats.altered import is_base64_of_image
 from runtime.serving.intake.body_forms import MANY_FIELD, ONE_FIELD, shown, shown_names, too_many_images
-from runtime.serving.refusals import RequestErrorCode, RequestRefused
 
 _HOW = f'{{"{ONE_FIELD}": "..."}} or {{"{MANY_FIELD}": ["...", "..."]}}'
 _START = 64  # bytes that tell what it is that is no JSON

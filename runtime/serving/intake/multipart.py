@@ -3,6 +3,7 @@
 import re
 from binascii import a2b_qp
 
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.formats.sniff import HEAD_BYTES, sniff
 from runtime.serving.intake.body_forms import (
     FILES_FIELD,
@@ -16,7 +17,6 @@ from runtime.serving.intake.body_forms import (
     too_many_images,
 )
 from runtime.serving.intake.form_parts import Part, split_form
-from runtime.serving.refusals import RequestErrorCode, RequestRefused
 
 # `images[]` is what axios and PHP make of a list, `images[0]` what axios and .NET make of one with indexes.
 _FILES_FIELD = re.compile(re.escape(FILES_FIELD) + r"(\[\d*\])?", re.ASCII)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from runtime.answers.filters import FilterChain, FilterError
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.answers.results import ModelIdentity, Prediction, only_predictions, to_predictions
 from runtime.model.contract import ModelContract
-from runtime.serving.refusals import RequestErrorCode, RequestRefused
 from tests.onnx_fixture import tiny_contract
 
 HOOKS = """

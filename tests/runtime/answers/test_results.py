@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from runtime.answers.outputs import stack_rows, to_rows
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.answers.results import ModelIdentity, only_predictions, to_predictions
 from runtime.model.contract import Outputs
-from runtime.outputs import stack_rows, to_rows
-from runtime.serving.refusals import RequestErrorCode, RequestRefused
 from tests.onnx_fixture import tiny_contract
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from runtime.answers.refusals import RequestRefused
 from runtime.serving.batching import Batcher, Outcome
-from runtime.serving.refusals import RequestRefused
 
 LONG_S = 60.0  # a deadline that no test reaches
 

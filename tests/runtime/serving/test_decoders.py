@@ -11,9 +11,9 @@ from functools import partial
 import pytest
 from starlette.types import Message
 
+from runtime.answers.refusals import RequestRefused
 from runtime.serving.decoders import Decoders
 from runtime.serving.disconnect import ClientGoneError
-from runtime.serving.refusals import RequestRefused
 
 LONG_S = 60.0
 

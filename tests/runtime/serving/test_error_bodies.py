@@ -13,8 +13,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from runtime.answers.refusals import STATUS, RequestErrorCode, RequestRefused
 from runtime.serving.error_bodies import EDGE_CODES, ErrorBodyMiddleware, note_refusal
-from runtime.serving.refusals import STATUS, RequestErrorCode, RequestRefused
 
 API_PAGE = Path(__file__).parents[3] / "docs" / "API.md"
 

@@ -13,15 +13,15 @@ import pytest
 import uvicorn
 
 from runtime.answers.filters import FilterChain
+from runtime.answers.outputs import stack_rows
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.answers.results import ModelIdentity, to_predictions
 from runtime.model.image import ImageArray
 from runtime.model.session import Predictor
-from runtime.outputs import stack_rows
 from runtime.serving.fronts.front_batcher import FrontBatcher
 from runtime.serving.fronts.inference_client import InferenceWorker
 from runtime.serving.fronts.inference_wire import InferenceReply, LoadPage, load_page_path
 from runtime.serving.fronts.inference_worker import InferenceApp
-from runtime.serving.refusals import RequestErrorCode, RequestRefused
 from runtime.serving.served_model import ServedModel
 from runtime.serving.settings import ServingSettings
 from tests.onnx_fixture import COLOURS, tiny_contract, write_tiny_model

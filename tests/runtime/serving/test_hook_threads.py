@@ -9,15 +9,15 @@ from functools import partial
 
 import pytest
 
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.serving import hook_threads
 from runtime.serving.hook_threads import HookThreads
-from runtime.serving.refusals import RequestErrorCode, RequestRefused
 
 LONG_S = 60.0
 ENDS_WHILE_A_HOOK_HANGS = """
 import asyncio, threading
 from runtime.serving.hook_threads import HookThreads
-from runtime.serving.refusals import RequestRefused
+from runtime.answers.refusals import RequestRefused
 
 try:
     asyncio.run(HookThreads().run(threading.Event().wait, 0.05))

@@ -16,18 +16,18 @@ from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
 from runtime.answers.filters import FilterChain
+from runtime.answers.outputs import Row
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.answers.results import ModelIdentity, Prediction
 from runtime.model.contract import ModelContract
 from runtime.model.image import ImageArray
 from runtime.model.preprocess import Placement, read_placed
-from runtime.outputs import Row
 from runtime.serving.batching import Batcher
 from runtime.serving.bentoml_app import BatchCallback
 from runtime.serving.decoders import Decoders
 from runtime.serving.error_bodies import ErrorBodyMiddleware
 from runtime.serving.hook_threads import HookThreads
 from runtime.serving.prometheus.metrics import ServiceMetrics
-from runtime.serving.refusals import RequestErrorCode, RequestRefused
 from runtime.serving.request_batching import RequestHandler
 from runtime.serving.request_record import CLIENT_GONE, RequestRecordMiddleware, current_record
 from runtime.serving.served_model import ServedModel
