@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
-from runtime.model.contract import PROBABILITIES, ModelContract
+from runtime.model.contract import DEFAULT_MODEL, PROBABILITIES, ModelContract
 from runtime.model.image import ImageArray, decode_image
 from runtime.model.preprocess import preprocess, read_for_model
 from runtime.model.session import Predictor
@@ -116,7 +116,7 @@ def table(comparisons: Sequence[Comparison]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.decoding", description=__doc__.split("\n")[0])
-    parser.add_argument("--model", default="vision-classifier:latest", help="tag in the model store")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="tag in the model store")
     parser.add_argument("--pictures", type=Path, default=Path("data/pictures/images"), help="folder to take tiles from")
     parser.add_argument("--out", type=Path, help="also write the figures to this JSON file")
     args = parser.parse_args(argv)

@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.rates import NodeRates, measure_node
+from runtime.model.contract import DEFAULT_MODEL
 from runtime.model.session import Predictor
-from runtime.serving.model_reference import DEFAULT_MODEL, ModelUnavailable
+from runtime.serving.model_reference import ModelUnavailable
 from scoring.pictures import ScoringError
 from scoring.pipeline import Scorer
 from scoring.score import KNOWN_ERRORS

@@ -29,6 +29,7 @@ from benchmarks.pages.page import render
 from benchmarks.pages.report import Report
 from benchmarks.session import Rate
 from benchmarks.workload import large_picture, small_picture
+from runtime.model.contract import DEFAULT_MODEL
 from runtime.serving.model_reference import ModelUnavailable, find_model
 from runtime.serving.settings import ServingSettings, SettingsError
 
@@ -169,7 +170,7 @@ def prepare(bento: str, model: str, plan: Plan, wanted: list[str]) -> tuple[Repo
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Measure our server and its peers under load.")
     parser.add_argument("--bento", default="vision:latest", help="a Bento's tag, or the project's folder")
-    parser.add_argument("--model", default="vision-classifier:latest", help="what the project's folder serves")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="what the project's folder serves")
     parser.add_argument("--quick", action="store_true", help="about two minutes instead of twenty")
     parser.add_argument("--server", action="append", default=[], help="a peer to compare with; else all (repeatable)")
     parser.add_argument("--out", type=Path, default=Path("artifacts/benchmarks"), help="folder of the report")

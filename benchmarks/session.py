@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from runtime.model.contract import DEFAULT_MODEL
 from runtime.model.preprocess import read_for_model
 from runtime.model.session import Predictor
 from runtime.serving.model_reference import ModelUnavailable, find_model
@@ -75,7 +76,7 @@ def variants_of(predictor: Predictor, encoded: bytes) -> dict[str, tuple[Callabl
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="vision-classifier:latest")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--picture", type=Path, help="else the first of data/manifest.csv")
     parser.add_argument("--threads", type=int, default=0, help="of one inference; 0 takes every core")
     parser.add_argument("--rounds", type=int, default=15)

@@ -27,6 +27,7 @@ from benchmarks.pages.summary import Spread
 from benchmarks.serve_load import BenchmarkError, resolve
 from benchmarks.session import Rate
 from benchmarks.workload import large_picture, small_picture
+from runtime.model.contract import DEFAULT_MODEL
 
 PLAN = Plan(
     num_rounds=3, num_overload_rounds=0, clients=(), window_s=1.5, burst_window_s=2.5, ramp_s=0.3, overload_ramp_s=0.0,
@@ -140,7 +141,7 @@ def _expected(served: Served, cores: set[int]) -> dict[str, float]:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Measure one process against front workers.")
     parser.add_argument("--bento", default="vision:latest", help="a Bento's tag, or the project's folder")
-    parser.add_argument("--model", default="vision-classifier:latest", help="what the project's folder serves")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="what the project's folder serves")
     parser.add_argument("--fronts", type=int, default=2, help="VISION_FRONT_WORKERS of the second shape")
     parser.add_argument("--out", type=Path, default=Path("artifacts/benchmarks"), help="folder of the report")
     args = parser.parse_args(argv)
