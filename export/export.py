@@ -6,7 +6,6 @@ Writes `model.onnx`, `contract.json` and `parity.json` to `--out`. Failing parit
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -15,7 +14,8 @@ from dataset.manifest import Manifest
 from evaluation.parity import PARITY_FILE, FloatArray, ImageBatch, Parity, ParityError, Predict, measure_parity
 from export.graph import ServedModel, write_onnx
 from export.params import ExportParams
-from project.params import PARAMS_FILE, read_section
+from project.command import command
+from project.params import add_params_option, read_section
 from runtime.contract import CONTRACT_FILE, ONNX_FILE, Filters
 from runtime.session import Predictor
 from training.checkpoint import Checkpoint
@@ -75,27 +75,23 @@ def _onnx_probabilities(model_dir: Path) -> Predict:
     return lambda images: predictor.predict(images)[0]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", type=Path, default=Path("artifacts/training/checkpoint.pt"))
     parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
-    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
+    add_params_option(parser)
     parser.add_argument("--out", type=Path, default=Path("artifacts/export"))
-    arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        params = read_section(arguments.params, "export", ExportParams)
-        filters = read_section(arguments.params, "contract", ContractParams).filters
-        checkpoint, manifest = Checkpoint.load(arguments.checkpoint), Manifest.read(arguments.manifest)
-        parity = export_checkpoint(checkpoint, manifest, params, filters, arguments.out)
-    except (*KNOWN_ERRORS, ParityError) as exc:
-        sys.stderr.write(f"export: {exc}\n")
-        return 2
+
+
+@command(_arguments, known=(*KNOWN_ERRORS, ParityError))
+def main(arguments: argparse.Namespace) -> None:
+    params = read_section(arguments.params, "export", ExportParams)
+    filters = read_section(arguments.params, "contract", ContractParams).filters
+    checkpoint, manifest = Checkpoint.load(arguments.checkpoint), Manifest.read(arguments.manifest)
+    parity = export_checkpoint(checkpoint, manifest, params, filters, arguments.out)
     logger.info(
         "parity over %d val pictures at batches %s: largest difference of a probability %.2e, same class in all",
         parity.num_images, list(parity.batch_sizes), parity.max_probability_difference,
     )  # fmt: skip
-    return 0
 
 
 if __name__ == "__main__":
