@@ -16,7 +16,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -25,6 +24,7 @@ from torch.distributed import run as torchrun
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.elastic.rendezvous import RendezvousError
 
+from project.command import command
 from runtime.cores import usable_cores
 from runtime.devices import visible_cuda_devices
 from slurm.agent_failure import EXPLAINED, KILLED, REQUEUE, Failure
@@ -113,13 +113,15 @@ class _Messenger:
         return is_sent
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--head", required=True, help="host:port where the agents meet")
     parser.add_argument("--run-id", required=True, help="differs between all runs that may share the port")
     parser.add_argument("--failures", type=Path, required=True, help="folder on the shared disk")
     parser.add_argument("command", nargs="+", help="MODULE [ARGUMENTS], after --")
-    arguments = parser.parse_args(argv)
+
+
+@command(_arguments, logs_to="nothing")
+def main(arguments: argparse.Namespace) -> int:
     node, node_id = os.environ["SLURMD_NODENAME"], int(os.environ["SLURM_NODEID"])
     nnodes = int(os.environ["SLURM_STEP_NUM_NODES"])
     # Across machines the processes cannot use the agents' store, which listens for the first node alone (PyTorch 2.15).
