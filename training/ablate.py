@@ -11,7 +11,7 @@ import logging
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ import yaml
 from dataset.manifest import Manifest, ManifestError
 from evaluation.metrics import confusion_matrix, metrics_of_confusion
 from evaluation.predictions import Predictions
-from project.params import PARAMS_FILE, ParamsError
+from project.command import UsageError, command
+from project.params import ParamsError, add_params_option
 from project.write_whole import write_whole
 from training.ablation_table import Row, write_tables
 from training.ablations import ABLATIONS, Arm, Document
@@ -124,31 +125,27 @@ class Ablation:
         return {f"test_{name}": figures[name] for name in ("macro_f1", "accuracy")}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", choices=ABLATIONS)
-    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
+    add_params_option(parser)
     parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
     parser.add_argument("--out", type=Path, default=Path("artifacts/ablations"))
     parser.add_argument("--seeds", type=int, default=3, help="runs of each arm")
     parser.add_argument("--test", action="store_true", help="show the test split too, once, when all is decided")
-    arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+
+
+@command(_arguments, known=KNOWN_ERRORS)
+def main(arguments: argparse.Namespace) -> None:
     if arguments.seeds < 1:
-        parser.error(f"--seeds must be at least 1, got {arguments.seeds}")
-    try:
-        Params.read(arguments.params).require_linear_head("training.ablate")  # of masks only the last epoch is measured
-        document = yaml.safe_load(arguments.params.read_text(encoding="utf-8"))
-        out_dir = arguments.out / arguments.name
-        arms = ABLATIONS[arguments.name]
-        markdown = ""
-        for rows in Ablation(arms, document, arguments.manifest, out_dir, arguments.seeds, arguments.test).run():
-            markdown = write_tables(arguments.name, rows, out_dir)  # after every seed, for whoever stops it
-    except KNOWN_ERRORS as exc:
-        sys.stderr.write(f"ablate: {exc}\n")
-        return 2
+        raise UsageError(f"--seeds must be at least 1, got {arguments.seeds}")
+    Params.read(arguments.params).require_linear_head("training.ablate")  # of masks only the last epoch is measured
+    document = yaml.safe_load(arguments.params.read_text(encoding="utf-8"))
+    out_dir = arguments.out / arguments.name
+    arms = ABLATIONS[arguments.name]
+    markdown = ""
+    for rows in Ablation(arms, document, arguments.manifest, out_dir, arguments.seeds, arguments.test).run():
+        markdown = write_tables(arguments.name, rows, out_dir)  # after every seed, for whoever stops it
     sys.stdout.write(markdown)
-    return 0
 
 
 def _best_epoch(folder: Path) -> dict[str, float]:
