@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from dataset.annotations import read_mask
 from dataset.checks import named
 from dataset.description import read_max_value
 from dataset.manifest import Manifest, ManifestError
@@ -24,7 +25,7 @@ from dataset.params import DataParams
 from evaluation.alike_counts import COUNTS_FILE, AlikeCounts
 from evaluation.alike_pictures import find_alike
 from evaluation.document import EvaluationError
-from evaluation.image_statistics import DEFECT_AREA, STATISTICS, STATISTICS_FILE, defect_area, measure_picture
+from evaluation.image_statistics import DEFECT_AREA, STATISTICS, STATISTICS_FILE, measure_picture
 from evaluation.label_review import NEAR_DUPLICATES_FILE
 from project.command import command
 from project.params import ParamsError, add_params_option, read_section
@@ -59,8 +60,7 @@ def _measure(root: Path, row: pd.Series, max_value: int | None) -> tuple[dict[st
         image = decode_image(path.read_bytes(), at_least=_DECODED_PX, max_value=max_value)
         statistics = measure_picture(image, int(row["width"]), int(row["height"]))
         if row["mask"]:
-            path = root / row["mask"]
-            statistics[DEFECT_AREA] = defect_area(decode_image(path.read_bytes()))
+            statistics[DEFECT_AREA] = float(read_mask(root / row["mask"]).mean())
     except (OSError, ImageError) as exc:
         raise EvaluationError(f"cannot read the picture {path}: {exc}") from exc
     return statistics, grey_thumbnail(image)
