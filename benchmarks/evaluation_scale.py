@@ -28,6 +28,7 @@ from dataset.description import DataDescription
 from dataset.manifest import Manifest
 from project.command import command
 from project.params import add_params_option
+from project.write_whole import write_whole
 
 CLASSES = ("Blowhole", "Break", "Crack", "Fray", "Free", "Uneven")
 FREQUENCIES = (0.09, 0.06, 0.04, 0.03, 0.7, 0.08)  # about those of the reference data
@@ -161,9 +162,8 @@ def main(arguments: argparse.Namespace) -> None:
             "%d predictions of %d groups: %.1f s of CPU, at most %.0f MiB, report of %.1f MB",
             size, cost.num_groups, cost.cpu_s, cost.highest_memory_mib, cost.report_bytes / 1e6,
         )  # fmt: skip
-    arguments.out.mkdir(parents=True, exist_ok=True)
     written = json.dumps({"machine": asdict(machine), "costs": costs}, indent=2)
-    (arguments.out / "evaluation_scale.json").write_text(written + "\n", encoding="utf-8")
+    write_whole(arguments.out / "evaluation_scale.json", written + "\n")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmarks.rates import NodeRates, measure_node
 from project.command import UsageError, command
+from project.write_whole import write_whole
 from runtime.model_reference import DEFAULT_MODEL, ModelUnavailable
 from runtime.session import Predictor
 from scoring.pictures import ScoringError
@@ -112,10 +113,9 @@ def main(arguments: argparse.Namespace) -> None:
         else _measure(arguments.source, arguments.model, arguments.sample, arguments.rounds)
     )
     costs = [cost(rates, arguments.pictures, nodes, arguments.shared_mib_s) for nodes in arguments.nodes]
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    (arguments.out.parent / "node_rates.json").write_text(rates.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    write_whole(arguments.out.parent / "node_rates.json", rates.model_dump_json(indent=2) + "\n")
     found = {"pictures": arguments.pictures, "rates": rates.model_dump(), "costs": [asdict(one) for one in costs]}
-    arguments.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    write_whole(arguments.out, json.dumps(found, indent=2) + "\n")
     sys.stdout.write(_page(rates, costs, arguments.pictures, arguments.shared_mib_s))
 
 

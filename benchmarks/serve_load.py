@@ -29,6 +29,7 @@ from benchmarks.session import Rate
 from benchmarks.turns import FULL, QUICK, Ground, Plan, run_module, take_turn
 from benchmarks.workload import large_picture, small_picture
 from project.command import command
+from project.write_whole import write_whole
 from runtime.model_reference import ModelUnavailable, find_model
 from runtime.settings import ServingSettings, SettingsError
 
@@ -97,9 +98,8 @@ def run(report: Report, arena: Arena, out_dir: Path) -> None:
 
 def write(report: Report, out_dir: Path) -> None:
     """Write `serving.json` and `serving.html`."""
-    out_dir.mkdir(parents=True, exist_ok=True)
-    (out_dir / "serving.json").write_text(report.to_json(), encoding="utf-8")
-    (out_dir / "serving.html").write_text(render(report), encoding="utf-8")
+    write_whole(out_dir / "serving.json", report.to_json())
+    write_whole(out_dir / "serving.html", render(report))
 
 
 def _rotated(names: list[str], number: int) -> list[str]:

@@ -22,6 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 from project.command import command
+from project.write_whole import write_whole
 from runtime.model_reference import ModelUnavailable, find_model
 from runtime.preprocess import read_for_model
 from runtime.session import Predictor
@@ -92,8 +93,8 @@ def main(arguments: argparse.Namespace) -> None:
     sys.stdout.write(f"{arguments.model} on {where}\n")
     for rate in rates:
         sys.stdout.write(f"{rate.name:<20} {rate.median:8.1f} images/s ({rate.low:.1f} to {rate.high:.1f})\n")
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps({"machine": where, "rates": [asdict(rate) for rate in rates]}, indent=2) + "\n")
+    found = {"machine": where, "rates": [asdict(rate) for rate in rates]}
+    write_whole(arguments.out, json.dumps(found, indent=2) + "\n")
 
 
 def _first_picture(manifest: Path) -> Path:

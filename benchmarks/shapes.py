@@ -28,6 +28,7 @@ from benchmarks.summary import Spread
 from benchmarks.turns import BURST_CLIENTS, Ground, Kind, Plan, Turn, run_module, take_turn
 from benchmarks.workload import large_picture, small_picture
 from project.command import command
+from project.write_whole import write_whole
 
 PLAN = Plan(
     num_rounds=3, num_overload_rounds=0, clients=(), window_s=1.5, burst_window_s=2.5, ramp_s=0.3, overload_ramp_s=0.0,
@@ -153,9 +154,8 @@ def main(args: argparse.Namespace) -> None:
     report = ShapesReport(machine.describe(*cores), tag, args.fronts, PLAN)
     measure(report, served, cores, _expected(served, cores[0]))
     rows = report.rows()
-    args.out.mkdir(parents=True, exist_ok=True)
     document = {"rows": [asdict(row) for row in rows], **asdict(report)}
-    (args.out / "shapes.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    write_whole(args.out / "shapes.json", json.dumps(document, indent=2) + "\n")
     sys.stdout.write(table(rows))
 
 

@@ -32,6 +32,7 @@ from export.measured_model import find_measured_model, registered_versions, with
 from export.model_store import CLASSIFIER, StoreError, check_store
 from export.same_data import find_reference
 from project.command import command
+from project.write_whole import write_whole
 from runtime.model_reference import find_model, wanted_tag
 
 BENTO = "vision"
@@ -127,8 +128,7 @@ def main(args: argparse.Namespace) -> None:
     bento, is_new = build(Path.cwd(), read_gate(args))
     models = [str(info.tag) for info in bento.info.all_models]
     record = {"tag": str(bento.tag), "path": bento.path, "models": models}
-    args.record.parent.mkdir(parents=True, exist_ok=True)
-    args.record.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_whole(args.record, json.dumps(record, indent=2) + "\n")
     what = "built" if is_new else "up to date:"
     sys.stdout.write(f"{what} {bento.tag} with {', '.join(models)}\n")
     sys.stdout.write(f"{outcome_in_words(bento.info.labels)}\n{bento.path}\n")

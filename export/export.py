@@ -16,6 +16,7 @@ from export.graph import ServedModel, write_onnx
 from export.params import ExportParams
 from project.command import command
 from project.params import add_params_option, read_section
+from project.write_whole import write_whole
 from runtime.contract import CONTRACT_FILE, ONNX_FILE, Filters
 from runtime.session import Predictor
 from training.checkpoint import Checkpoint
@@ -35,13 +36,12 @@ def export_checkpoint(
     filters: of the contract; set here and not in training, so that other filters need no other training.
     Raises ParityError, after which the ONNX file is gone but `parity.json` tells what was measured.
     """
-    out_dir.mkdir(parents=True, exist_ok=True)
     onnx_path = out_dir / ONNX_FILE
     contract = checkpoint.contract.model_copy(update={"filters": filters})
     logger.info("exporting %s to ONNX", contract.lineage.backbone)
     model = ServedModel(load_classifier(contract, checkpoint.state_dict), contract.temperature).eval()
     write_onnx(model, contract, onnx_path, params.opset)
-    (out_dir / CONTRACT_FILE).write_text(contract.to_json(), encoding="utf-8")
+    write_whole(out_dir / CONTRACT_FILE, contract.to_json())
     dataset = PictureDataset(manifest.select("val"), contract)
     images = [dataset[i].image for i in range(len(dataset))]
     parity = measure_parity(
@@ -52,7 +52,7 @@ def export_checkpoint(
         limit=params.max_probability_difference,
         split="val",
     )
-    (out_dir / PARITY_FILE).write_text(parity.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    write_whole(out_dir / PARITY_FILE, parity.model_dump_json(indent=2) + "\n")
     try:
         parity.check()
     except ParityError:

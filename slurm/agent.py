@@ -25,6 +25,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, P
 from torch.distributed.elastic.rendezvous import RendezvousError
 
 from project.command import command
+from project.write_whole import write_whole
 from runtime.cores import usable_cores
 from runtime.devices import visible_cuda_devices
 from slurm.agent_failure import EXPLAINED, KILLED, REQUEUE, Failure
@@ -142,8 +143,7 @@ def main(arguments: argparse.Namespace) -> int:
         if first.exitcode == REQUEUE or -first.exitcode in messenger.handed_on:
             return REQUEUE
         failure = Failure(node=node, rank=rank, time=first.timestamp, reason=reason_of(first))
-        arguments.failures.mkdir(parents=True, exist_ok=True)
-        (arguments.failures / f"{node}.json").write_text(failure.model_dump_json(), encoding="utf-8")
+        write_whole(arguments.failures / f"{node}.json", failure.model_dump_json())
         sys.stderr.write(f"{node}: rank {rank}: {failure.reason}\n")
         return 1
     except RendezvousError as exc:  # the first node's agent, where all meet, has gone before: its reason counts
