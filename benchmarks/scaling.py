@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from project.command import command
-from runtime.model_reference import DEFAULT_MODEL, ModelUnavailable
+from runtime.serving.model_reference import DEFAULT_MODEL, ModelUnavailable
 from scoring.pictures import ScoringError, list_pictures, root_of
 from scoring.plan import write_plan
 from scoring.shard import model_folder

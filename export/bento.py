@@ -33,7 +33,7 @@ from export.model_store import CLASSIFIER, StoreError, check_store
 from export.same_data import find_reference
 from project.command import command
 from project.write_whole import write_whole
-from runtime.model_reference import find_model, wanted_tag
+from runtime.serving.model_reference import find_model, wanted_tag
 
 BENTO = "vision"
 CONTENT_LABEL = "content_sha256"

@@ -26,8 +26,8 @@ from torch.distributed.elastic.rendezvous import RendezvousError
 
 from project.command import command
 from project.write_whole import write_whole
-from runtime.cores import usable_cores
-from runtime.devices import visible_cuda_devices
+from runtime.model.cores import usable_cores
+from runtime.model.devices import visible_cuda_devices
 from slurm.agent_failure import EXPLAINED, KILLED, REQUEUE, Failure
 from slurm.allocation import SlurmError, batch_was_killed, node_address, requeue
 

@@ -17,12 +17,12 @@ import torch
 from dataset.checks import check_every_class_trains
 from dataset.manifest import Manifest
 from project.command import at_least, command, positive
-from training.data import PictureDataset
-from training.distributed import single_worker
+from training.data.tensors import PictureDataset
 from training.engine_params import PhaseParams
-from training.losses import classifier_loss
-from training.optimiser import freeze_all_but, make_optimiser, trainable_parameters
+from training.network.losses import classifier_loss
+from training.network.optimiser import freeze_all_but, make_optimiser, trainable_parameters
 from training.params import Params
+from training.process.distributed import single_worker
 from training.sanity import add_data_options, untrained
 from training.train import KNOWN_ERRORS
 
