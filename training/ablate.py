@@ -25,9 +25,7 @@ from project.command import UsageError, command
 from project.params import ParamsError, add_params_option
 from project.write_whole import write_whole
 from training.params import Params
-from training.sweeps.ablation_table import Row, write_tables
-from training.sweeps.ablations import ABLATIONS, Arm, Document
-from training.sweeps.child_run import (
+from training.process.child_run import (
     CHILD_LOG,
     DEATH_SIGNAL,
     last_words,
@@ -36,6 +34,8 @@ from training.sweeps.child_run import (
     start_training,
     stop_child,
 )
+from training.sweeps.ablation_table import Row, write_tables
+from training.sweeps.ablations import ABLATIONS, Arm, Document
 
 EXPLAINED = 2  # exit status of a run that has said what is wrong
 RESULT_FILE = "result.json"
