@@ -16,7 +16,7 @@ import yaml
 from optuna.trial import TrialState
 
 from tests.training.conftest import TINY
-from training import search, search_worker
+from training import search
 from training.params import Params
 from training.study import REASON, RETRY_OF, read_study, trial_dir
 from training.yaml_edit import edit_yaml
@@ -179,7 +179,7 @@ def test_trials_that_all_fail_end_the_search_with_their_reason(
 ) -> None:
     """Backbones that nobody knows: training says so, and the search passes it on."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(search_worker, "FAILURES_IN_A_ROW", 2)
+    monkeypatch.setattr(search, "FAILURES_IN_A_ROW", 2)
     space = {"model.backbone": {"type": "categorical", "choices": ["no_such_net", "nor_this"]}}
     (tmp_path / "search.yaml").write_text(yaml.safe_dump(SPACE | {"trials": 9, "space": space}), encoding="utf-8")
     assert search.main(["--manifest", str(tiny_tiles_dir / "manifest.csv"), "--params", str(params_file)]) == 2
