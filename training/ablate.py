@@ -22,9 +22,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from dataset.manifest import Manifest, ManifestError
-from dataset.params import PARAMS_FILE, ParamsError
 from evaluation.metrics import confusion_matrix, metrics_of_confusion
 from evaluation.predictions import PREDICTIONS_FILE, Predictions
+from project.params import PARAMS_FILE, ParamsError
 from training.ablation_table import Row, write_tables
 from training.ablations import ABLATIONS, Arm, Document
 from training.child_run import CHILD_LOG, DEATH_SIGNAL, read_log, start_child, stop_child

@@ -2,7 +2,6 @@
 
 import datetime
 import io
-import os
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from optuna.visualization.matplotlib import (
     plot_param_importances,
 )
 
+from project.write_whole import write_whole
 from training.study import REASON, RETRY_OF, RUN_ID, WORKER
 
 MIN_TRIALS_FOR_IMPORTANCES = 4
@@ -52,15 +52,15 @@ def write_summary(study: optuna.Study, metric: str, out_dir: Path) -> None:
     """
     matplotlib.use("agg")  # without a display, and whatever the environment asks for
     trials = study.get_trials(deepcopy=False)
-    _replace(out_dir / "trials.csv", _table(trials).to_csv(index=False).encode())
-    _replace(out_dir / "history.png", _png(lambda: plot_optimization_history(study, target_name=metric)))
-    _replace(out_dir / "epochs.png", _png(lambda: plot_intermediate_values(study)))
+    write_whole(out_dir / "trials.csv", _table(trials).to_csv(index=False))
+    write_whole(out_dir / "history.png", _png(lambda: plot_optimization_history(study, target_name=metric)))
+    write_whole(out_dir / "epochs.png", _png(lambda: plot_intermediate_values(study)))
     finished = [trial.value for trial in trials if trial.state == TrialState.COMPLETE]
     if len(finished) >= MIN_TRIALS_FOR_IMPORTANCES and len(set(finished)) > 1:
         evaluator = FanovaImportanceEvaluator(seed=0)
         options: dict[str, Any] = {"target": lambda trial: trial.value, "target_name": metric}
         png = _png(lambda: plot_param_importances(study, evaluator=evaluator, **options))
-        _replace(out_dir / "importances.png", png)
+        write_whole(out_dir / "importances.png", png)
 
 
 def _rank(trial: FrozenTrial) -> tuple[int, float, int]:
@@ -125,10 +125,3 @@ def _png(plot: Callable[[], Axes]) -> bytes:
         figure.savefig(buffer, format="png", dpi=_DPI, bbox_inches="tight")
         pyplot.close(figure)
     return buffer.getvalue()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write at once: several workers may end together."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)

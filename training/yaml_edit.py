@@ -10,7 +10,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from dataset.params import ParamsError
+from project.params import ParamsError
 
 Value = str | int | float | bool
 _HEAD = "%YAML 1.1\n---\n"  # what ruamel.yaml writes above a document of that version
