@@ -3,7 +3,6 @@
 import csv
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,25 +12,11 @@ import yaml
 from optuna.trial import TrialState
 
 from evaluation.predictions import Predictions
+from tests.training import stand_in_training
+from tests.training.stand_in_training import BREAKS, IS_REFUSED
 from training import ablate, ablations, search, search_worker
 from training.ablations import Arm, Document, _backbone, _from_scratch
 from training.study import GOES_ON, read_study
-
-# Writes the log of a run whose figures say which one it was, or ends as training does when it refuses or breaks.
-TRAINS = """
-import json, sys
-from pathlib import Path
-import yaml
-params, out = Path(sys.argv[1]), Path(sys.argv[2])
-train = yaml.safe_load(params.read_text())["train"]
-if train["weight_decay"] > 0.5:
-    print("training: this is refused")
-    sys.exit(2 if train["weight_decay"] < 0.9 else -9)
-figures = {"val_accuracy": train["weight_decay"], "val_balanced_accuracy": 0.5, "run_id": ""}
-with (out / "log.jsonl").open("w") as log:
-    for epoch, (macro_f1, loss) in enumerate([(0.2, 1.0), (0.1 * train["seed"] + 0.3, 0.9), (0.25, 0.8)], 1):
-        print(json.dumps({"epoch": epoch, "val_macro_f1": macro_f1, "val_loss": loss, **figures}), file=log)
-"""
 
 
 def _decay(value: float) -> Callable[[Document], None]:
@@ -50,14 +35,12 @@ def words(tiny_tiles_dir: Path, tiny_params: dict[str, Any], tmp_path: Path) -> 
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int]]:
-    """Weight decay and seed of every run that is started, each a process that takes a moment."""
+    """Weight decay and seed of every run that is started, each a process of a moment."""
     started = []
 
-    def start(params: Path, _manifest: Path, out_dir: Path) -> subprocess.Popen[bytes]:
-        train = yaml.safe_load(params.read_text())["train"]
-        started.append((train["weight_decay"], train["seed"]))
-        with (out_dir / "child.log").open("wb") as log:
-            return subprocess.Popen([sys.executable, "-c", TRAINS, str(params), str(out_dir)], stdout=log)
+    def start(params: Path, manifest: Path, out_dir: Path) -> subprocess.Popen[bytes]:
+        started.append(stand_in_training.decay_and_seed(params))
+        return stand_in_training.start_training(params, manifest, out_dir)
 
     monkeypatch.setattr(search_worker, "start_training", start)
     return started
@@ -149,23 +132,23 @@ def test_a_stopped_run_is_gone_on_with_unless_its_params_have_changed(
 def test_an_arm_that_is_refused_is_a_row_that_says_why_and_is_tried_again_next_time(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: list[tuple[float, int]]
 ) -> None:
-    _arms(monkeypatch, Arm("a", _decay(0.8)), Arm("b", _decay(0.1)))
+    _arms(monkeypatch, Arm("a", _decay(IS_REFUSED)), Arm("b", _decay(0.1)))
     for _ in range(2):
         assert ablate.main(["training", *words, "--seeds", "2"]) == 0
         assert _table(tmp_path)["a", ""]["reason"] == "this is refused"
         assert _table(tmp_path)["b", "val_accuracy"]["values"] == "0.1 0.1"
-    assert trained == [(0.8, 0), (0.1, 0), (0.1, 1), (0.8, 0)]
+    assert trained == [(IS_REFUSED, 0), (0.1, 0), (0.1, 1), (IS_REFUSED, 0)]
 
 
 def test_a_run_that_breaks_ends_the_ablation_and_its_log_is_named(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: list[tuple[float, int]],
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    _arms(monkeypatch, Arm("a", _decay(0.95)), Arm("b", _decay(0.1)))
+    _arms(monkeypatch, Arm("a", _decay(BREAKS)), Arm("b", _decay(0.1)))
     assert ablate.main(["training", *words]) == 2
     log = tmp_path / "ablations/training/trials/0000/child.log"
     assert f"'a', seed 0 ended with status 247: see {log}" in capsys.readouterr().err
-    assert trained == [(0.95, 0)]
+    assert trained == [(BREAKS, 0)]
     first, second = read_study(tmp_path / "ablations/training").get_trials()
     assert (first.state, second.state) == (TrialState.FAIL, TrialState.WAITING)
 
