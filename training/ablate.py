@@ -22,16 +22,16 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from dataset.manifest import Manifest, ManifestError
-from evaluation.metrics import confusion_matrix, metrics_of_confusion
 from evaluation.predictions import PREDICTIONS_FILE, Predictions
+from evaluation.statistics.metrics import confusion_matrix, metrics_of_confusion
 from project.params import PARAMS_FILE, ParamsError
-from training.ablation_table import Row, write_tables
-from training.ablations import ABLATIONS, Arm, Document
-from training.child_run import CHILD_LOG, DEATH_SIGNAL, read_log, start_child, stop_child
 from training.params import Params
-from training.search_space import PrunerParams, SamplerParams, TrialParams, check_trial
-from training.search_worker import Ended, ObsoleteError, Recipe, work
-from training.study import IDENTITY, REASON, SearchError, SearchStudy, open_study, trial_dir
+from training.sweeps.ablation_table import Row, write_tables
+from training.sweeps.ablations import ABLATIONS, Arm, Document
+from training.sweeps.child_run import CHILD_LOG, DEATH_SIGNAL, read_log, start_child, stop_child
+from training.sweeps.search_space import PrunerParams, SamplerParams, TrialParams, check_trial
+from training.sweeps.search_worker import Ended, ObsoleteError, Recipe, work
+from training.sweeps.study import IDENTITY, REASON, SearchError, SearchStudy, open_study, trial_dir
 
 EXPLAINED = 2  # exit status of a run that has said what is wrong
 QUEUED_ONLY = TrialParams(trials=0, sampler=SamplerParams(name="random"), pruner=PrunerParams(name="none"))
@@ -125,7 +125,7 @@ class Ablation:
 
     def _test(self, folder: Path) -> dict[str, float]:
         """Predict the test split with the run's checkpoint, in a process of its own, unless that is done."""
-        from training.fit import CHECKPOINT_FILE  # imports PyTorch: seconds that no other call needs
+        from training.run.fit import CHECKPOINT_FILE  # imports PyTorch: seconds that no other call needs
 
         files = ["--manifest", str(self.manifest_path), "--checkpoint", str(folder / CHECKPOINT_FILE)]
         out = folder / PREDICTIONS_FILE

@@ -14,9 +14,10 @@ from optuna.trial import TrialState
 from evaluation.predictions import Predictions
 from tests.training import stand_in_training
 from tests.training.stand_in_training import BREAKS, IS_REFUSED
-from training import ablate, ablations, search, search_worker
-from training.ablations import Arm, Document, _backbone, _from_scratch
-from training.study import GOES_ON, read_study
+from training import ablate, search
+from training.sweeps import ablations, search_worker
+from training.sweeps.ablations import Arm, Document, _backbone, _from_scratch
+from training.sweeps.study import GOES_ON, read_study
 
 
 def _decay(value: float) -> Callable[[Document], None]:

@@ -18,10 +18,11 @@ from optuna.trial import TrialState
 from tests.training import stand_in_training
 from tests.training.conftest import TINY
 from tests.training.stand_in_training import BREAKS, IS_REFUSED, LEARNS, WAITS
-from training import search, search_worker
+from training import search
 from training.params import Params
-from training.study import REASON, RETRY_OF, read_study, trial_dir
-from training.yaml_edit import edit_yaml
+from training.sweeps import search_worker
+from training.sweeps.study import REASON, RETRY_OF, read_study, trial_dir
+from training.sweeps.yaml_edit import edit_yaml
 
 REPOSITORY = Path(__file__).parent.parent.parent
 PATIENCE_S = 600  # on a busy machine
