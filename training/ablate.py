@@ -26,9 +26,9 @@ from evaluation.predictions import PREDICTIONS_FILE, Predictions
 from evaluation.statistics.metrics import confusion_matrix, metrics_of_confusion
 from project.params import PARAMS_FILE, ParamsError
 from training.params import Params
+from training.process.child_run import CHILD_LOG, DEATH_SIGNAL, read_log, start_child, stop_child
 from training.sweeps.ablation_table import Row, write_tables
 from training.sweeps.ablations import ABLATIONS, Arm, Document
-from training.sweeps.child_run import CHILD_LOG, DEATH_SIGNAL, read_log, start_child, stop_child
 from training.sweeps.search_space import PrunerParams, SamplerParams, TrialParams, check_trial
 from training.sweeps.search_worker import Ended, ObsoleteError, Recipe, work
 from training.sweeps.study import IDENTITY, REASON, SearchError, SearchStudy, open_study, trial_dir

@@ -27,7 +27,7 @@ LEARNS, WAITS, IS_REFUSED, BREAKS = 0.1, 0.5, 0.8, 0.95  # weight decays
 
 
 def start_training(params: Path, _manifest: Path, out_dir: Path) -> subprocess.Popen[bytes]:
-    """Start a run as `training.sweeps.child_run.start_training` does."""
+    """Start a run as `training.process.child_run.start_training` does."""
     with (out_dir / "child.log").open("wb") as log:
         return subprocess.Popen([sys.executable, "-c", _RUN, str(params), str(out_dir)], stdout=log)
 

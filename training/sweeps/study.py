@@ -24,7 +24,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from training.sweeps.child_run import read_log
+from training.process.child_run import read_log
 from training.sweeps.search_space import PrunerParams, SamplerParams, TrialParams
 
 JOURNAL_FILE = "journal.log"
