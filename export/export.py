@@ -11,18 +11,20 @@ from pathlib import Path
 
 import torch
 
-from dataset.manifest import Manifest
-from dataset.params import PARAMS_FILE, read_section
+from dataset.manifest import Manifest, ManifestError
+from dataset.params import PARAMS_FILE, ParamsError, read_section
 from evaluation.parity import PARITY_FILE, FloatArray, ImageBatch, Parity, ParityError, Predict, measure_parity
 from export.graph import ServedModel, write_onnx
 from export.params import ExportParams
 from runtime.contract import CONTRACT_FILE, ONNX_FILE, Filters
 from runtime.session import Predictor
-from training.checkpoint import Checkpoint
+from training.backbones import BackboneError
+from training.checkpoint import Checkpoint, CheckpointError
 from training.data import PictureDataset
 from training.model import load_classifier
 from training.params import ContractParams
-from training.train import KNOWN_ERRORS
+
+KNOWN_ERRORS = (BackboneError, CheckpointError, ManifestError, ParamsError, ParityError)
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         filters = read_section(arguments.params, "contract", ContractParams).filters
         checkpoint, manifest = Checkpoint.load(arguments.checkpoint), Manifest.read(arguments.manifest)
         parity = export_checkpoint(checkpoint, manifest, params, filters, arguments.out)
-    except (*KNOWN_ERRORS, ParityError) as exc:
+    except KNOWN_ERRORS as exc:
         sys.stderr.write(f"export: {exc}\n")
         return 2
     logger.info(
