@@ -22,13 +22,14 @@ from dataset.checks import named
 from dataset.description import read_max_value
 from dataset.manifest import Manifest, ManifestError
 from dataset.near_duplicates import GreyThumbnail, grey_thumbnail
-from dataset.params import PARAMS_FILE, DataParams, ParamsError, read_section
-from dataset.progress import progress
+from dataset.params import DataParams
 from evaluation.alike_counts import COUNTS_FILE, AlikeCounts
 from evaluation.alike_pictures import find_alike
 from evaluation.document import EvaluationError
 from evaluation.image_statistics import DEFECT_AREA, STATISTICS, STATISTICS_FILE, measure_picture
 from evaluation.label_review import NEAR_DUPLICATES_FILE
+from project.params import PARAMS_FILE, ParamsError, read_section
+from project.progress import progress
 from runtime.errors import ImageError
 from runtime.image import decode_image
 

@@ -18,8 +18,6 @@ from PIL import Image
 
 from dataset.annotations import read_mask_for_model
 from dataset.manifest import Manifest, ManifestError
-from dataset.params import PARAMS_FILE, ParamsError, read_section
-from dataset.progress import progress
 from evaluation.attention import Attention, OcclusionMap, mask_agreement, occlusion_map, patch_and_stride, share_inside
 from evaluation.bootstrap import Resampling
 from evaluation.document import EvaluationError
@@ -30,6 +28,8 @@ from evaluation.params import EvaluateParams, ReviewParams
 from evaluation.predictions import Predictions, PredictionsError
 from evaluation.robustness import draw_images, measure_robustness
 from evaluation.worst_errors import worst_errors_by_class
+from project.params import PARAMS_FILE, ParamsError, read_section
+from project.progress import progress
 from runtime.contract import ContractError
 from runtime.errors import ImageError
 from runtime.image import ImageArray, decode_image
