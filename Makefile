@@ -21,14 +21,18 @@ ACCEPT_WORSE ?=
 NPROC ?= 1
 PORT ?= 3000
 export NPROC
-# What a user typed reaches commands by the environment, unread by make and the shell: a path may hold any character.
-export TYPED_DATA := $(value DATA)
-export TYPED_GROUPS := $(value GROUPS)
-export TYPED_NORMAL := $(value NORMAL)
-export TYPED_SKIP := $(value SKIP)
-export TYPED_CLASSES := $(value CLASSES)
-export TYPED_ACCEPT_WORSE := $(value ACCEPT_WORSE)
-unexport DATA GROUPS NORMAL SKIP CLASSES ACCEPT_WORSE
+# Of these only what is typed after `make` counts: an environment may hold a DATA or GROUPS of something else. It reaches
+# commands by the environment, unread by make and the shell: a path may hold any character.
+typed = $(if $(filter command,$(firstword $(origin $1))),$(value $1))
+export TYPED_DATA := $(call typed,DATA)
+export TYPED_GROUPS := $(call typed,GROUPS)
+export TYPED_NORMAL := $(call typed,NORMAL)
+export TYPED_SKIP := $(call typed,SKIP)
+export TYPED_CLASSES := $(call typed,CLASSES)
+export TYPED_ACCEPT_WORSE := $(call typed,ACCEPT_WORSE)
+ONLY_TYPED := DATA GROUPS NORMAL SKIP CLASSES ACCEPT_WORSE
+NOT_TAKEN := $(foreach name,$(ONLY_TYPED),$(if $(value $(name)),$(if $(filter environment,$(firstword $(origin $(name)))),$(name))))
+unexport $(ONLY_TYPED)
 
 # DVC asks for the user's name; a container may run under a number that has none.
 ifeq ($(LOGNAME)$(USER),)
@@ -62,7 +66,7 @@ setup: .venv/train.stamp data/source.yaml ## install what training and serving n
 	@requirements/install.sh dev
 
 NOTE_SOURCE = $(PYTHON) -m dataset.stage dataset.source --groups="$$TYPED_GROUPS" --normal="$$TYPED_NORMAL" \
-	$(if $(value SKIP),--skip="$$TYPED_SKIP") $(if $(value CLASSES),--classes="$$TYPED_CLASSES") \
+	$${TYPED_SKIP:+--skip="$$TYPED_SKIP"} $${TYPED_CLASSES:+--classes="$$TYPED_CLASSES"} \
 	--out data/source.yaml -- "$$TYPED_DATA"
 
 # A run writes dvc.lock, which git shall not see until somebody wants to commit a run of their own: `make track`.
@@ -72,6 +76,7 @@ data/source.yaml: | .venv/train.stamp
 
 .PHONY: source
 source: setup
+	@$(foreach name,$(NOT_TAKEN),echo "$(name) of the environment is not taken; type it to take it: make $(MAKECMDGOALS) $(name)=..." >&2;)
 	@$(PYTHON) -m dataset.lock_in_git hide
 	@$(NOTE_SOURCE)
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,7 @@ def make(project: Path, *words: str, status: int = 0, environment: dict[str, str
         ["make", *words], cwd=project, capture_output=True, text=True, env={**kept, **(environment or {})}
     )
     assert done.returncode == status, done.stdout + done.stderr
+    sys.stderr.write(done.stderr)
     lines = (project / "calls").read_text().removesuffix("\n\0").split("\n\0")
     return [line.removesuffix("\0").split("\0") for line in lines]
 
@@ -50,20 +52,29 @@ ODD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("way", ["word", "environment"])
-def test_a_path_may_hold_any_character(project: Path, way: str) -> None:
+def test_a_path_may_hold_any_character(project: Path) -> None:
     for odd in ODD:
-        names = {"DATA": odd, "GROUPS": f"{odd}.csv", "NORMAL": f"of {odd}"}
-        typed = [f"{name}={value}" for name, value in names.items()] if way == "word" else []
-        calls = make(project, "source", *typed, environment=names if way == "environment" else {})
-        expected = [f"--groups={odd}.csv", f"--normal=of {odd}", "--out", "data/source.yaml", "--", odd]
-        if way == "word":  # make itself drops blanks before a value
-            expected = [
-                word.replace("=  padded", "=padded") if word.startswith("--groups") else word for word in expected
-            ]
-            expected[-1] = odd.lstrip()
-        assert calls[-1] == ["python", "-m", "dataset.stage", "dataset.source", *expected], odd
+        calls = make(project, "source", f"DATA={odd}", f"GROUPS={odd}.csv", f"NORMAL=of {odd}")
+        # make itself drops blanks before a value
+        expected = [f"--groups={odd.lstrip()}.csv", f"--normal=of {odd}", "--out", "data/source.yaml", "--"]
+        assert calls[-1] == ["python", "-m", "dataset.stage", "dataset.source", *expected, odd.lstrip()], odd
         assert not (project / "made").exists()
+
+
+def test_what_the_environment_holds_for_another_purpose_is_not_taken_but_named(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Many a shell exports DATA or GROUPS; only what is typed after `make` is meant for it."""
+    names = ("DATA", "GROUPS", "NORMAL", "SKIP", "CLASSES", "ACCEPT_WORSE")
+    bare = make(project, "bento")
+    assert make(project, "bento", environment=dict.fromkeys(names, "/elsewhere")) == bare
+    hints = capfd.readouterr().err
+    assert all(
+        f"{name} of the environment is not taken; type it to take it: make bento {name}=" in hints for name in names
+    )
+    typed = make(project, "source", "DATA=mine", environment={"DATA": "/elsewhere", "GROUPS": ""})
+    assert typed == make(project, "source", "DATA=mine")
+    assert "is not taken" not in capfd.readouterr().err
 
 
 def test_without_a_word_nothing_is_named(project: Path) -> None:
