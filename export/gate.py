@@ -16,17 +16,17 @@ from dataset.checks import named
 from dataset.manifest import Manifest, ManifestError
 from evaluation.comparison import Comparison
 from evaluation.document import EvaluationError
-from evaluation.paired import compare_predictions
+from evaluation.pages.wording import figure
 from evaluation.params import EvaluateParams
 from evaluation.predictions import Predictions, PredictionsError
-from evaluation.wording import figure
+from evaluation.statistics.paired import compare_predictions
 from export.measured_model import MeasuredModel
 from export.params import GateParams
 from project.params import PARAMS_FILE, ParamsError, read_section
-from runtime.contract import ContractError
-from runtime.errors import ImageError
-from runtime.preprocess import read_for_model
-from runtime.session import Predictor
+from runtime.model.contract import ContractError
+from runtime.model.errors import ImageError
+from runtime.model.preprocess import read_for_model
+from runtime.model.session import Predictor
 
 _CANNOT_COMPARE = (ContractError, EvaluationError, ImageError, ManifestError, PredictionsError)
 _BATCH_SIZE = 32
@@ -87,7 +87,7 @@ def _write_page(comparison: Comparison, out_dir: Path, pictures_dir: Path, drops
     """Write the comparison with its verdict, and with the pictures that changed if they are there; return the page."""
     # Drawing loads matplotlib, which a gate that compares nothing does without.
     from evaluation.compare import write_comparison
-    from evaluation.comparison_page import PAGE_FILE, Verdict
+    from evaluation.pages.comparison_page import PAGE_FILE, Verdict
 
     first = comparison.first
     title = f"Worse than {first}" if drops else f"No worse than {first} beyond the margins"
