@@ -39,6 +39,8 @@ ifeq ($(LOGNAME)$(USER),)
 export USER := $(shell id -u)
 endif
 
+# Commands run as `python -m`: a script of an environment that was not made to be moved begins with its old path.
+
 # Nothing phones home.
 export BENTOML_DO_NOT_TRACK := True
 export DO_NOT_TRACK := true
@@ -89,25 +91,25 @@ store: .venv/train.stamp
 .PHONY: data load split train predict compare inspect eval export review card
 data: split ## pictures -> manifest with splits (DATA=, GROUPS=)
 load: source
-	@$(BIN)/dvc repro load
+	@$(PYTHON) -m dvc repro load
 split: source
-	@$(BIN)/dvc repro split
+	@$(PYTHON) -m dvc repro split
 train: source ## -> artifacts/training/checkpoint.pt (NPROC=)
-	@$(BIN)/dvc repro train
+	@$(PYTHON) -m dvc repro train
 predict: source
-	@$(BIN)/dvc repro predict
+	@$(PYTHON) -m dvc repro predict
 compare: source
-	@$(BIN)/dvc repro compare
+	@$(PYTHON) -m dvc repro compare
 inspect: source ## -> artifacts/inspection: image statistics, near-duplicates
-	@$(BIN)/dvc repro inspect
+	@$(PYTHON) -m dvc repro inspect
 eval: source ## -> artifacts/evaluation/report.html
-	@$(BIN)/dvc repro evaluate
+	@$(PYTHON) -m dvc repro evaluate
 export: source ## -> artifacts/export/model.onnx, parity proven
-	@$(BIN)/dvc repro export
+	@$(PYTHON) -m dvc repro export
 review: source ## -> artifacts/review: robustness, and where the model looks
-	@$(BIN)/dvc repro review
+	@$(PYTHON) -m dvc repro review
 card: source ## -> artifacts/MODEL_CARD.md
-	@$(BIN)/dvc repro
+	@$(PYTHON) -m dvc repro
 
 .PHONY: register
 register: store card ## both models into the BentoML model store
@@ -123,7 +125,7 @@ bento: register ## -> a versioned Bento, vision:latest
 
 .PHONY: serve
 serve: bento ## serve the Bento on the loopback (PORT=)
-	@$(BIN)/bentoml serve vision:latest --host 127.0.0.1 --port $(PORT)
+	@$(PYTHON) -m bentoml serve vision:latest --host 127.0.0.1 --port $(PORT)
 
 .PHONY: demo
 demo: bento ## everything, from pictures to the answer of a served Bento (DATA=)
@@ -161,12 +163,12 @@ track: .venv/train.stamp ## let git see dvc.lock and DVC see git, to commit and 
 test: .venv/dev.stamp ## lint, types and all tests
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
-	@$(BIN)/pytest -n 2 --dist loadfile --durations 25
+	@$(PYTHON) -m mypy
+	@$(PYTHON) -m pytest -n 2 --dist loadfile --durations 25
 
 .PHONY: test-slurm
 test-slurm: .venv/dev.stamp ## the tests of jobs alone, on a two-node cluster that they start (apt-get install slurm-wlm munge)
-	@$(BIN)/pytest tests/slurm
+	@$(PYTHON) -m pytest tests/slurm
 
 .PHONY: lock
 lock: ## compile requirements/*.in to pinned, hashed requirements/*.txt

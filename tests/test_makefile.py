@@ -24,9 +24,8 @@ def project(tmp_path: Path) -> Path:
     for name in ("install.sh", "train.txt", "uv.txt"):
         (tmp_path / "requirements" / name).write_text("")
     (tmp_path / ".venv/bin").mkdir(parents=True)
-    for name in ("python", "dvc", "bentoml"):
-        (tmp_path / ".venv/bin" / name).write_text(NOTING)
-        (tmp_path / ".venv/bin" / name).chmod(0o755)
+    (tmp_path / ".venv/bin/python").write_text(NOTING)
+    (tmp_path / ".venv/bin/python").chmod(0o755)
     (tmp_path / ".venv/train.stamp").write_text("")
     (tmp_path / "data").mkdir()
     (tmp_path / "data/source.yaml").write_text("")
@@ -94,7 +93,17 @@ def test_why_a_worse_model_is_taken_reaches_both_steps_word_for_word(project: Pa
 def test_a_store_that_cannot_be_written_is_found_before_any_stage_runs(project: Path, target: str) -> None:
     calls = make(project, target, status=2, environment={"FAILING": "export.store"})
     assert ["python", "-m", "export.store"] in calls
-    assert not [call for call in calls if call[0] in ("dvc", "bentoml")]
+    assert not [call for call in calls if {"dvc", "bentoml"} & set(call)]
+
+
+@pytest.mark.parametrize("target", ["data", "card", "serve"])
+def test_a_checkout_that_was_moved_still_starts_dvc_and_bentoml(project: Path, target: str) -> None:
+    """Scripts of an environment that cannot be moved begin with the path of its Python: there they do not start."""
+    for name in ("dvc", "bentoml"):
+        (project / ".venv/bin" / name).write_text("#!/former/place/.venv/bin/python\n")
+        (project / ".venv/bin" / name).chmod(0o755)
+    calls = make(project, target)
+    assert {"data": "dvc", "card": "dvc", "serve": "bentoml"}[target] in {call[2] for call in calls}
 
 
 @pytest.mark.parametrize("target", ["data", "train", "card"])
