@@ -22,16 +22,17 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dataset.description import DESCRIPTION_FILE
-from dataset.disk import write_problem
-from dataset.file_tree import files_below, is_image
-from dataset.folder_options import ClassFolders, SkipName, parse_classes, parse_skip
-from dataset.keeping import keep_own
-from dataset.magnetic_tile import holds_magnetic_tiles
 from dataset.manifest import ManifestError
-from dataset.overlap import check_apart, check_nothing_foreign
-from dataset.pipeline import LISTS, PICTURES_CSV, PICTURES_DIR, places_of_runs
+from dataset.outputs.disk import write_problem
+from dataset.outputs.keeping import keep_own
+from dataset.outputs.overlap import check_apart, check_nothing_foreign
+from dataset.outputs.pipeline import LISTS, PICTURES_CSV, PICTURES_DIR, places_of_runs
+from dataset.outputs.replacing import alone
 from dataset.readable_name import readable
-from dataset.replacing import alone
+from dataset.sources.file_tree import files_below, is_image
+from dataset.sources.folder_options import ClassFolders, SkipName, parse_classes, parse_skip
+from dataset.sources.magnetic_tile import holds_magnetic_tiles
+from project.write_whole import write_whole
 
 SourceName = Literal["synthetic-tiles", "magnetic-tile", "folder"]
 
@@ -67,10 +68,7 @@ class DataSource(BaseModel):
         """Write YAML if it differs from what is there; tell whether it did."""
         if self.is_noted(path):
             return False
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(self._text(), encoding="utf-8")
-        temporary.replace(path)
+        write_whole(path, self._text())
         return True
 
     def is_noted(self, path: Path) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from export.register import Sources
-from runtime.hashing import file_sha256
+from runtime.model.hashing import file_sha256
 from tests.onnx_fixture import write_sources
 
 pytestmark = pytest.mark.slow
