@@ -28,9 +28,9 @@ from pydantic import TypeAdapter
 from benchmarks.server_process import ServerFailedError, free_port, running, wait_until_ready
 from dataset.description import read_max_value
 from dataset.manifest import ManifestError
+from project.interruption import INTERRUPTED, remembered
+from project.loopback import without_proxies
 from runtime.image import decode_image
-from runtime.interruption import INTERRUPTED, remembered
-from runtime.loopback import without_proxies
 from runtime.results import Prediction
 from runtime.settings import ServingSettings, SettingsError
 

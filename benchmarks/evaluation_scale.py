@@ -27,7 +27,7 @@ from PIL import Image
 from benchmarks.machine import describe
 from dataset.description import DataDescription
 from dataset.manifest import Manifest
-from dataset.params import PARAMS_FILE
+from project.params import PARAMS_FILE
 
 CLASSES = ("Blowhole", "Break", "Crack", "Fray", "Free", "Uneven")
 FREQUENCIES = (0.09, 0.06, 0.04, 0.03, 0.7, 0.08)  # about those of the reference data

@@ -14,8 +14,8 @@ from dataset.file_kinds import image_format_of
 from dataset.manifest import ManifestError
 from dataset.near_duplicates import GreyThumbnail, grey_thumbnail
 from dataset.originals import OriginalError, copy_original, read_original, unread_message
-from dataset.progress import progress
 from dataset.source_picture import Collection, SourcePicture
+from project.progress import progress
 from runtime.errors import ImageError, ImageErrorCode
 from runtime.formats.sniff import HEAD_BYTES
 from runtime.image import decode_with_size

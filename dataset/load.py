@@ -31,7 +31,7 @@ from dataset.magnetic_tile import read_magnetic_tile
 from dataset.magnetic_tile_download import download_magnetic_tile
 from dataset.manifest import ATTRIBUTE_PREFIX, COLUMNS, Manifest, ManifestError
 from dataset.overlap import check_apart, check_nothing_foreign
-from dataset.params import PARAMS_FILE, DataParams, ParamsError, read_section
+from dataset.params import DataParams
 from dataset.pipeline import (
     IMAGES_DIR,
     LISTS,
@@ -47,6 +47,7 @@ from dataset.same_pictures import warn_of_contradictions
 from dataset.skipping import Skipping
 from dataset.source import DataSource, check_folder
 from dataset.source_picture import Collection, SourcePicture
+from project.params import PARAMS_FILE, ParamsError, read_section
 
 logger = logging.getLogger(__name__)
 

@@ -21,9 +21,9 @@ from dataset.disjoint_sets import DisjointSets
 from dataset.manifest import ManifestError
 from dataset.near_duplicates import high_pass_thumbnail, pairs_above
 from dataset.originals import OriginalError, check_fetched, read_original
-from dataset.progress import progress
 from dataset.registration import half_size, pairs_of_neighbours, registered_correlation, spectrum
 from dataset.source_picture import Collection, SourcePicture
+from project.progress import progress
 from runtime.errors import ImageError
 from runtime.image import decode_image
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from dataset.magnetic_tile import DESCRIPTION, holds_magnetic_tiles
 from dataset.manifest import ManifestError
-from dataset.progress import progress
+from project.progress import progress
 
 ARCHIVE_URL = f"{DESCRIPTION.url}/archive/refs/heads/master.zip"
 _TIMEOUT_S = 60.0

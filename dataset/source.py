@@ -32,6 +32,7 @@ from dataset.overlap import check_apart, check_nothing_foreign
 from dataset.pipeline import LISTS, PICTURES_CSV, PICTURES_DIR, places_of_runs
 from dataset.readable_name import readable
 from dataset.replacing import alone
+from project.write_whole import write_whole
 
 SourceName = Literal["synthetic-tiles", "magnetic-tile", "folder"]
 
@@ -67,10 +68,7 @@ class DataSource(BaseModel):
         """Write YAML if it differs from what is there; tell whether it did."""
         if self.is_noted(path):
             return False
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(self._text(), encoding="utf-8")
-        temporary.replace(path)
+        write_whole(path, self._text())
         return True
 
     def is_noted(self, path: Path) -> bool:

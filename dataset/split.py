@@ -12,8 +12,9 @@ import pandas as pd
 
 from dataset.description import DataDescription
 from dataset.manifest import SPLITS, Manifest, ManifestError
-from dataset.params import PARAMS_FILE, ParamsError, SplitParams, read_section
+from dataset.params import SplitParams
 from dataset.splits import assign_splits
+from project.params import PARAMS_FILE, ParamsError, read_section
 
 
 def summarise_splits(table: pd.DataFrame) -> str:

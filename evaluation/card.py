@@ -17,6 +17,7 @@ from evaluation.model_review import REVIEW_FILE, ModelReview, ReviewError
 from evaluation.out_of_fold import OUT_OF_FOLD_FILE
 from evaluation.parity import Parity, ParityError
 from evaluation.report import Reviewed, render_report
+from project.write_whole import write_whole
 from runtime.card import CardError
 from runtime.contract import ContractError, ModelContract
 from runtime.hashing import file_sha256
@@ -66,14 +67,6 @@ def _sha256(path: Path) -> str:
         raise CardError(f"cannot read the model {path}: {exc.strerror}; run `make export`") from exc
 
 
-def _write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--evaluation", type=Path, default=Path("artifacts/evaluation"))
@@ -101,8 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KNOWN_ERRORS as exc:
         sys.stderr.write(f"card: {exc}\n")
         return 2
-    _write_text(arguments.report, report)
-    _write_text(arguments.out, card)
+    write_whole(arguments.report, report)
+    write_whole(arguments.out, card)
     logger.info("report: %s", arguments.report)
     logger.info("model card: %s", arguments.out)
     return 0

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dataset.manifest import Manifest, ManifestError
-from dataset.params import PARAMS_FILE, ParamsError, read_section
 from evaluation.comparison import COMPARISON_FILE, Comparison
 from evaluation.comparison_page import PAGE_FILE, Verdict, render_comparison, summarise_comparison
 from evaluation.evaluation import EvaluationError
 from evaluation.paired import compare_predictions
 from evaluation.params import EvaluateParams
 from evaluation.predictions import Predictions, PredictionsError
+from project.params import PARAMS_FILE, ParamsError, read_section
 
 KNOWN_ERRORS = (EvaluationError, ManifestError, ParamsError, PredictionsError)
 

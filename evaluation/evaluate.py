@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from dataset.description import DESCRIPTION_FILE, DataDescription
 from dataset.manifest import Manifest, ManifestError
-from dataset.params import PARAMS_FILE, DataParams, ParamsError, read_section
+from dataset.params import DataParams
 from evaluation.alike_counts import COUNTS_FILE, read_counts
 from evaluation.asked_model import read_asked_model
 from evaluation.assess import assess
@@ -34,6 +34,7 @@ from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsErr
 from evaluation.report import render_report
 from evaluation.review_queue import write_queue
 from evaluation.wording import HEADLINE_NAMES, estimate_in_words
+from project.params import PARAMS_FILE, ParamsError, read_section
 
 METRICS_FILE = "metrics.json"
 REPORT_FILE = "report.html"

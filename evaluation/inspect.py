@@ -17,17 +17,19 @@ from pathlib import Path
 
 import pandas as pd
 
+from dataset.annotations import read_mask
 from dataset.checks import named
 from dataset.description import read_max_value
 from dataset.manifest import Manifest, ManifestError
 from dataset.near_duplicates import GreyThumbnail, grey_thumbnail
-from dataset.params import PARAMS_FILE, DataParams, ParamsError, read_section
-from dataset.progress import progress
+from dataset.params import DataParams
 from evaluation.alike_counts import COUNTS_FILE, AlikeCounts
 from evaluation.alike_pictures import find_alike
 from evaluation.document import EvaluationError
-from evaluation.image_statistics import DEFECT_AREA, STATISTICS, STATISTICS_FILE, defect_area, measure_picture
+from evaluation.image_statistics import DEFECT_AREA, STATISTICS, STATISTICS_FILE, measure_picture
 from evaluation.label_review import NEAR_DUPLICATES_FILE
+from project.params import PARAMS_FILE, ParamsError, read_section
+from project.progress import progress
 from runtime.errors import ImageError
 from runtime.image import decode_image
 
@@ -58,8 +60,7 @@ def _measure(root: Path, row: pd.Series, max_value: int | None) -> tuple[dict[st
         image = decode_image(path.read_bytes(), at_least=_DECODED_PX, max_value=max_value)
         statistics = measure_picture(image, int(row["width"]), int(row["height"]))
         if row["mask"]:
-            path = root / row["mask"]
-            statistics[DEFECT_AREA] = defect_area(decode_image(path.read_bytes()))
+            statistics[DEFECT_AREA] = float(read_mask(root / row["mask"]).mean())
     except (OSError, ImageError) as exc:
         raise EvaluationError(f"cannot read the picture {path}: {exc}") from exc
     return statistics, grey_thumbnail(image)

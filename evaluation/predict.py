@@ -23,12 +23,12 @@ import numpy as np
 import numpy.typing as npt
 
 from dataset.manifest import SPLIT_COLUMNS, Manifest, ManifestError, Protocol
-from dataset.progress import progress
 from evaluation.asked_model import AskedModel, write_asked_model
 from evaluation.predictions import Predictions, PredictionsError
+from project.loopback import is_loopback
+from project.progress import progress
 from runtime.contract import ContractError
 from runtime.errors import ImageError
-from runtime.loopback import is_loopback
 from runtime.preprocess import read_for_model
 from runtime.session import Predictor
 

@@ -16,13 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from dataset.annotations import read_mask_for_model
 from dataset.manifest import Manifest, ManifestError
-from dataset.params import PARAMS_FILE, ParamsError, read_section
-from dataset.progress import progress
 from evaluation.attention import Attention, OcclusionMap, mask_agreement, occlusion_map, patch_and_stride, share_inside
 from evaluation.bootstrap import Resampling
 from evaluation.document import EvaluationError
-from evaluation.image_statistics import MASK_THRESHOLD
 from evaluation.leakage import refuse_other_images
 from evaluation.model_review import REVIEW_FILE, ModelReview, ReviewError
 from evaluation.occlusion_picture import draw_occlusion
@@ -30,6 +28,8 @@ from evaluation.params import EvaluateParams, ReviewParams
 from evaluation.predictions import Predictions, PredictionsError
 from evaluation.robustness import draw_images, measure_robustness
 from evaluation.worst_errors import worst_errors_by_class
+from project.params import PARAMS_FILE, ParamsError, read_section
+from project.progress import progress
 from runtime.contract import ContractError
 from runtime.errors import ImageError
 from runtime.image import ImageArray, decode_image
@@ -38,7 +38,6 @@ from runtime.session import Predictor
 
 MAPS_DIR = "maps"
 _DRAWN_FOR_ONE = 4
-_COVERED = 63  # of 255: a quarter of a pixel of the model's input, so that small defects do not vanish
 
 logger = logging.getLogger(__name__)
 
@@ -87,9 +86,7 @@ class Subject:
         row = self.manifest.table.loc[self.manifest.table["path"] == path].iloc[0]
         if not row["mask"]:
             return None
-        marked = self.read(str(row["mask"])).max(axis=2) > MASK_THRESHOLD
-        as_picture = np.repeat(marked[..., None].astype(np.uint8) * 255, 3, axis=2)
-        inside = self.preprocess(as_picture).max(axis=2) > _COVERED
+        inside = read_mask_for_model(self.manifest.root / row["mask"], self.predictor.contract)
         return inside if inside.any() else None
 
 
@@ -100,7 +97,8 @@ def review(
     """Measure robustness and attention on the test split and write both to `out_dir`.
 
     predictions: of this model; they say which test images it gets wrong. Raises ReviewError if classes differ or a
-    picture cannot be read, ContractError for a broken model, PredictionsError for predictions of other images.
+    picture cannot be read, ManifestError if a mask cannot, ContractError for a broken model, PredictionsError for
+    predictions of other images.
     """
     refuse_other_images(predictions, manifest, "group")
     subject = Subject(Predictor.load(model_dir), manifest)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from dataset.progress import progress
 from evaluation.bootstrap import as_estimate, as_figure, bootstrap_intervals
 from evaluation.document import Count, Document, Estimate
 from evaluation.metrics import confusion_matrix, metrics_of_confusion
@@ -13,6 +12,7 @@ from evaluation.params import EvaluateParams
 from evaluation.parity import Predict
 from evaluation.picture_changes import CHANGES, GradedChange
 from evaluation.predictions import Predictions
+from project.progress import progress
 from runtime.image import ImageArray
 
 BATCH_SIZE = 4  # as in evaluation.attention

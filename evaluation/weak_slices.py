@@ -21,7 +21,7 @@ from evaluation.bootstrap import (
     metrics_of_resamples,
     ratio,
 )
-from evaluation.clustered_test import intraclass_correlation, p_value_of_being_worse
+from evaluation.clustered_statistics import intraclass_correlation, p_value_of_being_worse
 from evaluation.document import Count, Document, Estimate, Figure, Share, SinceEstimated, WrongPrediction
 from evaluation.metrics import metrics_of_counts
 from evaluation.params import EvaluateParams
@@ -53,9 +53,9 @@ class WeakSlice(Document):
     """The test images that meet one condition, or two together.
 
     `difference` is the slice's accuracy minus `rest_accuracy`, that of all other test images. `p_value` is one-sided:
-    the chance of so low an accuracy if the slice were like the rest, by a test that counts groups (`clustered_test`).
-    `adjusted_p_value` accounts for all slices tested; `is_weak` compares it with the table's `alpha`. `wrong` holds
-    the most confident errors in the slice.
+    the chance of so low an accuracy if the slice were like the rest, by a test that counts groups
+    (`clustered_statistics`). `adjusted_p_value` accounts for all slices tested; `is_weak` compares it with the table's
+    `alpha`. `wrong` holds the most confident errors in the slice.
     """
 
     conditions: tuple[Condition, ...]

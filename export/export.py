@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 
 from dataset.manifest import Manifest
-from dataset.params import PARAMS_FILE, read_section
 from evaluation.parity import PARITY_FILE, FloatArray, ImageBatch, Parity, ParityError, Predict, measure_parity
 from export.graph import ServedModel, write_onnx
 from export.params import ExportParams
+from project.params import PARAMS_FILE, read_section
 from runtime.contract import CONTRACT_FILE, ONNX_FILE, Filters
 from runtime.session import Predictor
 from training.checkpoint import Checkpoint

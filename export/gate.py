@@ -14,7 +14,6 @@ import numpy as np
 
 from dataset.checks import named
 from dataset.manifest import Manifest, ManifestError
-from dataset.params import PARAMS_FILE, ParamsError, read_section
 from evaluation.compare import write_comparison
 from evaluation.comparison import Comparison
 from evaluation.comparison_page import PAGE_FILE, Verdict
@@ -25,6 +24,7 @@ from evaluation.predictions import Predictions, PredictionsError
 from evaluation.wording import figure
 from export.measured_model import MeasuredModel
 from export.params import GateParams
+from project.params import PARAMS_FILE, ParamsError, read_section
 from runtime.contract import ContractError
 from runtime.errors import ImageError
 from runtime.preprocess import read_for_model

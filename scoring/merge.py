@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from dataset.checks import named
+from project.write_whole import TEMPORARY_SUFFIX, write_whole
 from scoring.pictures import ScoringError
 from scoring.plan import RESULTS_DIR, Plan, result_path
-from scoring.results import ROW_GROUP_ROWS, SHARD_KEY, TEMPORARY_SUFFIX, ResultFile, atomic_writer
+from scoring.results import ROW_GROUP_ROWS, SHARD_KEY, ResultFile, atomic_writer
 from scoring.score import check_result
 
 SCORES_FILE, SUMMARY_FILE = "scores.parquet", "summary.json"
@@ -69,9 +70,7 @@ def merge(run_dir: Path) -> Summary:
                 f"{run_dir}: {plan.num_pictures} pictures planned, {num_rows} rows found, of which "
                 f"{summary.num_scored} are scored and {summary.num_errors} are errors"
             )
-    temporary = run_dir / f"{SUMMARY_FILE}{TEMPORARY_SUFFIX}"
-    temporary.write_text(summary.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    temporary.replace(run_dir / SUMMARY_FILE)
+    write_whole(run_dir / SUMMARY_FILE, summary.model_dump_json(indent=2) + "\n")
     for leftover in (run_dir / RESULTS_DIR).glob(f"*{TEMPORARY_SUFFIX}"):  # of tasks that were killed
         leftover.unlink(missing_ok=True)
     return summary

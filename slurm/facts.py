@@ -16,7 +16,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
-from dataset.environment import RequirementsError, installed_version, read_pins
+from project.environment import RequirementsError, installed_version, read_pins
 from runtime.cores import usable_cores
 from runtime.devices import visible_cuda_devices
 from runtime.hashing import file_sha256

@@ -21,9 +21,10 @@ from typing import Any
 
 import yaml
 
-from dataset.params import PARAMS_FILE, DataParams, ParamsError, Section, read_section
+from dataset.params import DataParams
 from evaluation.params import EvaluateParams, ReviewParams
 from export.params import ExportParams, GateParams
+from project.params import PARAMS_FILE, ParamsError, Section, read_section
 from slurm.allocation import SlurmError, current_job_id
 from slurm.claim import claimed
 

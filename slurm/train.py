@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dataset.params import PARAMS_FILE, ParamsError
+from project.params import PARAMS_FILE, ParamsError
 from slurm.allocation import Allocation
 from slurm.attempts import Attempts
 from slurm.claim import SCRATCH_DIR, claimed

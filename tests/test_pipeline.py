@@ -160,6 +160,7 @@ class Project:
             "params.yaml",
             ".dvcignore",
             ".dvc/config",
+            "project",
             "dataset",
             "runtime",
             "requirements/train.txt",

@@ -19,9 +19,10 @@ from typing import Any
 import yaml
 
 from dataset.manifest import Manifest, ManifestError
-from dataset.params import PARAMS_FILE, ParamsError
 from evaluation.metrics import confusion_matrix, metrics_of_confusion
 from evaluation.predictions import Predictions
+from project.params import PARAMS_FILE, ParamsError
+from project.write_whole import write_whole
 from training.ablation_table import Row, write_tables
 from training.ablations import ABLATIONS, Arm, Document
 from training.child_run import CHILD_LOG, DEATH_SIGNAL, last_words, read_log, start_child, start_training, stop_child
@@ -166,9 +167,7 @@ def _read_result(folder: Path, identity: str) -> Result | None:
 
 
 def _write_result(folder: Path, result: Result) -> None:
-    temporary = folder / f"{RESULT_FILE}.tmp"
-    temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(folder / RESULT_FILE)
+    write_whole(folder / RESULT_FILE, json.dumps(result, indent=2) + "\n")
 
 
 def _write_params(path: Path, document: Document) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dataset.params import Section
+from project.params import Section
 
 LossName = Literal["cross_entropy", "focal", "binary_cross_entropy"]
 ClassWeighting = Literal["power", "effective_number"]

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dataset.description import DataDescription
-from dataset.params import PARAMS_FILE
 from dataset.stage import fresh
+from project.params import PARAMS_FILE
 from training import predict, train
 from training.fit import CHECKPOINT_FILE
 from training.run_control import RunControl

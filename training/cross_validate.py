@@ -27,11 +27,13 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
+from dataset.description import find_description
 from dataset.manifest import SPLIT_COLUMNS, Manifest, ManifestError, Protocol
-from dataset.params import PARAMS_FILE, SplitParams, read_section
+from dataset.params import SplitParams
 from dataset.splits import assign_fold
 from evaluation.params import EvaluateParams
 from evaluation.predictions import PREDICTIONS_FILE, PredictionsError
+from project.params import PARAMS_FILE, read_section
 from training.checkpoint import Checkpoint
 from training.cross_validation_summary import write_summary
 from training.determinism import deterministic
@@ -129,6 +131,12 @@ def run(arguments: argparse.Namespace, this: Worker, leaving: LeaveRequest) -> N
     """Run all that is asked for, then pool and sum up what is there. Raises Requeue after `leaving`."""
     manifest, params = Manifest.read(arguments.pictures), Params.read(arguments.params)
     split = read_section(arguments.params, "split", SplitParams)
+    description = find_description(manifest.root)
+    normal_class = description.normal_class if description else ""
+    if normal_class and normal_class not in manifest.classes:
+        raise ManifestError(
+            f"the data call {normal_class!r} normal, but have no such class: run python -m dataset.load"
+        )
     out_dir: Path = arguments.out
     _check_same_run(out_dir, manifest, params, split, this)
     # Without early stopping or a best epoch nothing is chosen on validation pictures, so they may train as well.
@@ -146,7 +154,7 @@ def run(arguments: argparse.Namespace, this: Worker, leaving: LeaveRequest) -> N
             run_fold(fold, manifest.root, arguments.protocol, params, fold_dir, this, leaving)
     if this.is_main:
         evaluate = read_section(arguments.params, "evaluate", EvaluateParams)
-        logger.info("%s", write_summary(out_dir, split.num_folds, evaluate))
+        logger.info("%s", write_summary(out_dir, split.num_folds, evaluate, normal_class))
 
 
 def _check_same_run(out_dir: Path, manifest: Manifest, params: Params, split: SplitParams, this: Worker) -> None:

@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset.progress import progress
 from evaluation.metrics import confusion_matrix, metrics_of_confusion
 from evaluation.temperature import fit_temperature
+from project.progress import progress
 from runtime.contract import ModelContract
 from training.checkpoint import Checkpoint
 from training.data import PictureDataset, training_batches

@@ -4,7 +4,7 @@ import logging
 import sys
 from collections.abc import Callable
 
-from runtime.interruption import INTERRUPTED, said_of
+from project.interruption import INTERRUPTED, said_of
 from training.distributed import Worker, worker
 from training.memory import keep_freed_memory
 from training.signals import REQUEUE, LeaveRequest, Requeue, die_with_parent, is_under_torchrun, leave_requests

@@ -24,8 +24,8 @@ from types import FrameType
 from torch.distributed import run as torchrun
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
+from project.interruption import INTERRUPTED, said_of
 from runtime.cores import usable_cores
-from runtime.interruption import INTERRUPTED, said_of
 from training.signals import LEAVING, REQUEUE
 
 USAGE = "usage: NPROC=1 python -m training.launch [--max-restarts N] MODULE [ARGUMENTS]"

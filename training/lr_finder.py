@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from dataset.checks import check_every_class_trains
 from dataset.manifest import Manifest
-from dataset.params import ParamsError
+from project.params import ParamsError
 from training.batch_size import with_fitting_batch
 from training.data import Batch, PictureDataset, training_batches
 from training.distributed import single_worker

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from project.write_whole import whole_file
 from runtime.image import ImageArray
 from training.mask_data import Draw, MaskedPictures, TrainingViews
 from training.mask_loss import IGNORED
@@ -31,10 +32,8 @@ def save_mask_contact_sheet(
         draw.text((GAP_PX, top + TILE_PX // 2 - 8), name, "black", font)
         for j, tile in enumerate(row):
             sheet.paste(Image.fromarray(tile).resize((TILE_PX, TILE_PX)), (NAME_PX + j * step, top))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    sheet.save(temporary, "PNG")
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        sheet.save(temporary, "PNG")
 
 
 def outlined(image: ImageArray, mask: ImageArray) -> ImageArray:

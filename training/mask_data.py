@@ -8,21 +8,21 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from dataset.annotations import MaskArray as BoolMask
+from dataset.annotations import read_mask_for_model
 from dataset.manifest import Manifest, ManifestError
 from runtime.contract import ModelContract
 from runtime.errors import ImageError
-from runtime.image import ImageArray, decode_image
-from runtime.preprocess import preprocess, read_for_model
+from runtime.image import ImageArray
+from runtime.preprocess import read_for_model
 from training.loader import Loader
 from training.mask_loss import IGNORED
 from training.mask_params import MaskParams, MaskPhase
 
-MASK_THRESHOLD = 127  # masks are JPEG-like at their edges: grey there is neither
 MAX_KEPT_BYTES = 2**30  # of decoded pictures and masks in each process
 VIEW_MULTIPLE_PX = 32  # the coarsest stride of the pyramid
 
 MaskArray = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
-MarkArray = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
 
 class Views(NamedTuple):
@@ -48,7 +48,7 @@ class MaskedPictures:
         self._paths = [manifest.root / path for path in manifest.table["path"]]
         self._masks = [manifest.root / path if path else None for path in manifest.table["mask"]]
         self._contract = contract
-        self._kept: dict[int, tuple[ImageArray, MarkArray]] = {}
+        self._kept: dict[int, tuple[ImageArray, BoolMask]] = {}
         self._max_kept = MAX_KEPT_BYTES // (4 * contract.height * contract.width)
 
     def __len__(self) -> int:
@@ -58,11 +58,11 @@ class MaskedPictures:
         """Return `(height, width, 3)` uint8 as the service would see it."""
         return self._read(row)[0]
 
-    def is_defect(self, row: int) -> MarkArray:
+    def is_defect(self, row: int) -> BoolMask:
         """Return `(height, width)`, true where the mask marks a defect; all false without a mask file."""
         return self._read(row)[1]
 
-    def _read(self, row: int) -> tuple[ImageArray, MarkArray]:
+    def _read(self, row: int) -> tuple[ImageArray, BoolMask]:
         if row in self._kept:
             return self._kept[row]
         path = self._paths[row]
@@ -74,16 +74,10 @@ class MaskedPictures:
             self._kept[row] = both
         return both
 
-    def _read_mask(self, path: Path | None) -> MarkArray:
+    def _read_mask(self, path: Path | None) -> BoolMask:
         if path is None:
             return np.zeros((self._contract.height, self._contract.width), dtype=np.bool_)
-        try:
-            mask = decode_image(_bytes(path))
-        except ImageError as exc:
-            raise ManifestError(f"the mask {path} cannot be read: {exc}") from exc
-        # Resized as the picture is, so that both stay on each other whatever the rule; bars are just not marked.
-        marked = np.where(mask > MASK_THRESHOLD, np.uint8(255), np.uint8(0))
-        return preprocess(marked, self._contract)[:, :, 0] > MASK_THRESHOLD + 1
+        return read_mask_for_model(path, self._contract)
 
     def defect_classes(self) -> tuple[str, ...]:
         """Return the classes of which a mask marks a pixel, sorted. Raises ManifestError if there is none."""

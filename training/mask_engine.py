@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from dataset.progress import progress
+from project.progress import progress
 from training.distributed import Worker
 from training.keeping import EpochLog, Keeper, Keeping
 from training.mask_data import MaskedPictures

@@ -14,9 +14,9 @@ import torch
 
 from dataset.checks import check_every_class_trains, check_no_group_on_two_sides
 from dataset.manifest import Manifest, Protocol
-from dataset.params import ParamsError
 from evaluation.metrics import confusion_matrix, metrics_of_confusion
 from evaluation.temperature import fit_temperature
+from project.params import ParamsError
 from runtime.contract import ModelContract
 from training.backbones import check_takes_all
 from training.checkpoint import Checkpoint

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from dataset.manifest import Manifest
-from dataset.params import PARAMS_FILE
+from project.params import PARAMS_FILE
 from runtime.contract import Lineage, ModelContract
 from training.model import Classifier, create_backbone
 from training.new_contract import input_of

@@ -22,7 +22,7 @@ import yaml
 from optuna.trial import TrialState
 
 from dataset.manifest import Manifest, ManifestError
-from dataset.params import PARAMS_FILE, ParamsError
+from project.params import PARAMS_FILE, ParamsError
 from training.search_space import SEARCH_FILE, SearchConfig
 from training.search_summary import live_table, write_summary
 from training.search_worker import Recipe, work

@@ -8,7 +8,7 @@ import yaml
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic import Field, ValidationError, model_validator
 
-from dataset.params import ParamsError, Section
+from project.params import ParamsError, Section
 from training.params import Params
 from training.yaml_edit import Value, edit_yaml, read_value
 

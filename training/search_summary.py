@@ -3,7 +3,6 @@
 import csv
 import datetime
 import io
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
+from project.write_whole import write_whole
 from training.study import REASON, RETRY_OF, WORKER
 
 MIN_TRIALS_FOR_IMPORTANCES = 4
@@ -40,13 +40,13 @@ def live_table(study: optuna.Study, max_rows: int = 15) -> str:
 def write_summary(study: optuna.Study, out_dir: Path) -> None:
     """Write `trials.csv`, `history.png`, `epochs.png` and, from four finished trials on, `importances.png`."""
     trials = study.get_trials(deepcopy=False)
-    _replace(out_dir / "trials.csv", _csv(trials).encode())
+    write_whole(out_dir / "trials.csv", _csv(trials))
     finished = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    _replace(out_dir / "history.png", _draw_history(trials))
-    _replace(out_dir / "epochs.png", _draw_epochs(trials))
+    write_whole(out_dir / "history.png", _draw_history(trials))
+    write_whole(out_dir / "epochs.png", _draw_epochs(trials))
     if len(finished) >= MIN_TRIALS_FOR_IMPORTANCES and len({trial.value for trial in finished}) > 1:
         evaluator = FanovaImportanceEvaluator(seed=0)
-        _replace(out_dir / "importances.png", _draw_importances(get_param_importances(study, evaluator=evaluator)))
+        write_whole(out_dir / "importances.png", _draw_importances(get_param_importances(study, evaluator=evaluator)))
 
 
 def _rank(trial: FrozenTrial) -> tuple[int, float, int]:
@@ -173,10 +173,3 @@ def _png(figure: Figure) -> bytes:
     FigureCanvasAgg(figure)
     figure.savefig(buffer, format="png", dpi=_DPI)
     return buffer.getvalue()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write at once: several workers may end together."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)

@@ -8,7 +8,7 @@ from pathlib import Path
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 
-from runtime.interruption import INTERRUPTED
+from project.interruption import INTERRUPTED
 from training.child_run import drop_state, last_words, read_log, start_training, stop_child, take_over_state
 from training.signals import REQUEUE
 from training.study import GOES_ON, REASON, SearchError, SearchStudy

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dataset.manifest import Manifest, ManifestError, Protocol
-from dataset.params import PARAMS_FILE, ParamsError
+from project.params import PARAMS_FILE, ParamsError
 from training.backbones import BackboneError
 from training.checkpoint import CheckpointError
 from training.determinism import deterministic

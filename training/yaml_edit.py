@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import yaml
 
-from dataset.params import ParamsError
+from project.params import ParamsError
 
 Value = str | int | float | bool
 

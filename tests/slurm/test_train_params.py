@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dataset.params import ParamsError
+from project.params import ParamsError
 from slurm import train
 from slurm.allocation import Allocation
 from slurm.attempts import Attempts

@@ -10,7 +10,7 @@ import torch
 import yaml
 from timm.models import group_parameters
 
-from dataset.params import ParamsError
+from project.params import ParamsError
 from training import small_cnn
 from training.ablation_table import NOT_MEASURED, Row, write_tables
 from training.ablations import ABLATIONS

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dataset.params import ParamsError
+from project.params import ParamsError
 from training.yaml_edit import Value, edit_yaml, read_value
 
 REPOSITORY = Path(__file__).parent.parent.parent

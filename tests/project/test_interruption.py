@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from runtime.interruption import remembered
+from project.interruption import remembered
 
 REPOSITORY = Path(__file__).parent.parent.parent
-PACKAGE = "from runtime.interruption import end_in_one_line\n\nend_in_one_line(__name__)\n"
+PACKAGE = "from project.interruption import end_in_one_line\n\nend_in_one_line(__name__)\n"
 SLOW = """
 import time
 

@@ -1,6 +1,6 @@
 """Freeze the packages that a result depends on, so that DVC reruns the chain when they change.
 
-    python -m dataset.environment --requirements requirements/train.txt --out artifacts/environment.txt
+    python -m project.environment --requirements requirements/train.txt --out artifacts/environment.txt
 
 What is installed is written, not what was asked for; a difference between the two is warned about.
 """
@@ -56,7 +56,7 @@ def installed_version(name: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m dataset.environment", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m project.environment", description=__doc__.split("\n")[0])
     parser.add_argument("--requirements", type=Path, default=Path("requirements/train.txt"))
     parser.add_argument("--out", type=Path, default=Path("artifacts/environment.txt"))
     args = parser.parse_args(argv)
