@@ -25,14 +25,14 @@ from pathlib import Path
 from PIL import Image
 from pydantic import TypeAdapter
 
-from benchmarks.server_process import ServerFailedError, free_port, running, wait_until_ready
+from benchmarks.load.server_process import ServerFailedError, free_port, running, wait_until_ready
 from dataset.description import read_max_value
 from dataset.manifest import ManifestError
 from project.interruption import INTERRUPTED, remembered
 from project.loopback import without_proxies
-from runtime.image import decode_image
-from runtime.results import Prediction
-from runtime.settings import ServingSettings, SettingsError
+from runtime.answers.results import Prediction
+from runtime.model.image import decode_image
+from runtime.serving.settings import ServingSettings, SettingsError
 
 BAR_WIDTH = 30
 READY_PROBE = b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from dataset.manifest import ManifestError
-from runtime.contract import ModelContract
-from runtime.errors import ImageError
-from runtime.image import decode_image
-from runtime.preprocess import preprocess
+from runtime.model.contract import ModelContract
+from runtime.model.errors import ImageError
+from runtime.model.image import decode_image
+from runtime.model.preprocess import preprocess
 
 _HALF = 127  # of 255; what JPEG and soft brushes leave at edges is on one side or the other
 _BAR = 128  # letterbox bars, which preprocess adds, are not marked

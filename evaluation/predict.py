@@ -27,10 +27,10 @@ from evaluation.asked_model import AskedModel, write_asked_model
 from evaluation.predictions import Predictions, PredictionsError
 from project.loopback import is_loopback
 from project.progress import progress
-from runtime.contract import ContractError
-from runtime.errors import ImageError
-from runtime.preprocess import read_for_model
-from runtime.session import Predictor
+from runtime.model.contract import ContractError
+from runtime.model.errors import ImageError
+from runtime.model.preprocess import read_for_model
+from runtime.model.session import Predictor
 
 TIMEOUT_S = 60.0
 READERS = 4  # threads that decode while the model computes

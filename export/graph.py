@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from project.write_whole import whole_file
-from runtime.contract import CONTRACT_KEY, IMAGES, LOGITS, PROBABILITIES, ModelContract
-from training.model import Classifier
+from runtime.model.contract import CONTRACT_KEY, IMAGES, LOGITS, PROBABILITIES, ModelContract
+from training.network.classifier import Classifier
 
 
 class ServedModel(nn.Module):

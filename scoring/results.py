@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from project.write_whole import whole_file
-from runtime.results import Prediction
+from runtime.answers.results import Prediction
 from scoring.pictures import ScoringError
 
 MODEL_KEY, SHARD_KEY = b"vision.model_sha256", b"vision.shard_sha256"

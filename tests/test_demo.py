@@ -22,8 +22,8 @@ from demo import (
     render,
     summarise,
 )
-from runtime.results import ModelIdentity, Prediction
-from runtime.settings import ServingSettings
+from runtime.answers.results import ModelIdentity, Prediction
+from runtime.serving.settings import ServingSettings
 from tests.bento_project import ROOT, Project, copy_project, write_pictures
 
 MANIFEST = """path,label,group,split

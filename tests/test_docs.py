@@ -19,11 +19,11 @@ import pytest
 import yaml
 
 from dataset.params import PARAMS_FILE
-from runtime.settings import ServingSettings
+from runtime.serving.settings import ServingSettings
 from slurm.links import check_params
 from training.params import Params
-from training.search_space import SearchConfig
-from training.textfile import FOLDER_VARIABLE
+from training.records.textfile import FOLDER_VARIABLE
+from training.sweeps.search_space import SearchConfig
 
 REPOSITORY = Path(__file__).parent.parent
 DOCS = sorted([*(REPOSITORY / "docs").glob("*.md"), REPOSITORY / "README.md", REPOSITORY / "logs/README.md"])
@@ -276,7 +276,7 @@ def test_every_output_named_is_written_or_read_by_somebody() -> None:
 
 
 def test_every_module_and_key_named_is_there() -> None:
-    """`training.cache` is a module, `train.cache: true` a key of params.yaml; `runtime.edge.X` a name of a module."""
+    """`training.data.cache` is a module, `train.cache: true` a key of params.yaml; `runtime.serving.edge.X` a name of a module."""
     sections = set(params()) | {"sampler", "pruner"}
     gone = []
     num_found = 0

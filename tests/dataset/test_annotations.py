@@ -8,7 +8,7 @@ from PIL import Image
 
 from dataset.annotations import read_mask, read_mask_for_model
 from dataset.manifest import ManifestError
-from runtime.contract import ResizeRule
+from runtime.model.contract import ResizeRule
 from tests.onnx_fixture import tiny_contract
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from benchmarks.server_process import STOP_TIMEOUT_S
+from benchmarks.load.server_process import STOP_TIMEOUT_S
 from demo import serving
 from tests.bento_project import Project, copy_project
 from tests.service.metrics_page import read_metrics, total
