@@ -16,15 +16,15 @@ from pathlib import Path
 
 from runtime.answers.filters import FilterError
 from runtime.model.contract import ContractError
+from runtime.model.devices import DeviceError
 from runtime.model.session import Predictor
-from runtime.serving.settings import SettingsError
 from scoring.data_mount import DataMount
 from scoring.pictures import ScoringError
 from scoring.pipeline import UNREADABLE, Scorer
 from scoring.plan import Plan, read_shard, result_path
 from scoring.results import ROW_GROUP_ROWS, ResultFile, Row, atomic_writer, schema_of, to_batch
 
-KNOWN_ERRORS = (ScoringError, ContractError, SettingsError, FilterError, OSError)
+KNOWN_ERRORS = (ScoringError, ContractError, DeviceError, FilterError, OSError)
 logger = logging.getLogger(__name__)
 
 

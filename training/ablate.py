@@ -24,9 +24,7 @@ from evaluation.statistics.metrics import confusion_matrix, metrics_of_confusion
 from project.params import PARAMS_FILE, ParamsError
 from project.write_whole import write_whole
 from training.params import Params
-from training.sweeps.ablation_table import Row, write_tables
-from training.sweeps.ablations import ABLATIONS, Arm, Document
-from training.sweeps.child_run import (
+from training.process.child_run import (
     CHILD_LOG,
     DEATH_SIGNAL,
     last_words,
@@ -35,6 +33,8 @@ from training.sweeps.child_run import (
     start_training,
     stop_child,
 )
+from training.sweeps.ablation_table import Row, write_tables
+from training.sweeps.ablations import ABLATIONS, Arm, Document
 
 EXPLAINED = 2  # exit status of a run that has said what is wrong
 RESULT_FILE = "result.json"

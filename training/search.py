@@ -90,7 +90,7 @@ def _run_workers(arguments: argparse.Namespace) -> None:
     names = ("space", "params", "manifest", "out")
     options = [word for name in names for word in (f"--{name}", str(getattr(arguments, name)))]
     # Ctrl-C reaches this process alone, which ends them in order; they end with it, too, if it is killed.
-    bound = ["training.sweeps.child_run", str(os.getpid()), str(int(signal.SIGTERM)), "training.search"]
+    bound = ["training.process.child_run", str(os.getpid()), str(int(signal.SIGTERM)), "training.search"]
     command = [sys.executable, "-m", *bound, *options]
     workers: list[subprocess.Popen[bytes]] = []
     try:

@@ -3,10 +3,10 @@
 import numpy as np
 import numpy.typing as npt
 
-from evaluation.consistency_resampling import p_value_of_calibration
 from evaluation.document import Count, Document, Estimate, Figure, Share
 from evaluation.predictions import Predictions
 from evaluation.statistics.bootstrap import FloatArray, Resampling, Statistic, as_estimate, figure_of_sums, ratio
+from evaluation.statistics.consistency_resampling import p_value_of_calibration
 from evaluation.statistics.temperature import fit_temperature
 
 NUM_BINS = 15

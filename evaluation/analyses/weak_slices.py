@@ -13,7 +13,6 @@ from scipy.stats import false_discovery_control
 
 from evaluation.analyses.slice_attributes import SliceAttribute
 from evaluation.analyses.worst_errors import most_confident_errors
-from evaluation.clustered_statistics import intraclass_correlation, p_value_of_being_worse
 from evaluation.document import Count, Document, Estimate, Figure, Share, SinceEstimated, WrongPrediction
 from evaluation.params import EvaluateParams
 from evaluation.predictions import Predictions
@@ -27,6 +26,7 @@ from evaluation.statistics.bootstrap import (
     metrics_of_resamples,
     ratio,
 )
+from evaluation.statistics.clustered_statistics import intraclass_correlation, p_value_of_being_worse
 from evaluation.statistics.metrics import metrics_of_counts
 
 MAX_LISTED = 20

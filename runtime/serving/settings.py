@@ -4,14 +4,13 @@ A value that does not fit is an error at start. Unknown `VISION_*` variables are
 `VISION_SERVICE_HOST` and the like for a service named "vision".
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from runtime.model.devices import Device
 from runtime.serving.connections.origins import parse_origins
-
-Device = Literal["auto", "cpu", "cuda"]
 
 
 class SettingsError(ValueError):

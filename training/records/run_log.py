@@ -12,12 +12,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from project.write_whole import write_whole
+from training.process.child_run import STATE_DIR
 from training.process.signals import Requeue
 from training.records import tracking
 from training.records.history_plot import draw_history
 from training.records.outbox import UNSENT_FILE, Outbox, UnreachableError, keep_unsent, read_unsent
 from training.records.tracking import Scalar, TrackingError
-from training.sweeps.child_run import STATE_DIR
 
 HISTORY_FILE, HISTORY_PLOT = "history.csv", "history.png"
 logger = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 
 from project.interruption import INTERRUPTED
+from training.process.child_run import drop_state, last_words, read_log, start_training, stop_child, take_over_state
 from training.process.signals import REQUEUE
 from training.records.tracking import TrackingError, mark_killed
-from training.sweeps.child_run import drop_state, last_words, read_log, start_training, stop_child, take_over_state
 from training.sweeps.study import GOES_ON, REASON, SearchError, SearchStudy
 from training.sweeps.yaml_edit import edit_yaml
 

@@ -13,8 +13,8 @@ of equal stated probability then correlate as much as they were found to.
 import numpy as np
 import numpy.typing as npt
 
-from evaluation.clustered_statistics import intraclass_correlation
 from evaluation.statistics.bootstrap import MIN_GROUPS, FloatArray, Resampling
+from evaluation.statistics.clustered_statistics import intraclass_correlation
 
 
 def p_value_of_calibration(
