@@ -25,7 +25,7 @@ from export.params import ExportParams
 from project.command import command
 from project.params import ParamsError, add_params_option, read_section
 from project.write_whole import write_whole
-from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, Filters
+from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, PROBABILITIES, Filters
 from runtime.model.session import Predictor
 from training.data.tensors import PictureDataset
 from training.network.backbones import BackboneError
@@ -82,7 +82,7 @@ def _torch_probabilities(model: ServedModel) -> Predict:
 
 def _onnx_probabilities(model_dir: Path) -> Predict:
     predictor = Predictor.load(model_dir)
-    return lambda images: predictor.predict(images)[0]
+    return lambda images: predictor.predict(images)[PROBABILITIES]
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
