@@ -276,7 +276,7 @@ def test_every_output_named_is_written_or_read_by_somebody() -> None:
 
 
 def test_every_module_and_key_named_is_there() -> None:
-    """`training.data.cache` is a module, `train.cache: true` a key of params.yaml; `runtime.serving.edge.X` a name of a module."""
+    """`training.data.cache` is a module, `train.cache: true` a key, `runtime.serving.edge.X` a name of a module."""
     sections = set(params()) | {"sampler", "pruner"}
     gone = []
     num_found = 0
