@@ -8,8 +8,8 @@ another `--out`.
 
 By group, the folds are those of `split.seed` and `split.num_folds`; what is pooled covers every picture once. By
 image, each seed draws one split of 70% for training, 15% for validation and 15% for test, as is usual for published
-figures: it leaks where an object has several pictures. A mask head chooses nothing on validation pictures, so these
-train as well, by group and by image.
+figures: it leaks where an object has several pictures. A mask head without early stopping chooses nothing on validation
+pictures, so these train as well, by group and by image.
 """
 
 import argparse
@@ -38,11 +38,11 @@ from training.determinism import deterministic
 from training.distributed import Worker
 from training.exit_status import exit_status
 from training.fit import fit
-from training.mask_fit import fit_masks
 from training.params import Params
 from training.predict import predict
 from training.run_control import RunControl
 from training.signals import LeaveRequest
+from training.tasks import TASKS
 from training.train import KNOWN_ERRORS
 
 RUN_FILE = "run.json"
@@ -115,9 +115,8 @@ def run_fold(
     start_wall_s, start_cpu_s = time.monotonic(), time.process_time()
     params = params.model_copy(update={"train": params.train.model_copy(update={"seed": fold.seed})})
     manifest = Manifest(fold.table, root)
-    train = fit_masks if params.model.head == "mask" else fit
     with deterministic(params.train.deterministic, this.device):
-        checkpoint_path = train(manifest, protocol, params, RunControl(out_dir), this, leaving)
+        checkpoint_path = fit(manifest, protocol, params, RunControl(out_dir), this, leaving)
     if this.is_main:
         cost = {"wall_s": time.monotonic() - start_wall_s, "cpu_s": time.process_time() - start_cpu_s}
         (out_dir / RUN_FILE).write_text(json.dumps(cost, indent=2) + "\n", encoding="utf-8")
@@ -131,8 +130,8 @@ def run(arguments: argparse.Namespace, this: Worker, leaving: LeaveRequest) -> N
     split = read_section(arguments.params, "split", SplitParams)
     out_dir: Path = arguments.out
     _check_same_run(out_dir, manifest, params, split, this)
-    # Without early stopping or a best epoch nothing is chosen on validation pictures, so they may train as well.
-    keeps_val = params.model.head != "mask"
+    # Where nothing is chosen on validation pictures, they may train as well.
+    keeps_val = TASKS[params.model.head].chooses(params)
     for seed in arguments.seeds:
         if arguments.protocol == "image":
             folds: Iterator[Fold] = iter([image_split(manifest.table, seed, keeps_val)])

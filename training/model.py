@@ -47,6 +47,11 @@ class Classifier(nn.Module):
         heads = found if isinstance(found, tuple) else (found,)  # distilled networks have two
         return [parameter for head in heads for parameter in head.parameters()]
 
+    def fitted_parameters(self) -> list[nn.Parameter]:
+        """Parameters that no phase trains, since they are fitted to what the trained network finds."""
+        found: list[nn.Parameter] = getattr(self.backbone, "fitted_parameters", list)()
+        return found
+
     def train(self, mode: bool = True) -> "Classifier":
         """Switch modes, but keep BatchNorm's running statistics as pretrained.
 

@@ -17,7 +17,6 @@ from training.determinism import deterministic
 from training.distributed import Worker
 from training.exit_status import exit_status
 from training.fit import fit
-from training.mask_fit import fit_masks
 from training.package_weights import WeightsError
 from training.params import Params
 from training.run_control import RunControl
@@ -51,9 +50,8 @@ def run(manifest_path: Path, params_path: Path, control: RunControl, protocol: P
 
     def body(this: Worker, leaving: LeaveRequest) -> None:
         manifest, params = Manifest.read(manifest_path), Params.read(params_path)
-        train = fit_masks if params.model.head == "mask" else fit
         with deterministic(params.train.deterministic, this.device):
-            train(manifest, protocol, params, control, this, leaving)
+            fit(manifest, protocol, params, control, this, leaving)
 
     return exit_status("training", KNOWN_ERRORS, body)
 

@@ -17,6 +17,7 @@ from training.distributed import single_worker
 from training.fit import fit
 from training.params import Params
 from training.run_control import RunControl
+from training.sampling import Part
 from training.signals import LeaveRequest, Requeue
 
 
@@ -45,8 +46,10 @@ def test_the_last_planned_epochs_are_not_augmented_though_an_earlier_phase_ended
     is_plain: dict[int, bool] = {}
     leaving, leave_at = LeaveRequest(), 0
 
-    def watched(dataset: PictureDataset, epoch: int, *rest: Any) -> Iterator[Batch]:
-        batches = training_batches(dataset, epoch, *rest)  # now: it draws a number, before a resumed run's are set
+    def watched(dataset: PictureDataset, epoch: int, *rest: Any, part: Part) -> Iterator[Batch]:
+        batches = training_batches(
+            dataset, epoch, *rest, part=part
+        )  # now: it draws a number, before a resumed run's are set
         return map(partial(look, dataset, epoch), itertools.count(1), batches)
 
     def look(dataset: PictureDataset, epoch: int, number: int, batch: Batch) -> Batch:

@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from training.readout import fit_readout
+from training.tasks.readout import fit_readout
 
 
 @pytest.mark.parametrize("num_classes", [2, 4])
