@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from dataset.manifest import Manifest
-from runtime.contract import ModelContract
-from training.data import TrainingData
-from training.distributed import Worker
-from training.loop import FloatArray
-from training.losses import Loss
-from training.model import Classifier
+from runtime.model.contract import ModelContract
+from training.data.tensors import TrainingData
+from training.network.classifier import Classifier
+from training.network.losses import Loss
 from training.params import Params
+from training.process.distributed import Worker
+from training.run.loop import FloatArray
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import yaml
 from dataset.manifest import Manifest
 from evaluation.predictions import Predictions
 from export import export
-from runtime.preprocess import read_for_model
-from runtime.session import Predictor
+from runtime.model.preprocess import read_for_model
+from runtime.model.session import Predictor
 from tests.training.mask_section import mask_section
 from training import predict, train
 

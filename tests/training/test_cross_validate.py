@@ -19,10 +19,10 @@ from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsErr
 from tests.training.mask_section import mask_section
 from training import cross_validate
 from training.cross_validate import group_folds, image_split
-from training.cross_validation_summary import figures_of, table, write_summary
-from training.data import Batch
-from training.learner import Learner
-from training.signals import REQUEUE
+from training.data.tensors import Batch
+from training.process.signals import REQUEUE
+from training.run.learner import Learner
+from training.sweeps.cross_validation_summary import figures_of, table, write_summary
 
 EVALUATE = {"seed": 0, "confidence": 0.95, "bootstrap_samples": 100}
 

@@ -16,13 +16,14 @@ import yaml
 from torch import nn
 
 from dataset.manifest import Manifest
-from training import fit, run_control, train
+from training import train
 from training.batch_params import AugmentParams
-from training.checkpoint import Checkpoint
 from training.engine_params import PhaseParams
-from training.learner import Learner
 from training.params import ContractParams, ModelParams, Params, TrainParams
-from training.run_control import RunControl
+from training.run import fit, run_control
+from training.run.checkpoint import Checkpoint
+from training.run.learner import Learner
+from training.run.run_control import RunControl
 from training.segmentation_params import MaskParams
 from training.tasks.segmentation import OFF
 

@@ -5,17 +5,17 @@ from torch import nn
 
 from dataset.manifest import Manifest
 from dataset.params import ParamsError
-from evaluation.metrics import confusion_matrix, metrics_of_confusion
-from evaluation.temperature import fit_temperature
-from runtime.contract import ModelContract
-from training.data import TrainingData
-from training.distributed import Worker
-from training.loop import FloatArray, run_model
-from training.losses import Loss, training_loss
-from training.model import Classifier, create_backbone
-from training.new_contract import new_contract
+from evaluation.statistics.metrics import confusion_matrix, metrics_of_confusion
+from evaluation.statistics.temperature import fit_temperature
+from runtime.model.contract import ModelContract
+from training.data.pictures import pictures_of_run
+from training.data.tensors import TrainingData
+from training.network.classifier import Classifier, create_backbone
+from training.network.losses import Loss, training_loss
 from training.params import Params
-from training.pictures import pictures_of_run
+from training.process.distributed import Worker
+from training.run.loop import FloatArray, run_model
+from training.run.new_contract import new_contract
 from training.task import Data, Measured
 
 

@@ -9,13 +9,13 @@ import torch
 from torch.utils.data import Dataset
 
 from dataset.manifest import Manifest, ManifestError
-from runtime.contract import ModelContract
-from runtime.errors import ImageError
-from runtime.image import ImageArray, decode_image
-from runtime.preprocess import WHOLE, View, preprocess
-from training.augmentation import Augmentation, Sample
-from training.cache import PictureCache
-from training.data import Batch, Draw, Picture, PictureDataset
+from runtime.model.contract import ModelContract
+from runtime.model.errors import ImageError
+from runtime.model.image import ImageArray, decode_image
+from runtime.model.preprocess import WHOLE, View, preprocess
+from training.data.augmentation import Augmentation, Sample
+from training.data.cache import PictureCache
+from training.data.tensors import Batch, Draw, Picture, PictureDataset
 from training.params import Params
 from training.segmentation_params import MaskParams
 from training.tasks.segmentation_loss import IGNORED
@@ -23,7 +23,7 @@ from training.tasks.segmentation_loss import IGNORED
 MASK_THRESHOLD = 127  # masks are JPEG-like at their edges: grey there is neither
 MAX_KEPT_BYTES = 2**30  # of decoded pictures and masks in each process
 VIEW_MULTIPLE_PX = 32  # the coarsest stride of the pyramid
-VIEW_STREAM = 3  # beside the streams of training/augmentation.py and training/mixing.py
+VIEW_STREAM = 3  # beside the streams of training/data/augmentation.py and training/data/mixing.py
 OUTLINE = (255, 0, 0)
 
 MarkArray = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]

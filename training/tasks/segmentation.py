@@ -13,21 +13,21 @@ from torch.nn import functional as F  # noqa: N812  # the field's name for it
 
 from dataset.manifest import Manifest
 from dataset.params import ParamsError
-from evaluation.temperature import fit_temperature
-from runtime.contract import ModelContract
-from training.backbones import check_takes_all
-from training.cache import create_caches, zoom_of
-from training.data import Batch, TrainingData
-from training.distributed import Worker
-from training.loop import FloatArray, over_all
-from training.losses import Loss, dice_loss
-from training.mask_head import MaskNetwork, defect_numbers, pyramid_levels
-from training.model import Classifier, create_backbone
-from training.new_contract import new_contract
+from evaluation.statistics.temperature import fit_temperature
+from runtime.model.contract import ModelContract
+from training.data.cache import create_caches, zoom_of
+from training.data.tensors import Batch, TrainingData
+from training.network.backbones import check_takes_all
+from training.network.classifier import Classifier, create_backbone
+from training.network.losses import Loss, dice_loss
 from training.params import Params
+from training.process.distributed import Worker
+from training.run.loop import FloatArray, over_all
+from training.run.new_contract import new_contract
 from training.segmentation_params import MaskParams
 from training.task import Data, Measured
 from training.tasks.classification import figures_of_classes
+from training.tasks.mask_head import MaskNetwork, defect_numbers, pyramid_levels
 from training.tasks.masked_pictures import Marks, MaskedPictures, Views, view_side
 from training.tasks.readout import fit_readout
 from training.tasks.segmentation_loss import IGNORED, mask_loss
