@@ -32,6 +32,7 @@ from dataset.params import PARAMS_FILE, SplitParams, read_section
 from dataset.splits import assign_fold
 from evaluation.params import EvaluateParams
 from evaluation.predictions import PREDICTIONS_FILE, PredictionsError
+from training.fit import fit
 from training.params import Params
 from training.predict import predict
 from training.process.determinism import deterministic
@@ -39,7 +40,6 @@ from training.process.distributed import Worker
 from training.process.exit_status import exit_status
 from training.process.signals import LeaveRequest
 from training.run.checkpoint import Checkpoint
-from training.run.fit import fit
 from training.run.run_control import RunControl
 from training.sweeps.cross_validation_summary import write_summary
 from training.tasks import TASKS

@@ -15,7 +15,7 @@ from dataset.description import DataDescription
 from dataset.params import PARAMS_FILE
 from dataset.stage import fresh
 from training import predict, train
-from training.run.fit import CHECKPOINT_FILE
+from training.fit import CHECKPOINT_FILE
 from training.run.run_control import RunControl
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dataset.manifest import Manifest, ManifestError, Protocol
 from dataset.params import PARAMS_FILE, ParamsError
+from training.fit import fit
 from training.network.backbones import BackboneError
 from training.network.package_weights import WeightsError
 from training.params import Params
@@ -20,7 +21,6 @@ from training.process.exit_status import exit_status
 from training.process.signals import LeaveRequest
 from training.records.tracking import TrackingError
 from training.run.checkpoint import CheckpointError
-from training.run.fit import fit
 from training.run.run_control import RunControl
 from training.run.run_state import StateError
 

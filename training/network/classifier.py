@@ -9,8 +9,8 @@ from torch import nn
 from runtime.model.contract import Channel3, ModelContract
 from training.network.backbones import Options, build_backbone
 from training.network.package_weights import PACKAGES, WeightsError, load_package_weights
+from training.network.pyramid import empty_like_state, is_mask_state
 from training.params import ModelParams
-from training.tasks.mask_head import empty_like_state, is_mask_state
 
 
 class Classifier(nn.Module):

@@ -20,7 +20,7 @@ from training.run.early_stopping import EarlyStopping
 from training.run.keeping import EpochLog, Keeper, Keeping
 from training.run.learner import Learner
 from training.run.loop import train_one_epoch
-from training.task import Data, Task
+from training.run.task import Data, Task
 
 logger = logging.getLogger(__name__)
 

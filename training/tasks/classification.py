@@ -16,7 +16,7 @@ from training.params import Params
 from training.process.distributed import Worker
 from training.run.loop import FloatArray, run_model
 from training.run.new_contract import new_contract
-from training.task import Data, Measured
+from training.run.task import Data, Measured
 
 
 def check(params: Params) -> None:

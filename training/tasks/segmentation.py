@@ -20,14 +20,14 @@ from training.data.tensors import Batch, TrainingData
 from training.network.backbones import check_takes_all
 from training.network.classifier import Classifier, create_backbone
 from training.network.losses import Loss, dice_loss
+from training.network.pyramid import MaskNetwork, defect_numbers, pyramid_levels
 from training.params import Params
 from training.process.distributed import Worker
 from training.run.loop import FloatArray, over_all
 from training.run.new_contract import new_contract
+from training.run.task import Data, Measured
 from training.segmentation_params import MaskParams
-from training.task import Data, Measured
 from training.tasks.classification import figures_of_classes
-from training.tasks.mask_head import MaskNetwork, defect_numbers, pyramid_levels
 from training.tasks.masked_pictures import Marks, MaskedPictures, Views, view_side
 from training.tasks.readout import fit_readout
 from training.tasks.segmentation_loss import IGNORED, mask_loss

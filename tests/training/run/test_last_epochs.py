@@ -13,11 +13,11 @@ from dataset.manifest import Manifest
 from tests.training.run.interrupted_runs import assert_same
 from training.data.sampling import Part
 from training.data.tensors import Batch, PictureDataset, training_batches
+from training.fit import fit
 from training.params import Params
 from training.process.distributed import single_worker
 from training.process.signals import LeaveRequest, Requeue
 from training.run import engine
-from training.run.fit import fit
 from training.run.run_control import RunControl
 
 

@@ -18,9 +18,9 @@ from training import predict, train
 from training.engine_params import PhaseParams
 from training.network.classifier import Classifier, create_backbone, load_classifier
 from training.network.optimiser import trainable_parameters
+from training.network.pyramid import MaskNetwork, pyramid_levels
 from training.params import ModelParams
 from training.run.checkpoint import Checkpoint
-from training.tasks.mask_head import MaskNetwork, pyramid_levels
 
 SIZE_PX = 64
 MASK = mask_section(

@@ -21,7 +21,7 @@ from training.run.engine import Engine, Subject
 from training.run.keeping import Keeping
 from training.run.new_contract import with_run_id
 from training.run.run_control import RunControl, state_dir, state_to_resume
-from training.task import Data
+from training.run.task import Data
 from training.tasks import TASKS
 
 CHECKPOINT_FILE = "checkpoint.pt"

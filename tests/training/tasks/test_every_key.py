@@ -16,18 +16,18 @@ import yaml
 from torch import nn
 
 from dataset.manifest import Manifest
-from training import train
+from training import fit, train
 from training.batch_params import AugmentParams
 from training.engine_params import PhaseParams
 from training.params import ContractParams, ModelParams, Params, TrainParams
-from training.run import fit, run_control
+from training.run import run_control
 from training.run.checkpoint import Checkpoint
 from training.run.learner import Learner
 from training.run.run_control import RunControl
 from training.segmentation_params import MaskParams
 from training.tasks.segmentation import OFF
 
-REPOSITORY = Path(__file__).parent.parent.parent
+REPOSITORY = Path(__file__).parents[3]
 TIMED = ("images_per_s", "data_wait_share")
 # key -> its changed value, and what must be set beside it to matter at all, before and after
 Change = tuple[Any, dict[str, Any]]
