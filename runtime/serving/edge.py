@@ -48,8 +48,8 @@ class AdmissionMiddleware:
     """Pure ASGI: refuses requests that could not be served before BentoML sees them, since no must cost little.
 
     What BentoML does around a request costs more than half a millisecond: a server that gets twice the requests it can
-    serve would spend a fifth of its cores on saying no. BentoML's own request metrics do not count what is refused here;
-    `vision_refusals_total` does. `ErrorBodyMiddleware`, around it, writes the answer.
+    serve would spend a fifth of its cores on saying no. BentoML's own request metrics do not count what is refused
+    here; `vision_refusals_total` does. `ErrorBodyMiddleware`, around it, writes the answer.
 
     routes: the paths that are guarded; requests to them by POST. is_refused: asked at each; notes the reason itself.
     """
@@ -61,10 +61,9 @@ class AdmissionMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_guarded = scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._routes
-        answers = (
-            Response(status_code=HTTPStatus.SERVICE_UNAVAILABLE) if is_guarded and self._is_refused() else self.app
-        )
-        await answers(scope, receive, send)
+        is_refused = is_guarded and self._is_refused()
+        answer = Response(status_code=HTTPStatus.SERVICE_UNAVAILABLE) if is_refused else self.app
+        await answer(scope, receive, send)
 
 
 class EdgeService(Service):  # type: ignore[misc]  # BentoML's SDK package carries no types
