@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from dataset.manifest import Manifest, ManifestError
 from evaluation.predictions import PREDICTIONS_FILE, Predictions
 from evaluation.statistics.metrics import confusion_matrix, metrics_of_confusion
-from project.params import PARAMS_FILE, ParamsError
+from project.command import UsageError, command
+from project.params import ParamsError, add_params_option
 from training.params import Params
 from training.process.child_run import CHILD_LOG, DEATH_SIGNAL, read_log, start_child, stop_child
 from training.sweeps.ablation_table import Row, write_tables
@@ -142,32 +143,28 @@ class Ablation:
         return {f"test_{name}": figures[name] for name in ("macro_f1", "accuracy")}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", choices=ABLATIONS)
-    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
+    add_params_option(parser)
     parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
     parser.add_argument("--out", type=Path, default=Path("artifacts/ablations"))
     parser.add_argument("--seeds", type=int, default=3, help="runs of each arm")
     parser.add_argument("--test", action="store_true", help="show the test split too, once, when all is decided")
-    arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+
+
+@command(_arguments, known=KNOWN_ERRORS)
+def main(arguments: argparse.Namespace) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if arguments.seeds < 1:
-        parser.error(f"--seeds must be at least 1, got {arguments.seeds}")
-    try:
-        Params.read(arguments.params).require_linear_head("training.ablate")  # of masks only the last epoch is measured
-        document = yaml.safe_load(arguments.params.read_text(encoding="utf-8"))
-        out_dir = arguments.out / arguments.name
-        arms = ABLATIONS[arguments.name]
-        markdown = ""
-        for rows in Ablation(arms, document, arguments.manifest, out_dir, arguments.seeds, arguments.test).run():
-            markdown = write_tables(arguments.name, rows, out_dir)  # after every seed, for whoever stops it
-    except KNOWN_ERRORS as exc:
-        sys.stderr.write(f"ablate: {exc}\n")
-        return 2
+        raise UsageError(f"--seeds must be at least 1, got {arguments.seeds}")
+    Params.read(arguments.params).require_linear_head("training.ablate")  # of masks only the last epoch is measured
+    document = yaml.safe_load(arguments.params.read_text(encoding="utf-8"))
+    out_dir = arguments.out / arguments.name
+    arms = ABLATIONS[arguments.name]
+    markdown = ""
+    for rows in Ablation(arms, document, arguments.manifest, out_dir, arguments.seeds, arguments.test).run():
+        markdown = write_tables(arguments.name, rows, out_dir)  # after every seed, for whoever stops it
     sys.stdout.write(markdown)
-    return 0
 
 
 def _run_of(trial: Trial) -> dict[str, Any]:

@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
@@ -21,7 +20,8 @@ import yaml
 from optuna.trial import TrialState
 
 from dataset.manifest import Manifest, ManifestError
-from project.params import PARAMS_FILE, ParamsError
+from project.command import command
+from project.params import ParamsError, add_params_option
 from training.sweeps.search_space import SEARCH_FILE, SearchConfig
 from training.sweeps.search_summary import live_table, write_summary
 from training.sweeps.search_worker import Ended, Recipe, handing_back_on_sigterm, work
@@ -34,34 +34,26 @@ FAILURES_IN_A_ROW = 3  # after so many failed trials something is wrong that no 
 logger = logging.getLogger(__name__)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    arguments = _parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        if arguments.table:
-            _show_table(arguments.out, arguments.every)
-        elif arguments.write_best:
-            _write_best(arguments.out, arguments.params, arguments.write_best)
-        else:
-            search(arguments)
-    except KNOWN_ERRORS as exc:
-        sys.stderr.write(f"search: {exc}\n")
-        return 2
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--space", type=Path, default=SEARCH_FILE)
-    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
+    add_params_option(parser)
     parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
     parser.add_argument("--out", type=Path, default=OUT_DIR)
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="workers here, each on its share of the cores")
     parser.add_argument("--table", action="store_true", help="print the trials so far and end")
     parser.add_argument("--every", type=float, metavar="SECONDS", help="with --table: print again until none runs")
     parser.add_argument("--write-best", type=Path, metavar="FILE", help="write params.yaml with the best values")
-    return parser
+
+
+@command(_arguments, known=KNOWN_ERRORS)
+def main(arguments: argparse.Namespace) -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if arguments.table:
+        _show_table(arguments.out, arguments.every)
+    elif arguments.write_best:
+        _write_best(arguments.out, arguments.params, arguments.write_best)
+    else:
+        search(arguments)
 
 
 def search(arguments: argparse.Namespace) -> None:
