@@ -20,7 +20,7 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-SectionT = TypeVar("SectionT", bound=Section)
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 class ParamsError(ValueError):
@@ -32,19 +32,32 @@ def add_params_option(parser: argparse._ActionsContainer, purpose: str | None = 
     parser.add_argument("--params", type=Path, default=PARAMS_FILE, help=purpose)
 
 
-def read_section(path: Path, name: str, model: type[SectionT]) -> SectionT:
+def read_section(path: Path, name: str, model: type[ModelT]) -> ModelT:
     """Read section `name` of the YAML file at `path`.
 
     Raises ParamsError if the file, the section or a key is missing, unknown or out of range.
     """
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
-        raise ParamsError(f"cannot read {path}: {exc}") from exc
+    document = _read_yaml(path)
     if not isinstance(document, dict) or name not in document:
         raise ParamsError(f"{path} has no section '{name}'")
+    return _validated(path, document[name], model, name)
+
+
+def read_whole(path: Path, model: type[ModelT]) -> ModelT:
+    """Read a YAML file that is one section. Raises ParamsError as `read_section` does."""
+    return _validated(path, _read_yaml(path), model)
+
+
+def _read_yaml(path: Path) -> object:
     try:
-        return model.model_validate(document[name])
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
+        raise ParamsError(f"cannot read {path}: {exc}") from exc
+
+
+def _validated(path: Path, document: object, model: type[ModelT], *place: str) -> ModelT:
+    try:
+        return model.model_validate(document)
     except ValidationError as exc:
-        problems = "; ".join(f"{'.'.join(map(str, (name, *e['loc'])))}: {e['msg']}" for e in exc.errors())
+        problems = "; ".join(f"{'.'.join(map(str, (*place, *e['loc'])))}: {e['msg']}" for e in exc.errors())
         raise ParamsError(f"{path}: {problems}") from exc
