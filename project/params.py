@@ -5,8 +5,9 @@ key or a value out of range is an error that names the file, the section and the
 """
 
 import argparse
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -32,20 +33,23 @@ def add_params_option(parser: argparse._ActionsContainer, purpose: str | None = 
     parser.add_argument("--params", type=Path, default=PARAMS_FILE, help=purpose)
 
 
-def read_section(path: Path, name: str, model: type[ModelT]) -> ModelT:
-    """Read section `name` of the YAML file at `path`.
+def read_section(
+    path: Path, name: str, model: type[ModelT], instead: Mapping[str, Any] | None = None, by: str = ""
+) -> ModelT:
+    """Read section `name` of the YAML file at `path`; the keys `instead`, of the section `by`, replace its own.
 
     Raises ParamsError if the file, the section or a key is missing, unknown or out of range.
     """
     document = _read_yaml(path)
     if not isinstance(document, dict) or name not in document:
         raise ParamsError(f"{path} has no section '{name}'")
-    return _validated(path, document[name], model, name)
+    section = {**document[name], **instead} if instead else document[name]
+    return _validated(path, section, model, lambda keys: _place(name, keys, instead, by))
 
 
 def read_whole(path: Path, model: type[ModelT]) -> ModelT:
     """Read a YAML file that is one section. Raises ParamsError as `read_section` does."""
-    return _validated(path, _read_yaml(path), model)
+    return _validated(path, _read_yaml(path), model, lambda keys: ".".join(map(str, keys)))
 
 
 def _read_yaml(path: Path) -> object:
@@ -55,9 +59,17 @@ def _read_yaml(path: Path) -> object:
         raise ParamsError(f"cannot read {path}: {exc}") from exc
 
 
-def _validated(path: Path, document: object, model: type[ModelT], *place: str) -> ModelT:
+def _validated(
+    path: Path, document: object, model: type[ModelT], place: Callable[[tuple[int | str, ...]], str]
+) -> ModelT:
     try:
         return model.model_validate(document)
     except ValidationError as exc:
-        problems = "; ".join(f"{'.'.join(map(str, (*place, *e['loc'])))}: {e['msg']}" for e in exc.errors())
+        problems = "; ".join(f"{place(error['loc'])}: {error['msg']}" for error in exc.errors())
         raise ParamsError(f"{path}: {problems}") from exc
+
+
+def _place(name: str, keys: tuple[int | str, ...], instead: Mapping[str, Any] | None, by: str) -> str:
+    """Return where a key stands in the file: `train.lr`, or `mask.train.lr` where that replaces it."""
+    is_replaced = bool(instead and keys and keys[0] in instead)
+    return ".".join(map(str, (*((by,) if is_replaced else ()), name, *keys)))
