@@ -19,9 +19,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from project.command import command
+from project.progress import progress
 from project.write_whole import write_whole
 from runtime.model.contract import DEFAULT_MODEL
 from runtime.model.preprocess import read_for_model
@@ -47,7 +47,7 @@ def measure(variants: dict[str, tuple[Callable[[], object], int]], num_rounds: i
     for call, _ in variants.values():
         call()
     rates: dict[str, list[float]] = {name: [] for name in variants}
-    for _ in tqdm(range(num_rounds), "rounds", disable=None):
+    for _ in progress(range(num_rounds), "rounds"):
         for name, (call, num_images) in variants.items():
             rates[name].append(_images_per_s(call, num_images))
     quartiles = {name: np.percentile(values, (50, 25, 75)) for name, values in rates.items()}
