@@ -159,12 +159,18 @@ reference-card: ## make the last run's card MODEL_CARD.md, the reference model's
 track: .venv/train.stamp ## let git see dvc.lock and DVC see git, to commit and compare runs of your own
 	@$(PYTHON) -m dataset.lock_in_git show
 
-.PHONY: test
-test: .venv/dev.stamp ## lint, types and all tests
+# Files in the order of tests/order.py, the longest first; the slowest 25 tests and files are printed.
+PYTEST = $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 25
+
+.PHONY: lint check test
+lint: .venv/dev.stamp
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(PYTHON) -m mypy
-	@$(PYTHON) -m pytest -n 2 --dist loadfile --durations 25
+check: lint ## lint, types and every test that is not slow: for every edit
+	@$(PYTEST) -m "not slow"
+test: lint ## lint, types and all tests
+	@$(PYTEST)
 
 .PHONY: test-slurm
 test-slurm: .venv/dev.stamp ## the tests of jobs alone, on a two-node cluster that they start (apt-get install slurm-wlm munge)

@@ -22,8 +22,8 @@ from evaluation.predictions import Predictions, PredictionsError
 from evaluation.statistics.paired import compare_predictions
 from export.measured_model import MeasuredModel
 from export.params import GateParams
-from project.params import PARAMS_FILE, ParamsError, read_section
-from runtime.model.contract import ContractError
+from project.params import ParamsError, add_params_option, read_section
+from runtime.model.contract import PROBABILITIES, ContractError
 from runtime.model.errors import ImageError
 from runtime.model.preprocess import read_for_model
 from runtime.model.session import Predictor
@@ -159,7 +159,8 @@ def predict_again(model_dir: Path, pictures: Predictions, manifest: Manifest) ->
     probs = []
     for start in range(0, len(pictures.paths), _BATCH_SIZE):
         batch = [_read(manifest.root / path) for path in pictures.paths[start : start + _BATCH_SIZE]]
-        probs.append(predictor.predict(np.stack([read_for_model(data, predictor.contract) for data in batch]))[0])
+        images = np.stack([read_for_model(data, predictor.contract) for data in batch])
+        probs.append(predictor.predict(images)[PROBABILITIES])
     classes = predictor.contract.classes
     labels = np.asarray([classes.index(pictures.classes[label]) for label in pictures.labels], dtype=np.int64)
     return replace(pictures, labels=labels, probs=np.concatenate(probs).astype(np.float64), classes=classes)
@@ -174,7 +175,7 @@ def _read(path: Path) -> bytes:
 
 def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what both commands behind the gate take."""
-    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
+    add_params_option(parser)
     parser.add_argument("--accept-worse", metavar="REASON", default="", help="let a worse model through; recorded")
     parser.add_argument("--comparison", type=Path, default=Path("artifacts/comparison"), help="where it is written")
 

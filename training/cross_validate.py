@@ -18,7 +18,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,8 @@ from dataset.params import SplitParams
 from dataset.splits import assign_fold
 from evaluation.params import EvaluateParams
 from evaluation.predictions import PREDICTIONS_FILE, PredictionsError
-from project.params import PARAMS_FILE, read_section
+from project.command import command
+from project.params import add_params_option, read_section
 from training.params import Params
 from training.predict import predict
 from training.process.determinism import deterministic
@@ -171,15 +172,17 @@ def _check_same_run(out_dir: Path, manifest: Manifest, params: Params, split: Sp
         path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pictures", type=Path, default=Path("data/pictures.csv"))
-    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
+    add_params_option(parser)
     parser.add_argument("--out", type=Path, default=Path("artifacts/cross_validation"))
     parser.add_argument("--protocol", choices=("group", "image"), default="group")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--folds", type=int, nargs="+", help="only these, to share the work out; all if left out")
-    arguments = parser.parse_args(argv)
+
+
+@command(_arguments, logs_to="nothing")
+def main(arguments: argparse.Namespace) -> int:
     return exit_status("cross-validation", (*KNOWN_ERRORS, PredictionsError), partial(run, arguments))
 
 
