@@ -1,7 +1,7 @@
 """What tests cost: CPU time by file, that of the processes they start included."""
 
 import os
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Generator
 
 import pytest
@@ -33,7 +33,7 @@ class CpuTime:
     """
 
     def __init__(self) -> None:
-        self.by_file: Counter[str] = Counter()
+        self.by_file: dict[str, float] = defaultdict(float)
         self.unmarked: dict[str, float] = {}
 
     @pytest.hookimpl(wrapper=True)
@@ -53,15 +53,15 @@ class CpuTime:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Add one test; with pytest-xdist this runs where the reports of all workers arrive."""
         if report.when == "teardown":
-            seconds = sum(value for name, value in report.user_properties if name == CPU_SECONDS)
+            seconds = sum(float(str(value)) for name, value in report.user_properties if name == CPU_SECONDS)
             self.by_file[report.nodeid.partition("::")[0]] += seconds
             if seconds > SLOW_S and "slow" not in report.keywords:
                 self.unmarked[report.nodeid] = seconds
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section(f"CPU seconds of the {NUM_SHOWN} files that cost most")
-        for file, seconds in self.by_file.most_common(NUM_SHOWN):
+        for file, seconds in sorted(self.by_file.items(), key=lambda item: -item[1])[:NUM_SHOWN]:
             terminalreporter.write_line(f"{seconds:8.1f} {file}")
-        terminalreporter.write_line(f"{self.by_file.total():8.1f} all {len(self.by_file)} files")
+        terminalreporter.write_line(f"{sum(self.by_file.values()):8.1f} all {len(self.by_file)} files")
         for test, seconds in sorted(self.unmarked.items(), key=lambda item: -item[1]):
             terminalreporter.write_line(f"{seconds:8.1f} though not marked slow: {test}")

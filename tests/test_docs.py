@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import pytest
 import yaml
 
-from dataset.params import PARAMS_FILE
+from project.params import PARAMS_FILE
 from runtime.serving.settings import ServingSettings
 from slurm.links import check_params
 from training.params import Params

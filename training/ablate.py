@@ -126,7 +126,7 @@ class Ablation:
 
     def _test(self, folder: Path) -> dict[str, float]:
         """Predict the test split with the run's checkpoint, in a process of its own, unless that is done."""
-        from training.run.fit import CHECKPOINT_FILE  # imports PyTorch: seconds that no other call needs
+        from training.fit import CHECKPOINT_FILE  # imports PyTorch: seconds that no other call needs
 
         files = ["--manifest", str(self.manifest_path), "--checkpoint", str(folder / CHECKPOINT_FILE)]
         out = folder / PREDICTIONS_FILE

@@ -15,7 +15,7 @@ from dataset.stage import fresh
 from project.command import command
 from project.params import add_params_option
 from training import predict, train
-from training.run.fit import CHECKPOINT_FILE
+from training.fit import CHECKPOINT_FILE
 from training.run.run_control import RunControl
 
 

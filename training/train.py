@@ -11,6 +11,7 @@ from pathlib import Path
 from dataset.manifest import Manifest, ManifestError, Protocol
 from project.command import command
 from project.params import ParamsError, add_params_option
+from training.fit import fit
 from training.network.backbones import BackboneError
 from training.network.package_weights import WeightsError
 from training.params import Params
@@ -20,10 +21,8 @@ from training.process.exit_status import exit_status
 from training.process.signals import LeaveRequest
 from training.records.tracking import TrackingError
 from training.run.checkpoint import CheckpointError
-from training.run.fit import fit
 from training.run.run_control import RunControl
 from training.run.run_state import StateError
-from training.tasks.mask_fit import fit_masks
 
 # What a user can cause and mend; anything else is a bug and shows its traceback.
 KNOWN_ERRORS = (
@@ -53,9 +52,8 @@ def run(manifest_path: Path, params_path: Path, control: RunControl, protocol: P
 
     def body(this: Worker, leaving: LeaveRequest) -> None:
         manifest, params = Manifest.read(manifest_path), Params.read(params_path)
-        train = fit_masks if params.model.head == "mask" else fit
         with deterministic(params.train.deterministic, this.device):
-            train(manifest, protocol, params, control, this, leaving)
+            fit(manifest, protocol, params, control, this, leaving)
 
     return exit_status("training", KNOWN_ERRORS, body)
 

@@ -183,7 +183,7 @@ def test_output_that_is_not_finite_fails_its_own_request_and_the_batch_is_not_co
         while handler.batcher.queued_images < 3:
             await asyncio.sleep(0.001)
         gate.set()
-        return await asyncio.gather(*asked)
+        return list(await asyncio.gather(*asked))
 
     (first, _), (second, refusal), (third, _) = asyncio.run(scenario())
     assert batches == [1, 2]
