@@ -1,8 +1,8 @@
 """What tests cost: CPU time by file, that of the processes they start included."""
 
 import os
-from collections import Counter
-from collections.abc import Generator
+from collections import defaultdict
+from collections.abc import Generator, Mapping
 
 import pytest
 
@@ -33,11 +33,11 @@ class CpuTime:
     """
 
     def __init__(self) -> None:
-        self.by_file: Counter[str] = Counter()
+        self.by_file: defaultdict[str, float] = defaultdict(float)
         self.unmarked: dict[str, float] = {}
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, bool, bool]:
         item.stash[_STARTED] = cpu_seconds()
         return (yield)
 
@@ -53,15 +53,19 @@ class CpuTime:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Add one test; with pytest-xdist this runs where the reports of all workers arrive."""
         if report.when == "teardown":
-            seconds = sum(value for name, value in report.user_properties if name == CPU_SECONDS)
+            seconds = sum((float(str(value)) for name, value in report.user_properties if name == CPU_SECONDS), 0.0)
             self.by_file[report.nodeid.partition("::")[0]] += seconds
             if seconds > SLOW_S and "slow" not in report.keywords:
                 self.unmarked[report.nodeid] = seconds
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section(f"CPU seconds of the {NUM_SHOWN} files that cost most")
-        for file, seconds in self.by_file.most_common(NUM_SHOWN):
+        for file, seconds in _largest(self.by_file)[:NUM_SHOWN]:
             terminalreporter.write_line(f"{seconds:8.1f} {file}")
-        terminalreporter.write_line(f"{self.by_file.total():8.1f} all {len(self.by_file)} files")
-        for test, seconds in sorted(self.unmarked.items(), key=lambda item: -item[1]):
+        terminalreporter.write_line(f"{sum(self.by_file.values()):8.1f} all {len(self.by_file)} files")
+        for test, seconds in _largest(self.unmarked):
             terminalreporter.write_line(f"{seconds:8.1f} though not marked slow: {test}")
+
+
+def _largest(costs: Mapping[str, float]) -> list[tuple[str, float]]:
+    return sorted(costs.items(), key=lambda item: -item[1])

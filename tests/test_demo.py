@@ -57,7 +57,7 @@ def run_demo(project: Project, *arguments: str) -> subprocess.CompletedProcess[s
         env=project.environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
 
 
@@ -99,12 +99,12 @@ def test_ctrl_c_ends_the_demo_in_one_line_and_the_server_with_it(project: Projec
         [sys.executable, "demo.py"], cwd=project.folder, env=project.environment, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while not servers_of(project) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert servers_of(project)
     os.killpg(demo.pid, signal.SIGINT)
-    _, error = demo.communicate(timeout=60)
+    _, error = demo.communicate(timeout=600)
     assert demo.returncode == 130
     assert error.strip().splitlines()[-1] == "demo: stopped, and the server with it; nothing was changed"
     assert "Traceback" not in error

@@ -13,6 +13,7 @@ from PIL import Image
 from dataset.manifest import COLUMNS, Manifest
 from evaluation.predictions import Predictions
 from tests.training.records.mlflow_files import assert_files_in_mlflow
+from tests.training.records.mlflow_store import copy_empty_store
 from training import predict, train
 from training.network.classifier import load_classifier
 from training.run.checkpoint import Checkpoint
@@ -36,7 +37,7 @@ MASK = {
 def _own_tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import mlflow
 
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    mlflow.set_tracking_uri(copy_empty_store(tmp_path / "mlflow.db"))
     monkeypatch.chdir(tmp_path)
 
 
