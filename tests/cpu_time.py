@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 
 import pytest
 
@@ -33,11 +33,11 @@ class CpuTime:
     """
 
     def __init__(self) -> None:
-        self.by_file: defaultdict[str, float] = defaultdict(float)
+        self.by_file: dict[str, float] = defaultdict(float)
         self.unmarked: dict[str, float] = {}
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, bool, bool]:
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         item.stash[_STARTED] = cpu_seconds()
         return (yield)
 
@@ -53,19 +53,15 @@ class CpuTime:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Add one test; with pytest-xdist this runs where the reports of all workers arrive."""
         if report.when == "teardown":
-            seconds = sum((float(str(value)) for name, value in report.user_properties if name == CPU_SECONDS), 0.0)
+            seconds = sum(float(str(value)) for name, value in report.user_properties if name == CPU_SECONDS)
             self.by_file[report.nodeid.partition("::")[0]] += seconds
             if seconds > SLOW_S and "slow" not in report.keywords:
                 self.unmarked[report.nodeid] = seconds
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section(f"CPU seconds of the {NUM_SHOWN} files that cost most")
-        for file, seconds in _largest(self.by_file)[:NUM_SHOWN]:
+        for file, seconds in sorted(self.by_file.items(), key=lambda item: -item[1])[:NUM_SHOWN]:
             terminalreporter.write_line(f"{seconds:8.1f} {file}")
         terminalreporter.write_line(f"{sum(self.by_file.values()):8.1f} all {len(self.by_file)} files")
-        for test, seconds in _largest(self.unmarked):
+        for test, seconds in sorted(self.unmarked.items(), key=lambda item: -item[1]):
             terminalreporter.write_line(f"{seconds:8.1f} though not marked slow: {test}")
-
-
-def _largest(costs: Mapping[str, float]) -> list[tuple[str, float]]:
-    return sorted(costs.items(), key=lambda item: -item[1])
