@@ -65,9 +65,11 @@ class ForkingPython:
                 pid = int(lines.readline())
                 try:
                     status, seconds = json.loads(lines.readline())
-                except TimeoutError as exc:
+                except BaseException as exc:  # Ctrl-C among them, which does not reach another session
                     os.killpg(pid, signal.SIGKILL)
-                    raise subprocess.TimeoutExpired(list(words), timeout_s) from exc
+                    if isinstance(exc, TimeoutError):
+                        raise subprocess.TimeoutExpired(list(words), timeout_s) from exc
+                    raise
             count_elsewhere(seconds)
             out, error = (Path(folder, name).read_text(encoding="utf-8") for name in ("stdout", "stderr"))
         return subprocess.CompletedProcess(list(words), status, out, error)

@@ -28,6 +28,7 @@ SLOW_FILES = (
     "tests/service/test_front_death.py",
     "tests/service/test_model_output.py",
     "tests/service/test_filters.py",
+    "tests/test_demo.py",
     "tests/benchmarks/test_serve_load.py",
     "tests/training/test_cross_validate.py",
     "tests/training/records/test_tracking_together.py",
