@@ -264,6 +264,16 @@ def test_every_file_named_is_there() -> None:
     } == set()
 
 
+def test_every_folder_named_is_there_and_the_map_names_every_room() -> None:
+    folders = {str(parent) for path in TRACKED for parent in Path(path).parents}
+    named = {(page, words.rstrip("/")) for page, words in in_backticks() if re.fullmatch(r"\w+(/\w+)*/?", words)}
+    of_rooms = {(page, name) for page, name in named if "/" in name and name.split("/")[0] in ROOMS | {"docs"}}
+    assert len(of_rooms) > 10
+    assert {(page, name) for page, name in of_rooms if name not in folders} == set()
+    chart = text_of(REPOSITORY / "docs/ARCHITECTURE.md").split("## Map")[1].split("\n## ")[0]
+    assert {room for room in ROOMS - {"tests"} if f"`{room}/" not in chart} == set()
+
+
 def test_every_output_named_is_written_or_read_by_somebody() -> None:
     """Of outputs the code holds the name alone, which is then in no example's place."""
     code = "\n".join(
