@@ -14,7 +14,7 @@ from dataset.manifest import ManifestError
 from runtime.model.contract import ModelContract
 from runtime.model.errors import ImageError
 from runtime.model.image import decode_image
-from runtime.model.preprocess import preprocess
+from runtime.model.preprocess import WHOLE, View, preprocess
 
 _HALF = 127  # of 255; what JPEG and soft brushes leave at edges is on one side or the other
 _BAR = 128  # letterbox bars, which preprocess adds, are not marked
@@ -35,11 +35,12 @@ def read_mask(path: Path) -> MaskArray:
         raise ManifestError(f"the mask {path} cannot be read: {exc}") from exc
 
 
-def read_mask_for_model(path: Path, contract: ModelContract) -> MaskArray:
+def read_mask_for_model(path: Path, contract: ModelContract, view: View = WHOLE) -> MaskArray:
     """Return `(contract.height, contract.width)` bool: the mask where the model's input has the picture.
 
-    It is resized as pictures are, so that both stay on each other whatever the rule; letterbox bars are not marked.
+    view: the part of the picture that is looked at. The mask is resized as pictures are, so that both stay on each
+    other whatever the rule; letterbox bars are not marked.
     Raises ManifestError as `read_mask` does.
     """
     white = np.where(read_mask(path)[..., None], np.uint8(255), np.uint8(0)).repeat(3, axis=2)
-    return preprocess(white, contract)[:, :, 0] > _BAR
+    return preprocess(white, contract, view)[:, :, 0] > _BAR

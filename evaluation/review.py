@@ -8,7 +8,6 @@ import argparse
 import logging
 import shutil
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,9 +34,10 @@ from evaluation.pages.occlusion_picture import draw_occlusion
 from evaluation.params import EvaluateParams, ReviewParams
 from evaluation.predictions import Predictions, PredictionsError
 from evaluation.statistics.bootstrap import Resampling
-from project.params import PARAMS_FILE, ParamsError, read_section
+from project.command import command
+from project.params import ParamsError, add_params_option, read_section
 from project.progress import progress
-from runtime.model.contract import ContractError
+from runtime.model.contract import PROBABILITIES, ContractError
 from runtime.model.errors import ImageError
 from runtime.model.image import ImageArray, decode_image
 from runtime.model.preprocess import preprocess, sufficient_size
@@ -80,7 +80,7 @@ class Subject:
 
     def predict(self, images_nhwc: ImageArray) -> npt.NDArray[np.floating]:
         """Return `(N, C)` probabilities. Raises ReviewError for NaN, which argmax would take for the first class."""
-        probs = self.predictor.predict(images_nhwc)[0]
+        probs = self.predictor.predict(images_nhwc)[PROBABILITIES]
         if not np.isfinite(probs).all():
             raise ReviewError(
                 f"the model's probabilities are not finite for {(~np.isfinite(probs)).any(axis=1).sum()} of "
@@ -205,25 +205,21 @@ def _map_error(subject: Subject, test: Predictions, row: int, picture_path: Path
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, default=Path("artifacts/export"), help="holds model.onnx, contract.json")
     parser.add_argument("--predictions", type=Path, default=Path("artifacts/predictions.csv"))
     parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
     parser.add_argument("--out", type=Path, default=Path("artifacts/review"))
-    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
-    arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        params = read_section(arguments.params, "review", ReviewParams)
-        evaluate = read_section(arguments.params, "evaluate", EvaluateParams)
-        predictions, manifest = Predictions.read(arguments.predictions), Manifest.read(arguments.manifest)
-        document = review(arguments.model, predictions, manifest, params, evaluate, arguments.out)
-    except (ContractError, EvaluationError, ManifestError, ParamsError, PredictionsError, ReviewError) as exc:
-        sys.stderr.write(f"review: {exc}\n")
-        return 2
+    add_params_option(parser)
+
+
+@command(_arguments, known=(ContractError, EvaluationError, ManifestError, ParamsError, PredictionsError, ReviewError))
+def main(arguments: argparse.Namespace) -> None:
+    params = read_section(arguments.params, "review", ReviewParams)
+    evaluate = read_section(arguments.params, "evaluate", EvaluateParams)
+    predictions, manifest = Predictions.read(arguments.predictions), Manifest.read(arguments.manifest)
+    document = review(arguments.model, predictions, manifest, params, evaluate, arguments.out)
     _log(document)
-    return 0
 
 
 def _log(document: ModelReview) -> None:

@@ -5,8 +5,9 @@ key or a value out of range is an error that names the file, the section and the
 """
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -32,8 +33,10 @@ def add_params_option(parser: argparse._ActionsContainer, purpose: str | None = 
     parser.add_argument("--params", type=Path, default=PARAMS_FILE, help=purpose)
 
 
-def read_section(path: Path, name: str, model: type[SectionT]) -> SectionT:
-    """Read section `name` of the YAML file at `path`.
+def read_section(
+    path: Path, name: str, model: type[SectionT], instead: Mapping[str, Any] | None = None, by: str = ""
+) -> SectionT:
+    """Read section `name` of the YAML file at `path`; the keys `instead`, of the section `by`, replace its own.
 
     Raises ParamsError if the file, the section or a key is missing, unknown or out of range.
     """
@@ -44,7 +47,13 @@ def read_section(path: Path, name: str, model: type[SectionT]) -> SectionT:
     if not isinstance(document, dict) or name not in document:
         raise ParamsError(f"{path} has no section '{name}'")
     try:
-        return model.model_validate(document[name])
+        return model.model_validate({**document[name], **instead} if instead else document[name])
     except ValidationError as exc:
-        problems = "; ".join(f"{'.'.join(map(str, (name, *e['loc'])))}: {e['msg']}" for e in exc.errors())
+        problems = "; ".join(f"{_place(name, error['loc'], instead, by)}: {error['msg']}" for error in exc.errors())
         raise ParamsError(f"{path}: {problems}") from exc
+
+
+def _place(name: str, keys: tuple[int | str, ...], instead: Mapping[str, Any] | None, by: str) -> str:
+    """Return where a key stands in the file: `train.lr`, or `mask.train.lr` where that replaces it."""
+    is_replaced = bool(instead and keys and keys[0] in instead)
+    return ".".join(map(str, (*((by,) if is_replaced else ()), name, *keys)))

@@ -8,7 +8,6 @@ import argparse
 import hashlib
 import sys
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from dataset.checks import named
+from project.command import command
 from project.write_whole import TEMPORARY_SUFFIX, write_whole
 from scoring.pictures import ScoringError
 from scoring.plan import RESULTS_DIR, Plan, result_path
@@ -127,21 +127,18 @@ def _counts(column: pa.Array) -> dict[str, int]:
     return {item["values"]: item["counts"] for item in column.drop_null().value_counts().to_pylist()}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_dir", type=Path)
-    arguments = parser.parse_args(argv)
-    try:
-        summary = merge(arguments.run_dir)
-    except (ScoringError, OSError) as exc:
-        sys.stderr.write(f"merge: {exc}\n")
-        return 2
+
+
+@command(_arguments, known=(ScoringError, OSError))
+def main(arguments: argparse.Namespace) -> None:
+    summary = merge(arguments.run_dir)
     kinds = ", ".join(f"{number} {code}" for code, number in summary.errors.items())
     sys.stdout.write(
         f"{summary.num_pictures} pictures: {summary.num_scored} scored, {summary.num_errors} errors"
         f"{f' ({kinds})' if kinds else ''} -> {arguments.run_dir / SCORES_FILE}\n"
     )
-    return 0
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from project.params import Section
 
 LossName = Literal["cross_entropy", "focal", "binary_cross_entropy"]
 ClassWeighting = Literal["power", "effective_number"]
-SamplingRule = Literal["shuffle", "balanced", "auto"]
+SamplingRule = Literal["shuffle", "balanced", "auto", "objects"]
 
 
 class BatchParams(Section):
