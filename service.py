@@ -14,7 +14,7 @@ from typing import ClassVar, Self, cast
 import bentoml
 from starlette.requests import Request
 
-from runtime.answers.results import Prediction, only_predictions, to_predictions
+from runtime.answers.results import Prediction, to_predictions
 from runtime.model.image import ImageArray
 from runtime.serving.bentoml_app import bentoml_home, check_bentoml
 from runtime.serving.decoders import Decoders
@@ -28,9 +28,6 @@ from runtime.serving.request_record import log_to_stdout
 from runtime.serving.served_model import load_served_model
 
 CARD_PATH = Path(__file__).parent / "artifacts" / "MODEL_CARD.md"
-# Of BentoML's own rules, which only run with VISION_BATCHING=bentoml.
-MAX_BATCH_SIZE = 32  # images
-MAX_LATENCY_MS = 10_000  # a request that would wait longer is answered with 503
 NUM_THREADS = 1024  # of BentoML's calls into the model: no limit; how many run at once is the sessions' affair
 NO_TELEMETRY = {"name": "BENTOML_DO_NOT_TRACK", "value": "True"}  # BentoML takes no other word than "true"
 
@@ -90,8 +87,7 @@ class Vision:
     def refuse_to_start_without_model() -> None:
         """Check once, before any worker starts: a worker that fails would be restarted for ever."""
         served = load_served_model(Vision.bento)  # type: ignore[attr-defined]
-        if served.settings.batching == "work-conserving":
-            check_bentoml()
+        check_bentoml()
         if served.settings.front_workers:
             # Processes that start later, too, serve this model and not one that is registered meanwhile.
             os.environ["VISION_MODEL"] = f"{served.identity.name}:{served.identity.version}"
@@ -115,16 +111,12 @@ class Vision:
     async def __is_alive__(self) -> bool:
         return self.batching.is_alive
 
-    @bentoml.api(  # type: ignore[untyped-decorator]
-        batchable=True, input_spec=PredictInput, max_batch_size=MAX_BATCH_SIZE, max_latency_ms=MAX_LATENCY_MS
-    )
+    @bentoml.api(batchable=True, input_spec=PredictInput)  # type: ignore[untyped-decorator]
     def predict(self, images: ImageArray) -> list[Prediction]:
         """Classify one or more images; the answer is a list in the order sent."""
         assert self.served.predictor is not None  # a front's batcher does not call this
         probs, logits = self.served.predictor.predict(images)
         answers = to_predictions(probs, logits, self.served.contract, self.served.identity)
         self.batching.metrics.predicted(answers)
-        if self.served.settings.batching == "bentoml":
-            return self.served.filters.apply(only_predictions(answers))
         # A request at a time, once its images are out of their batches, invalid output is refused and the filters run.
         return cast(list[Prediction], answers)

@@ -30,6 +30,7 @@ from benchmarks.machine import describe
 from benchmarks.pages.input_pipeline_page import markdown, render
 from benchmarks.pages.input_pipeline_ratios import CACHED, LEAN_PEER, OURS, PEER, Turn
 from dataset.manifest import Manifest
+from project.command import command
 from runtime.model.contract import ModelContract
 from training.batch_params import AugmentParams
 from training.data.augmentation import Augmentation
@@ -133,15 +134,16 @@ def _cpu_s() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.input_pipeline", description=__doc__.split("\n")[0])
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("artifacts/benchmarks"))
     parser.add_argument("--manifest", type=Path, help="measure the training pictures of this manifest too")
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 2], help="loader processes")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="few small pictures, to see that it works")
-    args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+
+
+@command(_arguments)
+def main(args: argparse.Namespace) -> None:
     torch.set_num_threads(1)  # for all contenders: parallelism is by loader processes
     cores = os.sched_getaffinity(0)
     machine = asdict(describe(cores, cores))
@@ -154,7 +156,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         for turns in run(sets, args.workers, args.rounds, Path(temporary) / "cache"):
             write(turns, machine, args.out)
     sys.stdout.write(markdown(turns))
-    return 0
 
 
 if __name__ == "__main__":

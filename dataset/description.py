@@ -13,7 +13,8 @@ class DataDescription(BaseModel):
     """Facts that a source states of itself; empty where it states none.
 
     `group_meaning` says what a group is ("physical tile"). `compare_protocols` asks for the leaking split by image to
-    be measured beside the headline, because published figures use it. `normal_class` names the class that is no defect.
+    be measured beside the headline, because published figures use it. `normal_class` names the class that is no defect:
+    'defect or not' is measured only where it is stated, and nothing guesses it.
     `max_value` is white in the samples of deep pictures, if that is not what their files can hold: see
     `dataset/deep_pictures.py`. Whoever decodes pictures of the data set before there is a contract takes it from here.
     `likeness` says what likeness joined where groups were not stated, and where that is doubtful.
@@ -48,8 +49,17 @@ def read_max_value(data_dir: Path) -> int | None:
 
     Raises ManifestError if the description is malformed.
     """
+    description = find_description(data_dir)
+    return description.max_value if description else None
+
+
+def find_description(data_dir: Path) -> DataDescription | None:
+    """Read what is stated of the data set in `data_dir`; None where nothing describes it.
+
+    Raises ManifestError if the description is malformed.
+    """
     try:
-        return DataDescription.read(data_dir).max_value
+        return DataDescription.read(data_dir)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as exc:

@@ -8,7 +8,7 @@ from evaluation.analyses.calibration import measure_calibration, remaining_tempe
 from evaluation.analyses.fairness import measure_fairness
 from evaluation.analyses.leakage import count_test_images_seen_in_training, refuse_other_images
 from evaluation.analyses.slice_attributes import slice_attributes
-from evaluation.analyses.slices import MIN_SLICE_IMAGES, slice_by_attributes
+from evaluation.analyses.slices import slice_by_attributes
 from evaluation.analyses.threshold import measure_detection, why_no_detection
 from evaluation.analyses.weak_slices import search_slices
 from evaluation.analyses.worst_errors import most_confident_errors
@@ -64,7 +64,7 @@ def assess(
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         confusions=_confusions(test),
         slices=slices,
-        min_slice_images=MIN_SLICE_IMAGES,
+        min_slice_images=params.min_slice_images,
         num_smaller_slices=num_smaller,
         num_wrong=int((test.predicted != test.labels).sum()),
         wrong=most_confident_errors(test, MAX_WRONG),
@@ -120,7 +120,7 @@ def _confusions(test: Predictions) -> tuple[Confusion, ...]:
 
 
 def _slices(test: Predictions, params: EvaluateParams) -> tuple[tuple[SliceResult, ...], int]:
-    slices, num_smaller = slice_by_attributes(test)
+    slices, num_smaller = slice_by_attributes(test, params.min_slice_images)
     results = []
     for part in slices:
         rows = part.rows

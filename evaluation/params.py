@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from dataset.params import Section
+from project.params import Section
 
 
 class EvaluateParams(Section):
@@ -13,7 +13,8 @@ class EvaluateParams(Section):
     seed, confidence, bootstrap_samples: of the intervals; fewer than 100 resamples cannot place the ends of a 95%
     interval. max_miss_rate: share of defective pictures that may be passed when the threshold for 'defect or not' is
     set. miss_cost, false_alarm_cost: of one passed defective and one refused normal picture, in any one unit.
-    min_slice_images, min_slice_groups: below these a slice is not tested. max_false_discovery_rate: the share of the
+    min_slice_images: a part of the test images with fewer is no slice: it is neither shown nor
+    tested. min_slice_groups: a slice with fewer is not tested. max_false_discovery_rate: the share of the
     slices called weak that may be lucky finds. sensitive_attribute: a manifest attribute to be fair about, or ''.
     """
 

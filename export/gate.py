@@ -14,7 +14,6 @@ import numpy as np
 
 from dataset.checks import named
 from dataset.manifest import Manifest, ManifestError
-from dataset.params import PARAMS_FILE, ParamsError, read_section
 from evaluation.compare import write_comparison
 from evaluation.comparison import Comparison
 from evaluation.evaluation import EvaluationError
@@ -25,6 +24,7 @@ from evaluation.predictions import Predictions, PredictionsError
 from evaluation.statistics.paired import compare_predictions
 from export.measured_model import MeasuredModel
 from export.params import GateParams
+from project.params import ParamsError, add_params_option, read_section
 from runtime.model.contract import ContractError
 from runtime.model.errors import ImageError
 from runtime.model.preprocess import read_for_model
@@ -167,7 +167,7 @@ def _read(path: Path) -> bytes:
 
 def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what both commands behind the gate take."""
-    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
+    add_params_option(parser)
     parser.add_argument("--accept-worse", metavar="REASON", default="", help="let a worse model through; recorded")
     parser.add_argument("--comparison", type=Path, default=Path("artifacts/comparison"), help="where it is written")
 

@@ -62,7 +62,7 @@ class Served:
 def copy_project(directory: Path) -> Project:
     folder, home = directory / "project", directory / "home"
     home.mkdir(parents=True)
-    for name in ("runtime", "dataset", "evaluation", "training", "export"):
+    for name in ("project", "runtime", "dataset", "evaluation", "training", "export"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("service.py", "bentofile.yaml", "params.yaml", "requirements/serve.txt"):
         (folder / name).parent.mkdir(exist_ok=True)

@@ -57,6 +57,12 @@ def test_a_room_imports_only_what_the_plan_allows(room: str) -> None:
         assert not forbidden, f"{path} imports {sorted(forbidden)}"
 
 
+def test_no_product_module_is_named_like_a_test() -> None:
+    """pytest collects `test_*.py` and `*_test.py`, wherever it is started."""
+    named = [path for room in ROOMS for path in _files(room) if path.match("test_*.py") or path.match("*_test.py")]
+    assert not named
+
+
 @pytest.mark.parametrize("room", ["service", "runtime", "demo"])
 def test_production_code_names_no_training_package(room: str) -> None:
     for path in _files(room):
@@ -74,7 +80,7 @@ def test_one_module_each_knows_albumentations_and_mlflow() -> None:
         assert users == [owner]
 
 
-@pytest.mark.parametrize("room", ["runtime", "dataset", "evaluation"])
+@pytest.mark.parametrize("room", ["project", "runtime", "dataset", "evaluation"])
 def test_importing_a_room_reads_no_project_file_and_prints_nothing(room: str, tmp_path: Path) -> None:
     modules = [p.relative_to(REPOSITORY).with_suffix("").as_posix().replace("/", ".") for p in _files(room)]
     code = f"import importlib\nfor name in {modules!r}: importlib.import_module(name)"

@@ -18,7 +18,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,11 +27,14 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
+from dataset.description import find_description
 from dataset.manifest import SPLIT_COLUMNS, Manifest, ManifestError, Protocol
-from dataset.params import PARAMS_FILE, SplitParams, read_section
+from dataset.params import SplitParams
 from dataset.splits import assign_fold
 from evaluation.params import EvaluateParams
 from evaluation.predictions import PREDICTIONS_FILE, PredictionsError
+from project.command import command
+from project.params import add_params_option, read_section
 from training.fit import fit
 from training.params import Params
 from training.predict import predict
@@ -128,6 +131,12 @@ def run(arguments: argparse.Namespace, this: Worker, leaving: LeaveRequest) -> N
     """Run all that is asked for, then pool and sum up what is there. Raises Requeue after `leaving`."""
     manifest, params = Manifest.read(arguments.pictures), Params.read(arguments.params)
     split = read_section(arguments.params, "split", SplitParams)
+    description = find_description(manifest.root)
+    normal_class = description.normal_class if description else ""
+    if normal_class and normal_class not in manifest.classes:
+        raise ManifestError(
+            f"the data call {normal_class!r} normal, but have no such class: run python -m dataset.load"
+        )
     out_dir: Path = arguments.out
     _check_same_run(out_dir, manifest, params, split, this)
     # Where nothing is chosen on validation pictures, they may train as well.
@@ -145,7 +154,7 @@ def run(arguments: argparse.Namespace, this: Worker, leaving: LeaveRequest) -> N
             run_fold(fold, manifest.root, arguments.protocol, params, fold_dir, this, leaving)
     if this.is_main:
         evaluate = read_section(arguments.params, "evaluate", EvaluateParams)
-        logger.info("%s", write_summary(out_dir, split.num_folds, evaluate))
+        logger.info("%s", write_summary(out_dir, split.num_folds, evaluate, normal_class))
 
 
 def _check_same_run(out_dir: Path, manifest: Manifest, params: Params, split: SplitParams, this: Worker) -> None:
@@ -162,15 +171,17 @@ def _check_same_run(out_dir: Path, manifest: Manifest, params: Params, split: Sp
         path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pictures", type=Path, default=Path("data/pictures.csv"))
-    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
+    add_params_option(parser)
     parser.add_argument("--out", type=Path, default=Path("artifacts/cross_validation"))
     parser.add_argument("--protocol", choices=("group", "image"), default="group")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--folds", type=int, nargs="+", help="only these, to share the work out; all if left out")
-    arguments = parser.parse_args(argv)
+
+
+@command(_arguments, logs_to="nothing")
+def main(arguments: argparse.Namespace) -> int:
     return exit_status("cross-validation", (*KNOWN_ERRORS, PredictionsError), partial(run, arguments))
 
 

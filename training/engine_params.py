@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from dataset.params import Section
+from project.params import Section
 
 PrecisionName = Literal["fp32", "bf16", "fp16"]
 ScheduleName = Literal["cosine", "one_cycle", "one_cycle_momentum"]

@@ -24,7 +24,7 @@ from types import FrameType
 from torch.distributed import run as torchrun
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-from runtime.interruption import INTERRUPTED, said_of
+from project.interruption import INTERRUPTED, said_of
 from runtime.model.cores import usable_cores
 from training.process.signals import LEAVING, REQUEUE
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dataset.params import ParamsError, Section, read_section
+from project.params import ParamsError, Section, read_section
 from runtime.model.contract import Filters, Interpolation, MaxValue, ResizeRule
 from training.batch_params import AugmentParams, BatchParams
 from training.engine_params import Count, EngineParams

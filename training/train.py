@@ -6,11 +6,11 @@ Writes `checkpoint.pt` (best epoch by macro-F1 on the validation split), `log.js
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from dataset.manifest import Manifest, ManifestError, Protocol
-from dataset.params import PARAMS_FILE, ParamsError
+from project.command import command
+from project.params import ParamsError, add_params_option
 from training.fit import fit
 from training.network.backbones import BackboneError
 from training.network.package_weights import WeightsError
@@ -31,16 +31,18 @@ KNOWN_ERRORS = (
 )  # fmt: skip
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
-    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
+    add_params_option(parser)
     parser.add_argument("--out", type=Path, default=Path("artifacts/training"))
     parser.add_argument("--protocol", choices=("group", "image"), default="group", help="image: leaks, for comparison")
     parser.add_argument("--workers", type=int, default=0, help="processes that decode, for each training process")
     parser.add_argument("--resume", choices=("auto", "required", "never"), default="auto", help="docs/TRAINING.md")
     parser.add_argument("--save-every-steps", type=int, default=0, help="0: after epochs only")
-    arguments = parser.parse_args(argv)
+
+
+@command(_arguments, logs_to="nothing")
+def main(arguments: argparse.Namespace) -> int:
     control = RunControl(arguments.out, arguments.workers, arguments.resume, arguments.save_every_steps)
     return run(arguments.manifest, arguments.params, control, arguments.protocol)
 

@@ -6,7 +6,7 @@ import numpy.typing as npt
 from evaluation.document import Count, Document, Estimate, Figure, Share
 from evaluation.predictions import Predictions
 from evaluation.statistics.bootstrap import FloatArray, Resampling, Statistic, as_estimate, figure_of_sums, ratio
-from evaluation.statistics.calibration_test import p_value_of_calibration
+from evaluation.statistics.consistency_resampling import p_value_of_calibration
 from evaluation.statistics.temperature import fit_temperature
 
 NUM_BINS = 15
@@ -32,7 +32,7 @@ class Calibration(Document):
     weighted by their images. `overconfidence` is mean highest probability minus accuracy: positive if the model is too
     sure. `brier` is the squared distance of the probabilities from the truth, summed over classes, in [0, 2];
     `log_loss` is in nats, of probabilities of at least 1e-12. `expected_error_p_value` is the chance of an expected
-    error as large if the probabilities were calibrated (`calibration_test`), null for fewer than two groups.
+    error as large if the probabilities were calibrated (`consistency_resampling`), null for fewer than two groups.
     `is_miscalibrated` says that the interval of `overconfidence` does not hold 0 or that this chance is at most one
     minus the intervals' confidence: gaps of opposite sign cancel out in the first and not in the second. `temperature`
     is what the logits would have to be divided by once more, fitted on the validation images: 1 for a model that is

@@ -8,9 +8,6 @@ import numpy.typing as npt
 from evaluation.predictions import Predictions
 from evaluation.statistics.metrics import confusion_matrix, metrics_of_confusion
 
-# Below this an accuracy moves by 5 points or more with a single image.
-MIN_SLICE_IMAGES = 20
-
 
 @dataclass(frozen=True)
 class Slice:
@@ -23,7 +20,7 @@ class Slice:
     macro_f1: float
 
 
-def slice_by_attributes(predictions: Predictions, min_images: int = MIN_SLICE_IMAGES) -> tuple[list[Slice], int]:
+def slice_by_attributes(predictions: Predictions, min_images: int) -> tuple[list[Slice], int]:
     """Return slices of at least `min_images` images, the lowest accuracy first, and how many were smaller.
 
     An attribute with one value is no slice: it is the whole.

@@ -26,7 +26,7 @@ from evaluation.statistics.bootstrap import (
     metrics_of_resamples,
     ratio,
 )
-from evaluation.statistics.clustered_test import intraclass_correlation, p_value_of_being_worse
+from evaluation.statistics.clustered_statistics import intraclass_correlation, p_value_of_being_worse
 from evaluation.statistics.metrics import metrics_of_counts
 
 MAX_LISTED = 20
@@ -53,9 +53,9 @@ class WeakSlice(Document):
     """The test images that meet one condition, or two together.
 
     `difference` is the slice's accuracy minus `rest_accuracy`, that of all other test images. `p_value` is one-sided:
-    the chance of so low an accuracy if the slice were like the rest, by a test that counts groups (`clustered_test`).
-    `adjusted_p_value` accounts for all slices tested; `is_weak` compares it with the table's `alpha`. `wrong` holds
-    the most confident errors in the slice.
+    the chance of so low an accuracy if the slice were like the rest, by a test that counts groups
+    (`clustered_statistics`). `adjusted_p_value` accounts for all slices tested; `is_weak` compares it with the table's
+    `alpha`. `wrong` holds the most confident errors in the slice.
     """
 
     conditions: tuple[Condition, ...]

@@ -22,10 +22,9 @@ from runtime.model.contract import (
     ModelContract,
 )
 from runtime.model.cores import share_cores, usable_cores
-from runtime.model.devices import visible_cuda_devices
+from runtime.model.devices import Device, DeviceError, visible_cuda_devices
 from runtime.model.hashing import file_sha256
 from runtime.model.image import ImageArray
-from runtime.serving.settings import Device, SettingsError
 
 # Since 1.29 ONNX Runtime's builds for Linux report models and sessions to its makers (microsoft/onnxruntime#27379).
 # This switch counts only if it is set before the library is loaded.
@@ -61,7 +60,7 @@ class Predictor:
         sessions: how many batches may run at once; 0 for one for every `threads` cores (one thread if that is 0 too)
         on a CPU and one on a GPU. threads: of one inference on a CPU, 0 for the session's share of the cores.
         device_index: which of the CUDA devices that this process may use.
-        Raises ContractError if a file is missing or broken or the two disagree, SettingsError if `device` is "cuda"
+        Raises ContractError if a file is missing or broken or the two disagree, DeviceError if `device` is "cuda"
         and no CUDA device can be used.
         """
         contract = ModelContract.read(model_dir / CONTRACT_FILE)
@@ -137,7 +136,7 @@ def _open(onnx_path: Path, device: Device, threads: int, device_index: int) -> o
     # The driver is asked before ONNX Runtime, which prints errors where there is no device.
     has_cuda = device != "cpu" and can_cuda and visible_cuda_devices() > 0
     if device == "cuda" and not has_cuda:
-        raise SettingsError("VISION_DEVICE=cuda, but no CUDA device can be used; take VISION_DEVICE=auto or cpu")
+        raise DeviceError("VISION_DEVICE=cuda, but no CUDA device can be used; take VISION_DEVICE=auto or cpu")
     providers = providers_of(device_index if has_cuda else None)
     try:
         if has_cuda:
@@ -147,7 +146,7 @@ def _open(onnx_path: Path, device: Device, threads: int, device_index: int) -> o
         raise ContractError(f"{onnx_path} cannot be loaded as an ONNX model: {exc}") from exc
     if has_cuda and session.get_providers()[0] != "CUDAExecutionProvider":
         if device == "cuda":
-            raise SettingsError("VISION_DEVICE=cuda, but ONNX Runtime cannot load its CUDA libraries (see its log)")
+            raise DeviceError("VISION_DEVICE=cuda, but ONNX Runtime cannot load its CUDA libraries (see its log)")
         logger.warning("a CUDA device is present, but ONNX Runtime cannot use it; running on the CPU")
     return session
 

@@ -36,8 +36,8 @@ class UnknownBentoMLError(BentoMLConfigException):
 
     def __init__(self, what: str) -> None:
         super().__init__(
-            f"cannot put our batching into this BentoML: {what}. Install bentoml=={KNOWN_VERSIONS[-1]}, "
-            "or set VISION_BATCHING=bentoml to run BentoML's own rules"
+            f"cannot put our batching into this BentoML: {what}. Install bentoml=={KNOWN_VERSIONS[-1]}, as "
+            "requirements/serve.txt has it"
         )
 
 

@@ -76,10 +76,8 @@ class EdgeService(Service):  # type: ignore[misc]  # BentoML's SDK package carri
         bentoml_app = super().to_asgi(is_main)
         replace_docs_page(bentoml_app)
         [method] = self.apis.values()
-        admitted: ASGIApp = bentoml_app
-        if settings.batching == "work-conserving":
-            replace_dispatcher(bentoml_app, method.name, _dispatch_by_service)
-            admitted = AdmissionMiddleware(admitted, method.route, _is_refused_by_service)
+        replace_dispatcher(bentoml_app, method.name, _dispatch_by_service)
+        admitted = AdmissionMiddleware(bentoml_app, method.route, _is_refused_by_service)
         leave_out_idle_tracing(bentoml_app)
         _leave_out_timeout(bentoml_app)
         bounded = BoundedPaths(admitted, bentoml_app, {method.route + BASE64_PATH: method.route})

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from runtime.answers.filters import FilterChain, FilterFailedError
 from runtime.answers.results import ImageAnswer, ModelOutputError, Prediction, only_predictions
+from runtime.model.devices import Device
 from runtime.model.image import ImageArray
 from runtime.serving.batching import Batcher, DeadlineExceededError, Outcome, OverloadedError
 from runtime.serving.bentoml_app import BatchCallback
@@ -25,7 +26,6 @@ from runtime.serving.prometheus.metrics import ServiceMetrics, service_metrics
 from runtime.serving.refusals import STATUS, RequestErrorCode, RequestRefused
 from runtime.serving.request_record import CLIENT_GONE, RequestRecord, current_record
 from runtime.serving.served_model import ServedModel
-from runtime.serving.settings import Device
 
 # As BentoML would write it, but once: BentoML validates the predictions again, dumps them to look at their type, and
 # dumps them a second time.

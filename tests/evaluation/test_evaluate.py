@@ -14,8 +14,10 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 from dataset.description import DataDescription
 from dataset.manifest import Manifest
 from evaluation import evaluate
+from evaluation.assess import assess
 from evaluation.evaluation import Evaluation, EvaluationError
 from evaluation.pages import plots
+from evaluation.params import EvaluateParams
 from evaluation.predictions import Predictions
 from tests.evaluation.project import Project, make_project
 
@@ -311,6 +313,14 @@ def test_figures_of_defect_or_not_need_a_normal_class(project: Project) -> None:
     assert evaluation.detection is not None
     assert evaluation.detection.num_defects == 20
     assert evaluation.detection.num_normal == 10
+
+
+def test_one_key_says_how_many_images_a_slice_must_have(project: Project) -> None:
+    params = EvaluateParams(seed=0, confidence=0.95, bootstrap_samples=100, min_slice_images=6)
+    found = assess(project.predict(), project.manifest, "group", params)
+    assert found.slice_search is not None
+    assert found.min_slice_images == found.slice_search.min_images == 6
+    assert {part.num_images for part in found.slices} == {6}
 
 
 def test_attributes_called_as_statistics_are_sliced_by_beside_them(project: Project) -> None:

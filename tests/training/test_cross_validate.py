@@ -163,7 +163,7 @@ def test_figures_of_pooled_predictions_are_the_hand_computed_ones() -> None:
     labels = np.array([0, 0, 0, 0, 1, 1, 2, 2])
     predicted = np.array([0, 0, 0, 1, 1, 2, 2, 0])
     reached = figures_of(
-        _predictions(labels, np.eye(3)[predicted]), "group", 3, EvaluateParams.model_validate(EVALUATE)
+        _predictions(labels, np.eye(3)[predicted]), "group", 3, EvaluateParams.model_validate(EVALUATE), "good"
     )
     assert reached.value["accuracy"] == pytest.approx(5 / 8)
     assert reached.value["macro_f1"] == pytest.approx((6 / 8 + 1 / 2 + 1 / 2) / 3)
@@ -173,6 +173,21 @@ def test_figures_of_pooled_predictions_are_the_hand_computed_ones() -> None:
     assert "| group | 3 | 8 / 8 | 0.583 (" in text
     assert "| group | mean of 2 | | 0.583 (0.583 to 0.583) |" in text
     assert "Not complete: seed4 group: 1 of 5 folds." in text
+
+
+def test_normal_is_the_stated_class_and_where_none_is_stated_nothing_is_called_a_defect() -> None:
+    """Most pictures show a hole, so that the largest class is not the one stated to be normal."""
+    labels, predicted = np.array([0, 0, 1, 1, 1, 2]), np.array([0, 1, 1, 1, 2, 2])
+    pooled, params = _predictions(labels, np.eye(3)[predicted]), EvaluateParams.model_validate(EVALUATE)
+    stated, unstated = (figures_of(pooled, "group", 0, params, normal) for normal in ("good", ""))
+    assert stated.value["defect_f1"] == pytest.approx(2 * 4 / (2 * 4 + 1))  # four are found, a good one is refused
+    assert unstated.value["not_largest_f1"] == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
+    assert "defect_f1" not in unstated.value
+    assert "defect-or-not F1" in table([stated], [], 0.95)
+    text = table([unstated], [], 0.95)
+    assert "F1 of not being of the largest class" in text
+    assert "The data state no normal class" in text
+    assert "defect-or-not" not in text
 
 
 def test_models_of_all_seeds_vote_by_their_mean_probability(tmp_path: Path) -> None:
@@ -185,7 +200,7 @@ def test_models_of_all_seeds_vote_by_their_mean_probability(tmp_path: Path) -> N
             path = tmp_path / f"seed{seed}/group{fold}" / PREDICTIONS_FILE
             path.parent.mkdir(parents=True)
             _predictions(labels[half], np.array(probs)[half], f"fold{fold}-").write(path)
-    text = write_summary(tmp_path, 2, EvaluateParams.model_validate(EVALUATE))
+    text = write_summary(tmp_path, 2, EvaluateParams.model_validate(EVALUATE), "good")
     reached = json.loads((tmp_path / "summary.json").read_text())["reached"]
     assert [(one["seed"], one["value"]["accuracy"]) for one in reached] == [(0, 0.75), (1, 0.5), (None, 1.0)]
     assert "| group | probabilities averaged over 2 | 4 / 2 | 1.000" in text
@@ -193,4 +208,4 @@ def test_models_of_all_seeds_vote_by_their_mean_probability(tmp_path: Path) -> N
     other = tmp_path / "seed1/group1" / PREDICTIONS_FILE
     _predictions(labels[2:], np.array(rows[1])[2:], "other-").write(other)
     with pytest.raises(PredictionsError, match="different pictures"):
-        write_summary(tmp_path, 2, EvaluateParams.model_validate(EVALUATE))
+        write_summary(tmp_path, 2, EvaluateParams.model_validate(EVALUATE), "good")

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from project.write_whole import whole_file
 from runtime.model.image import ImageArray
 from training.data.tensors import Picture, TrainingData
 
@@ -22,10 +23,8 @@ def save_contact_sheet(dataset: TrainingData, classes: Sequence[str], seed: int,
     dataset.epoch = 1
     rows = [(name, _class_row(dataset, label, seed)) for label, name in enumerate(classes)]
     sheet = _lay_out([row for row in rows if row[1]], _mixed_row(dataset, classes, seed))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    sheet.save(temporary, "PNG")
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        sheet.save(temporary, "PNG")
 
 
 def _class_row(dataset: TrainingData, label: int, seed: int) -> list[ImageArray]:

@@ -5,7 +5,7 @@ from timm.optim import param_groups_layer_decay
 from torch import nn
 from torch.optim import AdamW
 
-from dataset.params import ParamsError
+from project.params import ParamsError
 from training.engine_params import PhaseParams
 from training.network.classifier import Classifier
 

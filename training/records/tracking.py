@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from runtime.loopback import ask_directly
+from project.loopback import ask_directly
 from training.records.lineage import environment
 from training.records.outbox import Item, UnreachableError
 

@@ -1,12 +1,12 @@
 """The trained weights with their contract, in one file that is whole or not there."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from project.write_whole import whole_file
 from runtime.model.contract import ModelContract
 
 
@@ -26,8 +26,6 @@ class Checkpoint:
 
     def save(self, path: Path) -> None:
         """Write the file atomically: a reader sees the old one or the new one, also after a power cut."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp")
         document = {
             "state_dict": self.state_dict,
             "contract": self.contract.to_json(),
@@ -35,11 +33,8 @@ class Checkpoint:
             "epoch": self.epoch,
             "metrics": self.metrics,
         }
-        with temporary.open("wb") as file:
+        with whole_file(path) as temporary, temporary.open("wb") as file:  # by the open file: its name is not in it
             torch.save(document, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":

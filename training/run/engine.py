@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset.progress import progress
+from project.progress import progress
 from runtime.model.contract import ModelContract
 from training.data.sampling import Part
 from training.data.tensors import training_batches

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812  # the field's name for it
 
-from dataset.progress import progress
+from project.progress import progress
 from training.data.tensors import Batch, TrainingData, evaluation_batches
 from training.process.distributed import Worker
 from training.run.learner import Learner

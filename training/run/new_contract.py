@@ -5,7 +5,7 @@ from typing import Any
 
 from dataset.description import DESCRIPTION_FILE, read_max_value
 from dataset.manifest import Manifest
-from dataset.params import ParamsError
+from project.params import ParamsError
 from runtime.model.contract import Channel3, Lineage, ModelContract
 from training.params import ContractParams, Params
 from training.records.lineage import git_commit

@@ -16,7 +16,17 @@ from evaluation.statistics.metrics import confusion_matrix, metrics_of_confusion
 
 SUMMARY_FILE = "summary.json"
 TABLE_FILE = "summary.md"
-FIGURES = {"macro_f1": "macro-F1", "accuracy": "accuracy", "defect_f1": "defect-or-not F1"}
+# Which of the last two there is depends on whether the data state which class is no defect.
+FIGURES = {
+    "macro_f1": "macro-F1",
+    "accuracy": "accuracy",
+    "defect_f1": "defect-or-not F1",
+    "not_largest_f1": "F1 of not being of the largest class",
+}
+NO_NORMAL_CLASS = (
+    "The data state no normal class (`NORMAL=`), so that defect or not is not measured: the last figure tells the "
+    "class of most pictures from all others."
+)
 
 
 @dataclass(frozen=True)
@@ -36,9 +46,10 @@ class Reached:
     f1_by_class: dict[str, float]
 
 
-def write_summary(out_dir: Path, num_folds: int, params: EvaluateParams) -> str:
+def write_summary(out_dir: Path, num_folds: int, params: EvaluateParams, normal_class: str) -> str:
     """Write pooled predictions, `summary.json` and `summary.md`; return the table.
 
+    normal_class: the class that the data's description states as no defect, or ''.
     A seed that lacks a fold gives no figures: the rest would not cover every picture. By group all seeds have the same
     folds, so the models of several may vote on a picture that none of them saw; by image they have not.
     """
@@ -51,11 +62,11 @@ def write_summary(out_dir: Path, num_folds: int, params: EvaluateParams) -> str:
                 seed = int(seed_dir.name.removeprefix("seed"))
                 pooled[seed] = pool([Predictions.read(path) for path in parts])
                 pooled[seed].write(seed_dir / f"{protocol}.csv")
-                reached.append(figures_of(pooled[seed], protocol, seed, params))
+                reached.append(figures_of(pooled[seed], protocol, seed, params, normal_class))
             elif parts:
                 incomplete.append(f"{seed_dir.name} {protocol}: {len(parts)} of {count} folds")
         if protocol == "group" and len(pooled) > 1:
-            reached.append(figures_of(average(list(pooled.values())), protocol, None, params))
+            reached.append(figures_of(average(list(pooled.values())), protocol, None, params, normal_class))
     document = {"reached": [asdict(one) for one in reached], "incomplete": incomplete}
     (out_dir / SUMMARY_FILE).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     text = table(reached, incomplete, params.confidence)
@@ -86,47 +97,57 @@ def average(seeds: list[Predictions]) -> Predictions:
     return replace(first, probs=np.mean([one.probs for one in seeds], axis=0))
 
 
-def figures_of(pooled: Predictions, protocol: str, seed: int | None, params: EvaluateParams) -> Reached:
-    """Compute the headline figures; 'defect or not' takes the largest class for the normal one."""
+def figures_of(
+    pooled: Predictions, protocol: str, seed: int | None, params: EvaluateParams, normal_class: str
+) -> Reached:
+    """Compute the headline figures.
+
+    normal_class: one of the classes; '' tells the largest class from all others instead, under a name of its own.
+    """
     num_classes = len(pooled.classes)
     labels, predicted = pooled.labels, pooled.predicted
-    normal = int(np.bincount(labels, minlength=num_classes).argmax())
+    largest = int(np.bincount(labels, minlength=num_classes).argmax())
+    binary_name, apart = (
+        ("defect_f1", pooled.classes.index(normal_class)) if normal_class else ("not_largest_f1", largest)
+    )
     metrics = metrics_of_confusion(confusion_matrix(labels, predicted, num_classes))
     intervals = bootstrap_intervals(labels, predicted, pooled.groups, num_classes, params)
-    is_defect, is_called = (labels != normal).astype(np.int64), (predicted != normal).astype(np.int64)
-    binary = metrics_of_confusion(confusion_matrix(is_defect, is_called, 2))
-    binary_ends = bootstrap_intervals(is_defect, is_called, pooled.groups, 2, params).per_class["f1"][:, 1]
+    is_other, is_called = (labels != apart).astype(np.int64), (predicted != apart).astype(np.int64)
+    binary = metrics_of_confusion(confusion_matrix(is_other, is_called, 2))
+    binary_ends = bootstrap_intervals(is_other, is_called, pooled.groups, 2, params).per_class["f1"][:, 1]
     names = ("macro_f1", "accuracy")
     return Reached(
         protocol=protocol,
         seed=seed,
         num_images=len(labels),
         num_groups=len(set(pooled.groups)),
-        value={name: float(getattr(metrics, name)) for name in names} | {"defect_f1": float(binary.f1[1])},
-        low={name: float(intervals.headline[name][0]) for name in names} | {"defect_f1": float(binary_ends[0])},
-        high={name: float(intervals.headline[name][1]) for name in names} | {"defect_f1": float(binary_ends[1])},
+        value={name: float(getattr(metrics, name)) for name in names} | {binary_name: float(binary.f1[1])},
+        low={name: float(intervals.headline[name][0]) for name in names} | {binary_name: float(binary_ends[0])},
+        high={name: float(intervals.headline[name][1]) for name in names} | {binary_name: float(binary_ends[1])},
         f1_by_class=dict(zip(pooled.classes, map(float, metrics.f1), strict=True)),
     )
 
 
 def table(reached: list[Reached], incomplete: list[str], confidence: float) -> str:
     """Return a Markdown table: a row a seed and protocol; of several seeds their mean, and their models' vote."""
+    names = list(reached[0].value) if reached else ["macro_f1", "accuracy"]
     lines = [
-        f"| split by | seed | pictures / objects | {' | '.join(FIGURES.values())} |",
-        f"|---|---|---|{'---|' * len(FIGURES)}",
+        f"| split by | seed | pictures / objects | {' | '.join(FIGURES[name] for name in names)} |",
+        f"|---|---|---|{'---|' * len(names)}",
     ]
     for protocol in ("group", "image"):
         rows = [one for one in reached if one.protocol == protocol]
         seeds = [one for one in rows if one.seed is not None]
         for one in rows:
             name = f"probabilities averaged over {len(seeds)}" if one.seed is None else str(one.seed)
-            cells = [f"{one.value[n]:.3f} ({one.low[n]:.3f} to {one.high[n]:.3f})" for n in FIGURES]
+            cells = [f"{one.value[n]:.3f} ({one.low[n]:.3f} to {one.high[n]:.3f})" for n in names]
             lines.append(f"| {protocol} | {name} | {one.num_images} / {one.num_groups} | {' | '.join(cells)} |")
         if len(seeds) > 1:
-            cells = [_spread([one.value[n] for one in seeds]) for n in FIGURES]
+            cells = [_spread([one.value[n] for one in seeds]) for n in names]
             lines.append(f"| {protocol} | mean of {len(seeds)} | | {' | '.join(cells)} |")
     note = f"In brackets: {confidence:.0%} interval, bootstrapped over objects; of a mean: lowest and highest seed."
-    return "\n".join([*lines, "", note, *(f"Not complete: {what}." for what in incomplete)]) + "\n"
+    notes = [note, NO_NORMAL_CLASS] if "not_largest_f1" in names else [note]
+    return "\n".join([*lines, "", *notes, *(f"Not complete: {what}." for what in incomplete)]) + "\n"
 
 
 def _spread(values: list[float]) -> str:

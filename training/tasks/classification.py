@@ -4,9 +4,9 @@ import torch
 from torch import nn
 
 from dataset.manifest import Manifest
-from dataset.params import ParamsError
 from evaluation.statistics.metrics import confusion_matrix, metrics_of_confusion
 from evaluation.statistics.temperature import fit_temperature
+from project.params import ParamsError
 from runtime.model.contract import ModelContract
 from training.data.pictures import pictures_of_run
 from training.data.tensors import TrainingData

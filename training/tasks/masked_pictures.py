@@ -1,18 +1,17 @@
 """Pictures with their masks for training: views that move both together, around defects more often than not."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from dataset.annotations import MaskArray, read_mask_for_model
 from dataset.manifest import Manifest, ManifestError
 from runtime.model.contract import ModelContract
-from runtime.model.errors import ImageError
-from runtime.model.image import ImageArray, decode_image
-from runtime.model.preprocess import WHOLE, View, preprocess
+from runtime.model.image import ImageArray
+from runtime.model.preprocess import WHOLE, View
 from training.data.augmentation import Augmentation, Sample
 from training.data.cache import PictureCache
 from training.data.tensors import Batch, Draw, Picture, PictureDataset
@@ -20,13 +19,10 @@ from training.params import Params
 from training.segmentation_params import MaskParams
 from training.tasks.segmentation_loss import IGNORED
 
-MASK_THRESHOLD = 127  # masks are JPEG-like at their edges: grey there is neither
 MAX_KEPT_BYTES = 2**30  # of decoded pictures and masks in each process
 VIEW_MULTIPLE_PX = 32  # the coarsest stride of the pyramid
 VIEW_STREAM = 3  # beside the streams of training/data/augmentation.py and training/data/mixing.py
 OUTLINE = (255, 0, 0)
-
-MarkArray = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
 
 class MaskedPictures(Dataset[Picture]):
@@ -104,7 +100,7 @@ class Marks:
         self._contract = contract
         self._are_any: dict[int, bool] = {}
 
-    def read(self, index: int, part: View = WHOLE) -> MarkArray:
+    def read(self, index: int, part: View = WHOLE) -> MaskArray:
         """Return `(height, width)`, true where the mask marks a defect; all false without a mask file.
 
         Raises ManifestError if the mask cannot be read.
@@ -112,13 +108,7 @@ class Marks:
         path = self._masks[index]
         if path is None:
             return np.zeros((self._contract.height, self._contract.width), dtype=np.bool_)
-        try:
-            mask = decode_image(_bytes(path))
-        except ImageError as exc:
-            raise ManifestError(f"the mask {path} cannot be read: {exc}") from exc
-        # Resized as the picture is, so that both stay on each other whatever the rule; bars are just not marked.
-        marked = np.where(mask > MASK_THRESHOLD, np.uint8(255), np.uint8(0))
-        return preprocess(marked, self._contract, part)[:, :, 0] > MASK_THRESHOLD + 1
+        return read_mask_for_model(path, self._contract, part)
 
     def are_any(self, index: int) -> bool:
         """Tell whether the whole picture's mask marks a pixel."""
@@ -226,10 +216,3 @@ def outlined(image: ImageArray, mask: ImageArray) -> ImageArray:
     copy = image.copy()
     copy[marked > inside] = OUTLINE
     return copy
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as exc:
-        raise ManifestError(f"{path} can no longer be read ({exc}); run `make data` again") from exc

@@ -12,8 +12,8 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812  # the field's name for it
 
 from dataset.manifest import Manifest
-from dataset.params import ParamsError
 from evaluation.statistics.temperature import fit_temperature
+from project.params import ParamsError
 from runtime.model.contract import ModelContract
 from training.data.cache import create_caches, zoom_of
 from training.data.tensors import Batch, TrainingData

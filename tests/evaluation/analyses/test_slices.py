@@ -23,7 +23,7 @@ def predictions_by_exposure(right: dict[str, tuple[int, int]], **constant: str) 
 
 
 def test_slices_come_worst_first_with_their_figures() -> None:
-    slices, num_smaller = slice_by_attributes(predictions_by_exposure({"1": (18, 20), "2": (6, 24), "3": (20, 20)}))
+    slices, num_smaller = slice_by_attributes(predictions_by_exposure({"1": (18, 20), "2": (6, 24), "3": (20, 20)}), 20)
     assert [(s.value, s.rows.size, s.accuracy) for s in slices] == [("2", 24, 0.25), ("1", 20, 0.9), ("3", 20, 1.0)]
     # Of class bad 6 of 24 are found (F1 0.4); class good is only ever predicted (F1 0).
     assert slices[0].macro_f1 == pytest.approx(0.2)
@@ -31,13 +31,13 @@ def test_slices_come_worst_first_with_their_figures() -> None:
 
 
 def test_small_slices_are_left_out_and_counted() -> None:
-    slices, num_smaller = slice_by_attributes(predictions_by_exposure({"1": (20, 20), "2": (0, 19), "3": (0, 1)}))
+    slices, num_smaller = slice_by_attributes(predictions_by_exposure({"1": (20, 20), "2": (0, 19), "3": (0, 1)}), 20)
     assert [s.value for s in slices] == ["1"]
     assert num_smaller == 2
 
 
 def test_an_attribute_with_one_value_is_no_slice() -> None:
-    slices, _ = slice_by_attributes(predictions_by_exposure({"1": (20, 20), "2": (20, 20)}, camera="A"))
+    slices, _ = slice_by_attributes(predictions_by_exposure({"1": (20, 20), "2": (20, 20)}, camera="A"), 20)
     assert {s.attribute for s in slices} == {"exposure"}
 
 
@@ -58,7 +58,7 @@ def test_as_many_values_as_images_are_not_each_compared_with_every_image() -> No
     predictions = predictions_by_exposure({"1": (300, 700)})
     names = [Name("common") if i % 10 == 0 else Name(f"{i}") for i in range(700)]
     attributes = pd.DataFrame({"camera": pd.Series(names, dtype=object)})
-    slices, num_smaller = slice_by_attributes(replace(predictions, attributes=attributes))
+    slices, num_smaller = slice_by_attributes(replace(predictions, attributes=attributes), 20)
     assert [(s.value, s.rows.tolist()) for s in slices] == [("common", list(range(0, 700, 10)))]
     assert num_smaller == 630
     assert num_compared < 20 * 700

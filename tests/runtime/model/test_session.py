@@ -184,7 +184,7 @@ def test_loading_prints_nothing_and_hidden_cuda_is_refused_when_asked_for(tmp_pa
         f"d = pathlib.Path({str(tmp_path)!r})\n"
         "s.Predictor.load(d, 'auto').warm_up()\n"
         "try: s.Predictor.load(d, 'cuda')\n"
-        "except s.SettingsError as e: assert 'VISION_DEVICE=cuda' in str(e)\n"
+        "except s.DeviceError as e: assert 'VISION_DEVICE=cuda' in str(e)\n"
         "else: raise SystemExit('cuda was not refused')\n"
     )
     done = subprocess.run(

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from dataset.manifest import Manifest
-from dataset.params import ParamsError
+from project.params import ParamsError
 from training import loader_probe, lr_finder
 from training.fit import fit
 from training.network.schedules import schedule_factor

@@ -10,7 +10,7 @@ import torch
 import yaml
 from timm.models import group_parameters
 
-from dataset.params import ParamsError
+from project.params import ParamsError
 from training.network import small_cnn
 from training.network.classifier import create_backbone, load_classifier
 from training.params import ModelParams, Params

@@ -111,12 +111,6 @@ def test_an_empty_mask_of_a_defect_is_unknown_and_a_good_picture_is_background(t
     assert (_whole(pictures, 2)[1] == 0).all()
 
 
-def test_grey_edges_of_a_mask_below_the_middle_are_background(tmp_path: Path) -> None:
-    manifest = _manifest(tmp_path, [("crack", "a", _marked(5, 5, 9, 9))])
-    Image.fromarray(np.full((50, 120), 127, np.uint8)).save(tmp_path / "0.mask.png")
-    assert not Marks(manifest, _contract()).are_any(0)
-
-
 def test_data_without_a_marked_defect_is_refused(tmp_path: Path) -> None:
     rows = [("good", "a", None), ("crack", "b", _marked(0, 0, 0, 0))]
     with pytest.raises(ManifestError, match=r"set model\.head to linear"):

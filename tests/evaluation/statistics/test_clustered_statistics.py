@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, fisher_exact
 
-from evaluation.statistics.clustered_test import intraclass_correlation, p_value_of_being_worse
+from evaluation.statistics.clustered_statistics import intraclass_correlation, p_value_of_being_worse
 
 
 def p_value(right: np.ndarray, inside: np.ndarray, groups: np.ndarray) -> float:

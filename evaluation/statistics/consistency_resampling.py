@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluation.statistics.bootstrap import MIN_GROUPS, FloatArray, Resampling
-from evaluation.statistics.clustered_test import intraclass_correlation
+from evaluation.statistics.clustered_statistics import intraclass_correlation
 
 
 def p_value_of_calibration(
