@@ -135,11 +135,11 @@ def test_a_fold_is_trained_like_any_run_deterministic_and_left_when_asked_to_go_
     params_path.write_text(yaml.safe_dump(document))
     steps, real_step = [], Learner.step
 
-    def step(self: Learner, batch: Batch, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def step(self: Learner, batch: Batch, *numbers: int) -> tuple[torch.Tensor, torch.Tensor]:
         steps.append(torch.are_deterministic_algorithms_enabled())
         if len(steps) == 1:
             os.kill(os.getpid(), signal.SIGTERM)
-        return real_step(self, batch, number)
+        return real_step(self, batch, *numbers)
 
     monkeypatch.setattr(Learner, "step", step)
     handler = signal.getsignal(signal.SIGTERM)

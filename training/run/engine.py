@@ -77,7 +77,7 @@ class Engine:
         while at.phase < len(phases):
             if at.phase_epochs < phases[at.phase].num_epochs:
                 self._run_phase(phases[at.phase])
-            at.phase, at.phase_epochs = at.phase + 1, 0
+            at.end_phase()
 
     def _run_phase(self, phase: PhaseParams) -> None:
         learner = self._learner = Learner(
@@ -92,7 +92,7 @@ class Engine:
         at, is_over = self._keeper.at, False
         while at.phase_epochs < phase.num_epochs and not is_over:
             score = self._run_epoch(learner, phase)
-            at.phase_epochs, at.epoch_steps = at.phase_epochs + 1, 0
+            at.end_epoch()
             is_over = self._stopping.is_over(score)
             if is_over:
                 logger.info("%d epochs brought nothing better: the phase ends", self._stopping.patience_epochs)
@@ -117,7 +117,7 @@ class Engine:
         self._keeper.restore_random_states()
         num_left, is_main = part.num_steps - at.epoch_steps, worker.is_main
         shown = progress(batches, f"epoch {at.epoch}", num_left, "step", leave=False, is_shown=is_main)
-        train_one_epoch(learner, shown, self._keeper.meter, at.step + 1, self._keeper.after_step)
+        train_one_epoch(learner, shown, self._keeper)
         metrics = self._keeper.meter.summary(worker)
         if not metrics["train_loss"] < float("inf"):
             loss = metrics["train_loss"]

@@ -27,14 +27,22 @@ class EpochLog(Protocol):
 class Position:
     """How far the run is: counted from 0 but for `epoch`, the number of the epoch under way or just ended.
 
-    phase_epochs: finished in this phase. epoch_steps: taken of the epoch under way, 0 between epochs. step: of the run.
+    phase_epochs: finished in this phase. epoch_steps, phase_steps: taken of the epoch under way, 0 between epochs, and
+    of the phase. step: of the run.
     """
 
     phase: int = 0
     phase_epochs: int = 0
     epoch: int = 0
     epoch_steps: int = 0
+    phase_steps: int = 0
     step: int = 0
+
+    def end_epoch(self) -> None:
+        self.phase_epochs, self.epoch_steps = self.phase_epochs + 1, 0
+
+    def end_phase(self) -> None:
+        self.phase, self.phase_epochs, self.phase_steps = self.phase + 1, 0, 0
 
 
 @dataclass
@@ -68,6 +76,7 @@ class Keeper:
         """Count a step, and save the run if that is due. Raises Requeue if the run was asked to leave."""
         self.at.step += 1
         self.at.epoch_steps += 1
+        self.at.phase_steps += 1
         every = self._keeping.every_steps
         self.save_and_maybe_leave(is_due=every > 0 and self.at.step % every == 0)
 
