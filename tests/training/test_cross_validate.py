@@ -21,7 +21,7 @@ from training import cross_validate
 from training.cross_validate import group_folds, image_split
 from training.data.tensors import Batch
 from training.process.signals import REQUEUE
-from training.run.learner import Learner
+from training.run.step import Learner
 from training.sweeps.cross_validation_summary import figures_of, table, write_summary
 
 EVALUATE = {"seed": 0, "confidence": 0.95, "bootstrap_samples": 100}

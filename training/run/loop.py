@@ -11,8 +11,8 @@ from torch.nn import functional as F  # noqa: N812  # the field's name for it
 from project.progress import progress
 from training.data.tensors import Batch, TrainingData, evaluation_batches
 from training.process.distributed import Worker
-from training.run.keeping import Keeper
-from training.run.learner import Learner
+from training.run.position import Keeper
+from training.run.step import Learner
 
 FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
@@ -27,9 +27,9 @@ class Outputs:
 
 def train_one_epoch(learner: Learner, batches: Iterable[Batch], keeper: Keeper) -> None:
     """Optimise over the batches. Raises Requeue if the run was asked to leave; it is saved then."""
-    at, meter = keeper.at, keeper.meter
-    for batch in meter.timed(batches):
-        meter.add(*learner.step(batch, at.step + 1, at.phase_steps), learner.lr, len(batch.labels))
+    at, figures = keeper.at, keeper.figures
+    for batch in figures.timed(batches):
+        figures.add(*learner.step(batch, at.step + 1, at.phase_steps), learner.lr, len(batch.labels))
         keeper.after_step()
 
 

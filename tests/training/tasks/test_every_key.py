@@ -22,8 +22,8 @@ from training.engine_params import PhaseParams
 from training.params import ContractParams, ModelParams, Params, TrainParams
 from training.run import run_control
 from training.run.checkpoint import Checkpoint
-from training.run.learner import Learner
 from training.run.run_control import RunControl
+from training.run.step import Learner
 from training.segmentation_params import MaskParams
 from training.tasks.segmentation import OFF
 

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 from training.process.distributed import Worker
 from training.process.rng import random_states, restore_random_states
 from training.process.signals import LeaveRequest, Requeue
-from training.run.meter import EpochMeter
-from training.run.run_state import StateDir
+from training.run.figures import EpochFigures
+from training.run.state import StateDir
 
 logger = logging.getLogger(__name__)
 
@@ -63,14 +63,14 @@ class Keeper:
     def __init__(
         self, keeping: Keeping, worker: Worker, log: EpochLog | None, own_state: Callable[[], dict[str, Any]]
     ) -> None:
-        self.at, self.meter = Position(), EpochMeter()
+        self.at, self.figures = Position(), EpochFigures()
         self._keeping, self._worker, self._log, self._own_state = keeping, worker, log, own_state
         self._random_states: dict[str, Any] | None = None
         keeping.leaving.is_heeded = True
 
     def begin_epoch(self) -> None:
         self.at.epoch += 1
-        self.meter = EpochMeter()
+        self.figures = EpochFigures()
 
     def after_step(self) -> None:
         """Count a step, and save the run if that is due. Raises Requeue if the run was asked to leave."""
@@ -89,7 +89,7 @@ class Keeper:
 
     def save(self) -> None:
         """Gather what each process has of its own, and write the state in the main process."""
-        ranks = self._worker.gather_objects({"random": random_states(), "meter": self.meter.state()})
+        ranks = self._worker.gather_objects({"random": random_states(), "figures": self.figures.state()})
         if self._log is not None:
             document = {"at": asdict(self.at), "log": self._log.state(), "ranks": ranks, **self._own_state()}
             self._keeping.states.save(self.at.step, document)
@@ -98,7 +98,7 @@ class Keeper:
         """Go on from a state; the random generators wait for `restore_random_states`."""
         self.at = Position(**state["at"])
         own = state["ranks"][self._worker.rank]
-        self.meter.restore(own["meter"])
+        self.figures.restore(own["figures"])
         self._random_states = own["random"]
         logger.info("resuming after step %d in epoch %d", self.at.step, max(1, self.at.epoch))
 

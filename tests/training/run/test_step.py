@@ -13,7 +13,7 @@ from training.network.losses import classifier_loss, one_hot
 from training.params import ModelParams, TrainParams
 from training.process.distributed import single_worker
 from training.run.early_stopping import EarlyStopping
-from training.run.learner import Learner
+from training.run.step import Learner
 
 ALL = PhaseParams(trainable="all", epochs=1, lr=0.01, warm_up=0)
 LOSS = classifier_loss("cross_entropy", torch.ones(3), 0.0, 0.0)
