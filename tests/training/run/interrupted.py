@@ -39,7 +39,7 @@ def _interrupt_at(form: str, step: int, rank: str, marker: Path) -> None:
         maybe(-self._keeper.at.step)
         KEEP(self, *ready)
 
-    Keeper.after_step, Trainer._keep = after_step, keep  # type: ignore[method-assign]
+    Keeper.after_step, Trainer._keep = after_step, keep  # type: ignore[assignment, method-assign]
 
 
 def _ask_own_group() -> None:

@@ -47,9 +47,8 @@ def test_the_last_planned_epochs_are_not_augmented_though_an_earlier_phase_ended
     leaving, leave_at = LeaveRequest(), 0
 
     def watched(dataset: PictureDataset, epoch: int, *rest: Any, part: Part) -> Iterator[Batch]:
-        batches = training_batches(
-            dataset, epoch, *rest, part=part
-        )  # now: it draws a number, before a resumed run's are set
+        # Now: it draws a number, before a resumed run's are set.
+        batches = training_batches(dataset, epoch, *rest, part=part)  # type: ignore[misc]
         return map(partial(look, dataset, epoch), itertools.count(1), batches)
 
     def look(dataset: PictureDataset, epoch: int, number: int, batch: Batch) -> Batch:

@@ -16,6 +16,7 @@ import yaml
 from torch import nn
 
 from dataset.manifest import Manifest
+from project.params import Section
 from training import fit, train
 from training.batch_params import AugmentParams
 from training.engine_params import PhaseParams
@@ -212,7 +213,7 @@ def _outcome(document: dict[str, Any], manifest: Path, folder: Path, formats: se
 
 
 def test_a_change_is_known_for_every_key_that_training_reads() -> None:
-    sections = {"contract": ContractParams, "model": ModelParams, "train": TrainParams, "augment": AugmentParams,
+    sections: dict[str, type[Section]] = {"contract": ContractParams, "model": ModelParams, "train": TrainParams, "augment": AugmentParams,
                 "mask": MaskParams, "train.phases.0": PhaseParams}  # fmt: skip
     assert set(Params.model_fields) == {name for name in sections if "." not in name}
     declared = {f"{name}.{key}" for name, section in sections.items() for key in section.model_fields}
