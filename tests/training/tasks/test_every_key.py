@@ -213,8 +213,10 @@ def _outcome(document: dict[str, Any], manifest: Path, folder: Path, formats: se
 
 
 def test_a_change_is_known_for_every_key_that_training_reads() -> None:
-    sections: dict[str, type[Section]] = {"contract": ContractParams, "model": ModelParams, "train": TrainParams, "augment": AugmentParams,
-                "mask": MaskParams, "train.phases.0": PhaseParams}  # fmt: skip
+    sections: dict[str, type[Section]] = {
+        "contract": ContractParams, "model": ModelParams, "train": TrainParams, "augment": AugmentParams,
+        "mask": MaskParams, "train.phases.0": PhaseParams,
+    }  # fmt: skip
     assert set(Params.model_fields) == {name for name in sections if "." not in name}
     declared = {f"{name}.{key}" for name, section in sections.items() for key in section.model_fields}
     replaced = {"mask.model", "mask.train", "mask.augment", "train.phases"}  # made of keys that are in the others
