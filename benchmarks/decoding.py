@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw
 from tqdm import tqdm
 
 from project.command import command
-from runtime.model.contract import ModelContract
+from runtime.model.contract import PROBABILITIES, ModelContract
 from runtime.model.image import ImageArray, decode_image
 from runtime.model.preprocess import preprocess, read_for_model
 from runtime.model.session import Predictor
@@ -77,7 +77,7 @@ def compare(name: str, image: Image.Image, predictor: Predictor) -> Comparison:
     best_s = [min(times) for times in zip(*([_seconds(way) for way in ways] for _ in range(NUM_ROUNDS)), strict=True)]
     whole, reduced = (way() for way in ways)
     difference = np.abs(whole.astype(int) - reduced)
-    probs, _ = predictor.predict(np.stack([whole, reduced, _whole(again, contract)]))
+    probs = predictor.predict(np.stack([whole, reduced, _whole(again, contract)]))[PROBABILITIES]
     return Comparison(
         picture=name,
         ratio=best_s[0] / best_s[1],

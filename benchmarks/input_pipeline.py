@@ -31,7 +31,7 @@ from benchmarks.pages.input_pipeline_page import markdown, render
 from benchmarks.pages.input_pipeline_ratios import CACHED, LEAN_PEER, OURS, PEER, Turn
 from dataset.manifest import Manifest
 from project.command import command
-from runtime.model.contract import ModelContract
+from runtime.model.contract import ClassificationContract
 from training.batch_params import AugmentParams
 from training.data.augmentation import Augmentation
 from training.data.cache import open_caches, zoom_of
@@ -51,7 +51,7 @@ def contenders(manifest: Manifest, folder: Path, num_workers: int, cache_dir: Pa
 
     folder: has one folder of pictures for each class, the same files that the manifest lists.
     """
-    contract = ModelContract(
+    contract = ClassificationContract(
         classes=manifest.classes, height=INPUT_PX, width=INPUT_PX, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
     )
     params = AugmentParams(

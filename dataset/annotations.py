@@ -36,9 +36,10 @@ def read_mask(path: Path) -> MaskArray:
 
 
 def read_mask_for_model(path: Path, contract: ModelContract, view: View = WHOLE) -> MaskArray:
-    """Return `(contract.height, contract.width)` bool: where the picture, or a view of it, is marked.
+    """Return `(contract.height, contract.width)` bool: the mask where the model's input has the picture.
 
-    It is resized as pictures are, so that both stay on each other whatever the rule; letterbox bars are not marked.
+    view: the part of the picture that is looked at. The mask is resized as pictures are, so that both stay on each
+    other whatever the rule; letterbox bars are not marked.
     Raises ManifestError as `read_mask` does.
     """
     white = np.where(read_mask(path)[..., None], np.uint8(255), np.uint8(0)).repeat(3, axis=2)

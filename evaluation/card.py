@@ -19,7 +19,7 @@ from evaluation.statistics.parity import Parity, ParityError
 from project.command import command
 from project.write_whole import write_whole
 from runtime.model.card import CardError
-from runtime.model.contract import ContractError, ModelContract
+from runtime.model.contract import ContractError, read_contract
 from runtime.model.hashing import file_sha256
 
 KNOWN_ERRORS = (CardError, ContractError, EvaluationError, ManifestError, ParityError, ReviewError)
@@ -36,7 +36,7 @@ def read_measured(
     return Measured(
         evaluation=Evaluation.read(evaluation_dir / EVALUATION_FILE),
         by_image=Evaluation.read(by_image_path) if by_image_path.exists() else None,
-        contract=ModelContract.read(contract_path),
+        contract=read_contract(contract_path),
         parity=Parity.read(parity_path),
         description=read_description(data_dir),
         manifest=Manifest.read(data_dir / "manifest.csv"),

@@ -28,7 +28,7 @@ from evaluation.predictions import Predictions, PredictionsError
 from project.command import command
 from project.loopback import is_loopback
 from project.progress import progress
-from runtime.model.contract import ContractError
+from runtime.model.contract import PROBABILITIES, ContractError
 from runtime.model.errors import ImageError
 from runtime.model.preprocess import read_for_model
 from runtime.model.session import Predictor
@@ -83,7 +83,7 @@ def ask_onnx(predictor: Predictor, files: Sequence[Path]) -> Answers:
 
     with ThreadPoolExecutor(READERS) as pool:
         images = np.stack(list(pool.map(read, files)))
-    probs = np.asarray(predictor.predict(images)[0], dtype=np.float64)
+    probs = np.asarray(predictor.predict(images)[PROBABILITIES], dtype=np.float64)
     return Answers(predictor.contract.classes, probs, predictor.sha256)
 
 

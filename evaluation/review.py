@@ -37,7 +37,7 @@ from evaluation.statistics.bootstrap import Resampling
 from project.command import command
 from project.params import ParamsError, add_params_option, read_section
 from project.progress import progress
-from runtime.model.contract import ContractError
+from runtime.model.contract import PROBABILITIES, ContractError
 from runtime.model.errors import ImageError
 from runtime.model.image import ImageArray, decode_image
 from runtime.model.preprocess import preprocess, sufficient_size
@@ -80,7 +80,7 @@ class Subject:
 
     def predict(self, images_nhwc: ImageArray) -> npt.NDArray[np.floating]:
         """Return `(N, C)` probabilities. Raises ReviewError for NaN, which argmax would take for the first class."""
-        probs = self.predictor.predict(images_nhwc)[0]
+        probs = self.predictor.predict(images_nhwc)[PROBABILITIES]
         if not np.isfinite(probs).all():
             raise ReviewError(
                 f"the model's probabilities are not finite for {(~np.isfinite(probs)).any(axis=1).sum()} of "

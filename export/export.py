@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from dataset.manifest import Manifest
+from dataset.manifest import Manifest, ManifestError
 from evaluation.statistics.parity import (
     PARITY_FILE,
     FloatArray,
@@ -23,15 +23,17 @@ from evaluation.statistics.parity import (
 from export.graph import ServedModel, write_onnx
 from export.params import ExportParams
 from project.command import command
-from project.params import add_params_option, read_section
+from project.params import ParamsError, add_params_option, read_section
 from project.write_whole import write_whole
-from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, Filters
+from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, PROBABILITIES, Filters
 from runtime.model.session import Predictor
 from training.data.tensors import PictureDataset
+from training.network.backbones import BackboneError
 from training.network.classifier import load_classifier
 from training.params import ContractParams
-from training.run.checkpoint import Checkpoint
-from training.train import KNOWN_ERRORS
+from training.run.checkpoint import Checkpoint, CheckpointError
+
+KNOWN_ERRORS = (BackboneError, CheckpointError, ManifestError, ParamsError, ParityError)
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +82,7 @@ def _torch_probabilities(model: ServedModel) -> Predict:
 
 def _onnx_probabilities(model_dir: Path) -> Predict:
     predictor = Predictor.load(model_dir)
-    return lambda images: predictor.predict(images)[0]
+    return lambda images: predictor.predict(images)[PROBABILITIES]
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -90,7 +92,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("artifacts/export"))
 
 
-@command(_arguments, known=(*KNOWN_ERRORS, ParityError))
+@command(_arguments, known=KNOWN_ERRORS)
 def main(arguments: argparse.Namespace) -> None:
     params = read_section(arguments.params, "export", ExportParams)
     filters = read_section(arguments.params, "contract", ContractParams).filters

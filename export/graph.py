@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from project.write_whole import whole_file
-from runtime.model.contract import CONTRACT_KEY, IMAGES, LOGITS, PROBABILITIES, ModelContract
+from runtime.model.contract import CONTRACT_KEY, IMAGES, ModelContract
 from training.network.classifier import Classifier
 
 
@@ -32,7 +32,7 @@ def write_onnx(model: ServedModel, contract: ModelContract, path: Path, opset: i
     # Two pictures, since a batch of one would be taken for a constant.
     example = torch.zeros(2, contract.height, contract.width, 3, dtype=torch.uint8)
     with whole_file(path) as temporary:
-        _export(model, example, temporary, opset)
+        _export(model, example, temporary, list(contract.outputs), opset)
         proto = onnx.load(str(temporary))
         onnx.helper.set_model_props(proto, {CONTRACT_KEY: contract.to_json()})
         for node in proto.graph.node:
@@ -42,7 +42,7 @@ def write_onnx(model: ServedModel, contract: ModelContract, path: Path, opset: i
         onnx.save(proto, str(temporary))
 
 
-def _export(model: ServedModel, example: torch.Tensor, path: Path, opset: int) -> None:
+def _export(model: ServedModel, example: torch.Tensor, path: Path, outputs: list[str], opset: int) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own deprecations
         for name in ("torch.onnx", "onnxscript", "onnx_ir"):  # they report every folded constant
@@ -55,7 +55,7 @@ def _export(model: ServedModel, example: torch.Tensor, path: Path, opset: int) -
             external_data=False,
             opset_version=opset,
             input_names=[IMAGES],
-            output_names=[PROBABILITIES, LOGITS],
+            output_names=outputs,
             dynamic_shapes={IMAGES: {0: torch.export.Dim("batch")}},
             verbose=False,
         )

@@ -18,7 +18,7 @@ import torch
 
 from dataset.manifest import Manifest
 from project.command import at_least, command
-from runtime.model.contract import ModelContract
+from runtime.model.contract import ClassificationContract
 from training.data.pictures import training_pictures
 from training.data.tensors import PREFETCH, PictureDataset, training_batches
 from training.params import Params
@@ -90,7 +90,7 @@ def main(arguments: argparse.Namespace) -> None:
     train = manifest.select("train")
     params = with_fitting_batch(params, len(train.table), min_steps=2)  # a rate needs two
     # Mean and std are the model's business and change no speed.
-    contract = ModelContract(
+    contract = ClassificationContract(
         classes=manifest.classes, mean=(0.5,) * 3, std=(0.5,) * 3, **input_of(manifest, params.contract)
     )
     dataset = training_pictures(train, contract, params, num_epochs=1 + params.augment.off_last_epochs)

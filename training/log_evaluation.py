@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from project.command import command
-from runtime.model.contract import ContractError, ModelContract
+from runtime.model.contract import ContractError, read_contract
 from training.records.run_log import send_unsent
 from training.records.tracking import TrackingError, log_to_run
 
@@ -49,7 +49,7 @@ def main(arguments: argparse.Namespace) -> None:
         logger.info("MLflow has all of the run in %s", arguments.training)
     if arguments.unsent_only:
         return
-    run_id = ModelContract.read(arguments.contract).lineage.mlflow_run_id
+    run_id = read_contract(arguments.contract).lineage.mlflow_run_id
     missing = [str(path) for path in (arguments.report, arguments.card) if not path.is_file()]
     if missing:
         raise TrackingError(f"there is no {' and no '.join(missing)}; run `make card`")

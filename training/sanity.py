@@ -7,7 +7,7 @@ import torch
 
 from dataset.manifest import Manifest
 from project.params import add_params_option
-from runtime.model.contract import Lineage, ModelContract
+from runtime.model.contract import ClassificationContract, Lineage, ModelContract
 from training.network.classifier import Classifier, create_backbone
 from training.params import Params
 from training.run.new_contract import input_of
@@ -25,7 +25,7 @@ def untrained(manifest: Manifest, params: Params, device: torch.device) -> tuple
     backbone, mean, std, origin = create_backbone(
         params.model, len(manifest.classes), (params.contract.height, params.contract.width)
     )
-    contract = ModelContract(
+    contract = ClassificationContract(
         classes=manifest.classes, mean=mean, std=std, **input_of(manifest, params.contract),
         lineage=Lineage(backbone=params.model.backbone, weights=origin),
     )  # fmt: skip

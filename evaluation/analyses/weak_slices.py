@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from fairlearn.metrics import MetricFrame
 from scipy import sparse
 from scipy.stats import false_discovery_control
 
@@ -162,26 +161,9 @@ def _cells(
 
 
 def _accuracies(features: pd.DataFrame, right: BoolArray) -> pd.Series:
-    """Return the share of right images by combination of values.
-
-    MetricFrame handles every row as a Python object, so that it gets one row, with a weight, for all images of equal
-    values that are right, and one for those that are wrong.
-    """
-    tally = features.groupby([*(features[name] for name in features), right]).size()
-    *values, is_right = (tally.index.get_level_values(level).to_numpy() for level in range(tally.index.nlevels))
-    frame = MetricFrame(
-        metrics={"accuracy": _weighted_share_equal},
-        y_true=np.ones(len(tally), dtype=bool),
-        y_pred=is_right,
-        sensitive_features=pd.DataFrame(dict(zip(features.columns, values, strict=True))),
-        sample_params={"accuracy": {"sample_weight": tally.to_numpy()}},
-    )
-    accuracies: pd.Series = frame.by_group["accuracy"].dropna()
-    return accuracies
-
-
-def _weighted_share_equal(y_true: BoolArray, y_pred: BoolArray, sample_weight: npt.NDArray[np.int64]) -> float:
-    return float(sample_weight[y_true == y_pred].sum() / sample_weight.sum())
+    """Return the share of right images by combination of values that there is."""
+    shares: pd.Series = pd.Series(right, index=features.index).groupby([features[name] for name in features]).mean()
+    return shares
 
 
 def _mask(test: Predictions, rows: npt.NDArray[np.intp]) -> BoolArray:

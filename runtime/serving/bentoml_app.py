@@ -28,7 +28,7 @@ BatchCallback = Callable[[Sequence[Any]], Coroutine[None, None, Sequence[Any]]]
 class Dispatcher(Protocol):
     """What BentoML calls for each request of a batchable API, here named after what it is in BentoML."""
 
-    def __call__(self, callback: BatchCallback) -> Callable[[Any], Coroutine[None, None, Any]]: ...
+    def __call__(self, compute: BatchCallback, /) -> Callable[[Any], Coroutine[None, None, Any]]: ...
 
 
 class UnknownBentoMLError(BentoMLConfigException):

@@ -22,7 +22,7 @@ from tests.evaluation.coloured_tiles import write_coloured_tiles
 from tests.evaluation.made_up import PARAMS, calibrated_predictions
 from tests.onnx_fixture import tiny_contract, write_tiny_model
 from tests.overflowing_model import write_overflowing_model
-from training.tasks.mask_data import MaskedPictures
+from training.tasks.masked_pictures import Marks
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +191,7 @@ def test_a_mask_is_what_training_takes_it_for(tmp_path: Path) -> None:
     subject = review.Subject(Predictor.load(root / "model"), manifest)
     found = subject.mask(str(manifest.table["path"][0]))
     assert found is not None
-    np.testing.assert_array_equal(found, MaskedPictures(manifest, subject.predictor.contract).is_defect(0))
+    np.testing.assert_array_equal(found, Marks(manifest, subject.predictor.contract).read(0))
     assert found.sum() == 4 * 10
 
 

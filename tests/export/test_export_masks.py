@@ -47,6 +47,6 @@ def test_the_exported_mask_model_gives_the_probabilities_that_were_evaluated(
     predictor, test = Predictor.load(Path("export")), Predictions.read(Path("predictions.csv")).select("test")
     files = [tiny_tiles_dir / path for path in test.paths]
     images = np.stack([read_for_model(file.read_bytes(), predictor.contract) for file in files])
-    probs, _ = predictor.predict(images)
+    probs = predictor.predict(images)["probabilities"]
     assert np.abs(probs - test.probs).max() < 1e-4
     assert len(np.unique(test.predicted)) > 1  # it tells pictures apart: a constant would pass all of the above

@@ -22,6 +22,8 @@ from tests.service.requests import png, stage_times_ms
 from tests.service.slow_model import IMAGE_S, register_slow_model
 from tests.service.waiting import PATIENCE_S, num_queued, wait_for, wait_until_idle
 
+pytestmark = pytest.mark.slow
+
 DEADLINE_S = 3
 MANY = 200  # images: far more than the deadline allows
 LONE_REQUESTS = 5

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from project.write_whole import whole_file
-from runtime.model.contract import ModelContract
+from runtime.model.contract import ModelContract, parse_contract
 
 
 class CheckpointError(ValueError):
@@ -41,7 +41,7 @@ class Checkpoint:
         """Read a checkpoint; never runs code from it. Raises CheckpointError."""
         try:
             document = torch.load(path, map_location="cpu", weights_only=True)
-            contract = ModelContract.from_json(document["contract"], str(path))
+            contract = parse_contract(document["contract"], str(path))
             return cls(**{**document, "contract": contract})
         except FileNotFoundError as exc:
             raise CheckpointError(f"there is no checkpoint at {path}: run `make train`") from exc
