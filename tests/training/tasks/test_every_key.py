@@ -237,6 +237,7 @@ def test_a_mask_section_replaces_keys_one_by_one_and_its_errors_name_them_there(
         Params.read(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["linear", "mask"])
 def test_every_key_changes_what_is_trained_or_is_refused_by_name(
     head: str, few_tiles: Path, tmp_path: Path, formats: set[object], capfd: pytest.CaptureFixture[str]
