@@ -22,7 +22,7 @@ from training.process.signals import LeaveRequest
 from training.records.tracking import TrackingError
 from training.run.checkpoint import CheckpointError
 from training.run.run_control import RunControl
-from training.run.run_state import StateError
+from training.run.state import StateError
 
 # What a user can cause and mend; anything else is a bug and shows its traceback.
 KNOWN_ERRORS = (
