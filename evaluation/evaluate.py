@@ -29,7 +29,7 @@ from evaluation.label_review import NEAR_DUPLICATES_FILE, read_near_duplicates, 
 from evaluation.metrics import HEADLINE
 from evaluation.out_of_fold import OUT_OF_FOLD_FILE, assess_out_of_fold
 from evaluation.params import EvaluateParams
-from evaluation.plots import HeadlinePlots
+from evaluation.plots import HeadlinePlots, to_png
 from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsError
 from evaluation.report import render_report
 from evaluation.review_queue import write_queue
@@ -88,6 +88,8 @@ def evaluate(
         pooled = Predictions.read(out_of_fold_path)
         out_of_fold = assess_out_of_fold(pooled, manifest, params, description.normal_class, statistics)
     plots = HeadlinePlots.of(headline)
+    drawn = plots.for_png(headline)
+    pngs = {"confusion.png": to_png(drawn.confusion), "per_class_f1.png": to_png(drawn.per_class_f1)}
     report = render_report(
         headline, by_image, description, manifest, not_compared, out_of_fold=out_of_fold, headline_plots=plots
     )
@@ -102,8 +104,8 @@ def evaluate(
     metrics = json.dumps(summarise(headline, by_image), indent=2, ensure_ascii=False)
     (out_dir / METRICS_FILE).write_text(metrics + "\n", encoding="utf-8")
     _write_confusion(test_predictions.select("test"), out_dir / "confusion.csv")
-    (out_dir / "confusion.png").write_bytes(plots.confusion)
-    (out_dir / "per_class_f1.png").write_bytes(plots.per_class_f1)
+    for name, png in pngs.items():
+        (out_dir / name).write_bytes(png)
     _write_curves(headline, out_dir)
     (out_dir / REPORT_FILE).write_text(report, encoding="utf-8")
     return headline

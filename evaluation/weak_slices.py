@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from fairlearn.metrics import MetricFrame
 from scipy import sparse
 from scipy.stats import false_discovery_control
 
@@ -149,39 +148,14 @@ def _cells(
     known = np.flatnonzero((features != "").all(axis=1))
     if not known.size:
         return
-    features = features.iloc[known]
-    positions = features.groupby(list(features.columns), sort=True).indices
-    for values, accuracy in _accuracies(features, right[known]).items():
+    for values, positions in features.iloc[known].groupby(list(features.columns), sort=True).indices.items():
         texts = values if isinstance(values, tuple) else (values,)
-        rows = known[positions[values if len(texts) > 1 else texts[0]]]
+        rows = known[positions]
         conditions = tuple(
             Condition(attribute=a.name, value=str(text), origin=a.origin)
             for a, text in zip(attributes, texts, strict=True)
         )
-        yield conditions, rows, float(accuracy)
-
-
-def _accuracies(features: pd.DataFrame, right: BoolArray) -> pd.Series:
-    """Return the share of right images by combination of values.
-
-    MetricFrame handles every row as a Python object, so that it gets one row, with a weight, for all images of equal
-    values that are right, and one for those that are wrong.
-    """
-    tally = features.groupby([*(features[name] for name in features), right]).size()
-    *values, is_right = (tally.index.get_level_values(level).to_numpy() for level in range(tally.index.nlevels))
-    frame = MetricFrame(
-        metrics={"accuracy": _weighted_share_equal},
-        y_true=np.ones(len(tally), dtype=bool),
-        y_pred=is_right,
-        sensitive_features=pd.DataFrame(dict(zip(features.columns, values, strict=True))),
-        sample_params={"accuracy": {"sample_weight": tally.to_numpy()}},
-    )
-    accuracies: pd.Series = frame.by_group["accuracy"].dropna()
-    return accuracies
-
-
-def _weighted_share_equal(y_true: BoolArray, y_pred: BoolArray, sample_weight: npt.NDArray[np.int64]) -> float:
-    return float(sample_weight[y_true == y_pred].sum() / sample_weight.sum())
+        yield conditions, rows, float(right[rows].mean())
 
 
 def _mask(test: Predictions, rows: npt.NDArray[np.intp]) -> BoolArray:
