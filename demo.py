@@ -25,9 +25,9 @@ from pathlib import Path
 from pydantic import TypeAdapter
 from tqdm import tqdm
 
+from runtime.answers.results import Prediction
 from runtime.interruption import INTERRUPTED, remembered
 from runtime.loopback import without_proxies
-from runtime.results import Prediction
 
 START_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 20

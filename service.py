@@ -2,7 +2,7 @@
 
     curl -F images=@tile.jpg -F images=@other.png localhost:3000/predict
 
-Settings are the environment variables `VISION_*` of `runtime/settings.py`.
+Settings are the environment variables `VISION_*` of `runtime/serving/settings.py`.
 """
 
 import logging
@@ -14,18 +14,18 @@ from typing import ClassVar, Self, cast
 import bentoml
 from starlette.requests import Request
 
-from runtime.bentoml_app import bentoml_home, check_bentoml
-from runtime.decoders import Decoders
-from runtime.edge import EdgeService
-from runtime.error_bodies import RefusalLogFilter
-from runtime.image import ImageArray
-from runtime.intake import read_images
-from runtime.metrics_folder import make_metrics_folder
-from runtime.model_reference import VisionModel
-from runtime.request_batching import RequestBatching
-from runtime.request_record import log_to_stdout
-from runtime.results import Prediction, only_predictions, to_predictions
-from runtime.served_model import load_served_model
+from runtime.answers.results import Prediction, only_predictions, to_predictions
+from runtime.model.image import ImageArray
+from runtime.serving.bentoml_app import bentoml_home, check_bentoml
+from runtime.serving.decoders import Decoders
+from runtime.serving.edge import EdgeService
+from runtime.serving.error_bodies import RefusalLogFilter
+from runtime.serving.intake.images import read_images
+from runtime.serving.model_reference import VisionModel
+from runtime.serving.prometheus.metrics_folder import make_metrics_folder
+from runtime.serving.request_batching import RequestBatching
+from runtime.serving.request_record import log_to_stdout
+from runtime.serving.served_model import load_served_model
 
 CARD_PATH = Path(__file__).parent / "artifacts" / "MODEL_CARD.md"
 # Of BentoML's own rules, which only run with VISION_BATCHING=bentoml.
@@ -64,7 +64,7 @@ class PredictInput(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML's SDK
     name="vision",
     service_class=EdgeService,
     threads=NUM_THREADS,
-    logging={"access": {"enabled": False}},  # `runtime/request_record.py` writes a line that says more
+    logging={"access": {"enabled": False}},  # `runtime/serving/request_record.py` writes a line that says more
     envs=[NO_TELEMETRY],
 )
 class Vision:

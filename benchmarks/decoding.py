@@ -19,11 +19,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
-from runtime.contract import ModelContract
-from runtime.image import ImageArray, decode_image
-from runtime.model_reference import ModelUnavailable, find_model
-from runtime.preprocess import preprocess, read_for_model
-from runtime.session import Predictor
+from runtime.model.contract import ModelContract
+from runtime.model.image import ImageArray, decode_image
+from runtime.model.preprocess import preprocess, read_for_model
+from runtime.model.session import Predictor
+from runtime.serving.model_reference import ModelUnavailable, find_model
 
 SIZE = (4000, 3000)  # 12 megapixels, as most phones take
 NUM_ROUNDS = 5

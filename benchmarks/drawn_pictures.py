@@ -8,7 +8,7 @@ import pandas as pd
 from PIL import Image
 
 from dataset.manifest import Manifest
-from runtime.hashing import file_sha256
+from runtime.model.hashing import file_sha256
 
 CLASSES = ("a", "b")
 QUALITY = 90

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from benchmarks.peers.classifier import Classifier
 from benchmarks.session import Rate, measure, variants_of
-from runtime.contract import ContractError
-from runtime.errors import ImageError
+from runtime.model.contract import ContractError
+from runtime.model.errors import ImageError
 
 LIMIT_BATCH_SIZES = (1, 4)
 BATCHES_PER_SESSION = 16  # in one call: enough that a thread that ends early idles for little of it

@@ -26,15 +26,15 @@ from torchvision import datasets
 from torchvision.transforms import InterpolationMode, v2
 
 from benchmarks.drawn_pictures import PictureSet, as_folder, draw_folder
-from benchmarks.input_pipeline_page import markdown, render
-from benchmarks.input_pipeline_ratios import CACHED, LEAN_PEER, OURS, PEER, Turn
 from benchmarks.machine import describe
+from benchmarks.pages.input_pipeline_page import markdown, render
+from benchmarks.pages.input_pipeline_ratios import CACHED, LEAN_PEER, OURS, PEER, Turn
 from dataset.manifest import Manifest
-from runtime.contract import ModelContract
-from training.augmentation import Augmentation
+from runtime.model.contract import ModelContract
 from training.batch_params import AugmentParams
-from training.cache import open_caches, zoom_of
-from training.data import PictureDataset, training_batches
+from training.data.augmentation import Augmentation
+from training.data.cache import open_caches, zoom_of
+from training.data.tensors import PictureDataset, training_batches
 
 # Width, height and how many: a second of work or more each.
 SIZES = ((4000, 3000, 32), (1600, 1200, 64), (800, 600, 192), (400, 300, 384), (224, 224, 768))

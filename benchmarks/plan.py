@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.rates import NodeRates, measure_node
-from runtime.model_reference import DEFAULT_MODEL, ModelUnavailable
-from runtime.session import Predictor
+from runtime.model.session import Predictor
+from runtime.serving.model_reference import DEFAULT_MODEL, ModelUnavailable
 from scoring.pictures import ScoringError
 from scoring.pipeline import Scorer
 from scoring.score import KNOWN_ERRORS

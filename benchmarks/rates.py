@@ -11,8 +11,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmarks.session import Rate, measure
-from runtime.cores import usable_cores
-from runtime.preprocess import read_for_model
+from runtime.model.cores import usable_cores
+from runtime.model.preprocess import read_for_model
 from scoring.pictures import ScoringError, list_pictures, root_of
 from scoring.pipeline import Scorer
 

@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from runtime.model_reference import DEFAULT_MODEL, ModelUnavailable
+from runtime.serving.model_reference import DEFAULT_MODEL, ModelUnavailable
 from scoring.pictures import ScoringError, list_pictures, root_of
 from scoring.plan import write_plan
 from scoring.shard import model_folder

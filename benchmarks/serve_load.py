@@ -22,15 +22,15 @@ from tqdm import tqdm
 
 from benchmarks import machine
 from benchmarks.in_process import Ceilings
-from benchmarks.page import render
-from benchmarks.report import Report
-from benchmarks.server_process import ServerFailedError, free_port
-from benchmarks.servers import OURS, Served, servers
+from benchmarks.load.server_process import ServerFailedError, free_port
+from benchmarks.load.servers import OURS, Served, servers
+from benchmarks.load.turns import FULL, QUICK, Ground, Plan, run_module, take_turn
+from benchmarks.pages.page import render
+from benchmarks.pages.report import Report
 from benchmarks.session import Rate
-from benchmarks.turns import FULL, QUICK, Ground, Plan, run_module, take_turn
 from benchmarks.workload import large_picture, small_picture
-from runtime.model_reference import ModelUnavailable, find_model
-from runtime.settings import ServingSettings, SettingsError
+from runtime.serving.model_reference import ModelUnavailable, find_model
+from runtime.serving.settings import ServingSettings, SettingsError
 
 Progress = Any  # tqdm's bar, of whatever it would iterate over
 

@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from runtime.model_reference import ModelUnavailable, find_model
-from runtime.preprocess import read_for_model
-from runtime.session import Predictor
+from runtime.model.preprocess import read_for_model
+from runtime.model.session import Predictor
+from runtime.serving.model_reference import ModelUnavailable, find_model
 
 BATCH_SIZES = (1, 8, 32)
 MIN_ROUND_S = 0.2  # of one variant in one round: long against the clock's and the scheduler's grain

@@ -20,12 +20,12 @@ from tqdm import tqdm
 
 from benchmarks import machine
 from benchmarks.in_process import Ceilings
+from benchmarks.load.server_process import ServerFailedError, free_port
+from benchmarks.load.servers import OURS, Served, Server, servers
+from benchmarks.load.turns import BURST_CLIENTS, Ground, Kind, Plan, Turn, run_module, take_turn
+from benchmarks.pages.summary import Spread
 from benchmarks.serve_load import BenchmarkError, resolve
-from benchmarks.server_process import ServerFailedError, free_port
-from benchmarks.servers import OURS, Served, Server, servers
 from benchmarks.session import Rate
-from benchmarks.summary import Spread
-from benchmarks.turns import BURST_CLIENTS, Ground, Kind, Plan, Turn, run_module, take_turn
 from benchmarks.workload import large_picture, small_picture
 
 PLAN = Plan(

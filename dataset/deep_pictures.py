@@ -17,12 +17,12 @@ import numpy as np
 from pydantic import ConfigDict
 
 from dataset.params import Section
-from runtime.contract import MaxValue
-from runtime.errors import ImageError
 from runtime.formats.depth import LARGEST_16_BIT, scale_unsigned
 from runtime.formats.sniff import HEAD_BYTES
 from runtime.formats.unstated import may_be_unstated, unstated_samples
-from runtime.image import MAX_PIXELS
+from runtime.model.contract import MaxValue
+from runtime.model.errors import ImageError
+from runtime.model.image import MAX_PIXELS
 
 RANGES = (255, 1023, 4095, 16383, LARGEST_16_BIT)
 # Fewer grey levels than this are reported, if scaling to 8 bits took most of those that the file has.

@@ -10,15 +10,15 @@ from typing import TypeVar
 
 import pandas as pd
 
-from dataset.file_kinds import image_format_of
+from dataset.likeness.near_duplicates import GreyThumbnail, grey_thumbnail
 from dataset.manifest import ManifestError
-from dataset.near_duplicates import GreyThumbnail, grey_thumbnail
-from dataset.originals import OriginalError, copy_original, read_original, unread_message
+from dataset.outputs.originals import OriginalError, copy_original, read_original, unread_message
 from dataset.progress import progress
-from dataset.source_picture import Collection, SourcePicture
-from runtime.errors import ImageError, ImageErrorCode
+from dataset.sources.file_kinds import image_format_of
+from dataset.sources.source_picture import Collection, SourcePicture
 from runtime.formats.sniff import HEAD_BYTES
-from runtime.image import decode_with_size
+from runtime.model.errors import ImageError, ImageErrorCode
+from runtime.model.image import decode_with_size
 
 # Facts of a picture need no more; every byte is read all the same, and what the service takes is taken here.
 _DECODED_PX = (448, 448)

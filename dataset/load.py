@@ -19,20 +19,16 @@ from typing import Literal
 
 import pandas as pd
 
-from dataset import synthetic_tiles
 from dataset.checks import check_classes, check_same_bytes
 from dataset.deep_pictures import RangeParams, find_max_value
 from dataset.description import DESCRIPTION_FILE
-from dataset.disk import write_problem
 from dataset.examine import Facts, copy_pictures, examine
-from dataset.folder import read_folder
-from dataset.likeness import find_objects
-from dataset.magnetic_tile import read_magnetic_tile
-from dataset.magnetic_tile_download import download_magnetic_tile
+from dataset.likeness.objects import find_objects
+from dataset.likeness.same_pictures import warn_of_contradictions
 from dataset.manifest import ATTRIBUTE_PREFIX, COLUMNS, Manifest, ManifestError
-from dataset.overlap import check_apart, check_nothing_foreign
-from dataset.params import PARAMS_FILE, DataParams, ParamsError, read_section
-from dataset.pipeline import (
+from dataset.outputs.disk import write_problem
+from dataset.outputs.overlap import check_apart, check_nothing_foreign
+from dataset.outputs.pipeline import (
     IMAGES_DIR,
     LISTS,
     MASKS_DIR,
@@ -41,12 +37,16 @@ from dataset.pipeline import (
     STAGING_DIR,
     places_of_runs,
 )
+from dataset.outputs.replacing import alone, replace_outputs
+from dataset.params import PARAMS_FILE, DataParams, ParamsError, read_section
 from dataset.readable_name import readable
-from dataset.replacing import alone, replace_outputs
-from dataset.same_pictures import warn_of_contradictions
-from dataset.skipping import Skipping
 from dataset.source import DataSource, check_folder
-from dataset.source_picture import Collection, SourcePicture
+from dataset.sources.folder import read_folder
+from dataset.sources.magnetic_tile import read_magnetic_tile
+from dataset.sources.magnetic_tile_download import download_magnetic_tile
+from dataset.sources.skipping import Skipping
+from dataset.sources.source_picture import Collection, SourcePicture
+from dataset.sources.synthetic import synthetic_tiles
 
 logger = logging.getLogger(__name__)
 

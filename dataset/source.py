@@ -22,16 +22,16 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dataset.description import DESCRIPTION_FILE
-from dataset.disk import write_problem
-from dataset.file_tree import files_below, is_image
-from dataset.folder_options import ClassFolders, SkipName, parse_classes, parse_skip
-from dataset.keeping import keep_own
-from dataset.magnetic_tile import holds_magnetic_tiles
 from dataset.manifest import ManifestError
-from dataset.overlap import check_apart, check_nothing_foreign
-from dataset.pipeline import LISTS, PICTURES_CSV, PICTURES_DIR, places_of_runs
+from dataset.outputs.disk import write_problem
+from dataset.outputs.keeping import keep_own
+from dataset.outputs.overlap import check_apart, check_nothing_foreign
+from dataset.outputs.pipeline import LISTS, PICTURES_CSV, PICTURES_DIR, places_of_runs
+from dataset.outputs.replacing import alone
 from dataset.readable_name import readable
-from dataset.replacing import alone
+from dataset.sources.file_tree import files_below, is_image
+from dataset.sources.folder_options import ClassFolders, SkipName, parse_classes, parse_skip
+from dataset.sources.magnetic_tile import holds_magnetic_tiles
 
 SourceName = Literal["synthetic-tiles", "magnetic-tile", "folder"]
 

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from dataset.disk import OF_THE_MACHINE, OUT_OF_HANDLES, write_problem
-from dataset.pipeline import outputs_of
-from dataset.written import KEPT_DIR, Written, files_of, foreign_files, hashes_of
+from dataset.outputs.disk import OF_THE_MACHINE, OUT_OF_HANDLES, write_problem
+from dataset.outputs.pipeline import outputs_of
+from dataset.outputs.written import KEPT_DIR, Written, files_of, foreign_files, hashes_of
 
 INTERRUPTED = 128 + signal.SIGINT
 _REPLACES_ITS_OUTPUTS_ITSELF = frozenset({"dataset.load"})

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from evaluation.document import Document, read_document
 from evaluation.predictions import PredictionsError
-from runtime.hashing import file_sha256
+from runtime.model.hashing import file_sha256
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 

@@ -4,20 +4,20 @@ import pandas as pd
 
 from dataset.checks import check_no_group_on_two_sides
 from dataset.manifest import Manifest, Protocol
-from evaluation.bootstrap import Intervals, Resampling, as_estimate, as_figure, bootstrap_intervals
-from evaluation.calibration import measure_calibration, remaining_temperature
+from evaluation.analyses.calibration import measure_calibration, remaining_temperature
+from evaluation.analyses.fairness import measure_fairness
+from evaluation.analyses.leakage import count_test_images_seen_in_training, refuse_other_images
+from evaluation.analyses.slice_attributes import slice_attributes
+from evaluation.analyses.slices import slice_by_attributes
+from evaluation.analyses.threshold import measure_detection, why_no_detection
+from evaluation.analyses.weak_slices import search_slices
+from evaluation.analyses.worst_errors import most_confident_errors
 from evaluation.evaluation import ClassResult, Confusion, Evaluation, SliceResult
-from evaluation.fairness import measure_fairness
-from evaluation.leakage import count_test_images_seen_in_training, refuse_other_images
-from evaluation.metrics import HEADLINE, PER_CLASS, Metrics, confusion_matrix, metrics_of_confusion
 from evaluation.params import EvaluateParams
 from evaluation.predictions import Predictions
-from evaluation.ranking import ranking_figures
-from evaluation.slice_attributes import slice_attributes
-from evaluation.slices import slice_by_attributes
-from evaluation.threshold import measure_detection, why_no_detection
-from evaluation.weak_slices import search_slices
-from evaluation.worst_errors import most_confident_errors
+from evaluation.statistics.bootstrap import Intervals, Resampling, as_estimate, as_figure, bootstrap_intervals
+from evaluation.statistics.metrics import HEADLINE, PER_CLASS, Metrics, confusion_matrix, metrics_of_confusion
+from evaluation.statistics.ranking import ranking_figures
 
 MAX_WRONG = 24  # thumbnails that fit a page of the report
 

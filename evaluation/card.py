@@ -12,14 +12,14 @@ from pathlib import Path
 from dataset.manifest import Manifest, ManifestError
 from evaluation.evaluate import NOT_COMPARED_FILE, read_description
 from evaluation.evaluation import BY_IMAGE_FILE, EVALUATION_FILE, Evaluation, EvaluationError
-from evaluation.model_card import Measured, lineage_section, render_model_card
 from evaluation.model_review import REVIEW_FILE, ModelReview, ReviewError
 from evaluation.out_of_fold import OUT_OF_FOLD_FILE
-from evaluation.parity import Parity, ParityError
-from evaluation.report import Reviewed, render_report
-from runtime.card import CardError
-from runtime.contract import ContractError, ModelContract
-from runtime.hashing import file_sha256
+from evaluation.pages.model_card import Measured, lineage_section, render_model_card
+from evaluation.pages.report import Reviewed, render_report
+from evaluation.statistics.parity import Parity, ParityError
+from runtime.model.card import CardError
+from runtime.model.contract import ContractError, ModelContract
+from runtime.model.hashing import file_sha256
 
 KNOWN_ERRORS = (CardError, ContractError, EvaluationError, ManifestError, ParityError, ReviewError)
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from dataset.manifest import Manifest, ManifestError
 from dataset.params import PARAMS_FILE, ParamsError, read_section
 from evaluation.comparison import COMPARISON_FILE, Comparison
-from evaluation.comparison_page import PAGE_FILE, Verdict, render_comparison, summarise_comparison
 from evaluation.evaluation import EvaluationError
-from evaluation.paired import compare_predictions
+from evaluation.pages.comparison_page import PAGE_FILE, Verdict, render_comparison, summarise_comparison
 from evaluation.params import EvaluateParams
 from evaluation.predictions import Predictions, PredictionsError
+from evaluation.statistics.paired import compare_predictions
 
 KNOWN_ERRORS = (EvaluationError, ManifestError, ParamsError, PredictionsError)
 

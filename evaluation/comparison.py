@@ -16,7 +16,8 @@ Gain = Annotated[float, Field(ge=-1, le=1)]
 
 
 class Difference(Document):
-    """A figure of both models and the second's minus the first's; null where undefined, as `evaluation.metrics` states.
+    """A figure of both models and the second's minus the first's; null where undefined, as
+    `evaluation.statistics.metrics` states.
 
     `low` and `high` are the ends of the difference's interval, null if too few groups bear on it.
     """

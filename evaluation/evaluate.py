@@ -20,20 +20,20 @@ from pydantic import ValidationError
 from dataset.description import DESCRIPTION_FILE, DataDescription
 from dataset.manifest import Manifest, ManifestError
 from dataset.params import PARAMS_FILE, DataParams, ParamsError, read_section
-from evaluation.alike_counts import COUNTS_FILE, read_counts
+from evaluation.analyses.alike_counts import COUNTS_FILE, read_counts
+from evaluation.analyses.image_statistics import STATISTICS_FILE, read_statistics
+from evaluation.analyses.label_review import NEAR_DUPLICATES_FILE, read_near_duplicates, review_labels
+from evaluation.analyses.review_queue import write_queue
 from evaluation.asked_model import read_asked_model
 from evaluation.assess import assess
 from evaluation.evaluation import BY_IMAGE_FILE, EVALUATION_FILE, Evaluation, EvaluationError
-from evaluation.image_statistics import STATISTICS_FILE, read_statistics
-from evaluation.label_review import NEAR_DUPLICATES_FILE, read_near_duplicates, review_labels
-from evaluation.metrics import HEADLINE
 from evaluation.out_of_fold import OUT_OF_FOLD_FILE, assess_out_of_fold
+from evaluation.pages.plots import HeadlinePlots, to_png
+from evaluation.pages.report import render_report
+from evaluation.pages.wording import HEADLINE_NAMES, estimate_in_words
 from evaluation.params import EvaluateParams
-from evaluation.plots import HeadlinePlots, to_png
 from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsError
-from evaluation.report import render_report
-from evaluation.review_queue import write_queue
-from evaluation.wording import HEADLINE_NAMES, estimate_in_words
+from evaluation.statistics.metrics import HEADLINE
 
 METRICS_FILE = "metrics.json"
 REPORT_FILE = "report.html"
@@ -136,8 +136,7 @@ def _by_image(
     if note_path.exists():
         return None, note_path.read_text(encoding="utf-8")
     raise EvaluationError(
-        f"{by_image_dir} holds neither {PREDICTIONS_FILE} nor {NOT_COMPARED_FILE}; "
-        "run python -m training.compare_protocols"
+        f"{by_image_dir} holds neither {PREDICTIONS_FILE} nor {NOT_COMPARED_FILE}; run python -m training.leaking_split"
     )
 
 

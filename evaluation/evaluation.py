@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Literal, Self
 
 from dataset.manifest import Protocol
+from evaluation.analyses.calibration import Calibration
+from evaluation.analyses.fairness import Fairness
+from evaluation.analyses.label_review import LabelReview
+from evaluation.analyses.threshold import DefectDetection
+from evaluation.analyses.weak_slices import SliceSearch
 from evaluation.asked_model import AskedModel
-from evaluation.calibration import Calibration
 from evaluation.document import Count, Document, Figure, Share, SinceEstimated, read_document
 from evaluation.document import Estimate as Estimate
 from evaluation.document import EvaluationError as EvaluationError
 from evaluation.document import WrongPrediction as WrongPrediction
-from evaluation.fairness import Fairness
-from evaluation.label_review import LabelReview
-from evaluation.threshold import DefectDetection
-from evaluation.weak_slices import SliceSearch
 
 EVALUATION_FILE = "evaluation.json"
 BY_IMAGE_FILE = "by_image.json"

@@ -19,17 +19,17 @@ import pandas as pd
 
 from dataset.checks import named
 from dataset.description import read_max_value
+from dataset.likeness.near_duplicates import GreyThumbnail, grey_thumbnail
 from dataset.manifest import Manifest, ManifestError
-from dataset.near_duplicates import GreyThumbnail, grey_thumbnail
 from dataset.params import PARAMS_FILE, DataParams, ParamsError, read_section
 from dataset.progress import progress
-from evaluation.alike_counts import COUNTS_FILE, AlikeCounts
-from evaluation.alike_pictures import find_alike
+from evaluation.analyses.alike_counts import COUNTS_FILE, AlikeCounts
+from evaluation.analyses.alike_pictures import find_alike
+from evaluation.analyses.image_statistics import DEFECT_AREA, STATISTICS, STATISTICS_FILE, defect_area, measure_picture
+from evaluation.analyses.label_review import NEAR_DUPLICATES_FILE
 from evaluation.document import EvaluationError
-from evaluation.image_statistics import DEFECT_AREA, STATISTICS, STATISTICS_FILE, defect_area, measure_picture
-from evaluation.label_review import NEAR_DUPLICATES_FILE
-from runtime.errors import ImageError
-from runtime.image import decode_image
+from runtime.model.errors import ImageError
+from runtime.model.image import decode_image
 
 # A picture's long side is decoded to no less, which is more than statistics and thumbnails need.
 _DECODED_PX = (512, 512)
@@ -40,8 +40,8 @@ logger = logging.getLogger(__name__)
 def inspect(manifest: Manifest, near_duplicate_correlation: float) -> tuple[pd.DataFrame, pd.DataFrame, AlikeCounts]:
     """Return the statistics of every picture, in the manifest's order, and the pairs of near-duplicates with counts.
 
-    Pairs are those of `evaluation.alike_pictures`. Of each picture 4 KB are held, 16 KB more lie in a temporary file.
-    Raises EvaluationError naming a picture that cannot be read.
+    Pairs are those of `evaluation.analyses.alike_pictures`. Of each picture 4 KB are held, 16 KB more lie in a
+    temporary file. Raises EvaluationError naming a picture that cannot be read.
     """
     table, max_value = manifest.table, read_max_value(manifest.root)
     with ThreadPoolExecutor(os.cpu_count()) as pool:

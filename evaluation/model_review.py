@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from evaluation.attention import Attention
+from evaluation.analyses.attention import Attention
+from evaluation.analyses.robustness import Robustness
 from evaluation.document import Document, read_document
-from evaluation.robustness import Robustness
 
 REVIEW_FILE = "review.json"
 

@@ -26,11 +26,11 @@ from dataset.manifest import SPLIT_COLUMNS, Manifest, ManifestError, Protocol
 from dataset.progress import progress
 from evaluation.asked_model import AskedModel, write_asked_model
 from evaluation.predictions import Predictions, PredictionsError
-from runtime.contract import ContractError
-from runtime.errors import ImageError
 from runtime.loopback import is_loopback
-from runtime.preprocess import read_for_model
-from runtime.session import Predictor
+from runtime.model.contract import ContractError
+from runtime.model.errors import ImageError
+from runtime.model.preprocess import read_for_model
+from runtime.model.session import Predictor
 
 TIMEOUT_S = 60.0
 READERS = 4  # threads that decode while the model computes

@@ -19,22 +19,29 @@ from PIL import Image
 from dataset.manifest import Manifest, ManifestError
 from dataset.params import PARAMS_FILE, ParamsError, read_section
 from dataset.progress import progress
-from evaluation.attention import Attention, OcclusionMap, mask_agreement, occlusion_map, patch_and_stride, share_inside
-from evaluation.bootstrap import Resampling
+from evaluation.analyses.attention import (
+    Attention,
+    OcclusionMap,
+    mask_agreement,
+    occlusion_map,
+    patch_and_stride,
+    share_inside,
+)
+from evaluation.analyses.image_statistics import MASK_THRESHOLD
+from evaluation.analyses.leakage import refuse_other_images
+from evaluation.analyses.robustness import draw_images, measure_robustness
+from evaluation.analyses.worst_errors import worst_errors_by_class
 from evaluation.document import EvaluationError
-from evaluation.image_statistics import MASK_THRESHOLD
-from evaluation.leakage import refuse_other_images
 from evaluation.model_review import REVIEW_FILE, ModelReview, ReviewError
-from evaluation.occlusion_picture import draw_occlusion
+from evaluation.pages.occlusion_picture import draw_occlusion
 from evaluation.params import EvaluateParams, ReviewParams
 from evaluation.predictions import Predictions, PredictionsError
-from evaluation.robustness import draw_images, measure_robustness
-from evaluation.worst_errors import worst_errors_by_class
-from runtime.contract import ContractError
-from runtime.errors import ImageError
-from runtime.image import ImageArray, decode_image
-from runtime.preprocess import preprocess, sufficient_size
-from runtime.session import Predictor
+from evaluation.statistics.bootstrap import Resampling
+from runtime.model.contract import ContractError
+from runtime.model.errors import ImageError
+from runtime.model.image import ImageArray, decode_image
+from runtime.model.preprocess import preprocess, sufficient_size
+from runtime.model.session import Predictor
 
 MAPS_DIR = "maps"
 _DRAWN_FOR_ONE = 4

@@ -32,7 +32,7 @@ from export.gate import (
 from export.measured_model import find_measured_model, registered_versions, with_pictures
 from export.model_store import CLASSIFIER, StoreError, check_store
 from export.same_data import find_reference
-from runtime.model_reference import find_model, wanted_tag
+from runtime.serving.model_reference import find_model, wanted_tag
 
 BENTO = "vision"
 CONTENT_LABEL = "content_sha256"

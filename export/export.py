@@ -13,15 +13,23 @@ import torch
 
 from dataset.manifest import Manifest
 from dataset.params import PARAMS_FILE, read_section
-from evaluation.parity import PARITY_FILE, FloatArray, ImageBatch, Parity, ParityError, Predict, measure_parity
+from evaluation.statistics.parity import (
+    PARITY_FILE,
+    FloatArray,
+    ImageBatch,
+    Parity,
+    ParityError,
+    Predict,
+    measure_parity,
+)
 from export.graph import ServedModel, write_onnx
 from export.params import ExportParams
-from runtime.contract import CONTRACT_FILE, ONNX_FILE, Filters
-from runtime.session import Predictor
-from training.checkpoint import Checkpoint
-from training.data import PictureDataset
-from training.model import load_classifier
+from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, Filters
+from runtime.model.session import Predictor
+from training.data.tensors import PictureDataset
+from training.network.classifier import load_classifier
 from training.params import ContractParams
+from training.run.checkpoint import Checkpoint
 from training.train import KNOWN_ERRORS
 
 logger = logging.getLogger(__name__)

@@ -17,18 +17,18 @@ from dataset.manifest import Manifest, ManifestError
 from dataset.params import PARAMS_FILE, ParamsError, read_section
 from evaluation.compare import write_comparison
 from evaluation.comparison import Comparison
-from evaluation.comparison_page import PAGE_FILE, Verdict
 from evaluation.evaluation import EvaluationError
-from evaluation.paired import compare_predictions
+from evaluation.pages.comparison_page import PAGE_FILE, Verdict
+from evaluation.pages.wording import figure
 from evaluation.params import EvaluateParams
 from evaluation.predictions import Predictions, PredictionsError
-from evaluation.wording import figure
+from evaluation.statistics.paired import compare_predictions
 from export.measured_model import MeasuredModel
 from export.params import GateParams
-from runtime.contract import ContractError
-from runtime.errors import ImageError
-from runtime.preprocess import read_for_model
-from runtime.session import Predictor
+from runtime.model.contract import ContractError
+from runtime.model.errors import ImageError
+from runtime.model.preprocess import read_for_model
+from runtime.model.session import Predictor
 
 _CANNOT_COMPARE = (ContractError, EvaluationError, ImageError, ManifestError, PredictionsError)
 _BATCH_SIZE = 32

@@ -8,8 +8,8 @@ import onnx
 import torch
 from torch import nn
 
-from runtime.contract import CONTRACT_KEY, IMAGES, LOGITS, PROBABILITIES, ModelContract
-from training.model import Classifier
+from runtime.model.contract import CONTRACT_KEY, IMAGES, LOGITS, PROBABILITIES, ModelContract
+from training.network.classifier import Classifier
 
 
 class ServedModel(nn.Module):

@@ -13,12 +13,12 @@ from pydantic import ValidationError
 
 from dataset.description import DESCRIPTION_FILE, DataDescription
 from dataset.manifest import Manifest, ManifestError
+from evaluation.analyses.leakage import refuse_other_images
 from evaluation.asked_model import refuse_other_model
-from evaluation.leakage import refuse_other_images
 from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsError
 from export.model_store import CHECKPOINT, CLASSIFIER
-from runtime.contract import CONTRACT_FILE, ONNX_FILE, ModelContract
-from runtime.hashing import file_sha256
+from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, ModelContract
+from runtime.model.hashing import file_sha256
 
 MANIFEST_FILE = "manifest.csv"
 TASK_LABEL = "task"

@@ -20,8 +20,8 @@ from bentoml.exceptions import BentoMLException
 from dataset.manifest import ManifestError
 from evaluation.evaluation import BY_IMAGE_FILE, EVALUATION_FILE
 from evaluation.model_review import REVIEW_FILE, ModelReview, ReviewError
-from evaluation.parity import PARITY_FILE, Parity, ParityError
 from evaluation.predictions import PredictionsError
+from evaluation.statistics.parity import PARITY_FILE, Parity, ParityError
 from export.gate import KNOWN_ERRORS, Gate, add_gate_arguments, first_of_its_data, outcome_in_words, read_gate
 from export.measured_model import (
     TASK_LABEL,
@@ -40,11 +40,11 @@ from export.model_store import (
     register_pair,
 )
 from export.same_data import find_reference
-from runtime.card import CardError, check_card
-from runtime.contract import CONTRACT_FILE, ONNX_FILE, ContractError, ModelContract
-from runtime.session import Predictor
-from training.registry import MODEL_NAME, register_version
-from training.tracking import TrackingError
+from runtime.model.card import CardError, check_card
+from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, ContractError, ModelContract
+from runtime.model.session import Predictor
+from training.records.registry import MODEL_NAME, register_version
+from training.records.tracking import TrackingError
 
 CHECKPOINT_FILE = "checkpoint.pt"
 METRICS_FILE = "metrics.json"

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from dataset.file_tree import is_image
+from dataset.sources.file_tree import is_image
 
 CSV_SUFFIX = ".csv"
 
@@ -25,8 +25,8 @@ def root_of(source: Path) -> Path:
 def list_pictures(source: Path) -> Iterator[str]:
     """Yield the path of every picture, '/' separated and relative to `root_of(source)` unless the list has it absolute.
 
-    A folder gives the files that `dataset.file_tree.is_image` knows by suffix, in a fixed order, hidden ones left out,
-    linked folders followed once; a list gives what it says, whether the file is there or not.
+    A folder gives the files that `dataset.sources.file_tree.is_image` knows by suffix, in a fixed order, hidden ones
+    left out, linked folders followed once; a list gives what it says, whether the file is there or not.
     Raises ScoringError if the source is not there, a CSV has no column `path`, or a path is empty or no UTF-8.
     """
     if source.is_dir():

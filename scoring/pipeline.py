@@ -15,13 +15,13 @@ from typing import Self
 
 import numpy as np
 
-from runtime.cores import usable_cores
-from runtime.errors import ImageError
-from runtime.filters import FilterChain, FilterFailedError
-from runtime.image import ImageArray
-from runtime.preprocess import read_for_model
-from runtime.results import NOT_FINITE, ImageAnswer, InvalidOutput, ModelIdentity, to_predictions
-from runtime.session import Predictor
+from runtime.answers.filters import FilterChain, FilterFailedError
+from runtime.answers.results import NOT_FINITE, ImageAnswer, InvalidOutput, ModelIdentity, to_predictions
+from runtime.model.cores import usable_cores
+from runtime.model.errors import ImageError
+from runtime.model.image import ImageArray
+from runtime.model.preprocess import read_for_model
+from runtime.model.session import Predictor
 from scoring.data_mount import refuse_unless_of_the_file
 from scoring.results import Row
 

@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from runtime.contract import ONNX_FILE
-from runtime.hashing import file_sha256
+from runtime.model.contract import ONNX_FILE
+from runtime.model.hashing import file_sha256
 from scoring.pictures import ScoringError, list_pictures, root_of
 
 PLAN_FILE = "plan.json"

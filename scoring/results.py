@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from runtime.results import Prediction
+from runtime.answers.results import Prediction
 from scoring.pictures import ScoringError
 
 MODEL_KEY, SHARD_KEY = b"vision.model_sha256", b"vision.shard_sha256"

@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
-from runtime.contract import ContractError
-from runtime.filters import FilterError
-from runtime.session import Predictor
-from runtime.settings import SettingsError
+from runtime.answers.filters import FilterError
+from runtime.model.contract import ContractError
+from runtime.model.session import Predictor
+from runtime.serving.settings import SettingsError
 from scoring.data_mount import DataMount
 from scoring.pictures import ScoringError
 from scoring.pipeline import UNREADABLE, Scorer

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from runtime.contract import ONNX_FILE
-from runtime.model_reference import DEFAULT_MODEL, ModelUnavailable, find_model
+from runtime.model.contract import ONNX_FILE
+from runtime.serving.model_reference import DEFAULT_MODEL, ModelUnavailable, find_model
 from scoring.pictures import ScoringError
 from scoring.plan import write_plan
 

@@ -25,8 +25,8 @@ from torch.distributed import run as torchrun
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.elastic.rendezvous import RendezvousError
 
-from runtime.cores import usable_cores
-from runtime.devices import visible_cuda_devices
+from runtime.model.cores import usable_cores
+from runtime.model.devices import visible_cuda_devices
 from slurm.agent_failure import EXPLAINED, KILLED, REQUEUE, Failure
 from slurm.allocation import SlurmError, batch_was_killed, node_address, requeue
 

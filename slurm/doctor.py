@@ -14,7 +14,7 @@ from pathlib import Path
 from slurm.allocation import Allocation, SlurmError, node_address
 from slurm.facts import NodeFacts
 from slurm.nodes import NodeReport, look_at_nodes
-from training.rank_report import RankReport
+from training.process.rank_report import RankReport
 
 SCRATCH_DIR = Path("artifacts/doctor")
 

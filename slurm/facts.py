@@ -17,10 +17,10 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict
 
 from dataset.environment import RequirementsError, installed_version, read_pins
-from runtime.cores import usable_cores
-from runtime.devices import visible_cuda_devices
-from runtime.hashing import file_sha256
-from training.lineage import git_commit
+from runtime.model.cores import usable_cores
+from runtime.model.devices import visible_cuda_devices
+from runtime.model.hashing import file_sha256
+from training.records.lineage import git_commit
 
 LINE_MARK = "vision-node-facts "  # before the JSON; other lines are whatever a login shell prints
 NUM_PICTURES = 8

@@ -77,11 +77,11 @@ def _make_tiny_tiles(data_dir: Path) -> None:
     # Imported here, so that tests of rooms without pandas and scikit-learn start fast.
     from dataset.load import tabulate
     from dataset.manifest import Manifest
+    from dataset.outputs.pipeline import PICTURES_CSV
     from dataset.params import DataParams, SplitParams
-    from dataset.pipeline import PICTURES_CSV
-    from dataset.source_picture import Collection
+    from dataset.sources.source_picture import Collection
+    from dataset.sources.synthetic.synthetic_tiles import DESCRIPTION, draw_synthetic_tiles
     from dataset.splits import assign_splits
-    from dataset.synthetic_tiles import DESCRIPTION, draw_synthetic_tiles
 
     pictures = draw_synthetic_tiles(data_dir / "pictures", num_tiles=24)
     collection = Collection(pictures, DESCRIPTION, has_stated_groups=True)

@@ -15,10 +15,10 @@ from PIL import Image
 
 from dataset.description import DataDescription
 from dataset.manifest import COLUMNS, Manifest
-from evaluation.parity import Parity
 from evaluation.predictions import Predictions
+from evaluation.statistics.parity import Parity
 from export.register import Sources
-from runtime.contract import (
+from runtime.model.contract import (
     CONTRACT_FILE,
     CONTRACT_KEY,
     IMAGES,
@@ -27,7 +27,7 @@ from runtime.contract import (
     PROBABILITIES,
     ModelContract,
 )
-from runtime.hashing import file_sha256
+from runtime.model.hashing import file_sha256
 
 CLASSES = ("red", "green", "blue")
 COLOURS = {"red": (220, 20, 20), "green": (20, 220, 20), "blue": (20, 20, 220)}

@@ -5,7 +5,7 @@ from pathlib import Path
 import onnx
 from onnx import helper
 
-from runtime.contract import CONTRACT_FILE, LOGITS, ONNX_FILE, ModelContract
+from runtime.model.contract import CONTRACT_FILE, LOGITS, ONNX_FILE, ModelContract
 from tests.bento_project import Project
 from tests.onnx_fixture import card_text, tiny_contract, tiny_graph, write_sources
 

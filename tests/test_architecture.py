@@ -70,7 +70,10 @@ def test_production_code_names_no_training_package(room: str) -> None:
 
 
 def test_one_module_each_knows_albumentations_and_mlflow() -> None:
-    for package, owner in (("albumentations", "training/augmentation.py"), ("mlflow", "training/tracking.py")):
+    for package, owner in (
+        ("albumentations", "training/data/augmentation.py"),
+        ("mlflow", "training/records/tracking.py"),
+    ):
         users = [
             p.relative_to(REPOSITORY).as_posix() for room in ROOMS for p in _files(room) if package in _imported(p)
         ]

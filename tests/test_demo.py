@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from demo import DemoError, Picture, describe, picture_of_test_split
-from runtime.results import ModelIdentity, Prediction
+from runtime.answers.results import ModelIdentity, Prediction
 from tests.bento_project import ROOT, Project, copy_project, write_pictures
 
 MANIFEST = "path,label,group,split\npictures/red.png,red,a,train\npictures/green.png,green,b,test\n"

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from runtime.card import card_model_sha256
+from runtime.model.card import card_model_sha256
 
 CARD = (Path(__file__).parent.parent / "MODEL_CARD.md").read_text(encoding="utf-8")
 

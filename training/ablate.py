@@ -20,12 +20,20 @@ import yaml
 
 from dataset.manifest import Manifest, ManifestError
 from dataset.params import PARAMS_FILE, ParamsError
-from evaluation.metrics import confusion_matrix, metrics_of_confusion
 from evaluation.predictions import Predictions
-from training.ablation_table import Row, write_tables
-from training.ablations import ABLATIONS, Arm, Document
-from training.child_run import CHILD_LOG, DEATH_SIGNAL, last_words, read_log, start_child, start_training, stop_child
+from evaluation.statistics.metrics import confusion_matrix, metrics_of_confusion
 from training.params import Params
+from training.sweeps.ablation_table import Row, write_tables
+from training.sweeps.ablations import ABLATIONS, Arm, Document
+from training.sweeps.child_run import (
+    CHILD_LOG,
+    DEATH_SIGNAL,
+    last_words,
+    read_log,
+    start_child,
+    start_training,
+    stop_child,
+)
 
 EXPLAINED = 2  # exit status of a run that has said what is wrong
 RESULT_FILE = "result.json"
@@ -106,7 +114,7 @@ class Ablation:
 
     def _test(self, folder: Path) -> dict[str, float]:
         """Predict the test split with the run's checkpoint, in a process of its own."""
-        from training.fit import CHECKPOINT_FILE  # imports PyTorch: seconds that no other call needs
+        from training.run.fit import CHECKPOINT_FILE  # imports PyTorch: seconds that no other call needs
 
         files = ["--manifest", str(self.manifest_path), "--checkpoint", str(folder / CHECKPOINT_FILE)]
         out = folder / "predictions.csv"

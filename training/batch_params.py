@@ -17,20 +17,20 @@ SamplingRule = Literal["shuffle", "balanced", "auto"]
 class BatchParams(Section):
     """The part of `train:` that this module declares."""
 
-    # training/losses.py
+    # training/network/losses.py
     loss: LossName = "cross_entropy"
     focal_gamma: Annotated[float, Field(ge=0)] = 2.0
     class_weighting: ClassWeighting = "power"
     effective_number_beta: Annotated[float, Field(ge=0, lt=1)] = 0.99
-    # training/sampling.py
+    # training/data/sampling.py
     sampling: SamplingRule = "shuffle"
-    # training/cache.py
+    # training/data/cache.py
     cache: bool = False
     cache_max_gib: Annotated[float, Field(gt=0)] = 20.0
 
 
 class AugmentParams(Section):
-    """`augment:` what may happen to a training picture; see training/augmentation.py and training/mixing.py."""
+    """`augment:` what may happen to a training picture; see training/data/augmentation.py and training/data/mixing.py."""
 
     flip: bool | Literal["horizontal", "vertical"]  # true: both
     crop_min_area: Annotated[float, Field(gt=0, le=1)]

@@ -33,17 +33,17 @@ from dataset.params import PARAMS_FILE, SplitParams, read_section
 from dataset.splits import assign_fold
 from evaluation.params import EvaluateParams
 from evaluation.predictions import PREDICTIONS_FILE, PredictionsError
-from training.checkpoint import Checkpoint
-from training.cross_validation_summary import write_summary
-from training.determinism import deterministic
-from training.distributed import Worker
-from training.exit_status import exit_status
-from training.fit import fit
-from training.mask_fit import fit_masks
 from training.params import Params
 from training.predict import predict
-from training.run_control import RunControl
-from training.signals import LeaveRequest
+from training.process.determinism import deterministic
+from training.process.distributed import Worker
+from training.process.exit_status import exit_status
+from training.process.signals import LeaveRequest
+from training.run.checkpoint import Checkpoint
+from training.run.fit import fit
+from training.run.run_control import RunControl
+from training.sweeps.cross_validation_summary import write_summary
+from training.tasks.mask_fit import fit_masks
 from training.train import KNOWN_ERRORS
 
 RUN_FILE = "run.json"

@@ -24,9 +24,9 @@ from types import FrameType
 from torch.distributed import run as torchrun
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-from runtime.cores import usable_cores
 from runtime.interruption import INTERRUPTED, said_of
-from training.signals import LEAVING, REQUEUE
+from runtime.model.cores import usable_cores
+from training.process.signals import LEAVING, REQUEUE
 
 USAGE = "usage: NPROC=1 python -m training.launch [--max-restarts N] MODULE [ARGUMENTS]"
 LOOK_EVERY_S = 0.2

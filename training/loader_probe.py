@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import torch
 
 from dataset.manifest import Manifest
-from runtime.contract import ModelContract
-from training.batch_size import with_fitting_batch
-from training.data import PREFETCH, PictureDataset, training_batches
-from training.new_contract import input_of
+from runtime.model.contract import ModelContract
+from training.data.pictures import training_pictures
+from training.data.tensors import PREFETCH, PictureDataset, training_batches
 from training.params import Params
-from training.pictures import training_pictures
+from training.run.batch_size import with_fitting_batch
+from training.run.new_contract import input_of
 from training.sanity import at_least, parser
 from training.train import KNOWN_ERRORS
 

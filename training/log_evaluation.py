@@ -11,9 +11,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from runtime.contract import ContractError, ModelContract
-from training.run_log import send_unsent
-from training.tracking import TrackingError, log_to_run
+from runtime.model.contract import ContractError, ModelContract
+from training.records.run_log import send_unsent
+from training.records.tracking import TrackingError, log_to_run
 
 PICTURES_AND_DOCUMENTS = ("*.json", "*.png", "*.csv")
 

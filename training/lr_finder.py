@@ -20,14 +20,14 @@ from matplotlib.figure import Figure
 from dataset.checks import check_every_class_trains
 from dataset.manifest import Manifest
 from dataset.params import ParamsError
-from training.batch_size import with_fitting_batch
-from training.data import Batch, PictureDataset, training_batches
-from training.distributed import single_worker
+from training.data.pictures import training_pictures
+from training.data.tensors import Batch, PictureDataset, training_batches
 from training.engine_params import PhaseParams
-from training.losses import training_loss
-from training.optimiser import freeze_all_but, make_optimiser, trainable_parameters
+from training.network.losses import training_loss
+from training.network.optimiser import freeze_all_but, make_optimiser, trainable_parameters
 from training.params import Params
-from training.pictures import training_pictures
+from training.process.distributed import single_worker
+from training.run.batch_size import with_fitting_batch
 from training.sanity import at_least, parser, positive, untrained
 from training.train import KNOWN_ERRORS
 

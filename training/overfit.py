@@ -16,12 +16,12 @@ import torch
 
 from dataset.checks import check_every_class_trains
 from dataset.manifest import Manifest
-from training.data import PictureDataset
-from training.distributed import single_worker
+from training.data.tensors import PictureDataset
 from training.engine_params import PhaseParams
-from training.losses import classifier_loss
-from training.optimiser import freeze_all_but, make_optimiser, trainable_parameters
+from training.network.losses import classifier_loss
+from training.network.optimiser import freeze_all_but, make_optimiser, trainable_parameters
 from training.params import Params
+from training.process.distributed import single_worker
 from training.sanity import at_least, parser, positive, untrained
 from training.train import KNOWN_ERRORS
 

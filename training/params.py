@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from dataset.params import ParamsError, Section, read_section
-from runtime.contract import Filters, Interpolation, MaxValue, ResizeRule
+from runtime.model.contract import Filters, Interpolation, MaxValue, ResizeRule
 from training.batch_params import AugmentParams, BatchParams
 from training.engine_params import Count, EngineParams
-from training.mask_params import MaskParams
+from training.tasks.mask_params import MaskParams
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

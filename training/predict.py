@@ -15,11 +15,11 @@ import torch
 
 from dataset.manifest import SPLIT_COLUMNS, Manifest, Protocol
 from evaluation.predictions import Predictions, PredictionsError
-from training.checkpoint import Checkpoint
-from training.data import PictureDataset
-from training.distributed import single_worker
-from training.loop import run_model
-from training.model import load_classifier
+from training.data.tensors import PictureDataset
+from training.network.classifier import load_classifier
+from training.process.distributed import single_worker
+from training.run.checkpoint import Checkpoint
+from training.run.loop import run_model
 from training.train import KNOWN_ERRORS
 
 BATCH_SIZE = 32

@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from training.distributed import Worker, worker
-from training.rank_report import RankFacts, RankReport
+from training.process.distributed import Worker, worker
+from training.process.rank_report import RankFacts, RankReport
 
 SIZES_MIB = (1, 16, 64)  # of one tensor: latency counts in the first, the wire alone in the last
 NUM_ROUNDS = 3

@@ -9,10 +9,10 @@ import torch
 
 from dataset.manifest import Manifest
 from dataset.params import PARAMS_FILE
-from runtime.contract import Lineage, ModelContract
-from training.model import Classifier, create_backbone
-from training.new_contract import input_of
+from runtime.model.contract import Lineage, ModelContract
+from training.network.classifier import Classifier, create_backbone
 from training.params import Params
+from training.run.new_contract import input_of
 
 
 def parser(description: str) -> argparse.ArgumentParser:

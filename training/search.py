@@ -23,11 +23,11 @@ from optuna.trial import TrialState
 
 from dataset.manifest import Manifest, ManifestError
 from dataset.params import PARAMS_FILE, ParamsError
-from training.search_space import SEARCH_FILE, SearchConfig
-from training.search_summary import live_table, write_summary
-from training.search_worker import Recipe, work
-from training.study import SearchError, SearchStudy, best_trial, open_study, read_study
-from training.yaml_edit import edit_yaml
+from training.sweeps.search_space import SEARCH_FILE, SearchConfig
+from training.sweeps.search_summary import live_table, write_summary
+from training.sweeps.search_worker import Recipe, work
+from training.sweeps.study import SearchError, SearchStudy, best_trial, open_study, read_study
+from training.sweeps.yaml_edit import edit_yaml
 
 KNOWN_ERRORS = (ManifestError, ParamsError, SearchError)
 OUT_DIR = Path("artifacts/search")
@@ -90,7 +90,7 @@ def _run_workers(arguments: argparse.Namespace) -> None:
     names = ("space", "params", "manifest", "out")
     options = [word for name in names for word in (f"--{name}", str(getattr(arguments, name)))]
     # Ctrl-C reaches this process alone, which ends them in order; they end with it, too, if it is killed.
-    bound = ["training.child_run", str(os.getpid()), str(int(signal.SIGTERM)), "training.search"]
+    bound = ["training.sweeps.child_run", str(os.getpid()), str(int(signal.SIGTERM)), "training.search"]
     command = [sys.executable, "-m", *bound, *options]
     workers: list[subprocess.Popen[bytes]] = []
     try:

@@ -11,19 +11,19 @@ from pathlib import Path
 
 from dataset.manifest import Manifest, ManifestError, Protocol
 from dataset.params import PARAMS_FILE, ParamsError
-from training.backbones import BackboneError
-from training.checkpoint import CheckpointError
-from training.determinism import deterministic
-from training.distributed import Worker
-from training.exit_status import exit_status
-from training.fit import fit
-from training.mask_fit import fit_masks
-from training.package_weights import WeightsError
+from training.network.backbones import BackboneError
+from training.network.package_weights import WeightsError
 from training.params import Params
-from training.run_control import RunControl
-from training.run_state import StateError
-from training.signals import LeaveRequest
-from training.tracking import TrackingError
+from training.process.determinism import deterministic
+from training.process.distributed import Worker
+from training.process.exit_status import exit_status
+from training.process.signals import LeaveRequest
+from training.records.tracking import TrackingError
+from training.run.checkpoint import CheckpointError
+from training.run.fit import fit
+from training.run.run_control import RunControl
+from training.run.run_state import StateError
+from training.tasks.mask_fit import fit_masks
 
 # What a user can cause and mend; anything else is a bug and shows its traceback.
 KNOWN_ERRORS = (

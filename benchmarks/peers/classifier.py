@@ -11,10 +11,10 @@ from typing import Self
 
 import numpy as np
 
-from runtime.image import ImageArray
-from runtime.preprocess import read_for_model
-from runtime.results import ModelIdentity, only_predictions, to_predictions
-from runtime.session import Predictor
+from runtime.answers.results import ModelIdentity, only_predictions, to_predictions
+from runtime.model.image import ImageArray
+from runtime.model.preprocess import read_for_model
+from runtime.model.session import Predictor
 
 MAX_BATCH_SIZE = 32
 WINDOW_S = 0.010  # how long servers with a window wait for company

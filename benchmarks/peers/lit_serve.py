@@ -11,7 +11,7 @@ from starlette.formparsers import MultiPartParser
 from starlette.requests import Request
 
 from benchmarks.peers.classifier import HOST, MAX_BATCH_SIZE, WINDOW_S, Classifier, Options
-from runtime.image import ImageArray
+from runtime.model.image import ImageArray
 
 # Above 1 MB Starlette would write an upload to a file, which cannot be pickled.
 MAX_UPLOAD_BYTES = 64 * 1024 * 1024

@@ -15,7 +15,7 @@ from ray.serve.schema import LoggingConfig  # type: ignore[import-not-found]
 from starlette.requests import Request
 
 from benchmarks.peers.classifier import HOST, MAX_BATCH_SIZE, WINDOW_S, Classifier, Options
-from runtime.image import ImageArray
+from runtime.model.image import ImageArray
 
 MAX_ONGOING_REQUESTS = 128  # of a replica: above 64 clients, so that requests wait where batches are made
 QUIET = LoggingConfig(log_level="WARNING", enable_access_log=False)

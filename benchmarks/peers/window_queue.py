@@ -13,7 +13,7 @@ import uvicorn
 from fastapi import FastAPI, UploadFile
 
 from benchmarks.peers.classifier import HOST, MAX_BATCH_SIZE, WINDOW_S, Classifier, Options
-from runtime.image import ImageArray
+from runtime.model.image import ImageArray
 
 Item = tuple[ImageArray, asyncio.Future[dict[str, object]]]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.errors import ImageError, ImageErrorCode
+from runtime.model.errors import ImageError, ImageErrorCode
 
 CONTRACT = "the contract's max_value"  # as a source of a range, in messages
 LARGEST_16_BIT = 65535

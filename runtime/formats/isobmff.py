@@ -11,11 +11,11 @@ from importlib.util import find_spec
 from PIL import Image, features
 from PIL.AvifImagePlugin import AvifImageFile
 
-from runtime.errors import ImageError, ImageErrorCode
 from runtime.formats.colour_statement import coded_profile
 from runtime.formats.orientation import orientation_of
 from runtime.formats.primary_colours import primary_colours
 from runtime.formats.stored import ReadOptions, StoredPicture, check_pixels
+from runtime.model.errors import ImageError, ImageErrorCode
 
 HEIC_PACKAGE = "pillow_heif"
 

@@ -1,8 +1,8 @@
 """What to say of bytes that are no picture of a format that is read: what they are, and what to do."""
 
-from runtime.errors import ImageError, ImageErrorCode
 from runtime.formats.altered import altered_by, is_base64_of_image
 from runtime.formats.sniff import HEAD_BYTES, sniff
+from runtime.model.errors import ImageError, ImageErrorCode
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "AVIF")
 _POINTER = "a Git LFS pointer"

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from runtime.errors import ImageError, ImageErrorCode
+from runtime.model.errors import ImageError, ImageErrorCode
 
 Size = tuple[int, int]  # height, width
 
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """How one picture is to be read; `runtime.image.open_image` says what each means.
+    """How one picture is to be read; `runtime.model.image.open_image` says what each means.
 
     max_pixels: most that are decoded. max_reduced_pixels: most that a file may have whose pixels are decoded at reduced
     scale, so that few are held in memory though all are read.

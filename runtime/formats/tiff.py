@@ -11,14 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from runtime.errors import ImageError, ImageErrorCode
 from runtime.formats.depth import CONTRACT, LARGEST_16_BIT, scale_range, scale_unsigned
 from runtime.formats.stored import ReadOptions, StoredPicture
-from runtime.formats.tiff_errors import corrupt, refusal
-from runtime.formats.tiff_header import read_structure
-from runtime.formats.tiff_samples import read_bands, read_directly
-from runtime.formats.tiff_structure import Structure
-from runtime.formats.tiff_table import BLACK_IS_ZERO, CMYK, FLOAT, JPEG, PALETTE, RGB, UNSIGNED, WHITE_IS_ZERO, YCBCR
+from runtime.formats.tiff_file.errors import corrupt, refusal
+from runtime.formats.tiff_file.header import read_structure
+from runtime.formats.tiff_file.samples import read_bands, read_directly
+from runtime.formats.tiff_file.structure import Structure
+from runtime.formats.tiff_file.table import (
+    BLACK_IS_ZERO,
+    CMYK,
+    FLOAT,
+    JPEG,
+    PALETTE,
+    RGB,
+    UNSIGNED,
+    WHITE_IS_ZERO,
+    YCBCR,
+)
+from runtime.model.errors import ImageError, ImageErrorCode
 
 Eight = NDArray[np.uint8]
 _MIN_VALUE, _MAX_VALUE, _SMALLEST, _LARGEST = 280, 281, 340, 341

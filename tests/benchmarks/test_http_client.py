@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.http_client import parse_response
+from benchmarks.load.http_client import parse_response
 
 SIZED = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 CHUNKED = b"HTTP/1.1 503 No\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"

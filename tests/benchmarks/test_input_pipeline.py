@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks.drawn_pictures import as_folder, draw_folder
 from benchmarks.input_pipeline import BATCH_SIZE, INPUT_PX, contenders, main
-from benchmarks.input_pipeline_page import markdown
-from benchmarks.input_pipeline_ratios import CACHED, LEAN_PEER, OURS, PEER, Turn, ratios
+from benchmarks.pages.input_pipeline_page import markdown
+from benchmarks.pages.input_pipeline_ratios import CACHED, LEAN_PEER, OURS, PEER, Turn, ratios
 
 
 def _round(speed: float) -> list[Turn]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.load_generator import (
+from benchmarks.load.load_generator import (
     LOST,
     TIMEOUT,
     Load,
@@ -23,14 +23,14 @@ from benchmarks.load_generator import (
     percentile,
     summarise,
 )
-from benchmarks.turns import run_module
+from benchmarks.load.turns import run_module
 from tests.benchmarks.known_server import CLOSE, SILENCE, KnownServer, load_for, serving
 
 
 def _run(load: Load, folder: Path) -> LoadResult:
     path = folder / "load.json"
     path.write_text(json.dumps(asdict(load)))
-    return LoadResult(**run_module("benchmarks.load_generator", [str(path)], os.sched_getaffinity(0)))
+    return LoadResult(**run_module("benchmarks.load.load_generator", [str(path)], os.sched_getaffinity(0)))
 
 
 def test_closed_loop_throughput_is_clients_over_latency_and_counts_what_the_server_counted(tmp_path: Path) -> None:
@@ -148,6 +148,6 @@ def test_a_load_that_cannot_be_made_is_refused_with_its_values(
 
 
 def test_the_generator_loads_nothing_but_the_standard_library() -> None:
-    code = "import sys, benchmarks.load_generator\nprint(*{m.split('.')[0] for m in sys.modules})"
+    code = "import sys, benchmarks.load.load_generator\nprint(*{m.split('.')[0] for m in sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) & {"numpy", "bentoml", "psutil", "onnxruntime"} == set()

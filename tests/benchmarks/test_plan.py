@@ -10,7 +10,7 @@ from benchmarks import plan
 from benchmarks.plan import capacities, cost, nodes_that_fill
 from benchmarks.rates import DECODE, INFER, READ, SCORE, NodeRates, _to_node_rates, sample
 from benchmarks.session import Rate
-from runtime.session import Predictor
+from runtime.model.session import Predictor
 from scoring.pipeline import Scorer
 from tests.onnx_fixture import COLOURS, write_tiny_model
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from benchmarks.load.servers import OURS, PROJECT_DIR, Served, servers
 from benchmarks.serve_load import main
-from benchmarks.servers import OURS, PROJECT_DIR, Served, servers
 from benchmarks.workload import LARGE_SIZE_PX, large_picture, small_picture
-from runtime.image import decode_image
+from runtime.model.image import decode_image
 from tests.bento_project import copy_project
 
 WINDOW = "FastAPI, 10 ms window"

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from benchmarks.server_process import ServerFailedError, ServerProcess, free_port, running, wait_until_ready
+from benchmarks.load.server_process import ServerFailedError, ServerProcess, free_port, running, wait_until_ready
 
 # A child that ignores SIGTERM, one that leaves the session, and one whose parent is gone: what real servers leave.
 STUBBORN = """

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks import machine
-from benchmarks.load_generator import LoadResult
+from benchmarks.load.load_generator import LoadResult
+from benchmarks.load.turns import Kind, Phase, Turn
+from benchmarks.pages.summary import Spread
 from benchmarks.serve_load import BenchmarkError
 from benchmarks.shapes import PLAN, ShapesReport, main, table
-from benchmarks.summary import Spread
-from benchmarks.turns import Kind, Phase, Turn
 
 SINGLE, FRONTS = "one process", "2 fronts and an inference worker"
 

@@ -6,10 +6,10 @@ from dataclasses import asdict
 import pytest
 
 from benchmarks.in_process import Ceilings
-from benchmarks.load_generator import LoadResult
-from benchmarks.server_process import ServerFailedError
-from benchmarks.summary import Spread, Summary, summarise
-from benchmarks.turns import Kind, Phase, Turn, check_answer
+from benchmarks.load.load_generator import LoadResult
+from benchmarks.load.server_process import ServerFailedError
+from benchmarks.load.turns import Kind, Phase, Turn, check_answer
+from benchmarks.pages.summary import Spread, Summary, summarise
 
 
 def _result(

@@ -19,14 +19,14 @@ from dataset.params import DataParams, ParamsError, SplitParams
 from dataset.source import DataSource
 from dataset.splits import assign_splits
 from evaluation.inspect import inspect
-from runtime.contract import ModelContract
-from runtime.errors import ImageError
-from runtime.preprocess import read_for_model
+from runtime.model.contract import ModelContract
+from runtime.model.errors import ImageError
+from runtime.model.preprocess import read_for_model
 from tests.dataset.picture_files import texture
-from tests.runtime.tiff_file import Tag, write
-from training.cache import open_caches
-from training.new_contract import input_of
+from tests.runtime.formats.tiff_file import Tag, write
+from training.data.cache import open_caches
 from training.params import ContractParams
+from training.run.new_contract import input_of
 
 PARAMS = DataParams(near_duplicate_correlation=0.9)
 SIZE = 48

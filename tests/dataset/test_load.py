@@ -16,7 +16,7 @@ from dataset.load import load, main
 from dataset.manifest import Manifest, ManifestError
 from dataset.params import DataParams
 from dataset.source import DataSource
-from runtime.image import decode_image
+from runtime.model.image import decode_image
 from tests.dataset.picture_files import make_folder, make_magnetic_tiles, save, texture
 
 REPOSITORY = Path(__file__).parents[2]

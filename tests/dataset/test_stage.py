@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset.written import Written
+from dataset.outputs.written import Written
 
 REPOSITORY = Path(__file__).parents[2]
 PIPELINE = """

@@ -12,7 +12,7 @@ from dataset.description import DataDescription
 from dataset.manifest import COLUMNS, Manifest
 from evaluation import inspect
 from evaluation.predictions import Predictions
-from runtime.contract import Lineage, ModelContract
+from runtime.model.contract import Lineage, ModelContract
 
 SPLIT_BY_GROUP = ("train", "train", "train", "val", "test", "test")
 NUM_EXPOSURES = 5

@@ -5,11 +5,11 @@ from pathlib import Path
 from PIL import Image
 
 from dataset.manifest import Manifest
-from evaluation.attention import Attention, MaskAgreement, OcclusionMap
+from evaluation.analyses.attention import Attention, MaskAgreement, OcclusionMap
+from evaluation.analyses.robustness import Robustness, RobustnessCurve, RobustnessPoint
 from evaluation.document import Estimate, Figure
 from evaluation.model_review import ModelReview
-from evaluation.robustness import Robustness, RobustnessCurve, RobustnessPoint
-from runtime.hashing import file_sha256
+from runtime.model.hashing import file_sha256
 
 
 def point(level: float, accuracy: float) -> RobustnessPoint:

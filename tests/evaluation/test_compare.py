@@ -8,8 +8,8 @@ import pytest
 
 from evaluation import compare
 from evaluation.predictions import Predictions
+from tests.evaluation.pages.test_report import Page
 from tests.evaluation.project import Project
-from tests.evaluation.test_report import Page
 
 
 def two_models(project: Project) -> list[str]:

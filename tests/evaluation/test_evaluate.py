@@ -15,9 +15,10 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from dataset.description import DataDescription
 from dataset.manifest import Manifest
-from evaluation import evaluate, plots
+from evaluation import evaluate
 from evaluation.assess import assess
 from evaluation.evaluation import Evaluation, EvaluationError
+from evaluation.pages import plots
 from evaluation.params import EvaluateParams
 from evaluation.predictions import Predictions
 from tests.evaluation.project import Project, make_project

@@ -6,8 +6,8 @@ import pytest
 from evaluation import card, evaluate
 from evaluation.evaluation import Evaluation
 from evaluation.predictions import Predictions
+from tests.evaluation.pages.test_report import Page
 from tests.evaluation.project import Project
-from tests.evaluation.test_report import Page
 
 
 def pooled(project: Project) -> Predictions:

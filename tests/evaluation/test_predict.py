@@ -18,10 +18,10 @@ from dataset.manifest import COLUMNS, Manifest
 from evaluation import predict
 from evaluation.asked_model import AskedModel, read_asked_model, refuse_other_model
 from evaluation.predictions import Predictions, PredictionsError
-from runtime.contract import CONTRACT_FILE, IMAGES, ONNX_FILE, ModelContract
-from runtime.hashing import file_sha256
-from runtime.preprocess import read_for_model
-from runtime.session import Predictor
+from runtime.model.contract import CONTRACT_FILE, IMAGES, ONNX_FILE, ModelContract
+from runtime.model.hashing import file_sha256
+from runtime.model.preprocess import read_for_model
+from runtime.model.session import Predictor
 from tests.evaluation.coloured_tiles import write_coloured_tiles
 from tests.onnx_fixture import tiny_contract
 from tests.overflowing_model import WHITE, write_overflowing_model

@@ -11,13 +11,13 @@ from PIL import Image
 
 from dataset.manifest import Manifest
 from evaluation import predict, review
+from evaluation.analyses.picture_changes import CHANGES
+from evaluation.analyses.robustness import BATCH_SIZE, draw_images, measure_robustness
+from evaluation.analyses.worst_errors import worst_errors_by_class
 from evaluation.model_review import ModelReview, ReviewError
-from evaluation.picture_changes import CHANGES
 from evaluation.predictions import Predictions
-from evaluation.robustness import BATCH_SIZE, draw_images, measure_robustness
-from evaluation.worst_errors import worst_errors_by_class
-from runtime.hashing import file_sha256
-from runtime.session import Predictor
+from runtime.model.hashing import file_sha256
+from runtime.model.session import Predictor
 from tests.evaluation.coloured_tiles import write_coloured_tiles
 from tests.evaluation.made_up import PARAMS, calibrated_predictions
 from tests.onnx_fixture import tiny_contract

@@ -11,15 +11,15 @@ import torch
 import yaml
 
 from dataset.manifest import Manifest
-from evaluation.parity import ParityError, measure_parity
+from evaluation.statistics.parity import ParityError, measure_parity
 from export import export
 from export.graph import ServedModel, write_onnx
-from runtime.contract import CONTRACT_KEY, Lineage, ModelContract
-from runtime.image import decode_image
-from runtime.preprocess import preprocess
-from runtime.session import Predictor
-from training.checkpoint import Checkpoint
-from training.model import Classifier, load_classifier
+from runtime.model.contract import CONTRACT_KEY, Lineage, ModelContract
+from runtime.model.image import decode_image
+from runtime.model.preprocess import preprocess
+from runtime.model.session import Predictor
+from training.network.classifier import Classifier, load_classifier
+from training.run.checkpoint import Checkpoint
 
 FILTERS = [
     {"kind": "abstain", "below": 0.7},

@@ -10,8 +10,8 @@ import yaml
 from dataset.manifest import Manifest
 from evaluation.predictions import Predictions
 from export import export
-from runtime.preprocess import read_for_model
-from runtime.session import Predictor
+from runtime.model.preprocess import read_for_model
+from runtime.model.session import Predictor
 from training import predict, train
 
 PARAMS = {

@@ -14,7 +14,7 @@ from export.gate import Gate, GateError
 from export.measured_model import find_measured_model
 from export.register import Sources, register
 from export.same_data import kinship
-from runtime.contract import Lineage
+from runtime.model.contract import Lineage
 from tests.bentoml_home import bentoml_home
 from tests.export.gate_settings import gate
 from tests.onnx_fixture import TinyData, card_text, tiny_contract, write_sources, write_tiny_model

@@ -15,8 +15,8 @@ from bentoml.exceptions import NotFound
 from evaluation.asked_model import AskedModel, write_asked_model
 from export import bento
 from export.register import RegistrationError, main, register
-from runtime.contract import ONNX_FILE
-from runtime.hashing import file_sha256
+from runtime.model.contract import ONNX_FILE
+from runtime.model.hashing import file_sha256
 from tests.bentoml_home import bentoml_home
 from tests.export.gate_settings import gate
 from tests.onnx_fixture import card_text, write_sources

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from export.register import Sources
-from runtime.hashing import file_sha256
+from runtime.model.hashing import file_sha256
 from tests.onnx_fixture import write_sources
 
 REPOSITORY = Path(__file__).parent.parent.parent

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from runtime.session import Predictor
+from runtime.model.session import Predictor
 from scoring import merge, score, shard
 from scoring.pictures import ScoringError
 from scoring.pipeline import Scorer

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from runtime.session import Predictor
+from runtime.model.session import Predictor
 from scoring.pipeline import Scorer
 
 

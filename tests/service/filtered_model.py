@@ -2,7 +2,7 @@
 
 import onnx
 
-from runtime.contract import CONTRACT_FILE, ONNX_FILE, ModelContract
+from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, ModelContract
 from tests.bento_project import Project
 from tests.onnx_fixture import card_text, tiny_contract, tiny_graph, write_sources
 
@@ -11,7 +11,7 @@ HOOK = '''
 """Rules of this deployment."""
 import time
 
-from runtime.results import Prediction
+from runtime.answers.results import Prediction
 
 
 def check(prediction: Prediction, *, forbidden: str, renamed: dict[str, str], slow: str) -> Prediction:

@@ -8,7 +8,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from runtime.contract import LOGITS, ONNX_FILE
+from runtime.model.contract import LOGITS, ONNX_FILE
 from tests.bento_project import Project
 from tests.onnx_fixture import card_text, tiny_contract, tiny_graph, write_sources
 

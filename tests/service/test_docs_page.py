@@ -11,7 +11,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from runtime.docs_page import PAGE, replace_docs_page
+from runtime.serving.docs_page import PAGE, replace_docs_page
 from tests.bento_project import Served
 
 LOADING = ("src", "href", "action", "data", "poster", "srcset", "background")

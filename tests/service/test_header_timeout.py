@@ -1,6 +1,6 @@
 """Connections that never finish a request's headers: answered, closed, counted; none of a slow but honest client is.
 
-Every other state of a connection: `tests/runtime/test_header_timeout.py`.
+Every other state of a connection: `tests/runtime/serving/test_header_timeout.py`.
 """
 
 import socket

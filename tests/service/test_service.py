@@ -8,7 +8,7 @@ import sys
 import httpx
 import pytest
 
-from runtime.results import Prediction
+from runtime.answers.results import Prediction
 from tests.bento_project import Served
 from tests.onnx_fixture import COLOURS
 from tests.service.requests import code_and_index, png, truncated_jpeg

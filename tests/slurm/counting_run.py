@@ -16,7 +16,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from training.distributed import worker
+from training.process.distributed import worker
 
 NUM_STEPS = 4
 told_to_stop = False

@@ -5,7 +5,7 @@ from typing import Any
 from slurm.doctor import judge_ranks
 from slurm.facts import NodeFacts
 from slurm.nodes import judge
-from training.rank_report import RankFacts, RankReport
+from training.process.rank_report import RankFacts, RankReport
 
 GOOD: dict[str, Any] = {
     "python": "3.11.2", "environment_sha256": "a" * 64, "git_commit": "c" * 40, "cores": 8, "gpus_visible": 2,

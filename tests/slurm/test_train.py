@@ -17,7 +17,7 @@ import yaml
 from slurm.facts import NUM_PICTURES
 from tests.slurm.conftest import Project, hold_readers
 from tests.training.conftest import TINY
-from training.checkpoint import Checkpoint
+from training.run.checkpoint import Checkpoint
 
 pytestmark = pytest.mark.slow
 # Over two processes gradients are summed in another order. In four epochs losses of validation differ by less than this

@@ -58,7 +58,7 @@ def work(monkeypatch: pytest.MonkeyPatch, *options: str, restarts: int = 0) -> R
     return recorded
 
 
-AFTERWARDS = ("training.compare_protocols", "evaluation.evaluate", "export.export", "export.register")
+AFTERWARDS = ("training.leaking_split", "evaluation.evaluate", "export.export", "export.register")
 
 
 @pytest.mark.parametrize(

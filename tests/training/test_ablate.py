@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from evaluation.predictions import Predictions
-from training import ablate, ablations
-from training.ablations import ABLATIONS
+from training import ablate
+from training.sweeps import ablations
+from training.sweeps.ablations import ABLATIONS
 
 
 @pytest.fixture

@@ -18,10 +18,10 @@ from evaluation.params import EvaluateParams
 from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsError
 from training import cross_validate
 from training.cross_validate import group_folds, image_split
-from training.cross_validation_summary import figures_of, table, write_summary
-from training.mask_data import Views
-from training.mask_phase import MaskLearner
-from training.signals import REQUEUE
+from training.process.signals import REQUEUE
+from training.sweeps.cross_validation_summary import figures_of, table, write_summary
+from training.tasks.mask_data import Views
+from training.tasks.mask_phase import MaskLearner
 
 EVALUATE = {"seed": 0, "confidence": 0.95, "bootstrap_samples": 100}
 

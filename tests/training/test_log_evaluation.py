@@ -6,9 +6,9 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from runtime.contract import Lineage, ModelContract
+from runtime.model.contract import Lineage, ModelContract
 from training import log_evaluation
-from training.run_log import Run
+from training.records.run_log import Run
 
 
 def arguments(root: Path, run_id: str) -> list[str]:

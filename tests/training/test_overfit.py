@@ -10,7 +10,7 @@ import yaml
 
 from dataset.manifest import Manifest
 from training import overfit as command
-from training.model import Classifier
+from training.network.classifier import Classifier
 from training.overfit import few_of_each_class
 
 

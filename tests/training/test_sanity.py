@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from dataset.manifest import Manifest
-from tests.training.test_mask_resume import MASK
+from tests.training.run.test_mask_resume import MASK
 from training import ablate, loader_probe, lr_finder, overfit
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {

@@ -16,10 +16,11 @@ import yaml
 from optuna.trial import TrialState
 
 from tests.training.conftest import TINY
-from training import search, search_worker
+from training import search
 from training.params import Params
-from training.study import REASON, RETRY_OF, read_study, trial_dir
-from training.yaml_edit import edit_yaml
+from training.sweeps import search_worker
+from training.sweeps.study import REASON, RETRY_OF, read_study, trial_dir
+from training.sweeps.yaml_edit import edit_yaml
 
 REPOSITORY = Path(__file__).parent.parent.parent
 PATIENCE_S = 600  # on a busy machine

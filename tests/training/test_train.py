@@ -14,12 +14,13 @@ import yaml
 from dataset.description import DataDescription
 from dataset.manifest import Manifest
 from evaluation.predictions import Predictions
-from evaluation.temperature import fit_temperature
-from runtime.contract import ModelContract
-from tests.training.mlflow_files import assert_files_in_mlflow
-from tests.training.test_mask_resume import MASK
-from training import compare_protocols, predict, train
-from training.checkpoint import Checkpoint
+from evaluation.statistics.temperature import fit_temperature
+from runtime.model.contract import ModelContract
+from tests.training.records.mlflow_files import assert_files_in_mlflow
+from tests.training.run.test_mask_resume import MASK
+from training import leaking_split as compare_protocols
+from training import predict, train
+from training.run.checkpoint import Checkpoint
 
 REPOSITORY = Path(__file__).parent.parent.parent
 

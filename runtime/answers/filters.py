@@ -1,0 +1,130 @@
+"""A short chain between the model and the answer, as the contract's `filters` name it. docs/FILTERS.md.
+
+A hook is code of whoever runs the service. It is imported and its signature checked at start, and what it raises or
+returns wrongly concerns the one request whose image it was called with.
+"""
+
+import importlib
+import inspect
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+from pydantic import ValidationError
+
+from runtime.answers.results import Prediction
+from runtime.model.contract import AbstainFilter, HookFilter, ModelContract
+
+logger = logging.getLogger("vision.filters")
+
+Step = Callable[[Prediction], Prediction]
+
+
+class FilterError(ValueError):
+    """A filter in the contract that cannot be used; the message says what to change."""
+
+
+class FilterFailedError(RuntimeError):
+    """A hook that failed on one image; `index` is its place among those it was called with."""
+
+    def __init__(self, hook: str, index: int) -> None:
+        super().__init__(f"image {index}: the filter {hook} failed; the service's log has the cause")
+        self.index = index
+
+
+@dataclass(frozen=True)
+class FilterChain:
+    """The filters of a contract, ready to be called from any thread.
+
+    steps: name and function of each, in order. has_hooks: whether a step is code of the user's own, which may block.
+    """
+
+    steps: tuple[tuple[str, Step], ...] = ()
+    has_hooks: bool = False
+
+    @classmethod
+    def load(cls, contract: ModelContract) -> Self:
+        """Import the hooks. Raises FilterError if one is missing, is no function, or does not take its options."""
+        steps = tuple(
+            ("abstain", partial(_abstain, filter_.below))
+            if isinstance(filter_, AbstainFilter)
+            else (filter_.path, _load_hook(filter_))
+            for filter_ in contract.filters
+        )
+        return cls(steps, any(isinstance(filter_, HookFilter) for filter_ in contract.filters))
+
+    def apply(self, predictions: Sequence[Prediction]) -> list[Prediction]:
+        """Return what each prediction becomes, in order. Raises FilterFailedError, having logged the cause."""
+        return [self._apply_to_one(prediction, index) for index, prediction in enumerate(predictions)]
+
+    def _apply_to_one(self, prediction: Prediction, index: int) -> Prediction:
+        for name, step in self.steps:
+            try:
+                prediction = step(prediction)
+            except (Exception, SystemExit) as exc:  # a hook's `sys.exit` must not end the service
+                logger.exception("the filter %s failed", name)
+                raise FilterFailedError(name, index) from exc
+        return prediction
+
+
+def _abstain(below: float, prediction: Prediction) -> Prediction:
+    return prediction.model_copy(
+        update={"abstained": prediction.abstained or prediction.probability < below, "abstain_below": below}
+    )
+
+
+def _load_hook(hook: HookFilter) -> Step:
+    function = _import(hook.path)
+    try:
+        inspect.signature(function).bind(object(), **hook.options)
+    except (TypeError, ValueError) as exc:
+        wanted = ", ".join(["prediction", *(f"{name}=" for name in hook.options)])
+        raise FilterError(f"the filter {hook.path} cannot be called with ({wanted}): {exc}") from exc
+
+    def call(prediction: Prediction) -> Prediction:
+        returned = function(prediction, **hook.options)
+        if not isinstance(returned, Prediction):
+            raise TypeError(f"{hook.path} must return a Prediction, got {type(returned).__name__}")
+        try:
+            # `model_copy(update=...)`, the natural way to change a frozen value, does not check anything.
+            return Prediction.model_validate(dict(returned))
+        except ValidationError as exc:
+            raise ValueError(f"{hook.path} returned a Prediction that is none: {exc}") from exc
+
+    return call
+
+
+@contextmanager
+def _project_on_path() -> Iterator[None]:
+    """Find modules beside this package: BentoML's first process takes the Bento's folder off the path after loading."""
+    folder = str(Path(__file__).parents[2])
+    if folder in sys.path:
+        yield
+        return
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+
+
+def _import(path: str) -> Callable[..., object]:
+    module_name, _, name = path.partition(":")
+    try:
+        with _project_on_path():
+            module = importlib.import_module(module_name)
+    except Exception as exc:  # whatever the user's module does on import
+        hint = "in a Bento the module must be among the files that bentofile.yaml includes (docs/FILTERS.md)"
+        raise FilterError(f"cannot import the filter {path}: {type(exc).__name__}: {exc}; {hint}") from exc
+    function = getattr(module, name, None)
+    if function is None:
+        raise FilterError(f"the filter {path} does not exist: {module.__file__} has no '{name}'")
+    if not callable(function) or inspect.iscoroutinefunction(function) or isinstance(function, type):
+        raise FilterError(f"the filter {path} must be a plain function, got {type(function).__name__} '{name}'")
+    checked: Callable[..., object] = function
+    return checked

@@ -1,0 +1,187 @@
+"""Batches to probabilities: the ONNX graph behind its contract, for the service, parity checks and benchmarks alike."""
+
+import itertools
+import logging
+import os
+import queue
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from runtime.answers.results import FloatArray
+from runtime.model.contract import (
+    CONTRACT_FILE,
+    CONTRACT_KEY,
+    IMAGES,
+    LOGITS,
+    ONNX_FILE,
+    PROBABILITIES,
+    ContractError,
+    ModelContract,
+)
+from runtime.model.cores import share_cores, usable_cores
+from runtime.model.devices import visible_cuda_devices
+from runtime.model.hashing import file_sha256
+from runtime.model.image import ImageArray
+from runtime.serving.settings import Device, SettingsError
+
+# Since 1.29 ONNX Runtime's builds for Linux report models and sessions to its makers (microsoft/onnxruntime#27379).
+# This switch counts only if it is set before the library is loaded.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime as ort
+
+logger = logging.getLogger("vision.session")
+
+_ERRORS_ONLY = 3  # ONNX Runtime's severity; warnings about unassigned nodes are of no use to an operator
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A loaded model that agrees with its contract, in one session or in several that run side by side.
+
+    `sha256` is of the ONNX file. `predict` may be called from any number of threads at once; `len(sessions)` of them
+    compute, the others wait.
+    """
+
+    contract: ModelContract
+    sha256: str
+    device: Device
+    sessions: tuple[ort.InferenceSession, ...]
+    # Last in, first out: under light load one session, warm in its core's cache, does all the work.
+    _free: "queue.LifoQueue[ort.InferenceSession]" = field(default_factory=queue.LifoQueue, init=False)
+
+    @classmethod
+    def load(
+        cls, model_dir: Path, device: Device = "auto", threads: int = 0, sessions: int = 1, device_index: int = 0
+    ) -> Self:
+        """Load `model.onnx` and `contract.json` from `model_dir`.
+
+        sessions: how many batches may run at once; 0 for one for every `threads` cores (one thread if that is 0 too)
+        on a CPU and one on a GPU. threads: of one inference on a CPU, 0 for the session's share of the cores.
+        device_index: which of the CUDA devices that this process may use.
+        Raises ContractError if a file is missing or broken or the two disagree, SettingsError if `device` is "cuda"
+        and no CUDA device can be used.
+        """
+        contract = ModelContract.read(model_dir / CONTRACT_FILE)
+        onnx_path = model_dir / ONNX_FILE
+        try:
+            onnx_sha256 = file_sha256(onnx_path)
+        except OSError as exc:
+            raise ContractError(f"cannot read the model {onnx_path}: {exc.strerror}") from exc
+        num_sessions, threads = share_cores(usable_cores(), sessions, threads)
+        first = _open(onnx_path, device, threads, device_index)
+        _check_metadata(first, contract, onnx_path)
+        _check_shapes(first, contract, onnx_path)
+        used: Device = "cuda" if first.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
+        if used == "cuda":
+            num_sessions = sessions or 1
+        others = (_open(onnx_path, used, threads, device_index) for _ in range(num_sessions - 1))
+        return cls(contract, onnx_sha256, used, (first, *others))
+
+    def __post_init__(self) -> None:
+        for session in self.sessions:
+            self._free.put(session)
+
+    def predict(self, images_nhwc: ImageArray) -> tuple[FloatArray, FloatArray]:
+        """Run the graph.
+
+        images_nhwc: `(N, contract.height, contract.width, 3)` uint8 with N >= 1.
+        Returns probabilities and logits, each `(N, C)` float32. Raises ValueError on another shape or type.
+        """
+        expected = (self.contract.height, self.contract.width, 3)
+        if images_nhwc.dtype != np.uint8 or images_nhwc.ndim != 4 or images_nhwc.shape[1:] != expected:
+            raise ValueError(
+                f"expected (N, {', '.join(map(str, expected))}) uint8, got {images_nhwc.shape} {images_nhwc.dtype}"
+            )
+        session = self._free.get()
+        try:
+            return _run(session, images_nhwc)
+        finally:
+            self._free.put(session)
+
+    def warm_up(self) -> None:
+        """Run batches of 1 and 2 in every session: no request pays for first-time work, a dead graph is found at start.
+
+        Raises ContractError if what comes out are not probabilities for every class.
+        """
+        for session, num_images in itertools.product(self.sessions, (1, 2)):
+            images = np.zeros((num_images, self.contract.height, self.contract.width, 3), np.uint8)
+            probs, logits = _run(session, images)
+            shape = (num_images, len(self.contract.classes))
+            if probs.shape != shape or logits.shape != shape:
+                raise ContractError(f"expected outputs of shape {shape}, got {probs.shape} and {logits.shape}")
+            # 1e-3: far above what float32 or float16 softmax loses, far below what raw scores would sum to.
+            if probs.min() < 0 or not np.allclose(probs.sum(axis=1), 1, atol=1e-3) or not np.isfinite(logits).all():
+                raise ContractError(f"output '{PROBABILITIES}' does not hold probabilities: {probs[0].tolist()}")
+
+
+def _run(session: ort.InferenceSession, images_nhwc: ImageArray) -> tuple[FloatArray, FloatArray]:
+    probs, logits = session.run([PROBABILITIES, LOGITS], {IMAGES: images_nhwc})
+    return probs, logits
+
+
+def providers_of(device_index: int | None) -> list[tuple[str, dict[str, str]]]:
+    """Return ONNX Runtime's providers in order of preference; `device_index` is of a CUDA device, None for the CPU."""
+    cuda = [] if device_index is None else [("CUDAExecutionProvider", {"device_id": str(device_index)})]
+    return [*cuda, ("CPUExecutionProvider", {})]
+
+
+def _open(onnx_path: Path, device: Device, threads: int, device_index: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    can_cuda = "CUDAExecutionProvider" in ort.get_available_providers()
+    # The driver is asked before ONNX Runtime, which prints errors where there is no device.
+    has_cuda = device != "cpu" and can_cuda and visible_cuda_devices() > 0
+    if device == "cuda" and not has_cuda:
+        raise SettingsError("VISION_DEVICE=cuda, but no CUDA device can be used; take VISION_DEVICE=auto or cpu")
+    providers = providers_of(device_index if has_cuda else None)
+    try:
+        if has_cuda:
+            ort.preload_dlls()  # finds CUDA libraries that came as Python packages
+        session = ort.InferenceSession(onnx_path.read_bytes(), options, providers=providers)
+    except Exception as exc:  # onnxruntime's errors share no public base
+        raise ContractError(f"{onnx_path} cannot be loaded as an ONNX model: {exc}") from exc
+    if has_cuda and session.get_providers()[0] != "CUDAExecutionProvider":
+        if device == "cuda":
+            raise SettingsError("VISION_DEVICE=cuda, but ONNX Runtime cannot load its CUDA libraries (see its log)")
+        logger.warning("a CUDA device is present, but ONNX Runtime cannot use it; running on the CPU")
+    return session
+
+
+def _check_metadata(session: ort.InferenceSession, contract: ModelContract, onnx_path: Path) -> None:
+    metadata = session.get_modelmeta().custom_metadata_map
+    if CONTRACT_KEY not in metadata:
+        raise ContractError(f"{onnx_path} has no metadata '{CONTRACT_KEY}'; export it again with `make export`")
+    inside = ModelContract.from_json(metadata[CONTRACT_KEY], f"metadata '{CONTRACT_KEY}' of {onnx_path}")
+    differences = [
+        f"{field} is {getattr(contract, field)!r} in {CONTRACT_FILE} but {getattr(inside, field)!r} in {ONNX_FILE}"
+        for field in ModelContract.model_fields
+        if getattr(contract, field) != getattr(inside, field)
+    ]
+    if differences:
+        raise ContractError(f"the model in {onnx_path.parent} disagrees with its contract: {'; '.join(differences)}")
+
+
+def _check_shapes(session: ort.InferenceSession, contract: ModelContract, onnx_path: Path) -> None:
+    inputs = {value.name: value for value in session.get_inputs()}
+    outputs = {value.name: value for value in session.get_outputs()}
+    for what, found, wanted in (("inputs", inputs, {IMAGES}), ("outputs", outputs, {PROBABILITIES, LOGITS})):
+        if set(found) != wanted:
+            raise ContractError(f"{onnx_path} has {what} {sorted(found)}, expected {sorted(wanted)}")
+    images = inputs[IMAGES]
+    _check_tensor(images, "tensor(uint8)", [contract.height, contract.width, 3], onnx_path)
+    for name in (PROBABILITIES, LOGITS):
+        _check_tensor(outputs[name], "tensor(float)", [len(contract.classes)], onnx_path)
+
+
+def _check_tensor(value: ort.NodeArg, expected_type: str, expected_tail: list[int], onnx_path: Path) -> None:
+    """Compare type and shape; the first dimension is the batch and must not be fixed."""
+    if value.type != expected_type or list(value.shape[1:]) != expected_tail or isinstance(value.shape[0], int):
+        raise ContractError(
+            f"{onnx_path}: '{value.name}' is {value.type} {value.shape}, "
+            f"but the contract says {expected_type} {['batch', *expected_tail]}"
+        )

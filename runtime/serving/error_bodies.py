@@ -1,0 +1,121 @@
+"""One JSON object for everything that goes wrong: `{"error": {"code", "message", "index", "request_id"}}`.
+
+BentoML and Starlette answer errors in forms of their own: a list with one item, a sentence, a page of plain text.
+`ErrorBodyMiddleware` stands around all of them, also around BentoML's timeout and concurrency limit, and writes ours
+instead. What is refused before there is a request gets the same form from
+`runtime/serving/connections/early_answers.py`.
+"""
+
+import json
+import logging
+import random
+import re
+from http import HTTPStatus
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from runtime.serving.refusals import RequestErrorCode, RequestRefused
+
+REQUEST_ID_HEADER = "x-request-id"
+_SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_STATE_KEY = "vision.refusal"
+_RETRY_AFTER_S = 1  # where a layer that is not ours refuses for load and does not say when to come back
+# Of errors that come from around the service. Any other status has its name in lower case, such as `not_found`.
+EDGE_CODES: dict[int, str] = {
+    HTTPStatus.NOT_FOUND: "not_found",
+    HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
+    HTTPStatus.TOO_MANY_REQUESTS: RequestErrorCode.OVERLOADED.value,
+    HTTPStatus.INTERNAL_SERVER_ERROR: "internal_server_error",
+    HTTPStatus.SERVICE_UNAVAILABLE: RequestErrorCode.OVERLOADED.value,
+    HTTPStatus.GATEWAY_TIMEOUT: RequestErrorCode.DEADLINE_EXCEEDED.value,
+    HTTPStatus.HTTP_VERSION_NOT_SUPPORTED: "http_version_not_supported",
+}
+_MESSAGES: dict[int, str] = {
+    HTTPStatus.TOO_MANY_REQUESTS: "the service has as many requests as it takes; try again later",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "the service failed; its log has the cause under this request id",
+    HTTPStatus.SERVICE_UNAVAILABLE: "the service has more work than it can do in time; try again later",
+    HTTPStatus.GATEWAY_TIMEOUT: "the request could not be answered in time",
+}
+
+
+def request_id_of(wanted: str) -> str:
+    """Return the client's own request id if it is a sane one, else a new one."""
+    return wanted if _SANE_REQUEST_ID.fullmatch(wanted) else f"{random.getrandbits(128):032x}"
+
+
+def note_refusal(request: Request, refusal: RequestRefused) -> None:
+    """Tell the middleware why this request is refused; it writes the answer."""
+    request.scope.get(_STATE_KEY, []).append(refusal)
+
+
+class ErrorBodyMiddleware:
+    """Pure ASGI: gives every answer a request id and every answer from 400 upwards our JSON body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = request_id_of(Headers(scope=scope).get(REQUEST_ID_HEADER, ""))
+        refusals: list[RequestRefused] = []
+        is_replaced = False
+
+        async def send_ours(message: Message) -> None:
+            nonlocal is_replaced
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
+                if message["status"] >= HTTPStatus.BAD_REQUEST:
+                    is_replaced = True
+                    await _send_error(message, refusals, request_id, send)
+                    return
+            if not is_replaced:
+                await send(message)
+
+        scope[_STATE_KEY] = refusals
+        await self.app(scope, receive, send_ours)
+
+
+async def _send_error(start: Message, refusals: list[RequestRefused], request_id: str, send: Send) -> None:
+    refusal = refusals[0] if refusals else None
+    headers = MutableHeaders(scope=start)
+    if refusal:
+        status = int(refusal.error_code)
+        code, message, index = refusal.code.value, str(refusal), refusal.index
+        retry_after_s = refusal.retry_after_s
+    else:
+        status, index = start["status"], None
+        code, message = _edge_code(status), _edge_message(status)
+        retry_after_s = _RETRY_AFTER_S if code == RequestErrorCode.OVERLOADED.value else None
+    if retry_after_s is not None:
+        headers["retry-after"] = str(retry_after_s)
+    error = {"code": code, "message": message, "index": index, "request_id": request_id}
+    body = json.dumps({"error": error}).encode()
+    headers["content-type"] = "application/json"
+    headers["content-length"] = str(len(body))
+    await send({**start, "status": status})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _edge_code(status: int) -> str:
+    return EDGE_CODES.get(status) or (HTTPStatus(status).name.lower() if status in _KNOWN else f"http_{status}")
+
+
+def _edge_message(status: int) -> str:
+    if status in _MESSAGES:
+        return _MESSAGES[status]
+    known = HTTPStatus(status) if status in _KNOWN else None
+    return (known.description or known.phrase) if known else f"HTTP status {status}"
+
+
+_KNOWN = frozenset(map(int, HTTPStatus))
+
+
+class RefusalLogFilter(logging.Filter):
+    """Drops what BentoML logs for a refused request, a traceback: the request's own log line has the reason."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], RequestRefused))

@@ -1,0 +1,133 @@
+"""One inference worker: a BentoML service of its own, behind fronts, that batches over all of them.
+
+BentoML starts it, gives it a unix socket and restarts it when it dies; what answers there is `InferenceApp`.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _bentoml_sdk import Service
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from runtime.answers.results import FloatArray
+from runtime.model.image import ImageArray
+from runtime.serving.batching import Batcher, DeadlineExceededError, OverloadedError
+from runtime.serving.bentoml_app import socket_path_of
+from runtime.serving.disconnect import ClientGoneError, unless_disconnected
+from runtime.serving.fronts.inference_wire import (
+    DEADLINE_HEADER,
+    MODEL_HEADER,
+    MODEL_PATH,
+    InferenceReply,
+    LoadPage,
+    load_page_path,
+)
+from runtime.serving.prometheus.metrics_files import forget_dead_processes
+from runtime.serving.prometheus.metrics_folder import use_metrics_folder
+from runtime.serving.request_batching import local_batcher
+from runtime.serving.served_model import ServedModel, load_served_model
+
+logger = logging.getLogger("vision.inference")
+
+Row = tuple[FloatArray, FloatArray]  # probabilities and logits of one image
+
+
+class InferenceService(Service):  # type: ignore[misc]  # BentoML's SDK package carries no types
+    """The service behind the fronts that computes on CUDA device `device_index`, or on the CPU without one."""
+
+    def __init__(self, device_index: int) -> None:
+        super().__init__(name=f"vision-inference-{device_index}")
+        self.device_index = device_index
+
+    def to_asgi(self, is_main: bool = False) -> ASGIApp:  # noqa: ARG002 - as BentoML calls it
+        use_metrics_folder()
+        return InferenceApp(
+            lambda: load_served_model(self.bento, device_index=self.device_index), socket_path_of(self.name)
+        )
+
+
+class InferenceApp:
+    """Pure ASGI. load: called once, at start. socket_path: beside it is the page that tells fronts of the queue."""
+
+    def __init__(self, load: Callable[[], ServedModel], socket_path: Path) -> None:
+        self._load = load
+        self._socket_path = socket_path
+        self._served: ServedModel
+        self._batcher: Batcher[ImageArray, Row]
+        self._threads: ThreadPoolExecutor
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["path"] == MODEL_PATH:
+            await PlainTextResponse(self._served.identity.sha256)(scope, receive, send)
+        else:
+            try:
+                response = await self._answer(scope, receive)
+            except (ClientGoneError, ClientDisconnect):
+                return
+            await response(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await asyncio.to_thread(self._start)
+        except Exception as exc:
+            logger.exception("the inference worker cannot start")
+            await send({"type": "lifespan.startup.failed", "message": str(exc)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._batcher.close()
+        self._threads.shutdown()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    def _start(self) -> None:
+        self._served = self._load()
+        forget_dead_processes()
+        page = LoadPage.create(load_page_path(self._socket_path))
+        batcher: Batcher[ImageArray, Row] = local_batcher(self._served)
+        count_queued = batcher.on_queue
+
+        def publish(num_images: int) -> None:
+            count_queued(num_images)
+            page.write(num_images, batcher.expected_wait_s)
+
+        batcher.on_queue = publish
+        self._batcher = batcher
+        self._threads = ThreadPoolExecutor(batcher.num_sessions, thread_name_prefix="session")
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Response:
+        headers = Headers(scope=scope)
+        body = await Request(scope, receive).body()
+        if headers[MODEL_HEADER] != self._served.identity.sha256:
+            return PlainTextResponse(f"the inference worker serves {self._served.identity.sha256[:12]}", 409)
+        contract = self._served.contract
+        images = np.frombuffer(body, np.uint8).reshape(-1, contract.height, contract.width, 3)
+        left_s = float(headers[DEADLINE_HEADER]) - time.monotonic()
+        try:
+            outcome = await unless_disconnected(self._batcher.submit(images, self._compute, left_s), receive)
+        except OverloadedError as exc:
+            return PlainTextResponse(str(exc), 503, {"retry-after": str(exc.retry_after_s)})
+        except DeadlineExceededError as exc:
+            return PlainTextResponse(str(exc), 504)
+        probs, logits = (np.stack(column) for column in zip(*outcome.answers, strict=True))
+        reply = InferenceReply(probs, logits, outcome.wait_s, outcome.inference_s, outcome.batch_images)
+        return Response(reply.to_bytes())
+
+    async def _compute(self, items: Sequence[ImageArray]) -> Sequence[Sequence[Row]]:
+        batch: Any = items[0] if len(items) == 1 else np.concatenate(items)
+        predictor = self._served.predictor
+        assert predictor is not None
+        columns = await asyncio.get_running_loop().run_in_executor(self._threads, predictor.predict, batch)
+        rows = iter(zip(*columns, strict=True))
+        return [[next(rows) for _ in item] for item in items]

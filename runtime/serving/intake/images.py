@@ -1,0 +1,88 @@
+"""A request to pixels: what one HTTP request may carry, read, decoded and resized before it joins a batch.
+
+Nothing here computes a prediction and nothing fetches anything. Which form a body has:
+`runtime/serving/intake/body_forms.py`.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+from starlette.requests import ClientDisconnect, Request
+
+from runtime.model.contract import ModelContract
+from runtime.model.errors import ImageError
+from runtime.model.image import ImageArray
+from runtime.model.preprocess import read_for_model
+from runtime.serving.decoders import Decoders
+from runtime.serving.disconnect import ClientGoneError
+from runtime.serving.intake.base64_text import decode_base64
+from runtime.serving.intake.body_forms import Form, tell_form
+from runtime.serving.intake.json_body import read_json
+from runtime.serving.intake.multipart import read_multipart
+from runtime.serving.refusals import RequestErrorCode, RequestRefused
+from runtime.serving.request_record import RequestRecord
+from runtime.serving.settings import ServingSettings
+
+T = TypeVar("T")
+# A form of one picture is taken apart faster than a thread is asked to do it.
+MAX_INLINE_BYTES = 2**18
+
+
+async def read_images(
+    request: Request, contract: ModelContract, settings: ServingSettings, decoders: Decoders, record: RequestRecord
+) -> ImageArray:
+    """Read the images of a request in any of the four forms and bring each to the model's input.
+
+    Parsing JSON and large forms, base64, decoding and resizing run in `decoders`, never on the event loop. Returns
+    `(N, height, width, 3)` uint8 in the order sent. Raises RequestRefused naming the first image that cannot be read,
+    DeadlineExceededError, ClientGoneError.
+    """
+
+    async def run(functions: Sequence[Callable[[], T]]) -> list[T]:
+        passed_s = time.perf_counter() - (record.received_at or record.started_at)
+        return await decoders.run(functions, settings.deadline_ms / 1e3 - passed_s, record.receive)
+
+    try:
+        encoded = await _read_body(request, settings.max_images_per_request, run)
+    except ClientDisconnect as exc:
+        raise ClientGoneError("the client closed the connection before its body ended") from exc
+    images = await run(
+        [partial(_to_input, data, index, contract, settings.max_pixels) for index, data in enumerate(encoded)]
+    )
+    return images[0][None] if len(images) == 1 else np.stack(images)  # nearly every request: nothing to copy
+
+
+async def _read_body(
+    request: Request,
+    max_images: int,
+    run: Callable[[Sequence[Callable[[], Sequence[bytes | str]]]], Awaitable[list[Sequence[bytes | str]]]],
+) -> Sequence[bytes | str]:
+    """Return encoded images: bytes, or text in base64."""
+    encoding = request.headers.get("content-encoding", "identity").lower()
+    if encoding not in ("identity", ""):
+        message = f"content encoding {encoding[:40]!r} is not accepted; send the body as it is"
+        raise RequestRefused(RequestErrorCode.UNSUPPORTED_MEDIA_TYPE, message)
+    content_type = request.headers.get("content-type", "")
+    # Not `request.body()`, which keeps it for as long as there is the request.
+    body = b"".join([chunk async for chunk in request.stream()])
+    form = tell_form(content_type, body)
+    if form is Form.RAW:
+        return [body]
+    if form is Form.MULTIPART and len(body) <= MAX_INLINE_BYTES:
+        return read_multipart(content_type, body, max_images)
+    if form is Form.MULTIPART:
+        [images] = await run([partial(read_multipart, content_type, body, max_images)])
+    else:
+        [images] = await run([partial(read_json, body, max_images)])
+    return images
+
+
+def _to_input(encoded: bytes | str, index: int, contract: ModelContract, max_pixels: int | None) -> ImageArray:
+    data = decode_base64(encoded, index) if isinstance(encoded, str) else encoded
+    try:
+        return read_for_model(data, contract, max_pixels)
+    except ImageError as exc:
+        raise RequestRefused(exc.code, f"image {index}: {exc}", index) from exc

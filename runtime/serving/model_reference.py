@@ -1,0 +1,71 @@
+"""Which model is served, and which one a Bento gets: the newest when it is built, and that one for ever after."""
+
+from pathlib import Path
+
+import bentoml
+from _bentoml_sdk.models import BentoModel
+from bentoml.exceptions import BentoMLException, NotFound
+
+from runtime.model.card import CardError, check_card
+from runtime.model.contract import ONNX_FILE
+from runtime.model.hashing import file_sha256
+from runtime.serving.settings import ServingSettings, SettingsError
+
+DEFAULT_MODEL = "vision-classifier:latest"
+HOW_TO_GET_ONE = "run `make demo`, or `make register` after training, to put one there"
+
+
+class ModelUnavailable(BentoMLException):
+    """No model to serve or to build from; BentoML's commands print the message and exit."""
+
+
+class StaleCard(BentoMLException):
+    """The model card that would be packed is not of the model that would be packed."""
+
+
+class VisionModel(BentoModel):  # type: ignore[misc]  # BentoML's SDK package carries no types
+    """The classifier in the model store, as `bentoml build` and `bentoml serve` meet it.
+
+    `card_path` is the card that the Bento gets; building is refused unless it describes the model that is packed. At
+    serve time the card plays no part.
+    """
+
+    def __init__(self, card_path: Path) -> None:
+        super().__init__(DEFAULT_MODEL)
+        # BentoModel is frozen; BentoML itself sets its attributes this way.
+        object.__setattr__(self, "card_path", card_path)
+
+    def to_info(self, alias: str | None = None) -> object:
+        """Name the exact version for the Bento's manifest; called by `bentoml build`.
+
+        Raises ModelUnavailable if there is no model, StaleCard if the card is missing or of another model.
+        """
+        model = find_model(wanted_tag())
+        try:
+            check_card(self.card_path, file_sha256(Path(model.path_of(ONNX_FILE))))
+        except CardError as exc:
+            raise StaleCard(f"{exc}, `make register`, then build again") from exc
+        return BentoModel(model.tag).to_info(alias)
+
+    def resolve(self, base_path: object = None) -> bentoml.Model:
+        """Find the model for serving from source; never asks a remote registry."""
+        model = find_model(wanted_tag())
+        if base_path is not None:
+            BentoModel(model.tag).resolve(base_path)
+        return model
+
+
+def wanted_tag() -> str:
+    """Tag that the deployment asks for. Raises ModelUnavailable if the environment cannot be used."""
+    try:
+        return ServingSettings.read().model
+    except SettingsError as exc:
+        raise ModelUnavailable(str(exc)) from exc
+
+
+def find_model(tag: str) -> bentoml.Model:
+    """Find a model in the local store. Raises ModelUnavailable saying what to run."""
+    try:
+        return bentoml.models.get(tag)
+    except (NotFound, FileNotFoundError) as exc:
+        raise ModelUnavailable(f"there is no model '{tag}' in the model store; {HOW_TO_GET_ONE}") from exc

@@ -1,0 +1,187 @@
+"""The OpenAPI document of the service: every form that is taken, every answer and every error.
+
+BentoML derives a document from Python signatures, which know one form and none of our errors. This one starts from
+BentoML's (title, version, health endpoints) and states `/predict` itself. It is served as `/docs.json`, shown at `/`
+and packed into the Bento as `apis/openapi.yaml`.
+
+It is written for those who generate clients from it. OpenAPI Generator takes the parameters of a body from the first
+media type of an operation, but sends JSON where any of them is JSON; so JSON has a path of its own, which leads to the
+same endpoint. A body without a name gets one that may clash with others, and `oneOf` is beyond several generators.
+"""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import yaml
+
+from runtime.answers.results import Prediction
+from runtime.serving.error_bodies import EDGE_CODES
+from runtime.serving.intake.body_forms import FILES_FIELD, JSON, MANY_FIELD, MULTIPART, ONE_FIELD
+from runtime.serving.refusals import STATUS
+
+Json = dict[str, Any]
+
+OPENAPI_VERSION = "3.0.3"
+RAW_MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp", "image/bmp", "image/tiff")
+_SCHEMAS = "#/components/schemas/"
+_REQUEST_ID_PATTERN = "^[A-Za-z0-9._-]{1,128}$"
+_EDGE_STATUSES = (HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.TOO_MANY_REQUESTS)
+_BASE64_HELP = "base64 of an image file, bare or as a data: URI"
+_DESCRIPTION = (
+    "Classifies images. The model card, with what was measured and where the model fails, is the Bento's README.md."
+)
+BASE64_PATH = "/base64"  # behind that of the endpoint
+
+
+class OpenAPIDocument(yaml.YAMLObject):
+    """A document in the shape in which BentoML asks for one: `asdict()` for JSON, and dumped by `yaml.dump`."""
+
+    yaml_tag = "!openapi"  # without one PyYAML does not call `to_yaml`; what is written carries no tag
+    yaml_loader: list[type[yaml.Loader]] = []  # noqa: RUF012  # PyYAML declares it so; ours is never read back
+
+    def __init__(self, content: Json) -> None:
+        self.content = content
+
+    def asdict(self) -> Json:
+        return self.content
+
+    @classmethod
+    def to_yaml(cls, dumper: yaml.Dumper, data: "OpenAPIDocument") -> yaml.Node:
+        dumper.sort_keys = False  # the first media type counts
+        return dumper.represent_dict(data.content)
+
+
+def describe(derived: Json, route: str, name: str) -> OpenAPIDocument:
+    """Complete the document that BentoML derived.
+
+    derived: BentoML's own document. route, name: of the one endpoint that predicts.
+    """
+    schemas = _as_doubles(Prediction.model_json_schema(ref_template=_SCHEMAS + "{model}", mode="serialization"))
+    components = {**schemas.pop("$defs"), "Prediction": schemas, **_input_schemas(), **_error_schemas()}
+    # The contact is that of BentoML's makers, and the description the whole model card.
+    info = {**derived["info"], "description": _DESCRIPTION}
+    info.pop("contact", None)
+    tags = derived["paths"][route]["post"]["tags"]
+    own = {route: _predict(name), route + BASE64_PATH: _predict_base64(name)}
+    paths = {**derived["paths"], **{path: {"post": {**operation, "tags": tags}} for path, operation in own.items()}}
+    document = {**derived, "openapi": OPENAPI_VERSION, "info": info, "paths": paths}
+    document["components"] = {"schemas": components}
+    return OpenAPIDocument(json.loads(json.dumps(document)))  # copies: YAML would write anchors for shared parts
+
+
+def _predict(name: str) -> Json:
+    raw: Json = {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in RAW_MEDIA_TYPES}
+    # Without it some generators write a list of files as one text.
+    encoding = {FILES_FIELD: {"style": "form", "explode": True}}
+    files = {MULTIPART: {"schema": _ref("ImageFiles"), "encoding": encoding}}
+    return {
+        **_operation(name),
+        "operationId": name,
+        "summary": "Classify one or more images.",
+        "description": "The answer is a list in the order sent, with one item where one image was sent. Formats "
+        "(JPEG, PNG, WebP, BMP, TIFF) are told by content, never by file name or media type.",
+        "requestBody": {"required": True, "content": {**files, **raw}},
+    }
+
+
+def _predict_base64(name: str) -> Json:
+    return {
+        **_operation(name),
+        "operationId": f"{name}_base64",
+        "summary": "Classify one or more images in base64.",
+        "description": "One of the two fields is given. This path is another name of the one above, which takes "
+        "the same bodies; it is there for generated clients.",
+        "requestBody": {"required": True, "content": {JSON: {"schema": _ref("ImagesInBase64")}}},
+    }
+
+
+def _operation(name: str) -> Json:
+    """Return what both paths of the endpoint have in common."""
+    return {
+        "x-bentoml-name": name,
+        "parameters": [
+            {
+                "name": "X-Request-ID",
+                "in": "header",
+                "required": False,
+                "description": "Comes back with the answer; one that does not fit the pattern is replaced.",
+                "schema": {"type": "string", "pattern": _REQUEST_ID_PATTERN},
+            }
+        ],
+        "responses": {"200": _answer(), **_errors()},
+    }
+
+
+def _input_schemas() -> Json:
+    file = {"type": "string", "format": "binary"}
+    text = {"type": "string", "format": "byte", "description": _BASE64_HELP}
+    texts = {"type": "array", "minItems": 1, "items": text}
+    either = _object({ONE_FIELD: text, MANY_FIELD: texts})
+    del either["required"]
+    return {
+        # Without `minItems`: with it OpenAPI Generator's client in Go does not compile.
+        "ImageFiles": _object({FILES_FIELD: {"type": "array", "items": file, "description": "one or more"}}),
+        "ImagesInBase64": {**either, "description": f"`{ONE_FIELD}` or `{MANY_FIELD}`, never both."},
+    }
+
+
+def _answer() -> Json:
+    return {
+        "description": "One prediction for each image, in the order sent.",
+        "headers": _headers({"Server-Timing": "milliseconds of each step: read, decode, queue, inference, total"}),
+        "content": {JSON: {"schema": {"type": "array", "items": _ref("Prediction")}}},
+    }
+
+
+def _errors() -> Json:
+    """Return one response for each status, naming the codes that go with it."""
+    codes: dict[int, set[str]] = {status: {EDGE_CODES[status]} for status in _EDGE_STATUSES}
+    for code, status in STATUS.items():
+        codes.setdefault(status, set()).add(code.value)
+    retry = {"Retry-After": "whole seconds after which the same request may succeed"}
+    return {
+        str(int(status)): {
+            "description": f"{HTTPStatus(status).phrase}: {', '.join(sorted(names))}",
+            "headers": _headers(retry if "overloaded" in names else {}),
+            "content": {JSON: {"schema": _ref("Error")}},
+        }
+        for status, names in sorted(codes.items())
+    }
+
+
+def _error_schemas() -> Json:
+    codes = sorted({*(code.value for code in STATUS), *EDGE_CODES.values()})
+    problem = _object(
+        {
+            "code": {"type": "string", "enum": codes, "description": "stable; clients may switch on it"},
+            "message": {"type": "string", "description": "for people; may change"},
+            "index": {"type": "integer", "nullable": True, "description": "place of the image at fault, from 0"},
+            "request_id": {"type": "string", "description": "names this request in the service's log"},
+        }
+    )
+    return {"Error": _object({"error": _ref("Problem")}), "Problem": problem}
+
+
+def _as_doubles(schema: Any) -> Any:
+    """State that numbers are double precision: without it the client in Go reads float32, that in C# decimals."""
+    if isinstance(schema, list):
+        return [_as_doubles(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    read = {name: _as_doubles(value) for name, value in schema.items()}
+    return {**read, "format": "double"} if read.get("type") == "number" else read
+
+
+def _headers(described: Mapping[str, str]) -> Json:
+    every = {"X-Request-ID": "names this request in the service's log", **described}
+    return {name: {"description": text, "schema": {"type": "string"}} for name, text in every.items()}
+
+
+def _object(properties: Json) -> Json:
+    return {"type": "object", "additionalProperties": False, "required": list(properties), "properties": properties}
+
+
+def _ref(name: str) -> Json:
+    return {"$ref": _SCHEMAS + name}

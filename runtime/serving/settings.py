@@ -1,0 +1,114 @@
+"""How one deployment runs: the only reader of the environment variables `VISION_*`.
+
+A value that does not fit is an error at start. Unknown `VISION_*` variables are left alone: Kubernetes sets
+`VISION_SERVICE_HOST` and the like for a service named "vision".
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from runtime.serving.connections.origins import parse_origins
+
+Device = Literal["auto", "cpu", "cuda"]
+Batching = Literal["work-conserving", "bentoml"]
+
+
+class SettingsError(ValueError):
+    """An environment variable whose value cannot be used; the message names it."""
+
+
+def _read_origins(value: object) -> object:
+    return parse_origins(value) if isinstance(value, str) else value  # pydantic asks for the default, too
+
+
+class ServingSettings(BaseSettings):
+    """Deployment settings; each field is the variable `VISION_<FIELD>`."""
+
+    model_config = SettingsConfigDict(env_prefix="VISION_", frozen=True)
+
+    model: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*(:[A-Za-z0-9_.-]+)?$")] = "vision-classifier:latest"
+    """Tag in the model store that is served or built into a Bento; inside a Bento only the Bento's own is accepted."""
+
+    device: Device = "auto"
+    """Where the graph runs: `auto` takes CUDA if a device is there, `cuda` refuses to start without one."""
+
+    sessions: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Batches that run at the same time; 0 means one for every `threads` cores on a CPU and one on a GPU."""
+
+    threads: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Threads of one inference on a CPU; 0 means an equal share of the cores for each session, one thread where
+    `sessions` is 0 too."""
+
+    front_workers: Annotated[int, Field(ge=0, le=256)] = 0
+    """Processes that take HTTP and decode, before one inference process a GPU (one on a CPU); 0 for one process that
+    does all (docs/SHAPES.md)."""
+
+    batching: Batching = "work-conserving"
+    """Rules of batching: ours (docs/BATCHING.md) or BentoML's own, which know neither queue bound nor deadline."""
+
+    max_batch_images: Annotated[int, Field(ge=0, le=4096)] = 0
+    """Most images in one batch; 0 means 4 on a CPU, where larger ones gain nothing, and 64 on a GPU."""
+
+    max_queued_images: Annotated[int, Field(ge=1, le=1_000_000)] = 256
+    """Most images that wait for a session; a request beyond it is answered with 503 at once."""
+
+    deadline_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 5000
+    """Time from the end of a request's body after which it is answered with 504 instead of computed."""
+
+    decode_threads: Annotated[int, Field(ge=1, le=256)] = 2
+    """Images that are decoded and resized at the same time, beside the event loop."""
+
+    max_pixels: Annotated[int, Field(ge=1)] | None = None
+    """Largest width x height of an image; larger ones are refused from their header. Unset: 89,478,485 pixels are
+    decoded at most, so that a JPEG which is decoded at reduced scale may have 4 times as many."""
+
+    max_images_per_request: Annotated[int, Field(ge=1, le=1000)] = 32
+    """Most images that one request may carry."""
+
+    max_body_bytes: Annotated[int, Field(ge=1)] = 64 * 2**20
+    """Largest body of a request; refused while it streams."""
+
+    max_inflight_bytes: Annotated[int, Field(ge=1)] = 2**30
+    """Most bytes that the bodies of all requests in one process may have together, each from its arrival to the end of
+    its request; the request that goes beyond it is answered with 503 while it streams. Forms and base64 are copied
+    while they are read, so memory can be three times this."""
+
+    body_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    """Longest that a client may take to send a body."""
+
+    header_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    """Longest that a client may take to send a request's headers, and that a new connection may be silent."""
+
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_read_origins)] = ()
+    """Origins, with commas between them, whose web pages may read the answers, such as `https://app.example.com`; `*`
+    for every page there is, empty for none."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.max_images_per_request > self.max_queued_images:
+            raise ValueError(
+                f"VISION_MAX_QUEUED_IMAGES={self.max_queued_images} must not be less than "
+                f"VISION_MAX_IMAGES_PER_REQUEST={self.max_images_per_request}"
+            )
+        if self.max_body_bytes > self.max_inflight_bytes:
+            raise ValueError(
+                f"VISION_MAX_INFLIGHT_BYTES={self.max_inflight_bytes} must not be less than "
+                f"VISION_MAX_BODY_BYTES={self.max_body_bytes}"
+            )
+        if self.front_workers and self.batching == "bentoml":
+            raise ValueError("VISION_FRONT_WORKERS and VISION_BATCHING=bentoml exclude each other; unset one")
+        return self
+
+    @classmethod
+    def read(cls) -> Self:
+        """Read the environment. Raises SettingsError naming every variable whose value does not fit."""
+        try:
+            return cls()
+        except ValidationError as exc:
+            problems = "; ".join(
+                f"VISION_{'_'.join(map(str, e['loc'])).upper()}={e['input']!r}: {e['msg']}" if e["loc"] else e["msg"]
+                for e in exc.errors()
+            )
+            raise SettingsError(f"cannot use the environment: {problems}") from exc

@@ -1,0 +1,287 @@
+"""The batcher's rules, on a real event loop, with work that ends when the test says so."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any
+
+import pytest
+
+from runtime.serving.batching import Batcher, DeadlineExceededError, Outcome, OverloadedError
+
+LONG_S = 60.0  # a deadline that no test reaches
+
+
+@dataclass
+class Model:
+    """A batch function whose batches end when they are released; answers `image * 10`."""
+
+    batches: list[list[list[int]]] = field(default_factory=list)
+    gates: list[asyncio.Event] = field(default_factory=list)
+    poison: int | None = None
+
+    async def __call__(self, items: Sequence[list[int]]) -> list[list[int]]:
+        self.batches.append([list(item) for item in items])
+        gate = asyncio.Event()
+        self.gates.append(gate)
+        await gate.wait()
+        if any(self.poison in item for item in items):
+            raise MemoryError(f"cannot compute {items}")
+        return [[image * 10 for image in item] for item in items]
+
+    async def release(self, index: int) -> None:
+        """Let batch `index` end and everything that follows from it happen."""
+        self.gates[index].set()
+        await settle()
+
+
+async def settle() -> None:
+    """Run whatever can run: far more turns of the loop than any chain of callbacks here has links."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+def on_a_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    @wraps(test)
+    def run() -> None:
+        asyncio.run(asyncio.wait_for(test(), 10))
+
+    # pytest reads the wrapped function's kind through this.
+    del run.__wrapped__
+    return run
+
+
+def make_batcher(sessions: int = 1, batch: int = 4, queue: int = 100, **options: Any) -> Batcher[list[int], int]:
+    return Batcher(num_sessions=sessions, max_batch_images=batch, max_queued_images=queue, **options)
+
+
+async def submit(
+    batcher: Batcher[list[int], int], model: Model, *images: int, deadline_s: float = LONG_S
+) -> asyncio.Task[Outcome[int]]:
+    task = asyncio.create_task(batcher.submit(list(images), model, deadline_s))
+    await settle()
+    return task
+
+
+async def answers(task: Awaitable[Outcome[int]]) -> list[int]:
+    return (await task).answers
+
+
+@on_a_loop
+async def test_lone_request_starts_at_once_also_after_a_long_wait_of_others() -> None:
+    batcher, model = make_batcher(), Model()
+    tasks = [await submit(batcher, model, i) for i in range(9)]
+    for batch in range(3):
+        await model.release(batch)
+    await asyncio.gather(*tasks)
+    lone = await submit(batcher, model, 42)
+    assert model.batches[-1] == [[42]]
+    await model.release(3)
+    assert (await lone).wait_s < 1e-2
+
+
+@on_a_loop
+async def test_free_session_takes_all_that_has_gathered_up_to_a_batch_in_order() -> None:
+    batcher, model = make_batcher(batch=4), Model()
+    tasks = [await submit(batcher, model, i) for i in range(7)]
+    assert model.batches == [[[0]]]
+    await model.release(0)
+    assert model.batches[1:] == [[[1], [2], [3], [4]]]
+    await model.release(1)
+    assert model.batches[2:] == [[[5], [6]]]
+    await model.release(2)
+    assert [await answers(task) for task in tasks] == [[i * 10] for i in range(7)]
+
+
+@on_a_loop
+async def test_as_many_batches_run_as_there_are_sessions_and_no_session_rests_while_somebody_waits() -> None:
+    batcher, model = make_batcher(sessions=2, batch=1), Model()
+    tasks = [await submit(batcher, model, i) for i in range(5)]
+    assert model.batches == [[[0]], [[1]]]
+    await model.release(1)
+    assert model.batches[2:] == [[[2]]]
+    await model.release(0)
+    assert model.batches[3:] == [[[3]]]
+    assert batcher.queued_images == 1
+    for batch in (2, 3, 4):
+        await model.release(batch)
+    assert [await answers(task) for task in tasks] == [[0], [10], [20], [30], [40]]
+
+
+@on_a_loop
+async def test_batch_is_filled_by_images_not_by_requests_and_nobody_overtakes() -> None:
+    batcher, model = make_batcher(batch=4), Model()
+    tasks = [await submit(batcher, model, *images) for images in ([0], [1, 2, 3], [4, 5], [6])]
+    await model.release(0)
+    assert model.batches[1] == [[1, 2, 3]]  # [6] would have fitted, but [4, 5] came first
+    await model.release(1)
+    assert model.batches[2] == [[4, 5], [6]]
+    await model.release(2)
+    assert [(await task).batch_images for task in tasks] == [1, 3, 3, 3]
+
+
+@on_a_loop
+async def test_request_larger_than_a_batch_is_split_evenly_over_the_sessions_and_joined_in_order() -> None:
+    batcher, model = make_batcher(sessions=2, batch=4), Model()
+    task = await submit(batcher, model, *range(9))
+    assert model.batches == [[[0, 1, 2]], [[3, 4, 5]]]
+    await model.release(1)
+    await model.release(2)
+    assert not task.done()
+    await model.release(0)
+    assert await answers(task) == [i * 10 for i in range(9)]
+
+
+@on_a_loop
+async def test_queue_is_bounded_in_images_and_says_when_to_come_back() -> None:
+    batcher, model = make_batcher(queue=5), Model()
+    running = await submit(batcher, model, 0)
+    waiting = await submit(batcher, model, 1, 2, 3)
+    with pytest.raises(OverloadedError, match="3 images wait, at most 5 may") as refused:
+        await batcher.submit([4, 5, 6], model, LONG_S)
+    assert refused.value.retry_after_s >= 1
+    fits = await submit(batcher, model, 4, 5)
+    assert batcher.queued_images == 5
+    for batch in range(3):
+        await model.release(batch)
+    assert [await answers(task) for task in (running, waiting, fits)] == [[0], [10, 20, 30], [40, 50]]
+
+
+@on_a_loop
+async def test_request_larger_than_the_queue_is_taken_where_nobody_waits() -> None:
+    batcher, model = make_batcher(batch=2, queue=3), Model()
+    running = await submit(batcher, model, 0)
+    large = await submit(batcher, model, 1, 2, 3, 4)
+    with pytest.raises(OverloadedError):
+        await batcher.submit([5], model, LONG_S)
+    for batch in range(3):
+        await model.release(batch)
+    assert [await answers(running), await answers(large)] == [[0], [10, 20, 30, 40]]
+
+
+@on_a_loop
+async def test_request_is_refused_before_decoding_if_those_being_decoded_will_fill_the_queue() -> None:
+    batcher = make_batcher(queue=2)
+    batcher.num_arriving = 1
+    batcher.refuse_if_full(LONG_S)
+    batcher.num_arriving = 2
+    with pytest.raises(OverloadedError):
+        batcher.refuse_if_full(LONG_S)
+
+
+@on_a_loop
+async def test_request_that_would_miss_its_deadline_is_refused_but_never_where_nobody_waits() -> None:
+    batcher, model = make_batcher(batch=1), Model()
+    batcher._image_s = 100.0  # a machine that stood still during the last batch
+    running = await submit(batcher, model, 0)
+    first_in_queue = await submit(batcher, model, 1)
+    with pytest.raises(OverloadedError, match=r"wait would be 100\.0 s") as refused:
+        await batcher.submit([2], model, 50.0)
+    assert refused.value.retry_after_s == 100
+    with pytest.raises(OverloadedError):
+        batcher.refuse_if_full(50.0)
+    await model.release(0)
+    await model.release(1)
+    assert [await answers(running), await answers(first_in_queue)] == [[0], [10]]
+    assert batcher._image_s < 100  # each batch corrects the estimate
+
+
+@on_a_loop
+async def test_request_past_its_deadline_is_answered_and_not_computed() -> None:
+    batcher, model = make_batcher(), Model()
+    running = await submit(batcher, model, 0)
+    with pytest.raises(DeadlineExceededError):
+        await batcher.submit([1], model, 0.02)
+    assert batcher.queued_images == 0
+    with pytest.raises(DeadlineExceededError, match="before the images were decoded"):
+        await batcher.submit([1], model, 0.0)
+    await model.release(0)
+    assert await answers(running) == [0]
+    assert model.batches == [[[0]]]
+
+
+@on_a_loop
+async def test_deadline_holds_while_the_batch_runs_and_neighbours_get_their_answers() -> None:
+    batcher, model = make_batcher(), Model()
+    blocker = await submit(batcher, model, 0)
+    late = await submit(batcher, model, 1, deadline_s=0.05)
+    neighbour = await submit(batcher, model, 2)
+    await model.release(0)
+    assert model.batches[1] == [[1], [2]]
+    with pytest.raises(DeadlineExceededError):
+        await late
+    await model.release(1)
+    assert [await answers(blocker), await answers(neighbour)] == [[0], [20]]
+
+
+@on_a_loop
+async def test_cancelled_request_leaves_the_queue_with_all_its_pieces() -> None:
+    batcher, model = make_batcher(batch=2), Model()
+    running = await submit(batcher, model, 0)
+    gone = await submit(batcher, model, 1, 2, 3, 4, 5)
+    stays = await submit(batcher, model, 6)
+    assert batcher.queued_images == 6
+    gone.cancel()
+    with suppress(asyncio.CancelledError):
+        await gone
+    assert batcher.queued_images == 1
+    await model.release(0)
+    await model.release(1)
+    assert model.batches == [[[0]], [[6]]]
+    assert [await answers(running), await answers(stays)] == [[0], [60]]
+
+
+@on_a_loop
+async def test_request_that_makes_its_batch_fail_harms_nobody_else() -> None:
+    batcher, model = make_batcher(), Model(poison=2)
+    tasks = [await submit(batcher, model, i) for i in range(4)]
+    for batch in range(5):
+        await model.release(batch)
+    assert model.batches[1:] == [[[1], [2], [3]], [[1]], [[2]], [[3]]]
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [r.answers if isinstance(r, Outcome) else type(r) for r in results] == [[0], [10], MemoryError, [30]]
+
+
+@on_a_loop
+async def test_wrong_number_of_answers_is_an_error_and_not_somebody_elses_answer() -> None:
+    async def short(items: Sequence[list[int]]) -> list[list[int]]:
+        return [[1] for _ in items]
+
+    with pytest.raises(RuntimeError, match=r"answered \[1\] images, expected \[2\]"):
+        await make_batcher().submit([1, 2], short, LONG_S)
+
+
+@on_a_loop
+async def test_closing_refuses_what_waits_and_comes_and_lets_running_batches_end() -> None:
+    batcher, model = make_batcher(), Model()
+    running = await submit(batcher, model, 0)
+    waiting = await submit(batcher, model, 1)
+    closing = asyncio.create_task(batcher.close())
+    await settle()
+    with pytest.raises(OverloadedError, match="shutting down"):
+        await waiting
+    with pytest.raises(OverloadedError, match="shutting down"):
+        await batcher.submit([2], model, LONG_S)
+    assert not closing.done()
+    await model.release(0)
+    await closing
+    assert await answers(running) == [0]
+    assert model.batches == [[[0]]]
+
+
+@on_a_loop
+async def test_observers_are_told_of_batches_and_of_the_queue() -> None:
+    batches: list[tuple[int, int]] = []
+    depths: list[int] = []
+    batcher = make_batcher(
+        on_batch=lambda images, requests, _: batches.append((images, requests)), on_queue=depths.append
+    )
+    model = Model()
+    tasks = [await submit(batcher, model, *images) for images in ([0], [1, 2], [3])]
+    for batch in range(2):
+        await model.release(batch)
+    await asyncio.gather(*tasks)
+    assert batches == [(1, 1), (3, 2)]
+    assert (max(depths), depths[-1]) == (3, 0)

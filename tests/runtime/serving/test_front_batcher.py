@@ -1,0 +1,191 @@
+"""A front and two inference workers over unix sockets: who is asked, what is answered, and what a death costs.
+
+The workers' real application and uvicorn run here on one event loop; tests/service has them as processes.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+import uvicorn
+from prometheus_client import CollectorRegistry
+
+from runtime.answers.filters import FilterChain
+from runtime.answers.results import ModelIdentity, Prediction
+from runtime.model.image import ImageArray
+from runtime.model.session import Predictor
+from runtime.serving.batching import DeadlineExceededError, OverloadedError
+from runtime.serving.fronts.front_batcher import FrontBatcher
+from runtime.serving.fronts.inference_client import InferenceUnavailableError, InferenceWorker
+from runtime.serving.fronts.inference_wire import InferenceReply, LoadPage, load_page_path
+from runtime.serving.fronts.inference_worker import InferenceApp
+from runtime.serving.prometheus.metrics import ServiceMetrics
+from runtime.serving.refusals import RequestErrorCode
+from runtime.serving.served_model import ServedModel
+from runtime.serving.settings import ServingSettings
+from tests.onnx_fixture import COLOURS, tiny_contract, write_tiny_model
+
+RED, GREEN = (np.full((1, 16, 24, 3), COLOURS[name], np.uint8) for name in ("red", "green"))
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
+    folder = tmp_path_factory.mktemp("model")
+    contract = write_tiny_model(folder, tiny_contract(classes=("red", "green", "blue")))
+    predictor = Predictor.load(folder, "cpu", threads=1)
+    identity = ModelIdentity(name="m", version="1", sha256=predictor.sha256)
+    return ServedModel(contract, identity, ServingSettings(max_queued_images=32), FilterChain(), predictor)
+
+
+def never(*_arguments: object) -> None:
+    raise AssertionError("a front computes nothing")
+
+
+class UnsignalledServer(uvicorn.Server):
+    """Leaves signals to the tests: of several servers in a process, each restores what it found, in any order."""
+
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
+        return nullcontext()
+
+
+@asynccontextmanager
+async def serving(served: ServedModel, socket_path: Path) -> AsyncIterator[uvicorn.Server]:
+    app = InferenceApp(lambda: served, socket_path)
+    server = UnsignalledServer(uvicorn.Config(app, uds=str(socket_path), log_config=None, timeout_graceful_shutdown=5))
+    task = asyncio.create_task(server.serve())
+    try:
+        yield server
+    finally:
+        server.should_exit = True
+        await task
+
+
+@asynccontextmanager
+async def connected(served: ServedModel, *paths: Path, sha256: str = "") -> AsyncIterator[FrontBatcher]:
+    workers = [InferenceWorker(path, sha256 or served.identity.sha256) for path in paths]
+    front = FrontBatcher(
+        served, workers, ServiceMetrics(served.contract.classes, RequestErrorCode, CollectorRegistry())
+    )
+    starting = asyncio.create_task(front.start())
+    try:
+        yield front
+    finally:
+        starting.cancel()
+        await front.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def ask(front: FrontBatcher, images: ImageArray, deadline_s: float = 20) -> list[str]:
+    outcome = await front.submit(images, never, deadline_s)
+    assert outcome.batch_images >= len(images)
+    return [answer.label if isinstance(answer, Prediction) else "" for answer in outcome.answers]
+
+
+def run(scenario: Awaitable[None]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(60):
+            await scenario
+
+    asyncio.run(bounded())
+
+
+def test_requests_are_answered_in_their_order_by_whoever_has_least_to_do(served: ServedModel, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        paths = [tmp_path / "a.sock", tmp_path / "b.sock"]
+        async with serving(served, paths[0]), serving(served, paths[1]), connected(served, *paths) as front:
+            await until(lambda: all(worker.is_up for worker in front.workers))
+            both = np.concatenate([GREEN, RED])
+            answers = await asyncio.gather(*(ask(front, both if i % 2 else RED) for i in range(20)))
+            assert answers == [["green", "red"] if i % 2 else ["red"] for i in range(20)]
+            LoadPage.create(load_page_path(paths[0])).write(20, 0.5)
+            assert front._choose() is front.workers[1]
+            LoadPage.create(load_page_path(paths[1])).write(30, 0.7)
+            assert front._choose() is front.workers[0]
+
+    run(scenario())
+
+
+def test_front_refuses_before_decoding_by_what_the_workers_page_says(served: ServedModel, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        path = tmp_path / "a.sock"
+        async with serving(served, path), connected(served, path) as front:
+            await until(lambda: front.is_ready)
+            front.refuse_if_full(deadline_s=1)
+            LoadPage.create(load_page_path(path)).write(31, 2.4)
+            with pytest.raises(OverloadedError, match=r"the wait would be 2.4 s") as refused:
+                front.refuse_if_full(deadline_s=1)
+            assert refused.value.retry_after_s == 3  # after 2 s it would be refused again
+            front.refuse_if_full(deadline_s=3)
+            front.num_arriving = 1
+            with pytest.raises(OverloadedError, match="31 images wait, at most 32 may") as full:
+                front.refuse_if_full(deadline_s=3)
+            assert full.value.retry_after_s == 3
+
+    run(scenario())
+
+
+def test_worker_that_ends_is_left_out_and_taken_back(served: ServedModel, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        path, other = tmp_path / "a.sock", tmp_path / "b.sock"
+        async with serving(served, other) as going, connected(served, path, other) as front:
+            async with serving(served, path):
+                await until(lambda: all(worker.is_up for worker in front.workers))
+            await until(lambda: not front.workers[0].is_up)
+            assert await ask(front, RED) == ["red"]
+            assert front.is_ready
+            going.should_exit = True
+            await until(lambda: not front.is_ready)
+            assert front.is_alive  # it may come back
+            with pytest.raises(InferenceUnavailableError) as refused:
+                await ask(front, RED)
+            assert refused.value.retry_after_s >= 1
+            with pytest.raises(InferenceUnavailableError):
+                front.refuse_if_full(1)
+            async with serving(served, path):
+                await until(lambda: front.is_ready)
+                assert await ask(front, GREEN) == ["green"]
+
+    run(scenario())
+
+
+def test_worker_of_another_model_is_never_asked(served: ServedModel, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        path = tmp_path / "a.sock"
+        async with serving(served, path) as server, connected(served, path, sha256="0" * 64) as front:
+            await until(lambda: server.server_state.total_requests > 0)
+            assert not front.is_ready
+            reply = await front.workers[0].infer(RED, 1e9)
+            assert reply.status == 409
+
+    run(scenario())
+
+
+def test_deadline_that_has_passed_or_passes_is_no_answer(served: ServedModel, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        path = tmp_path / "a.sock"
+        async with serving(served, path), connected(served, path) as front:
+            await until(lambda: front.is_ready)
+            for deadline_s in (0.0, 1e-6):
+                with pytest.raises(DeadlineExceededError):
+                    await front.submit(RED, never, deadline_s)
+            assert front.workers[0].num_in_flight == 0
+            assert await ask(front, RED) == ["red"]
+
+    run(scenario())
+
+
+def test_reply_survives_its_bytes() -> None:
+    rng = np.random.default_rng(0)
+    probs, logits = rng.random((2, 5, 3), dtype=np.float32)
+    again = InferenceReply.from_bytes(InferenceReply(probs, logits, 0.25, 0.5, 7).to_bytes(), num_classes=3)
+    assert np.array_equal(again.probs, probs)
+    assert np.array_equal(again.logits, logits)
+    assert (again.wait_s, again.inference_s, again.batch_images) == (0.25, 0.5, 7)

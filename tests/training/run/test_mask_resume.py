@@ -1,0 +1,80 @@
+"""A mask run that is killed or asked to leave, and goes on, ends with the bits of one that never was."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.training.conftest import TINY
+from tests.training.run.interrupted_runs import assert_same, mlflow_steps, run_in
+from training.process.signals import REQUEUE
+
+# Two epochs in the first phase, one in the second; stochastic depth draws numbers in each step.
+NUM_STEPS = (52, 5)
+MASK = {
+    "channels": 8, "coarsest_stride": 8, "frozen_groups": 1, "lr": 0.01, "backbone_lr_scale": 0.3,
+    "defect_weight": 3.0, "defect_view_share": 0.75, "gain_stops": 0.3, "gamma": 0.1, "readout_c": 1.0,
+    "phases": [
+        {"view": 0.5, "steps": NUM_STEPS[0], "batch_size": 4, "lr_scale": 1.0},
+        {"view": 1.0, "steps": NUM_STEPS[1], "batch_size": 2, "lr_scale": 0.5},
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def params_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    model = {"backbone": "test_resnet", "pretrained": "none", "drop_rate": 0.0, "drop_path_rate": 0.3, "head": "mask"}
+    path = tmp_path_factory.mktemp("params") / "params.yaml"
+    path.write_text(yaml.safe_dump({**TINY, "model": model, "mask": MASK}), encoding="utf-8")
+    return path
+
+
+def _arguments(data_dir: Path, params_path: Path, out: Path) -> list[str]:
+    files = ["--manifest", str(data_dir / "manifest.csv"), "--params", str(params_path), "--out", str(out)]
+    return [*files, "--save-every-steps", "4"]
+
+
+@pytest.mark.slow
+def test_a_run_killed_in_every_part_of_it_ends_with_the_same_bits(
+    tiny_tiles_dir: Path, params_path: Path, tmp_path: Path
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    run_in(whole, "training.train", *_arguments(tiny_tiles_dir, params_path, whole))
+    # Within an epoch, before the end of one, at the begin of a phase, after the readout.
+    steps = ",".join(str(step) for step in (7, 50, 53, sum(NUM_STEPS) + 1))
+    forked = ["tests.training.run.interrupted", "forked", "0", steps, str(tmp_path / "marker")]
+    run_in(killed, *forked, *_arguments(tiny_tiles_dir, params_path, killed))
+    assert_same(killed, whole, num_epochs=3)
+    assert mlflow_steps(killed) == mlflow_steps(whole) == [*range(1, sum(NUM_STEPS) + 1)]
+
+
+@pytest.mark.slow
+def test_two_processes_survive_a_kill_and_a_request_to_leave_with_the_same_bits(
+    tiny_tiles_dir: Path, params_path: Path, tmp_path: Path
+) -> None:
+    whole, folder = tmp_path / "whole", tmp_path / "asked"
+    run_in(whole, "training.launch", "training.train", *_arguments(tiny_tiles_dir, params_path, whole), NPROC="2")
+    arguments = _arguments(tiny_tiles_dir, params_path, folder)
+    asked = [
+        "training.launch",
+        "--max-restarts",
+        "1",
+        "tests.training.run.interrupted",
+        "ask-parent",
+        "10",
+        "1",
+        str(tmp_path / "asked-once"),
+    ]
+    printed = run_in(folder, *asked, *arguments, NPROC="2", expected=REQUEUE)
+    assert "the same command goes on from here" in printed
+    newest = max((folder / "state").glob("state-*.pt"))
+    content = newest.read_bytes()
+    newest.write_bytes(content[: len(content) // 2])
+
+    launch = ["training.launch", "--max-restarts", "1"]
+    killed = ["tests.training.run.interrupted", "kill", "54", "1", str(tmp_path / "killed-once")]
+    printed = run_in(folder, *launch, *killed, *arguments, "--resume", "required", NPROC="2")
+    assert "all start again, 1 time(s) left" in printed
+    assert f"skipping a damaged state: {newest}" in printed
+    assert printed.count("resuming after step") == 2
+    assert_same(folder, whole, num_epochs=3)

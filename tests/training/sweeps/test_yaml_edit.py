@@ -1,0 +1,81 @@
+"""A value of a YAML file changes and nothing else does."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dataset.params import ParamsError
+from training.sweeps.yaml_edit import Value, edit_yaml, read_value
+
+REPOSITORY = Path(__file__).parents[3]
+TEXT = """\
+# head
+train:
+  lr: 0.001   # the head's
+  phases: # a list
+    - trainable: head
+      epochs: 2 # few
+    - {trainable: all, epochs: 6}
+
+  empty:
+  sizes: [1, 7]
+name: 'quoted # not a comment'
+"""
+
+
+def test_only_the_named_values_change_and_every_comment_stays() -> None:
+    values: dict[str, Value] = {
+        "train.phases.1.epochs": 9,
+        "train.lr": 3e-05,
+        "name": "on",
+        "train.sizes.0": 22,
+        "train.empty": True,
+    }
+    edited = edit_yaml(TEXT, values)
+    assert edited == (
+        TEXT.replace("0.001", "3.0e-05")
+        .replace("epochs: 6", "epochs: 9")
+        .replace("'quoted # not a comment'", "'on'")
+        .replace("[1, 7]", "[22, 7]")
+        .replace("empty:", "empty: true")
+    )
+    assert {key: read_value(edited, key) for key in values} == values
+
+
+@pytest.mark.parametrize("value", [1e-7, 1e22, -0.5, 7, True, False, "no", "1.5", "a: b # c", "", "x" * 300, "ü"])
+def test_what_is_written_is_what_is_read_back(value: object) -> None:
+    edited = edit_yaml(TEXT, {"train.phases.0.epochs": value})  # type: ignore[dict-item]
+    found = read_value(edited, "train.phases.0.epochs")
+    assert found == value
+    assert type(found) is type(value)
+    assert yaml.safe_load(edited)["train"]["phases"][1] == {"trainable": "all", "epochs": 6}
+
+
+def test_the_projects_own_params_survive_a_change_of_every_value_to_itself() -> None:
+    text = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
+    document = yaml.safe_load(text)
+    keys = [f"{section}.{key}" for section, values in document.items() for key, value in values.items()]
+    values = {key: read_value(text, key) for key in keys}
+    scalars = {key: value for key, value in values.items() if isinstance(value, str | int | float | bool)}
+    assert len(scalars) > 20
+    edited = edit_yaml(text, scalars)
+    assert yaml.safe_load(edited) == document
+    assert [line.partition("#")[2] for line in edited.split("\n")] == [
+        row.partition("#")[2] for row in text.split("\n")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("train.rate", r"'train' has no key 'rate'"),
+        ("test.lr", r"there is no section 'test'"),
+        ("train.phases.2.epochs", r"'train\.phases' has no key '2'"),
+        ("train.lr.x", r"'train\.lr' has no key 'x'"),
+        ("train.phases", r"a block of several values"),
+    ],
+)
+def test_a_key_that_is_not_one_value_is_refused_by_name(key: str, message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        edit_yaml(TEXT, {key: 1})

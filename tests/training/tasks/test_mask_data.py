@@ -1,0 +1,156 @@
+"""Pictures with masks: both take every change together, and draws are equal over classes and objects."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from dataset.manifest import COLUMNS, Manifest, ManifestError
+from runtime.model.contract import Lineage, ModelContract, ResizeRule
+from training.tasks.mask_data import (
+    Draw,
+    MaskedPictures,
+    TrainingViews,
+    balanced_draws,
+    random_exposure,
+    random_flips,
+    random_view,
+)
+from training.tasks.mask_loss import IGNORED
+from training.tasks.mask_params import MaskParams, MaskPhase
+
+
+def _contract(resize: ResizeRule = "stretch") -> ModelContract:
+    return ModelContract(
+        classes=("crack", "good"), height=64, width=96, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), resize=resize,
+        lineage=Lineage(backbone="test_resnet"),
+    )  # fmt: skip
+
+
+def _manifest(root: Path, rows: list[tuple[str, str, np.ndarray | None]]) -> Manifest:
+    """Write pictures whose defect is white on dark, so that the picture itself says where its mask must be."""
+    table = []
+    for i, (label, group, marked) in enumerate(rows):
+        pixels = np.full((50, 120), 20, np.uint8) if marked is None else np.where(marked, 235, 20).astype(np.uint8)
+        Image.fromarray(pixels).save(root / f"{i}.png")
+        mask = ""
+        if marked is not None:
+            mask = f"{i}.mask.png"
+            Image.fromarray(np.where(marked, 255, 0).astype(np.uint8)).save(root / mask)
+        table.append({"path": f"{i}.png", "label": label, "group": group, "mask": mask, "width": 120, "height": 50})
+    return Manifest(pd.DataFrame(table).reindex(columns=COLUMNS, fill_value=""), root)
+
+
+def _marked(top: int, left: int, height: int, width: int) -> np.ndarray:
+    marked = np.zeros((50, 120), dtype=bool)
+    marked[top : top + height, left : left + width] = True
+    return marked
+
+
+@pytest.mark.parametrize("resize", ["stretch", "letterbox", "crop"])
+def test_a_mask_lies_on_its_defect_whatever_the_resize_rule(tmp_path: Path, resize: ResizeRule) -> None:
+    manifest = _manifest(tmp_path, [("crack", "a", _marked(10, 40, 30, 30))])
+    pictures = MaskedPictures(manifest, _contract(resize))
+    mask = pictures.mask(0, ("crack",))
+    bright = pictures.picture(0)[:, :, 0] > 130  # bars of the letterbox are 128
+    assert set(np.unique(mask)) == {0, 1}
+    assert (bright != (mask == 1)).mean() < 0.01
+    assert bright.sum() > 300
+
+
+def test_views_flips_and_crops_move_mask_and_pixels_together(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pictures = MaskedPictures(_manifest(tmp_path, [("crack", "a", _marked(5, 70, 20, 40))]), _contract())
+    image, mask = pictures.picture(0), pictures.mask(0, ("crack",))
+    views = [random_flips(*random_view(image, mask, 0.6, 0.5, rng), rng) for _ in range(50)]
+    for view_image, view_mask in views:
+        assert view_image.shape[:2] == view_mask.shape == (32, 64)
+        bright = view_image[:, :, 0] > 127
+        # a row and a column at the defect's edge are between dark and bright
+        assert np.abs(bright.astype(int) - (view_mask == 1)).sum() <= sum(view_mask.shape)
+    assert len({view_mask.tobytes() for _, view_mask in views}) > 20
+
+
+def test_defect_views_hold_the_defect_and_others_need_not(tmp_path: Path) -> None:
+    image = np.zeros((64, 96, 3), np.uint8)
+    mask = np.zeros((64, 96), np.uint8)
+    mask[1, 2] = 1
+    rng = np.random.default_rng(0)
+    assert all(random_view(image, mask, 0.5, 1.0, rng)[1].any() for _ in range(50))
+    assert not all(random_view(image, mask, 0.5, 0.0, rng)[1].any() for _ in range(50))
+
+
+def test_whole_views_are_whole_also_where_the_side_is_no_multiple_of_the_stride() -> None:
+    image, mask = np.zeros((70, 50, 3), np.uint8), np.zeros((70, 50), np.uint8)
+    view_image, view_mask = random_view(image, mask, 1.0, 0.75, np.random.default_rng(0))
+    assert view_image.shape == image.shape
+    assert view_mask.shape == mask.shape
+
+
+def test_exposure_changes_by_the_gain_and_never_wraps_around() -> None:
+    image = np.array([[[0, 100, 250]]], np.uint8)
+    rng = np.random.default_rng(0)
+    changed = np.array([random_exposure(image, 1.0, 0.0, rng)[0, 0] for _ in range(200)])
+    assert (changed[:, 0] == 0).all()
+    assert changed[:, 1].min() >= 50
+    assert changed[:, 1].max() <= 200
+    assert np.ptp(changed[:, 1]) > 100
+    assert (changed[:, 2] >= 125).all()
+    assert (random_exposure(image, 0.0, 0.0, rng) == image).all()
+
+
+def test_an_empty_mask_of_a_defect_is_unknown_and_a_good_picture_is_background(tmp_path: Path) -> None:
+    rows = [("crack", "a", _marked(5, 5, 9, 9)), ("crack", "b", _marked(0, 0, 0, 0)), ("good", "c", None)]
+    pictures = MaskedPictures(_manifest(tmp_path, rows), _contract())
+    assert pictures.defect_classes() == ("crack",)
+    assert (pictures.mask(1, ("crack",)) == IGNORED).all()
+    assert (pictures.mask(2, ("crack",)) == 0).all()
+
+
+def test_grey_edges_of_a_mask_below_the_middle_are_background(tmp_path: Path) -> None:
+    manifest = _manifest(tmp_path, [("crack", "a", _marked(5, 5, 9, 9))])
+    Image.fromarray(np.full((50, 120), 127, np.uint8)).save(tmp_path / "0.mask.png")
+    assert not MaskedPictures(manifest, _contract()).is_defect(0).any()
+
+
+def test_data_without_a_marked_defect_is_refused(tmp_path: Path) -> None:
+    rows = [("good", "a", None), ("crack", "b", _marked(0, 0, 0, 0))]
+    with pytest.raises(ManifestError, match=r"set model\.head to linear"):
+        MaskedPictures(_manifest(tmp_path, rows), _contract()).defect_classes()
+
+
+def test_a_mask_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    manifest = _manifest(tmp_path, [("crack", "a", _marked(5, 5, 9, 9))])
+    (tmp_path / "0.mask.png").write_bytes(b"no picture")
+    with pytest.raises(ManifestError, match=r"0\.mask\.png"):
+        MaskedPictures(manifest, _contract()).picture(0)
+
+
+def test_draws_are_equal_over_classes_then_objects_then_pictures() -> None:
+    labels = ["good"] * 90 + ["crack"] * 10
+    groups = ["g1"] * 80 + ["g2"] * 10 + ["c1"] * 9 + ["c2"]
+    rows = Counter(draw.row for draw in balanced_draws(labels, groups, 8000, seed=1))
+    by_group = Counter({group: sum(rows[i] for i, g in enumerate(groups) if g == group) for group in set(groups)})
+    assert all(count == pytest.approx(2000, rel=0.1) for count in by_group.values())
+    assert balanced_draws(labels, groups, 50, seed=1) == balanced_draws(labels, groups, 50, seed=1)
+    assert balanced_draws(labels, groups, 50, seed=1) != balanced_draws(labels, groups, 50, seed=2)
+
+
+def test_a_draw_gives_the_same_view_wherever_it_stands(tmp_path: Path) -> None:
+    manifest = _manifest(tmp_path, [("crack", "a", _marked(5, 70, 20, 40)), ("good", "b", None)])
+    phase = MaskPhase(view=0.6, steps=1, batch_size=2, lr_scale=1.0)
+    params = MaskParams(
+        channels=8, coarsest_stride=16, frozen_groups=0, lr=0.01, backbone_lr_scale=1.0, defect_weight=3.0,
+        defect_view_share=0.75, gain_stops=0.7, gamma=0.25, phases=(phase,), readout_c=1.0,
+    )  # fmt: skip
+    draws = [Draw(0, 5), Draw(1, 6), Draw(0, 7)]
+    pictures = MaskedPictures(manifest, _contract())
+    one = [TrainingViews(pictures, ("crack",), draws, phase, params)[i] for i in range(3)]
+    other = [TrainingViews(pictures, ("crack",), draws[::-1], phase, params)[i] for i in (2, 1, 0)]
+    for (image, mask), (image_again, mask_again) in zip(one, other, strict=True):
+        assert (image == image_again).all()
+        assert (mask == mask_again).all()
+    assert not (one[0][0] == one[2][0]).all()

@@ -1,0 +1,173 @@
+"""Training with a mask head for real: it finds a planted defect, and its checkpoint is one like any other."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from dataset.manifest import COLUMNS, Manifest
+from evaluation.predictions import Predictions
+from tests.training.records.mlflow_files import assert_files_in_mlflow
+from training import predict, train
+from training.network.classifier import load_classifier
+from training.run.checkpoint import Checkpoint
+from training.tasks.mask_data import Draw
+from training.tasks.mask_head import MaskNetwork
+from training.tasks.mask_params import MaskPhase
+from training.tasks.mask_phase import _share, freeze
+
+SIZE_PX = 64
+MASK = {
+    "channels": 16, "coarsest_stride": 16, "frozen_groups": 0, "lr": 0.01, "backbone_lr_scale": 0.3,
+    "defect_weight": 3.0, "defect_view_share": 0.75, "gain_stops": 0.3, "gamma": 0.1, "readout_c": 1.0,
+    "phases": [
+        {"view": 0.5, "steps": 25, "batch_size": 8, "lr_scale": 1.0},
+        {"view": 1.0, "steps": 15, "batch_size": 8, "lr_scale": 0.5},
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _own_tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow
+
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def mask_params(tmp_path: Path, tiny_params: dict[str, Any]) -> Path:
+    """A params file for a small network with a mask head."""
+    tiny_params["model"] = {"backbone": "test_resnet", "pretrained": "none", "drop_rate": 0.0, "head": "mask"}
+    tiny_params["mask"] = MASK
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(tiny_params), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def blots(tmp_path: Path) -> Path:
+    """A manifest of noise: a third with a bright blot of 8 pixels, a third with a dark one, a third with none."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(54):
+        label = ("bright", "dark", "good")[i % 3]
+        pixels = rng.normal(110, 15, (SIZE_PX, SIZE_PX))
+        marked = np.zeros((SIZE_PX, SIZE_PX), np.uint8)
+        top, left = rng.integers(SIZE_PX - 8, size=2)
+        if label != "good":
+            marked[top : top + 8, left : left + 8] = 255
+            pixels[marked > 0] += 70 if label == "bright" else -70
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(tmp_path / f"{i}.png")
+        Image.fromarray(marked).save(tmp_path / f"{i}.mask.png")
+        split = ("train", "train", "train", "train", "val", "test")[i // 9]
+        rows.append(
+            {"path": f"{i}.png", "label": label, "group": f"g{i}", "split": split, "split_by_image": split,
+             "sha256": str(i), "width": SIZE_PX, "height": SIZE_PX, "mask": f"{i}.mask.png"}
+        )  # fmt: skip
+    Manifest(pd.DataFrame(rows, columns=COLUMNS), tmp_path).write(tmp_path / "manifest.csv")
+    return tmp_path / "manifest.csv"
+
+
+@pytest.mark.slow
+def test_a_planted_defect_is_found_where_it_is_and_the_checkpoint_predicts(
+    blots: Path, mask_params: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    assert train.main(["--manifest", str(blots), "--params", str(mask_params), "--out", str(out)]) == 0
+    with Image.open(out / "contact_sheet.png") as sheet:
+        assert sheet.size == (110 + 9 * 100, 30 + 3 * 100)
+    checkpoint = Checkpoint.load(out / "checkpoint.pt")
+    assert checkpoint.metrics["val_accuracy"] >= 7 / 9
+    assert_files_in_mlflow(checkpoint.contract.lineage.mlflow_run_id, tmp_path)
+
+    files = ["--manifest", str(blots), "--checkpoint", str(out / "checkpoint.pt"), "--out", str(tmp_path / "p.csv")]
+    assert predict.main(files) == 0
+    test = Predictions.read(tmp_path / "p.csv").select("test")
+    assert (test.predicted == test.labels).mean() >= 7 / 9
+
+    model = load_classifier(checkpoint.contract, checkpoint.state_dict)
+    network = model.backbone
+    assert isinstance(network, MaskNetwork)
+    for i in (45, 46):  # test pictures: a bright blot, a dark one
+        image = torch.from_numpy(np.stack([np.asarray(Image.open(tmp_path / f"{i}.png"))] * 3, axis=-1)[None].copy())
+        with torch.inference_mode():
+            scores = network.pixel_logits(model.normalise(image)).softmax(dim=1)[0, 1 + i % 3]
+        row, column = divmod(int(scores.argmax()), scores.shape[1])
+        marked = np.asarray(Image.open(tmp_path / f"{i}.mask.png")) > 0
+        assert marked[4 * row - 2 : 4 * row + 6, 4 * column - 2 : 4 * column + 6].any()
+
+
+@pytest.mark.slow
+def test_same_seed_gives_the_same_weights_and_another_seed_does_not(
+    blots: Path, mask_params: Path, tmp_path: Path
+) -> None:
+    states = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        document = yaml.safe_load(mask_params.read_text())
+        document["train"]["seed"] = seed
+        document["mask"]["phases"] = [{"view": 0.5, "steps": 2, "batch_size": 4, "lr_scale": 1.0}]
+        mask_params.write_text(yaml.safe_dump(document))
+        out = tmp_path / name
+        assert train.main(["--manifest", str(blots), "--params", str(mask_params), "--out", str(out)]) == 0
+        states.append(Checkpoint.load(out / "checkpoint.pt").state_dict)
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert not all(torch.equal(states[0][name], states[2][name]) for name in states[0])
+    # BatchNorm stays as it was, whatever the number of processes
+    means = [name for name in states[0] if name.endswith("running_mean")]
+    assert means
+    assert not any(states[0][name].any() for name in means)
+
+
+def test_processes_share_every_batch_evenly_and_lose_none(blots: Path) -> None:
+    from training.process.distributed import Worker
+
+    draws = [Draw(i, i) for i in range(24)]
+    phase = MaskPhase(view=1.0, steps=3, batch_size=8, lr_scale=1.0)
+    shares = [_share(draws, phase, Worker(rank, 2, torch.device("cpu"))) for rank in range(2)]
+    for step in range(3):
+        batch = [draw for share in shares for draw in share[4 * step : 4 * step + 4]]
+        assert sorted(batch) == draws[8 * step : 8 * step + 8]
+
+
+def test_frozen_groups_count_from_the_stem_and_the_readout_is_never_trained() -> None:
+    from training.network.classifier import Classifier, create_backbone
+    from training.params import ModelParams
+    from training.tasks.mask_head import pyramid_levels
+
+    params = ModelParams(backbone="test_resnet", pretrained="none", drop_rate=0.0)
+    backbone, mean, std, _ = create_backbone(params, 3)
+    model = Classifier(MaskNetwork(backbone, pyramid_levels(backbone, 16), 8, 2, 3), mean, std)
+    freeze(model, 2)
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert not any(name.startswith(("backbone.readout", "backbone.pyramid.conv1")) for name in trained)
+    assert not any(name.startswith("backbone.pyramid.layer1") for name in trained)
+    assert any(name.startswith("backbone.pyramid.layer2") for name in trained)
+    assert any(name.startswith("backbone.decoder") for name in trained)
+    freeze(model, 0)
+    assert all(p.requires_grad for name, p in model.named_parameters() if "readout" not in name)
+
+
+def test_a_params_file_without_the_section_is_refused(
+    blots: Path, mask_params: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = yaml.safe_load(mask_params.read_text())
+    del document["mask"]
+    mask_params.write_text(yaml.safe_dump(document))
+    assert train.main(["--manifest", str(blots), "--params", str(mask_params), "--out", str(tmp_path / "run")]) == 2
+    assert "no section 'mask'" in capsys.readouterr().err
+
+
+def test_a_backbone_without_a_pyramid_is_an_error_to_mend(
+    blots: Path, mask_params: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = yaml.safe_load(mask_params.read_text())
+    document["model"]["backbone"] = "test_vit"
+    mask_params.write_text(yaml.safe_dump(document))
+    assert train.main(["--manifest", str(blots), "--params", str(mask_params), "--out", str(tmp_path / "run")]) == 2
+    assert "choose another model.backbone" in capsys.readouterr().err

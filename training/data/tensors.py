@@ -1,0 +1,171 @@
+"""Pictures of a manifest as tensors, and which process sees which of them."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from dataset.manifest import Manifest, ManifestError
+from runtime.model.contract import ModelContract
+from runtime.model.errors import ImageError
+from runtime.model.image import ImageArray
+from runtime.model.preprocess import WHOLE, View, preprocess, read_for_model
+from training.batch_params import SamplingRule
+from training.data.augmentation import Augmentation
+from training.data.cache import PictureCache
+from training.data.loader import Loader
+from training.data.mixing import Mixing
+from training.data.sampling import Draws, epoch_order
+
+PREFETCH = 2  # PyTorch's own
+AnyBatch = TypeVar("AnyBatch")
+Draw = tuple[int, int]  # a picture's index, and how often this epoch drew it before
+
+
+class Batch(NamedTuple):
+    """What a process sees of one step.
+
+    images: `(n, height, width, 3)` uint8. labels, indices: `(n,)` int64, the latter rows of the manifest. targets:
+    `(n, classes)` float32, what the loss compares with: one-hot unless pictures are mixed.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    indices: torch.Tensor
+    targets: torch.Tensor
+
+
+class Picture(NamedTuple):
+    """image: `(height, width, 3)` uint8 of the model's size. row: of the manifest. repeat: earlier draws this epoch."""
+
+    image: ImageArray
+    label: int
+    row: int
+    repeat: int
+
+
+class PictureDataset(Dataset[Picture]):
+    """Rows of a manifest, decoded and preprocessed as the service does; augmented only if an augmentation is given."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        contract: ModelContract,
+        augmentation: Augmentation | None = None,
+        mixing: Mixing | None = None,
+        cache: PictureCache | None = None,
+    ) -> None:
+        self._paths: list[Path] = [manifest.root / path for path in manifest.table["path"]]
+        class_ids = {name: i for i, name in enumerate(contract.classes)}
+        unknown = sorted(set(manifest.table["label"]) - set(class_ids))
+        if unknown:
+            raise ManifestError(f"class(es) {', '.join(unknown)} are not among the model's {contract.classes}")
+        self.labels = [class_ids[label] for label in manifest.table["label"]]
+        self._num_classes = len(contract.classes)
+        self._contract = contract
+        self._augmentation = augmentation
+        self._mixing = mixing
+        self._cache = cache
+        self._sha256 = list(manifest.table["sha256"])
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, draw: Draw | int) -> Picture:
+        index, repeat = (draw, 0) if isinstance(draw, int) else draw
+        augmentation = self._augmentation
+        view = WHOLE if augmentation is None else augmentation.view(self.epoch, index, repeat)
+        image = self._read(index, view)
+        if augmentation is not None:
+            image = augmentation(image, self.epoch, index, repeat)
+        return Picture(image, self.labels[index], index, repeat)
+
+    def plain(self, index: int) -> ImageArray:
+        """Return the whole picture, unchanged by augmentation, as the service would see it."""
+        return self._read(index, WHOLE)
+
+    def collate(self, pictures: Sequence[Picture]) -> Batch:
+        """Put pictures together to a batch, mixed with each other if a mixing was given."""
+        labels, indices = [p.label for p in pictures], [p.row for p in pictures]
+        images = [p.image for p in pictures]
+        targets = np.eye(self._num_classes, dtype=np.float32)[labels]
+        if self._mixing is not None:
+            images, targets = self._mixing(images, targets, [(p.row, p.repeat) for p in pictures], self.epoch)
+        return Batch(
+            torch.from_numpy(np.stack(images)), torch.tensor(labels), torch.tensor(indices), torch.from_numpy(targets)
+        )
+
+    def _read(self, index: int, view: View) -> ImageArray:
+        path = self._paths[index]
+        try:
+            if self._cache is not None:
+                return preprocess(self._cache.read(path, self._sha256[index]), self._contract, view)
+            return read_for_model(path.read_bytes(), self._contract, view=view)
+        except (OSError, ImageError) as exc:
+            raise ManifestError(f"{path} can no longer be read ({exc}); run `make data` again") from exc
+
+
+def training_batches(
+    dataset: PictureDataset,
+    epoch: int,
+    batch_size: int,
+    rank: int,
+    world_size: int,
+    seed: int,
+    num_workers: int = 0,
+    rule: SamplingRule = "shuffle",
+    start_step: int = 0,
+    prefetch: int = PREFETCH,
+) -> Iterator[Batch]:
+    """Yield this process's share of every batch of one epoch, from `start_step` on.
+
+    prefetch: batches that each of `num_workers` loader processes keeps ready.
+    The order depends on seed and epoch alone; each global batch of `batch_size` is dealt out evenly, so any number of
+    processes trains on the same batches. What does not fill a last batch waits for another epoch's draw.
+    """
+    dataset.epoch = epoch
+    order = epoch_order(dataset.labels, rule, seed, epoch)
+    num_steps = len(order) // batch_size
+    share = batch_size // world_size
+    batches = order[: num_steps * batch_size].reshape(num_steps, batch_size, 2)[start_step:]
+    mine = [[(index, repeat) for index, repeat in batch] for batch in _share(batches, rank, share).tolist()]
+    # Made here and not in a thread: PyTorch draws from the generator that dropout uses too.
+    batches_of_mine = iter(_loader(dataset, mine, num_workers, prefetch))
+    return batches_of_mine if num_workers else one_ahead(batches_of_mine)
+
+
+def one_ahead(batches: Iterator[AnyBatch]) -> Iterator[AnyBatch]:
+    """Have a thread read the next batch while one is trained on: decoding and resizing leave the interpreter free."""
+    with ThreadPoolExecutor(1, "loader") as thread:
+        coming = thread.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = thread.submit(next, batches, None)
+            yield batch
+
+
+def _share(batches: Draws, rank: int, share: int) -> Draws:
+    return batches[:, rank * share : (rank + 1) * share]
+
+
+def evaluation_batches(
+    dataset: PictureDataset, batch_size: int, rank: int = 0, world_size: int = 1, num_workers: int = 0
+) -> Iterable[Batch]:
+    """Return every `world_size`-th picture, each exactly once over all processes: none is padded or repeated."""
+    mine = [(index, 0) for index in range(rank, len(dataset), world_size)]
+    batches = [mine[i : i + batch_size] for i in range(0, len(mine), batch_size)]
+    return _loader(dataset, batches, num_workers)
+
+
+def _loader(
+    dataset: PictureDataset, batches: list[list[Draw]], num_workers: int, prefetch: int = PREFETCH
+) -> Iterable[Batch]:
+    """Wrap PyTorch's loader, whose stubs do not see that collate_fn makes a Batch."""
+    return Loader(
+        dataset, batch_sampler=batches, collate_fn=dataset.collate, num_workers=num_workers,
+        prefetch_factor=prefetch if num_workers else None, pin_memory=torch.cuda.is_available(),
+    )  # fmt: skip

@@ -1,0 +1,58 @@
+"""Train once more on a split by image, which leaks, to show beside the headline what the leak does to a score:
+`python -m training.launch training.leaking_split`.
+
+Done only for data whose description asks for it (published figures use such a split); else a note says that nothing was
+compared. Writes `checkpoint.pt`, `log.jsonl` and `predictions.csv`, or `not_compared.txt`, to `--out`.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dataset.description import DataDescription
+from dataset.params import PARAMS_FILE
+from dataset.stage import fresh
+from training import predict, train
+from training.run.fit import CHECKPOINT_FILE
+from training.run.run_control import RunControl
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
+    parser.add_argument("--out", type=Path, default=Path("artifacts/by_image"))
+    parser.add_argument("--workers", type=int, default=0)
+    arguments = parser.parse_args(argv)
+    description = DataDescription.read(arguments.data)
+    out_dir: Path = arguments.out
+    manifest_path = arguments.data / "manifest.csv"
+    is_main = (
+        int(os.environ.get("RANK", "0")) == 0
+    )  # the folder belongs to one process: others would take it away again
+    if not description.compare_protocols:
+        if is_main:
+            _say_why_not(out_dir, description.name)
+        return 0
+    # DVC leaves the folder as it was, for the state of an interrupted run is in it; what is stale must not look new.
+    for name in ("not_compared.txt", "predictions.csv") if is_main else ():
+        (out_dir / name).unlink(missing_ok=True)
+    status = train.run(manifest_path, arguments.params, RunControl(out_dir, arguments.workers), "image")
+    if status or not is_main:
+        return status
+    checkpoint = str(out_dir / CHECKPOINT_FILE)
+    files = ["--manifest", str(manifest_path), "--checkpoint", checkpoint, "--out", str(out_dir / "predictions.csv")]
+    return predict.main([*files, "--protocol", "image"])
+
+
+def _say_why_not(out_dir: Path, data_name: str) -> None:
+    reason = f"The description of '{data_name}' does not ask for a comparison with a split by image.\n"
+    with fresh([out_dir]):
+        out_dir.mkdir(parents=True)
+        (out_dir / "not_compared.txt").write_text(reason, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""The trained weights with their contract, in one file that is whole or not there."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from runtime.model.contract import ModelContract
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is missing, damaged or no checkpoint of ours."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """state_dict: tensors on the CPU. metrics: of the epoch, on the validation split."""
+
+    state_dict: dict[str, torch.Tensor]
+    contract: ModelContract
+    params: dict[str, Any]
+    epoch: int
+    metrics: dict[str, float]
+
+    def save(self, path: Path) -> None:
+        """Write the file atomically: a reader sees the old one or the new one, also after a power cut."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + ".tmp")
+        document = {
+            "state_dict": self.state_dict,
+            "contract": self.contract.to_json(),
+            "params": self.params,
+            "epoch": self.epoch,
+            "metrics": self.metrics,
+        }
+        with temporary.open("wb") as file:
+            torch.save(document, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "Checkpoint":
+        """Read a checkpoint; never runs code from it. Raises CheckpointError."""
+        try:
+            document = torch.load(path, map_location="cpu", weights_only=True)
+            contract = ModelContract.from_json(document["contract"], str(path))
+            return cls(**{**document, "contract": contract})
+        except FileNotFoundError as exc:
+            raise CheckpointError(f"there is no checkpoint at {path}: run `make train`") from exc
+        except Exception as exc:  # zip, pickle and key errors of damaged or foreign files
+            raise CheckpointError(f"{path} is no checkpoint of bento-vision, or is damaged: {exc}") from exc

@@ -1,0 +1,42 @@
+"""The contract of a model that is about to be trained: what a picture becomes, and where the model comes from."""
+
+from pathlib import Path
+from typing import Any
+
+from dataset.description import DESCRIPTION_FILE, read_max_value
+from dataset.manifest import Manifest
+from dataset.params import ParamsError
+from runtime.model.contract import Channel3, Lineage, ModelContract
+from training.params import ContractParams, Params
+from training.records.lineage import git_commit
+
+
+def new_contract(manifest: Manifest, params: Params, mean: Channel3, std: Channel3, weights: str) -> ModelContract:
+    """Return the contract, without a run or a temperature yet. mean, std: the backbone's. weights: their origin."""
+    backbone = params.model.backbone
+    lineage = Lineage(git_commit=git_commit(Path()), data_sha256=manifest.sha256, backbone=backbone, weights=weights)
+    return ModelContract(
+        classes=manifest.classes, mean=mean, std=std, lineage=lineage, **input_of(manifest, params.contract)
+    )
+
+
+def input_of(manifest: Manifest, params: ContractParams) -> dict[str, Any]:
+    """Return what the contract says of the input, with the range that the pictures were loaded with.
+
+    Raises ParamsError if another one is stated by now.
+    """
+    is_described = (manifest.root / DESCRIPTION_FILE).exists()
+    loaded, stated = read_max_value(manifest.root), params.max_value
+    if stated != "auto" and is_described and stated != loaded:
+        raise ParamsError(
+            f"contract.max_value is {stated}, but the pictures were loaded with {loaded or 'the range of their files'}"
+            ": load them again (make data)"
+        )
+    max_value = loaded if is_described or stated == "auto" else stated
+    return {**params.model_dump(), "max_value": max_value}
+
+
+def with_run_id(contract: ModelContract, run_id: str) -> ModelContract:
+    """Return the contract with the MLflow run in its lineage."""
+    lineage = contract.lineage.model_copy(update={"mlflow_run_id": run_id})
+    return contract.model_copy(update={"lineage": lineage})

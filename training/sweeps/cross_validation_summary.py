@@ -1,0 +1,155 @@
+"""Pool the out-of-fold predictions of a cross-validation and say what was reached, with intervals over objects."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from evaluation.params import EvaluateParams
+from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsError
+from evaluation.statistics.bootstrap import bootstrap_intervals
+from evaluation.statistics.metrics import confusion_matrix, metrics_of_confusion
+
+SUMMARY_FILE = "summary.json"
+TABLE_FILE = "summary.md"
+# Which of the last two there is depends on whether the data state which class is no defect.
+FIGURES = {
+    "macro_f1": "macro-F1",
+    "accuracy": "accuracy",
+    "defect_f1": "defect-or-not F1",
+    "not_largest_f1": "F1 of not being of the largest class",
+}
+NO_NORMAL_CLASS = (
+    "The data state no normal class (`NORMAL=`), so that defect or not is not measured: the last figure tells the "
+    "class of most pictures from all others."
+)
+
+
+@dataclass(frozen=True)
+class Reached:
+    """Figures of one seed's pooled predictions; low and high are the ends of the bootstrap interval over groups.
+
+    seed: None for predictions averaged over all seeds.
+    """
+
+    protocol: str
+    seed: int | None
+    num_images: int
+    num_groups: int
+    value: dict[str, float]
+    low: dict[str, float]
+    high: dict[str, float]
+    f1_by_class: dict[str, float]
+
+
+def write_summary(out_dir: Path, num_folds: int, params: EvaluateParams, normal_class: str) -> str:
+    """Write pooled predictions, `summary.json` and `summary.md`; return the table.
+
+    normal_class: the class that the data's description states as no defect, or ''.
+    A seed that lacks a fold gives no figures: the rest would not cover every picture. By group all seeds have the same
+    folds, so the models of several may vote on a picture that none of them saw; by image they have not.
+    """
+    reached, incomplete = [], []
+    for protocol, count in (("group", num_folds), ("image", 1)):
+        pooled: dict[int, Predictions] = {}
+        for seed_dir in sorted(out_dir.glob("seed*")):
+            parts = sorted(seed_dir.glob(f"{protocol}[0-9]*/{PREDICTIONS_FILE}"))
+            if len(parts) == count:
+                seed = int(seed_dir.name.removeprefix("seed"))
+                pooled[seed] = pool([Predictions.read(path) for path in parts])
+                pooled[seed].write(seed_dir / f"{protocol}.csv")
+                reached.append(figures_of(pooled[seed], protocol, seed, params, normal_class))
+            elif parts:
+                incomplete.append(f"{seed_dir.name} {protocol}: {len(parts)} of {count} folds")
+        if protocol == "group" and len(pooled) > 1:
+            reached.append(figures_of(average(list(pooled.values())), protocol, None, params, normal_class))
+    document = {"reached": [asdict(one) for one in reached], "incomplete": incomplete}
+    (out_dir / SUMMARY_FILE).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    text = table(reached, incomplete, params.confidence)
+    (out_dir / TABLE_FILE).write_text(text, encoding="utf-8")
+    return text
+
+
+def pool(parts: list[Predictions]) -> Predictions:
+    """Join predictions of disjoint sets of pictures. Raises PredictionsError if a picture is in two of them."""
+    first = parts[0]
+    return Predictions(
+        np.concatenate([part.paths for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate([part.groups for part in parts]),
+        np.concatenate([part.splits for part in parts]),
+        np.concatenate([part.probs for part in parts]),
+        first.classes,
+        pd.concat([part.attributes for part in parts], ignore_index=True),
+    )
+
+
+def average(seeds: list[Predictions]) -> Predictions:
+    """Return the mean of several models' probabilities of the same pictures. Raises PredictionsError for others."""
+    first, *others = seeds
+    for other in others:
+        if other.classes != first.classes or not np.array_equal(other.paths, first.paths):
+            raise PredictionsError("the seeds have predictions of different pictures: choose another --out")
+    return replace(first, probs=np.mean([one.probs for one in seeds], axis=0))
+
+
+def figures_of(
+    pooled: Predictions, protocol: str, seed: int | None, params: EvaluateParams, normal_class: str
+) -> Reached:
+    """Compute the headline figures.
+
+    normal_class: one of the classes; '' tells the largest class from all others instead, under a name of its own.
+    """
+    num_classes = len(pooled.classes)
+    labels, predicted = pooled.labels, pooled.predicted
+    largest = int(np.bincount(labels, minlength=num_classes).argmax())
+    binary_name, apart = (
+        ("defect_f1", pooled.classes.index(normal_class)) if normal_class else ("not_largest_f1", largest)
+    )
+    metrics = metrics_of_confusion(confusion_matrix(labels, predicted, num_classes))
+    intervals = bootstrap_intervals(labels, predicted, pooled.groups, num_classes, params)
+    is_other, is_called = (labels != apart).astype(np.int64), (predicted != apart).astype(np.int64)
+    binary = metrics_of_confusion(confusion_matrix(is_other, is_called, 2))
+    binary_ends = bootstrap_intervals(is_other, is_called, pooled.groups, 2, params).per_class["f1"][:, 1]
+    names = ("macro_f1", "accuracy")
+    return Reached(
+        protocol=protocol,
+        seed=seed,
+        num_images=len(labels),
+        num_groups=len(set(pooled.groups)),
+        value={name: float(getattr(metrics, name)) for name in names} | {binary_name: float(binary.f1[1])},
+        low={name: float(intervals.headline[name][0]) for name in names} | {binary_name: float(binary_ends[0])},
+        high={name: float(intervals.headline[name][1]) for name in names} | {binary_name: float(binary_ends[1])},
+        f1_by_class=dict(zip(pooled.classes, map(float, metrics.f1), strict=True)),
+    )
+
+
+def table(reached: list[Reached], incomplete: list[str], confidence: float) -> str:
+    """Return a Markdown table: a row a seed and protocol; of several seeds their mean, and their models' vote."""
+    names = list(reached[0].value) if reached else ["macro_f1", "accuracy"]
+    lines = [
+        f"| split by | seed | pictures / objects | {' | '.join(FIGURES[name] for name in names)} |",
+        f"|---|---|---|{'---|' * len(names)}",
+    ]
+    for protocol in ("group", "image"):
+        rows = [one for one in reached if one.protocol == protocol]
+        seeds = [one for one in rows if one.seed is not None]
+        for one in rows:
+            name = f"probabilities averaged over {len(seeds)}" if one.seed is None else str(one.seed)
+            cells = [f"{one.value[n]:.3f} ({one.low[n]:.3f} to {one.high[n]:.3f})" for n in names]
+            lines.append(f"| {protocol} | {name} | {one.num_images} / {one.num_groups} | {' | '.join(cells)} |")
+        if len(seeds) > 1:
+            cells = [_spread([one.value[n] for one in seeds]) for n in names]
+            lines.append(f"| {protocol} | mean of {len(seeds)} | | {' | '.join(cells)} |")
+    note = f"In brackets: {confidence:.0%} interval, bootstrapped over objects; of a mean: lowest and highest seed."
+    notes = [note, NO_NORMAL_CLASS] if "not_largest_f1" in names else [note]
+    return "\n".join([*lines, "", *notes, *(f"Not complete: {what}." for what in incomplete)]) + "\n"
+
+
+def _spread(values: list[float]) -> str:
+    array: npt.NDArray[Any] = np.asarray(values)
+    return f"{array.mean():.3f} ({array.min():.3f} to {array.max():.3f})"

@@ -1,0 +1,158 @@
+"""`search.yaml`: which keys of `params.yaml` a search may change, how it chooses and when it gives a trial up."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import yaml
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from pydantic import Field, ValidationError, model_validator
+
+from dataset.params import ParamsError, Section
+from training.params import Params
+from training.sweeps.yaml_edit import Value, edit_yaml, read_value
+
+SEARCH_FILE = Path("search.yaml")
+
+
+class FloatRange(Section):
+    """Any number from `low` to `high`; `log` draws its exponent evenly."""
+
+    type: Literal["float"]
+    low: float
+    high: float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _check_range(self.low, self.high, self.log)
+        return self
+
+    def distribution(self) -> BaseDistribution:
+        return FloatDistribution(self.low, self.high, log=self.log)
+
+    def corners(self) -> tuple[Value, ...]:
+        return self.low, self.high
+
+
+class IntRange(Section):
+    """A whole number from `low` to `high`, both included, in steps of `step`."""
+
+    type: Literal["int"]
+    low: int
+    high: int
+    step: Annotated[int, Field(ge=1)] = 1
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _check_range(self.low, self.high, self.log)
+        if self.log and self.step != 1:
+            raise ValueError("log and step exclude each other")
+        if (self.high - self.low) % self.step:
+            raise ValueError(f"high ({self.high}) is not a whole number of steps of {self.step} above low ({self.low})")
+        return self
+
+    def distribution(self) -> BaseDistribution:
+        return IntDistribution(self.low, self.high, log=self.log, step=self.step)
+
+    def corners(self) -> tuple[Value, ...]:
+        return self.low, self.high
+
+
+class Choices(Section):
+    """One of several values."""
+
+    type: Literal["categorical"]
+    choices: Annotated[tuple[Value, ...], Field(min_length=2)]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for choice in self.choices:
+            if isinstance(choice, str) and _is_number(choice):
+                raise ValueError(f"YAML reads {choice} as a text: write it with a dot, such as 1.0e-4")
+        return self
+
+    def distribution(self) -> BaseDistribution:
+        return CategoricalDistribution(self.choices)
+
+    def corners(self) -> tuple[Value, ...]:
+        return self.choices
+
+
+class SamplerParams(Section):
+    """`sampler:` how values are chosen. The first `startup_trials` of TPE are random."""
+
+    name: Literal["tpe", "random"]
+    seed: Annotated[int, Field(ge=0)] = 0
+    startup_trials: Annotated[int, Field(ge=1)] = 10
+
+
+class PrunerParams(Section):
+    """`pruner:` when a trial is given up early: below the median of the others, or by successive halving."""
+
+    name: Literal["median", "halving", "none"]
+    startup_trials: Annotated[int, Field(ge=0)] = 5
+    warm_up_epochs: Annotated[int, Field(ge=0)] = 0
+
+
+Domain = Annotated[FloatRange | IntRange | Choices, Field(discriminator="type")]
+
+
+class SearchConfig(Section):
+    """The whole of `search.yaml`."""
+
+    metric: str = "val_macro_f1"  # logged by epoch; the best epoch counts, and more is better
+    trials: Annotated[int, Field(ge=1)]  # of all workers together; a retried trial counts once
+    max_retries: Annotated[int, Field(ge=0)] = 3  # of a trial whose worker was killed
+    sampler: SamplerParams
+    pruner: PrunerParams
+    space: Annotated[dict[str, Domain], Field(min_length=1)]
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read the file. Raises ParamsError naming what is wrong."""
+        try:
+            return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
+            raise ParamsError(f"cannot read {path}: {exc}") from exc
+        except ValidationError as exc:
+            problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
+            raise ParamsError(f"{path}: {problems}") from exc
+
+    def distributions(self) -> dict[str, BaseDistribution]:
+        return {key: domain.distribution() for key, domain in self.space.items()}
+
+    def check(self, params_text: str) -> None:
+        """Try the ends of every range and every choice on the params file, one key at a time.
+
+        Raises ParamsError if a key is not in it, or its reader refuses a value: before a trial is spent on it.
+        """
+        if not self.metric.startswith("val_"):
+            raise ParamsError(f"metric is {self.metric}: a search may only look at the validation split (val_...)")
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "params.yaml"
+            for key, domain in self.space.items():
+                read_value(params_text, key)
+                for value in domain.corners():
+                    path.write_text(edit_yaml(params_text, {key: value}), encoding="utf-8")
+                    try:
+                        Params.read(path)
+                    except ParamsError as exc:
+                        reason = str(exc).removeprefix(f"{path}: ")
+                        raise ParamsError(f"the search space of '{key}' holds {value!r}, but {reason}") from exc
+
+
+def _check_range(low: float, high: float, log: bool) -> None:
+    if low >= high:
+        raise ValueError(f"low ({low}) must be below high ({high})")
+    if log and low <= 0:
+        raise ValueError(f"a log range must begin above 0, got {low}")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,134 @@
+"""A classifier that finds defects pixel by pixel and reads the picture's class from what it found.
+
+    picture -> timm backbone, strides 4 to 16 -> pyramid -> softmax of background and defects at stride 4
+            -> three numbers a defect (highest, mean of the highest, mean) -> linear readout -> class logits
+
+A `MaskNetwork` stands where `Classifier` has a backbone: it takes normalised pictures and returns class logits, so that
+prediction, export and serving need not know of it. Top-down pyramid after Lin et al. 2017, "Feature pyramid networks".
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import timm
+import torch
+from torch import nn
+from torch.nn import functional as F  # noqa: N812  # the field's name for it
+
+from training.network.backbones import BackboneError
+
+FINEST_STRIDE = 4  # finer costs four times as much, and a blowhole of 10 pixels still covers several cells
+NUMBERS_PER_DEFECT = 3
+# Share of a picture's cells in the mean of the highest: one cell can be noise, a crack covers about this many.
+TOP_SHARE = 0.005
+# Added before the logarithm: a probability below it counts as none.
+FLOOR = 1e-3
+_READOUT_KEY = "backbone.readout.weight"
+_PIXELS_KEY = "backbone.decoder.pixels.bias"
+_LATERALS_KEY = "backbone.decoder.laterals."
+_MERGE_KEY = "backbone.decoder.merge.0.weight"
+
+
+class PyramidDecoder(nn.Module):
+    """Join feature maps from coarse to fine and score every cell of the finest."""
+
+    def __init__(self, in_channels: list[int], channels: int, num_outputs: int) -> None:
+        super().__init__()
+        self.laterals = nn.ModuleList(_convolution(n, channels, 1) for n in in_channels)
+        self.merge = _convolution(channels, channels, 3)
+        self.pixels = nn.Conv2d(channels, num_outputs, 1)
+
+    def forward(self, features: list[torch.Tensor]) -> torch.Tensor:
+        """features: `(n, c_i, h_i, w_i)`, fine to coarse. Returns `(n, num_outputs, h_0, w_0)` logits."""
+        joined: torch.Tensor | None = None
+        for lateral, feature in zip(reversed(list(self.laterals)), reversed(features), strict=True):
+            here = lateral(feature)
+            if joined is not None:
+                here = here + F.interpolate(joined, size=here.shape[-2:], mode="bilinear", align_corners=False)
+            joined = here
+        logits: torch.Tensor = self.pixels(self.merge(joined))
+        return logits
+
+
+class MaskNetwork(nn.Module):
+    """Backbone, pyramid and readout: `(n, 3, height, width)` normalised pictures to `(n, classes)` logits."""
+
+    def __init__(
+        self, pyramid: nn.Module, levels: Sequence[int], channels: int, num_defects: int, num_classes: int
+    ) -> None:
+        super().__init__()
+        info = cast("list[dict[str, Any]]", pyramid.feature_info)
+        timm_model = cast("Any", pyramid)
+        timm_model.prune_intermediate_layers(list(levels))  # the classifier and what lies behind the last level go
+        self.pyramid = pyramid
+        self.decoder = PyramidDecoder([info[level]["num_chs"] for level in levels], channels, 1 + num_defects)
+        self.readout = nn.Linear(NUMBERS_PER_DEFECT * num_defects, num_classes)
+        self._levels = list(levels)
+
+    def pixel_logits(self, images: torch.Tensor) -> torch.Tensor:
+        """Return `(n, 1 + defects, height / 4, width / 4)`: background, then each defect."""
+        features = cast("Any", self.pyramid).forward_intermediates(
+            images, indices=self._levels, intermediates_only=True
+        )
+        logits: torch.Tensor = self.decoder(features)
+        return logits
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.readout(defect_numbers(self.pixel_logits(images)))
+        return logits
+
+    def get_classifier(self) -> nn.Module:
+        """Return all that pretrained weights do not cover, by timm's name for it."""
+        return nn.ModuleList([self.decoder, self.readout])
+
+
+def defect_numbers(pixel_logits: torch.Tensor) -> torch.Tensor:
+    """Sum up each defect's probabilities: logarithms of the highest, of the mean of the highest, and of the mean.
+
+    pixel_logits: `(n, 1 + defects, h, w)`. Returns `(n, 3 * defects)` float32 in [log FLOOR, 0], the three numbers of a
+    defect side by side.
+    """
+    probs = pixel_logits.float().softmax(dim=1)[:, 1:].flatten(2)
+    num_top = max(1, round(TOP_SHARE * probs.shape[2]))
+    top = probs.topk(num_top, dim=2).values
+    numbers = torch.stack([top[:, :, 0], top.mean(dim=2), probs.mean(dim=2)], dim=2)
+    return torch.log(numbers + FLOOR).flatten(1)
+
+
+def pyramid_levels(backbone: nn.Module, coarsest_stride: int) -> list[int]:
+    """Return the indices of feature maps of strides 4 to `coarsest_stride`. Raises BackboneError without a pyramid."""
+    strides = [level["reduction"] for level in cast("list[dict[str, Any]]", getattr(backbone, "feature_info", []))]
+    levels = [i for i, stride in enumerate(strides) if FINEST_STRIDE <= stride <= coarsest_stride]
+    has_all = hasattr(backbone, "forward_intermediates") and hasattr(backbone, "prune_intermediate_layers")
+    if not has_all or not levels or strides[levels[0]] != FINEST_STRIDE or len(set(strides)) != len(strides):
+        raise BackboneError(
+            f"model.head mask needs a backbone with feature maps at strides 4, 8, ..., but this one has {strides}: "
+            "choose another model.backbone or set model.head to linear"
+        )
+    return levels
+
+
+def is_mask_state(state_dict: Mapping[str, torch.Tensor]) -> bool:
+    """Tell whether a checkpoint's weights are those of a `MaskNetwork` inside a `Classifier`."""
+    return _READOUT_KEY in state_dict
+
+
+def empty_like_state(backbone: str, state_dict: Mapping[str, torch.Tensor]) -> MaskNetwork:
+    """Build the untrained network whose shapes a checkpoint's weights have."""
+    num_classes = state_dict[_READOUT_KEY].shape[0]
+    num_defects = state_dict[_PIXELS_KEY].shape[0] - 1
+    channels = state_dict[_MERGE_KEY].shape[0]
+    num_levels = sum(name.startswith(_LATERALS_KEY) and name.endswith(".0.weight") for name in state_dict)
+    pyramid = timm.create_model(backbone, pretrained=False)
+    strides = [level["reduction"] for level in cast("list[dict[str, Any]]", pyramid.feature_info)]
+    first = strides.index(FINEST_STRIDE)
+    return MaskNetwork(pyramid, range(first, first + num_levels), channels, num_defects, num_classes)
+
+
+def _convolution(in_channels: int, out_channels: int, size: int) -> nn.Sequential:
+    # One group is a layer norm over channels and cells: no statistics of a batch, so batches of any size train alike.
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, size, padding=size // 2, bias=False),
+        nn.GroupNorm(1, out_channels),
+        nn.ReLU(inplace=True),
+    )
