@@ -21,19 +21,25 @@ ACCEPT_WORSE ?=
 NPROC ?= 1
 PORT ?= 3000
 export NPROC
-# What a user typed reaches commands by the environment, unread by make and the shell: a path may hold any character.
-export TYPED_DATA := $(value DATA)
-export TYPED_GROUPS := $(value GROUPS)
-export TYPED_NORMAL := $(value NORMAL)
-export TYPED_SKIP := $(value SKIP)
-export TYPED_CLASSES := $(value CLASSES)
-export TYPED_ACCEPT_WORSE := $(value ACCEPT_WORSE)
-unexport DATA GROUPS NORMAL SKIP CLASSES ACCEPT_WORSE
+# Of these only what is typed after `make` counts: an environment may hold a DATA or GROUPS of something else. It reaches
+# commands by the environment, unread by make and the shell: a path may hold any character.
+typed = $(if $(filter command,$(firstword $(origin $1))),$(value $1))
+export TYPED_DATA := $(call typed,DATA)
+export TYPED_GROUPS := $(call typed,GROUPS)
+export TYPED_NORMAL := $(call typed,NORMAL)
+export TYPED_SKIP := $(call typed,SKIP)
+export TYPED_CLASSES := $(call typed,CLASSES)
+export TYPED_ACCEPT_WORSE := $(call typed,ACCEPT_WORSE)
+ONLY_TYPED := DATA GROUPS NORMAL SKIP CLASSES ACCEPT_WORSE
+NOT_TAKEN := $(foreach name,$(ONLY_TYPED),$(if $(value $(name)),$(if $(filter environment,$(firstword $(origin $(name)))),$(name))))
+unexport $(ONLY_TYPED)
 
 # DVC asks for the user's name; a container may run under a number that has none.
 ifeq ($(LOGNAME)$(USER),)
 export USER := $(shell id -u)
 endif
+
+# Commands run as `python -m`: a script of an environment that was not made to be moved begins with its old path.
 
 # Nothing phones home.
 export BENTOML_DO_NOT_TRACK := True
@@ -62,7 +68,7 @@ setup: .venv/train.stamp data/source.yaml ## install what training and serving n
 	@requirements/install.sh dev
 
 NOTE_SOURCE = $(PYTHON) -m dataset.stage dataset.source --groups="$$TYPED_GROUPS" --normal="$$TYPED_NORMAL" \
-	$(if $(value SKIP),--skip="$$TYPED_SKIP") $(if $(value CLASSES),--classes="$$TYPED_CLASSES") \
+	$${TYPED_SKIP:+--skip="$$TYPED_SKIP"} $${TYPED_CLASSES:+--classes="$$TYPED_CLASSES"} \
 	--out data/source.yaml -- "$$TYPED_DATA"
 
 # A run writes dvc.lock, which git shall not see until somebody wants to commit a run of their own: `make track`.
@@ -72,6 +78,7 @@ data/source.yaml: | .venv/train.stamp
 
 .PHONY: source
 source: setup
+	@$(foreach name,$(NOT_TAKEN),echo "$(name) of the environment is not taken; type it to take it: make $(MAKECMDGOALS) $(name)=..." >&2;)
 	@$(PYTHON) -m dataset.lock_in_git hide
 	@$(NOTE_SOURCE)
 
@@ -84,25 +91,25 @@ store: .venv/train.stamp
 .PHONY: data load split train predict compare inspect eval export review card
 data: split ## pictures -> manifest with splits (DATA=, GROUPS=)
 load: source
-	@$(BIN)/dvc repro load
+	@$(PYTHON) -m dvc repro load
 split: source
-	@$(BIN)/dvc repro split
+	@$(PYTHON) -m dvc repro split
 train: source ## -> artifacts/training/checkpoint.pt (NPROC=)
-	@$(BIN)/dvc repro train
+	@$(PYTHON) -m dvc repro train
 predict: source
-	@$(BIN)/dvc repro predict
+	@$(PYTHON) -m dvc repro predict
 compare: source
-	@$(BIN)/dvc repro compare
+	@$(PYTHON) -m dvc repro compare
 inspect: source ## -> artifacts/inspection: image statistics, near-duplicates
-	@$(BIN)/dvc repro inspect
+	@$(PYTHON) -m dvc repro inspect
 eval: source ## -> artifacts/evaluation/report.html
-	@$(BIN)/dvc repro evaluate
+	@$(PYTHON) -m dvc repro evaluate
 export: source ## -> artifacts/export/model.onnx, parity proven
-	@$(BIN)/dvc repro export
+	@$(PYTHON) -m dvc repro export
 review: source ## -> artifacts/review: robustness, and where the model looks
-	@$(BIN)/dvc repro review
+	@$(PYTHON) -m dvc repro review
 card: source ## -> artifacts/MODEL_CARD.md
-	@$(BIN)/dvc repro
+	@$(PYTHON) -m dvc repro
 
 .PHONY: register
 register: store card ## both models into the BentoML model store
@@ -118,7 +125,7 @@ bento: register ## -> a versioned Bento, vision:latest
 
 .PHONY: serve
 serve: bento ## serve the Bento on the loopback (PORT=)
-	@$(BIN)/bentoml serve vision:latest --host 127.0.0.1 --port $(PORT)
+	@$(PYTHON) -m bentoml serve vision:latest --host 127.0.0.1 --port $(PORT)
 
 .PHONY: demo
 demo: bento ## everything, from pictures to the answer of a served Bento (DATA=)
@@ -152,16 +159,22 @@ reference-card: ## make the last run's card MODEL_CARD.md, the reference model's
 track: .venv/train.stamp ## let git see dvc.lock and DVC see git, to commit and compare runs of your own
 	@$(PYTHON) -m dataset.lock_in_git show
 
-.PHONY: test
-test: .venv/dev.stamp ## lint, types and all tests
+# Files in the order of tests/order.py, the longest first; the slowest 25 tests and files are printed.
+PYTEST = $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 25
+
+.PHONY: lint check test
+lint: .venv/dev.stamp
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
-	@$(BIN)/pytest -n 2 --dist loadfile --durations 25
+	@$(PYTHON) -m mypy
+check: lint ## lint, types and every test that is not slow: for every edit
+	@$(PYTEST) -m "not slow"
+test: lint ## lint, types and all tests
+	@$(PYTEST)
 
 .PHONY: test-slurm
 test-slurm: .venv/dev.stamp ## the tests of jobs alone, on a two-node cluster that they start (apt-get install slurm-wlm munge)
-	@$(BIN)/pytest tests/slurm
+	@$(PYTHON) -m pytest tests/slurm
 
 .PHONY: lock
 lock: ## compile requirements/*.in to pinned, hashed requirements/*.txt

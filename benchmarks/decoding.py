@@ -19,7 +19,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
-from runtime.model.contract import ModelContract
+from project.command import command
+from runtime.model.contract import PROBABILITIES, ModelContract
 from runtime.model.image import ImageArray, decode_image
 from runtime.model.preprocess import preprocess, read_for_model
 from runtime.model.session import Predictor
@@ -76,7 +77,7 @@ def compare(name: str, image: Image.Image, predictor: Predictor) -> Comparison:
     best_s = [min(times) for times in zip(*([_seconds(way) for way in ways] for _ in range(NUM_ROUNDS)), strict=True)]
     whole, reduced = (way() for way in ways)
     difference = np.abs(whole.astype(int) - reduced)
-    probs, _ = predictor.predict(np.stack([whole, reduced, _whole(again, contract)]))
+    probs = predictor.predict(np.stack([whole, reduced, _whole(again, contract)]))[PROBABILITIES]
     return Comparison(
         picture=name,
         ratio=best_s[0] / best_s[1],
@@ -114,27 +115,23 @@ def table(comparisons: Sequence[Comparison]) -> str:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.decoding", description=__doc__.split("\n")[0])
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="vision-classifier:latest", help="tag in the model store")
     parser.add_argument("--pictures", type=Path, default=Path("data/pictures/images"), help="folder to take tiles from")
     parser.add_argument("--out", type=Path, help="also write the figures to this JSON file")
-    args = parser.parse_args(argv)
+
+
+@command(_arguments, known=(ModelUnavailable, ValueError), speaker="error")
+def main(args: argparse.Namespace) -> None:
     found = sorted(path for path in args.pictures.rglob("*") if path.is_file())
     if not found:
-        sys.stderr.write(f"error: there is no picture in {args.pictures}; run `make data`\n")
-        return 2
-    try:
-        predictor = Predictor.load(Path(find_model(args.model).path), "cpu", threads=1)
-    except (ModelUnavailable, ValueError) as exc:
-        sys.stderr.write(f"error: {exc}\n")
-        return 2
+        raise ValueError(f"there is no picture in {args.pictures}; run `make data`")
+    predictor = Predictor.load(Path(find_model(args.model).path), "cpu", threads=1)
     drawn = pictures(found[:: max(1, len(found) // NUM_TILES)][:NUM_TILES])
     comparisons = [compare(name, image, predictor) for name, image in tqdm(drawn, "pictures", disable=None)]
     sys.stdout.write(table(comparisons))
     if args.out:
         args.out.write_text(json.dumps([asdict(c) for c in comparisons], indent=2) + "\n", encoding="utf-8")
-    return 0
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -27,7 +26,9 @@ from PIL import Image
 from benchmarks.machine import describe
 from dataset.description import DataDescription
 from dataset.manifest import Manifest
-from dataset.params import PARAMS_FILE
+from project.command import command
+from project.params import add_params_option
+from project.write_whole import write_whole
 
 CLASSES = ("Blowhole", "Break", "Crack", "Fray", "Free", "Uneven")
 FREQUENCIES = (0.09, 0.06, 0.04, 0.03, 0.7, 0.08)  # about those of the reference data
@@ -142,14 +143,15 @@ def _cost(num_predictions: int, num_groups: int, usage: resource.struct_rusage, 
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="few predictions, to see that it works")
     parser.add_argument("--sizes", type=int, nargs="+", help=f"numbers of predictions; {SIZES} if not given")
-    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
+    add_params_option(parser)
     parser.add_argument("--out", type=Path, default=Path("artifacts/benchmarks"))
-    arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+
+
+@command(_arguments)
+def main(arguments: argparse.Namespace) -> None:
     cores = os.sched_getaffinity(0)
     machine = describe(cores, cores)
     costs = []
@@ -160,10 +162,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             "%d predictions of %d groups: %.1f s of CPU, at most %.0f MiB, report of %.1f MB",
             size, cost.num_groups, cost.cpu_s, cost.highest_memory_mib, cost.report_bytes / 1e6,
         )  # fmt: skip
-    arguments.out.mkdir(parents=True, exist_ok=True)
     written = json.dumps({"machine": asdict(machine), "costs": costs}, indent=2)
-    (arguments.out / "evaluation_scale.json").write_text(written + "\n", encoding="utf-8")
-    return 0
+    write_whole(arguments.out / "evaluation_scale.json", written + "\n")
 
 
 if __name__ == "__main__":

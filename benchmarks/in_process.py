@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmarks.peers.classifier import Classifier
 from benchmarks.session import Rate, measure, variants_of
+from project.command import command
 from runtime.model.contract import ContractError
 from runtime.model.errors import ImageError
 
@@ -75,22 +76,19 @@ def _at_once(
     return call
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Measure decoding and inference without a server.")
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model-dir", type=Path, required=True)
     parser.add_argument("--picture", type=Path, required=True)
     parser.add_argument("--sessions", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
-    args = parser.parse_args(argv)
-    try:
-        encoded = args.picture.read_bytes()
-        result = ceilings(args.model_dir, encoded, args.sessions, args.threads, args.rounds)
-    except (ContractError, ImageError, OSError) as exc:
-        sys.stderr.write(f"benchmark: {exc}\n")
-        return 2
+
+
+@command(_arguments, known=(ContractError, ImageError, OSError), speaker="benchmark")
+def main(args: argparse.Namespace) -> None:
+    encoded = args.picture.read_bytes()
+    result = ceilings(args.model_dir, encoded, args.sessions, args.threads, args.rounds)
     sys.stdout.write(json.dumps(asdict(result)) + "\n")
-    return 0
 
 
 if __name__ == "__main__":

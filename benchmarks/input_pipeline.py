@@ -30,7 +30,8 @@ from benchmarks.machine import describe
 from benchmarks.pages.input_pipeline_page import markdown, render
 from benchmarks.pages.input_pipeline_ratios import CACHED, LEAN_PEER, OURS, PEER, Turn
 from dataset.manifest import Manifest
-from runtime.model.contract import ModelContract
+from project.command import command
+from runtime.model.contract import ClassificationContract
 from training.batch_params import AugmentParams
 from training.data.augmentation import Augmentation
 from training.data.cache import open_caches, zoom_of
@@ -50,7 +51,7 @@ def contenders(manifest: Manifest, folder: Path, num_workers: int, cache_dir: Pa
 
     folder: has one folder of pictures for each class, the same files that the manifest lists.
     """
-    contract = ModelContract(
+    contract = ClassificationContract(
         classes=manifest.classes, height=INPUT_PX, width=INPUT_PX, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
     )
     params = AugmentParams(
@@ -133,15 +134,16 @@ def _cpu_s() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.input_pipeline", description=__doc__.split("\n")[0])
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("artifacts/benchmarks"))
     parser.add_argument("--manifest", type=Path, help="measure the training pictures of this manifest too")
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 2], help="loader processes")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="few small pictures, to see that it works")
-    args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+
+
+@command(_arguments)
+def main(args: argparse.Namespace) -> None:
     torch.set_num_threads(1)  # for all contenders: parallelism is by loader processes
     cores = os.sched_getaffinity(0)
     machine = asdict(describe(cores, cores))
@@ -154,7 +156,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         for turns in run(sets, args.workers, args.rounds, Path(temporary) / "cache"):
             write(turns, machine, args.out)
     sys.stdout.write(markdown(turns))
-    return 0
 
 
 if __name__ == "__main__":

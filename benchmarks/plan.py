@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.rates import NodeRates, measure_node
+from project.command import UsageError, command
+from project.write_whole import write_whole
 from runtime.model.session import Predictor
 from runtime.serving.model_reference import DEFAULT_MODEL, ModelUnavailable
 from scoring.pictures import ScoringError
@@ -89,8 +91,7 @@ def _page(rates: NodeRates, costs: Sequence[Cost], num_pictures: int, shared_mib
     return "\n".join(lines) + "\n"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pictures", type=int, required=True, help="how many shall be scored")
     parser.add_argument("--source", type=Path, default=Path("data/manifest.csv"), help="as scoring.shard takes it")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="tag in the model store, or a folder")
@@ -100,25 +101,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--rates", type=Path, help="rates that an earlier run wrote, instead of measuring")
     parser.add_argument("--out", type=Path, default=Path("artifacts/benchmarks/plan.json"))
-    arguments = parser.parse_args(argv)
+
+
+@command(_arguments, known=(*KNOWN_ERRORS, ModelUnavailable, ScoringError))
+def main(arguments: argparse.Namespace) -> None:
     if min(arguments.pictures, arguments.sample, arguments.rounds, *arguments.nodes) < 1:
-        parser.error("--pictures, --nodes, --sample and --rounds must be at least 1")
-    try:
-        rates = (
-            NodeRates.read(arguments.rates)
-            if arguments.rates
-            else _measure(arguments.source, arguments.model, arguments.sample, arguments.rounds)
-        )
-    except (*KNOWN_ERRORS, ModelUnavailable, ScoringError) as exc:
-        sys.stderr.write(f"plan: {exc}\n")
-        return 2
+        raise UsageError("--pictures, --nodes, --sample and --rounds must be at least 1")
+    rates = (
+        NodeRates.read(arguments.rates)
+        if arguments.rates
+        else _measure(arguments.source, arguments.model, arguments.sample, arguments.rounds)
+    )
     costs = [cost(rates, arguments.pictures, nodes, arguments.shared_mib_s) for nodes in arguments.nodes]
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    (arguments.out.parent / "node_rates.json").write_text(rates.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    write_whole(arguments.out.parent / "node_rates.json", rates.model_dump_json(indent=2) + "\n")
     found = {"pictures": arguments.pictures, "rates": rates.model_dump(), "costs": [asdict(one) for one in costs]}
-    arguments.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    write_whole(arguments.out, json.dumps(found, indent=2) + "\n")
     sys.stdout.write(_page(rates, costs, arguments.pictures, arguments.shared_mib_s))
-    return 0
 
 
 if __name__ == "__main__":

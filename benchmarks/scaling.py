@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from project.command import command
 from runtime.serving.model_reference import DEFAULT_MODEL, ModelUnavailable
 from scoring.pictures import ScoringError, list_pictures, root_of
 from scoring.plan import write_plan
@@ -74,27 +75,25 @@ def _names(source: Path, number: int) -> list[str]:
     return names
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", type=Path, default=Path("data/manifest.csv"))
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--pictures-per-node", type=int, default=500)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("artifacts/benchmarks/scaling.json"))
-    arguments = parser.parse_args(argv)
+
+
+@command(_arguments, known=(ScalingError, ScoringError, ModelUnavailable, OSError))
+def main(arguments: argparse.Namespace) -> None:
     rates: dict[int, list[float]] = {1: [], 2: []}
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        _, model_dir = model_folder(arguments.model)
-        names = _names(arguments.source, 2 * arguments.pictures_per_node)
-        with tempfile.TemporaryDirectory(dir=arguments.out.parent) as folder:  # beside the result: nodes must see it
-            for _ in range(arguments.turns):
-                for nodes, found in rates.items():
-                    scratch = Path(folder).resolve() / "turn"
-                    found.append(rate_of(nodes, names, model_dir, arguments.pictures_per_node, scratch))
-    except (ScalingError, ScoringError, ModelUnavailable, OSError) as exc:
-        sys.stderr.write(f"scaling: {exc}\n")
-        return 2
+    _, model_dir = model_folder(arguments.model)
+    names = _names(arguments.source, 2 * arguments.pictures_per_node)
+    with tempfile.TemporaryDirectory(dir=arguments.out.parent) as folder:  # beside the result: nodes must see it
+        for _ in range(arguments.turns):
+            for nodes, found in rates.items():
+                scratch = Path(folder).resolve() / "turn"
+                found.append(rate_of(nodes, names, model_dir, arguments.pictures_per_node, scratch))
     one, two = (statistics.median(found) for found in rates.values())
     result = {"rates": rates, "one_node": one, "two_nodes": two, "efficiency": two / (2 * one)}
     arguments.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
@@ -102,7 +101,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"1 node {one:.1f} pictures/s, 2 nodes {two:.1f} pictures/s: efficiency {two / (2 * one):.0%} "
         f"(medians of {arguments.turns} turns, {arguments.pictures_per_node} pictures a node)\n"
     )
-    return 0
 
 
 if __name__ == "__main__":

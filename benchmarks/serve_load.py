@@ -11,7 +11,6 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,8 @@ from benchmarks.pages.page import render
 from benchmarks.pages.report import Report
 from benchmarks.session import Rate
 from benchmarks.workload import large_picture, small_picture
+from project.command import command
+from project.write_whole import write_whole
 from runtime.serving.model_reference import ModelUnavailable, find_model
 from runtime.serving.settings import ServingSettings, SettingsError
 
@@ -97,9 +98,8 @@ def run(report: Report, arena: Arena, out_dir: Path) -> None:
 
 def write(report: Report, out_dir: Path) -> None:
     """Write `serving.json` and `serving.html`."""
-    out_dir.mkdir(parents=True, exist_ok=True)
-    (out_dir / "serving.json").write_text(report.to_json(), encoding="utf-8")
-    (out_dir / "serving.html").write_text(render(report), encoding="utf-8")
+    write_whole(out_dir / "serving.json", report.to_json())
+    write_whole(out_dir / "serving.html", render(report))
 
 
 def _rotated(names: list[str], number: int) -> list[str]:
@@ -166,27 +166,24 @@ def prepare(bento: str, model: str, plan: Plan, wanted: list[str]) -> tuple[Repo
     return report, Arena(served, server_cores, generator_cores, small, large, names)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Measure our server and its peers under load.")
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bento", default="vision:latest", help="a Bento's tag, or the project's folder")
     parser.add_argument("--model", default="vision-classifier:latest", help="what the project's folder serves")
     parser.add_argument("--quick", action="store_true", help="about two minutes instead of twenty")
     parser.add_argument("--server", action="append", default=[], help="a peer to compare with; else all (repeatable)")
     parser.add_argument("--out", type=Path, default=Path("artifacts/benchmarks"), help="folder of the report")
-    args = parser.parse_args(argv)
-    try:
-        report, arena = prepare(args.bento, args.model, QUICK if args.quick else FULL, args.server)
-        for name, reason in report.skipped.items():
-            sys.stderr.write(f"skipped: {name}: {reason}\n")
-        run(report, arena, args.out)
-    except (BenchmarkError, SettingsError, OSError) as exc:
-        sys.stderr.write(f"benchmark: {exc}\n")
-        return 2
+
+
+@command(_arguments, known=(BenchmarkError, SettingsError, OSError), speaker="benchmark")
+def main(args: argparse.Namespace) -> None:
+    report, arena = prepare(args.bento, args.model, QUICK if args.quick else FULL, args.server)
+    for name, reason in report.skipped.items():
+        sys.stderr.write(f"skipped: {name}: {reason}\n")
+    run(report, arena, args.out)
     for criterion in report.summary().criteria:
         value = f"{criterion.value.median:.2f}" if criterion.value else "not measured"
         sys.stdout.write(f"{value:>12}  {criterion.text}\n")
     sys.stdout.write(f"report: {args.out / 'serving.html'}\n")
-    return 0
 
 
 if __name__ == "__main__":

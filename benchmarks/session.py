@@ -12,7 +12,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
@@ -21,6 +21,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from project.command import command
+from project.write_whole import write_whole
 from runtime.model.preprocess import read_for_model
 from runtime.model.session import Predictor
 from runtime.serving.model_reference import ModelUnavailable, find_model
@@ -73,29 +75,26 @@ def variants_of(predictor: Predictor, encoded: bytes) -> dict[str, tuple[Callabl
     return variants
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="vision-classifier:latest")
     parser.add_argument("--picture", type=Path, help="else the first of data/manifest.csv")
     parser.add_argument("--threads", type=int, default=0, help="of one inference; 0 takes every core")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--out", type=Path, default=Path("artifacts/benchmarks/session.json"))
-    arguments = parser.parse_args(argv)
-    try:
-        predictor = Predictor.load(Path(find_model(arguments.model).path), threads=arguments.threads)
-        encoded = (arguments.picture or _first_picture(Path("data/manifest.csv"))).read_bytes()
-    except (ModelUnavailable, OSError) as exc:
-        sys.stderr.write(f"benchmark: {exc}\n")
-        return 2
+
+
+@command(_arguments, known=(ModelUnavailable, OSError), speaker="benchmark")
+def main(arguments: argparse.Namespace) -> None:
+    predictor = Predictor.load(Path(find_model(arguments.model).path), threads=arguments.threads)
+    encoded = (arguments.picture or _first_picture(Path("data/manifest.csv"))).read_bytes()
     rates = measure(variants_of(predictor, encoded), arguments.rounds)
     cores = len(os.sched_getaffinity(0))
     where = f"{predictor.device}, {cores} cores, {platform.machine()}, onnxruntime {version('onnxruntime-gpu')}"
     sys.stdout.write(f"{arguments.model} on {where}\n")
     for rate in rates:
         sys.stdout.write(f"{rate.name:<20} {rate.median:8.1f} images/s ({rate.low:.1f} to {rate.high:.1f})\n")
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps({"machine": where, "rates": [asdict(rate) for rate in rates]}, indent=2) + "\n")
-    return 0
+    found = {"machine": where, "rates": [asdict(rate) for rate in rates]}
+    write_whole(arguments.out, json.dumps(found, indent=2) + "\n")
 
 
 def _first_picture(manifest: Path) -> Path:

@@ -27,6 +27,8 @@ from benchmarks.pages.summary import Spread
 from benchmarks.serve_load import BenchmarkError, resolve
 from benchmarks.session import Rate
 from benchmarks.workload import large_picture, small_picture
+from project.command import command
+from project.write_whole import write_whole
 
 PLAN = Plan(
     num_rounds=3, num_overload_rounds=0, clients=(), window_s=1.5, burst_window_s=2.5, ramp_s=0.3, overload_ramp_s=0.0,
@@ -137,28 +139,24 @@ def _expected(served: Served, cores: set[int]) -> dict[str, float]:
     return Ceilings(rates=rates, **printed).probabilities
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Measure one process against front workers.")
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bento", default="vision:latest", help="a Bento's tag, or the project's folder")
     parser.add_argument("--model", default="vision-classifier:latest", help="what the project's folder serves")
     parser.add_argument("--fronts", type=int, default=2, help="VISION_FRONT_WORKERS of the second shape")
     parser.add_argument("--out", type=Path, default=Path("artifacts/benchmarks"), help="folder of the report")
-    args = parser.parse_args(argv)
-    try:
-        cores = machine.share_cores(os.sched_getaffinity(0))
-        target, tag, model_dir = resolve(args.bento, args.model)
-        served = Served(target, model_dir, sessions=len(cores[0]), threads=1)
-        report = ShapesReport(machine.describe(*cores), tag, args.fronts, PLAN)
-        measure(report, served, cores, _expected(served, cores[0]))
-        rows = report.rows()
-        args.out.mkdir(parents=True, exist_ok=True)
-        document = {"rows": [asdict(row) for row in rows], **asdict(report)}
-        (args.out / "shapes.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    except (BenchmarkError, ServerFailedError, OSError) as exc:
-        sys.stderr.write(f"benchmark: {exc}\n")
-        return 2
+
+
+@command(_arguments, known=(BenchmarkError, ServerFailedError, OSError), speaker="benchmark")
+def main(args: argparse.Namespace) -> None:
+    cores = machine.share_cores(os.sched_getaffinity(0))
+    target, tag, model_dir = resolve(args.bento, args.model)
+    served = Served(target, model_dir, sessions=len(cores[0]), threads=1)
+    report = ShapesReport(machine.describe(*cores), tag, args.fronts, PLAN)
+    measure(report, served, cores, _expected(served, cores[0]))
+    rows = report.rows()
+    document = {"rows": [asdict(row) for row in rows], **asdict(report)}
+    write_whole(args.out / "shapes.json", json.dumps(document, indent=2) + "\n")
     sys.stdout.write(table(rows))
-    return 0
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from pydantic import ConfigDict
 
-from dataset.params import Section
+from project.params import Section
 from runtime.formats.depth import LARGEST_16_BIT, scale_unsigned
 from runtime.formats.sniff import HEAD_BYTES
 from runtime.formats.unstated import may_be_unstated, unstated_samples

@@ -13,9 +13,9 @@ import pandas as pd
 from dataset.likeness.near_duplicates import GreyThumbnail, grey_thumbnail
 from dataset.manifest import ManifestError
 from dataset.outputs.originals import OriginalError, copy_original, read_original, unread_message
-from dataset.progress import progress
 from dataset.sources.file_kinds import image_format_of
 from dataset.sources.source_picture import Collection, SourcePicture
+from project.progress import progress
 from runtime.formats.sniff import HEAD_BYTES
 from runtime.model.errors import ImageError, ImageErrorCode
 from runtime.model.image import decode_with_size

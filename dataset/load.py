@@ -12,7 +12,6 @@ import logging
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -38,7 +37,7 @@ from dataset.outputs.pipeline import (
     places_of_runs,
 )
 from dataset.outputs.replacing import alone, replace_outputs
-from dataset.params import PARAMS_FILE, DataParams, ParamsError, read_section
+from dataset.params import DataParams
 from dataset.readable_name import readable
 from dataset.source import DataSource, check_folder
 from dataset.sources.folder import read_folder
@@ -47,6 +46,8 @@ from dataset.sources.magnetic_tile_download import download_magnetic_tile
 from dataset.sources.skipping import Skipping
 from dataset.sources.source_picture import Collection, SourcePicture
 from dataset.sources.synthetic import synthetic_tiles
+from project.command import command
+from project.params import ParamsError, add_params_option, read_section
 
 logger = logging.getLogger(__name__)
 
@@ -182,20 +183,17 @@ def _find_groups(pictures: list[SourcePicture], facts: list[Facts], threshold: f
     return found.groups
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m dataset.load", description=__doc__.split("\n")[0])
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", type=Path, default=Path("data/source.yaml"))
     parser.add_argument("--data", type=Path, default=Path("data"))
-    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
-    args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        params = read_section(args.params, "data", DataParams)
-        max_value = read_section(args.params, "contract", RangeParams).max_value
-        table = load(DataSource.read(args.source), args.data, params, max_value, args.source).table
-    except (ManifestError, ParamsError) as exc:
-        sys.stderr.write(f"error: {exc}\n")
-        return 2
+    add_params_option(parser)
+
+
+@command(_arguments, known=(ManifestError, ParamsError), speaker="error")
+def main(args: argparse.Namespace) -> None:
+    params = read_section(args.params, "data", DataParams)
+    max_value = read_section(args.params, "contract", RangeParams).max_value
+    table = load(DataSource.read(args.source), args.data, params, max_value, args.source).table
     logger.info(
         "loaded %d pictures of %d classes in %d groups into %s",
         len(table),
@@ -203,7 +201,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         table["group"].nunique(),
         args.data / PICTURES_DIR,
     )
-    return 0
 
 
 if __name__ == "__main__":

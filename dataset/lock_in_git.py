@@ -9,8 +9,9 @@ import argparse
 import configparser
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+
+from project.command import command
 
 LOCK_FILE = Path("dvc.lock")
 _FOLDERS = ("data", "artifacts")
@@ -86,16 +87,13 @@ def _git(*arguments: str) -> str | None:
         return None
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m dataset.lock_in_git", description=__doc__.split("\n")[0])
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=("hide", "show"))
-    arguments = parser.parse_args(argv)
-    try:
-        (hide if arguments.what == "hide" else show)()
-    except (OSError, RuntimeError, subprocess.CalledProcessError) as exc:
-        sys.stderr.write(f"error: {exc}\n")
-        return 2
-    return 0
+
+
+@command(_arguments, known=(OSError, RuntimeError, subprocess.CalledProcessError), speaker="error")
+def main(arguments: argparse.Namespace) -> None:
+    (hide if arguments.what == "hide" else show)()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from typing import Literal, Self
 
 import pandas as pd
 
+from project.write_whole import write_whole
+
 COLUMNS = ["path", "label", "group", "split", "split_by_image", "sha256", "width", "height", "mask"]
 ATTRIBUTE_PREFIX = "attributes."
 SPLITS = ("train", "val", "test")
@@ -57,10 +59,7 @@ class Manifest:
 
     def write(self, path: Path) -> None:
         """Write the CSV whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp")
-        self.table.to_csv(temporary, index=False)
-        temporary.replace(path)
+        write_whole(path, self.table.to_csv(index=False))
 
     @classmethod
     def read(cls, path: Path) -> Self:

@@ -1,29 +1,10 @@
-"""Read one section of `params.yaml` into a frozen pydantic model.
+"""The sections of `params.yaml` that this room reads."""
 
-Each room declares its own section beside the code that uses it; this is the one reader. A key nobody knows, a missing
-key or a value out of range is an error that names the file, the section and the key.
-"""
+from typing import Annotated, Self
 
-from pathlib import Path
-from typing import Annotated, Self, TypeVar
+from pydantic import Field, model_validator
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-PARAMS_FILE = Path("params.yaml")
-
-
-class Section(BaseModel):
-    """Base of every section: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-SectionT = TypeVar("SectionT", bound=Section)
-
-
-class ParamsError(ValueError):
-    """A params file that cannot be read or does not fit."""
+from project.params import Section
 
 
 class DataParams(Section):
@@ -44,21 +25,3 @@ class SplitParams(Section):
         if self.test_fold >= self.num_folds:
             raise ValueError(f"test_fold must be below num_folds ({self.num_folds}), got {self.test_fold}")
         return self
-
-
-def read_section(path: Path, name: str, model: type[SectionT]) -> SectionT:
-    """Read section `name` of the YAML file at `path`.
-
-    Raises ParamsError if the file, the section or a key is missing, unknown or out of range.
-    """
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
-        raise ParamsError(f"cannot read {path}: {exc}") from exc
-    if not isinstance(document, dict) or name not in document:
-        raise ParamsError(f"{path} has no section '{name}'")
-    try:
-        return model.model_validate(document[name])
-    except ValidationError as exc:
-        problems = "; ".join(f"{'.'.join(map(str, (name, *e['loc'])))}: {e['msg']}" for e in exc.errors())
-        raise ParamsError(f"{path}: {problems}") from exc

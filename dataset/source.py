@@ -14,7 +14,6 @@ import logging
 import os
 import stat
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Self, get_args
 
@@ -32,6 +31,8 @@ from dataset.readable_name import readable
 from dataset.sources.file_tree import files_below, is_image
 from dataset.sources.folder_options import ClassFolders, SkipName, parse_classes, parse_skip
 from dataset.sources.magnetic_tile import holds_magnetic_tiles
+from project.command import command
+from project.write_whole import write_whole
 
 SourceName = Literal["synthetic-tiles", "magnetic-tile", "folder"]
 
@@ -67,10 +68,7 @@ class DataSource(BaseModel):
         """Write YAML if it differs from what is there; tell whether it did."""
         if self.is_noted(path):
             return False
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(self._text(), encoding="utf-8")
-        temporary.replace(path)
+        write_whole(path, self._text())
         return True
 
     def is_noted(self, path: Path) -> bool:
@@ -200,8 +198,7 @@ def check_folder(data_dir: Path) -> None:
         raise ManifestError(f"{data_dir} is {what}; it must be a folder, or a link to one that is there")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m dataset.source", description=__doc__.split("\n")[0])
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("wanted", nargs="?", default="", metavar="PATH_OR_NAME")
     parser.add_argument("--groups", default="", metavar="CSV", help="columns path,group and attributes")
     parser.add_argument("--normal", default="", metavar="CLASS", help="the class that is no defect, if there is one")
@@ -213,8 +210,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--classes", default="", metavar="top", help="each folder at the top is a class")
     parser.add_argument("--source", choices=get_args(SourceName), help="how to read PATH, if not by its layout")
     parser.add_argument("--out", type=Path, default=Path("data/source.yaml"))
-    args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+
+
+@command(_arguments, known=(ManifestError,), speaker="error")
+def main(args: argparse.Namespace) -> None:
     try:
         skip = ",".join([args.skip, *args.skipped]).strip(",")
         source = decide_source(args.wanted, args.groups, args.source, args.out, args.normal, skip, args.classes)
@@ -224,15 +223,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             # Not while a run loads: DVC would note, at the end of that run, this choice as what its pictures are from.
             with alone(args.out.parent):
                 source.write(args.out)
-    except ManifestError as exc:
-        sys.stderr.write(f"error: {exc}\n")
-        return 2
     except OSError as exc:
-        sys.stderr.write(f"error: {write_problem(exc, Path(str(exc.filename or args.out)))}\n")
-        return 2
+        raise ManifestError(write_problem(exc, Path(str(exc.filename or args.out)))) from exc
     place = f" in {readable(source.path)}" if source.path else ""
     logger.info("pictures: %s%s (%s)", source.source, place, f"noted in {args.out}" if is_new else "unchanged")
-    return 0
 
 
 if __name__ == "__main__":

@@ -5,15 +5,16 @@ python -m dataset.split --pictures data/pictures.csv --out data/manifest.csv [--
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from dataset.description import DataDescription
 from dataset.manifest import SPLITS, Manifest, ManifestError
-from dataset.params import PARAMS_FILE, ParamsError, SplitParams, read_section
+from dataset.params import SplitParams
 from dataset.splits import assign_splits
+from project.command import command
+from project.params import ParamsError, add_params_option, read_section
 
 
 def summarise_splits(table: pd.DataFrame) -> str:
@@ -39,22 +40,22 @@ def _what_likeness_did(data_dir: Path) -> str:
     return f"\n{likeness}" if likeness else ""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m dataset.split", description=__doc__.split("\n")[0])
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pictures", type=Path, default=Path("data/pictures.csv"))
     parser.add_argument("--out", type=Path, default=Path("data/manifest.csv"))
-    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
-    args = parser.parse_args(argv)
+    add_params_option(parser)
+
+
+@command(_arguments, known=(ManifestError,), speaker="error")
+def main(args: argparse.Namespace) -> None:
     try:
         params = read_section(args.params, "split", SplitParams)
         pictures = Manifest.read(args.pictures)
         table = assign_splits(pictures.table, params)
         Manifest(table, args.out.parent).write(args.out)
     except (ManifestError, ParamsError) as exc:
-        sys.stderr.write(f"error: {exc}{_what_likeness_did(args.pictures.parent)}\n")
-        return 2
+        raise ManifestError(f"{exc}{_what_likeness_did(args.pictures.parent)}") from exc
     sys.stdout.write(summarise_splits(table))
-    return 0
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ The report is that of `evaluation.evaluate` with what needs the exported model: 
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from dataset.manifest import Manifest, ManifestError
@@ -17,8 +16,10 @@ from evaluation.out_of_fold import OUT_OF_FOLD_FILE
 from evaluation.pages.model_card import Measured, lineage_section, render_model_card
 from evaluation.pages.report import Reviewed, render_report
 from evaluation.statistics.parity import Parity, ParityError
+from project.command import command
+from project.write_whole import write_whole
 from runtime.model.card import CardError
-from runtime.model.contract import ContractError, ModelContract
+from runtime.model.contract import ContractError, read_contract
 from runtime.model.hashing import file_sha256
 
 KNOWN_ERRORS = (CardError, ContractError, EvaluationError, ManifestError, ParityError, ReviewError)
@@ -35,7 +36,7 @@ def read_measured(
     return Measured(
         evaluation=Evaluation.read(evaluation_dir / EVALUATION_FILE),
         by_image=Evaluation.read(by_image_path) if by_image_path.exists() else None,
-        contract=ModelContract.read(contract_path),
+        contract=read_contract(contract_path),
         parity=Parity.read(parity_path),
         description=read_description(data_dir),
         manifest=Manifest.read(data_dir / "manifest.csv"),
@@ -66,16 +67,7 @@ def _sha256(path: Path) -> str:
         raise CardError(f"cannot read the model {path}: {exc.strerror}; run `make export`") from exc
 
 
-def _write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--evaluation", type=Path, default=Path("artifacts/evaluation"))
     parser.add_argument("--contract", type=Path, default=Path("artifacts/export/contract.json"))
     parser.add_argument("--parity", type=Path, default=Path("artifacts/export/parity.json"))
@@ -85,27 +77,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--review", type=Path, default=Path("artifacts/review"), help="what evaluation.review wrote")
     parser.add_argument("--report", type=Path, default=Path("artifacts/report.html"), help="where the report goes")
     parser.add_argument("--out", type=Path, default=Path("artifacts/MODEL_CARD.md"))
-    arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        measured = read_measured(
-            arguments.evaluation,
-            arguments.contract,
-            arguments.parity,
-            arguments.data,
-            arguments.onnx,
-            arguments.review,
-        )
-        card = render_model_card(measured)
-        report = render_complete_report(measured, arguments.by_image, arguments.review)
-    except KNOWN_ERRORS as exc:
-        sys.stderr.write(f"card: {exc}\n")
-        return 2
-    _write_text(arguments.report, report)
-    _write_text(arguments.out, card)
+
+
+@command(_arguments, known=KNOWN_ERRORS)
+def main(arguments: argparse.Namespace) -> None:
+    measured = read_measured(
+        arguments.evaluation,
+        arguments.contract,
+        arguments.parity,
+        arguments.data,
+        arguments.onnx,
+        arguments.review,
+    )
+    card = render_model_card(measured)
+    report = render_complete_report(measured, arguments.by_image, arguments.review)
+    write_whole(arguments.report, report)
+    write_whole(arguments.out, card)
     logger.info("report: %s", arguments.report)
     logger.info("model card: %s", arguments.out)
-    return 0
 
 
 if __name__ == "__main__":

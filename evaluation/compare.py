@@ -8,17 +8,17 @@ Writes `comparison.json` and `comparison.html` to `--out`. The pictures that cha
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from dataset.manifest import Manifest, ManifestError
-from dataset.params import PARAMS_FILE, ParamsError, read_section
 from evaluation.comparison import COMPARISON_FILE, Comparison
 from evaluation.evaluation import EvaluationError
 from evaluation.pages.comparison_page import PAGE_FILE, Verdict, render_comparison, summarise_comparison
 from evaluation.params import EvaluateParams
 from evaluation.predictions import Predictions, PredictionsError
 from evaluation.statistics.paired import compare_predictions
+from project.command import command
+from project.params import ParamsError, add_params_option, read_section
 
 KNOWN_ERRORS = (EvaluationError, ManifestError, ParamsError, PredictionsError)
 
@@ -35,31 +35,27 @@ def write_comparison(
     (out_dir / PAGE_FILE).write_text(page, encoding="utf-8")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("first", type=Path, help="predictions.csv of the model that is there")
     parser.add_argument("second", type=Path, help="predictions.csv of the model that would replace it")
     parser.add_argument("--data", type=Path, default=Path("data"), help="where manifest.csv and the pictures lie")
     parser.add_argument("--no-pictures", action="store_true", help="compare without the data at hand")
     parser.add_argument("--split", choices=("val", "test"), default="test")
     parser.add_argument("--out", type=Path, default=Path("artifacts/comparison"))
-    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
-    arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        params = read_section(arguments.params, "evaluate", EvaluateParams)
-        first, second = (Predictions.read(path).select(arguments.split) for path in (arguments.first, arguments.second))
-        manifest = None if arguments.no_pictures else Manifest.read(arguments.data / "manifest.csv")
-        hashes = {} if manifest is None else dict(zip(manifest.table["path"], manifest.table["sha256"], strict=True))
-        names = (str(arguments.first), str(arguments.second))
-        comparison = compare_predictions(first, second, names, params, hashes)
-        write_comparison(comparison, arguments.out, manifest.root if manifest else None)
-    except KNOWN_ERRORS as exc:
-        sys.stderr.write(f"compare: {exc}\n")
-        return 2
+    add_params_option(parser)
+
+
+@command(_arguments, known=KNOWN_ERRORS)
+def main(arguments: argparse.Namespace) -> None:
+    params = read_section(arguments.params, "evaluate", EvaluateParams)
+    first, second = (Predictions.read(path).select(arguments.split) for path in (arguments.first, arguments.second))
+    manifest = None if arguments.no_pictures else Manifest.read(arguments.data / "manifest.csv")
+    hashes = {} if manifest is None else dict(zip(manifest.table["path"], manifest.table["sha256"], strict=True))
+    names = (str(arguments.first), str(arguments.second))
+    comparison = compare_predictions(first, second, names, params, hashes)
+    write_comparison(comparison, arguments.out, manifest.root if manifest else None)
     logger.info("%s", summarise_comparison(comparison))
     logger.info("comparison: %s", arguments.out / PAGE_FILE)
-    return 0
 
 
 if __name__ == "__main__":

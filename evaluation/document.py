@@ -5,6 +5,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from project.write_whole import write_whole
+
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -20,9 +22,7 @@ class Document(BaseModel):
 
     def write(self, path: Path) -> None:
         """Write JSON whole or not at all."""
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_whole(path, self.model_dump_json(indent=2) + "\n")
 
 
 Read = TypeVar("Read", bound=BaseModel)

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from dataset.description import DESCRIPTION_FILE, DataDescription
 from dataset.manifest import Manifest, ManifestError
-from dataset.params import PARAMS_FILE, DataParams, ParamsError, read_section
+from dataset.params import DataParams
 from evaluation.analyses.alike_counts import COUNTS_FILE, read_counts
 from evaluation.analyses.image_statistics import STATISTICS_FILE, read_statistics
 from evaluation.analyses.label_review import NEAR_DUPLICATES_FILE, read_near_duplicates, review_labels
@@ -34,6 +34,8 @@ from evaluation.pages.wording import HEADLINE_NAMES, estimate_in_words
 from evaluation.params import EvaluateParams
 from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsError
 from evaluation.statistics.metrics import HEADLINE
+from project.command import command
+from project.params import ParamsError, add_params_option, read_section
 
 METRICS_FILE = "metrics.json"
 REPORT_FILE = "report.html"
@@ -165,30 +167,26 @@ def _write_table(path: Path, names: Sequence[str], rows: Iterable[Sequence[objec
         writer.writerows(rows)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--predictions", type=Path, default=Path("artifacts/predictions.csv"))
     parser.add_argument("--by-image", type=Path, default=Path("artifacts/by_image"))
     parser.add_argument("--out-of-fold", type=Path, help="predictions of all folds, from training.cross_validate")
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--inspection", type=Path, default=Path("artifacts/inspection"))
     parser.add_argument("--out", type=Path, default=Path("artifacts/evaluation"))
-    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
-    arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        params = read_section(arguments.params, "evaluate", EvaluateParams)
-        headline = evaluate(
-            arguments.predictions, arguments.by_image, arguments.data, arguments.inspection, arguments.out, params,
-            read_section(arguments.params, "data", DataParams), arguments.out_of_fold,
-        )  # fmt: skip
-    except KNOWN_ERRORS as exc:
-        sys.stderr.write(f"evaluate: {exc}\n")
-        return 2
+    add_params_option(parser)
+
+
+@command(_arguments, known=KNOWN_ERRORS)
+def main(arguments: argparse.Namespace) -> None:
+    params = read_section(arguments.params, "evaluate", EvaluateParams)
+    headline = evaluate(
+        arguments.predictions, arguments.by_image, arguments.data, arguments.inspection, arguments.out, params,
+        read_section(arguments.params, "data", DataParams), arguments.out_of_fold,
+    )  # fmt: skip
     for name, title in HEADLINE_NAMES.items():
         logger.info("%s on %d test images: %s", title, headline.num_images, estimate_in_words(getattr(headline, name)))
     logger.info("report: %s", arguments.out / REPORT_FILE)
-    return 0
 
 
 if __name__ == "__main__":

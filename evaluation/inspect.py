@@ -10,24 +10,26 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
+from dataset.annotations import read_mask
 from dataset.checks import named
 from dataset.description import read_max_value
 from dataset.likeness.near_duplicates import GreyThumbnail, grey_thumbnail
 from dataset.manifest import Manifest, ManifestError
-from dataset.params import PARAMS_FILE, DataParams, ParamsError, read_section
-from dataset.progress import progress
+from dataset.params import DataParams
 from evaluation.analyses.alike_counts import COUNTS_FILE, AlikeCounts
 from evaluation.analyses.alike_pictures import find_alike
-from evaluation.analyses.image_statistics import DEFECT_AREA, STATISTICS, STATISTICS_FILE, defect_area, measure_picture
+from evaluation.analyses.image_statistics import DEFECT_AREA, STATISTICS, STATISTICS_FILE, measure_picture
 from evaluation.analyses.label_review import NEAR_DUPLICATES_FILE
 from evaluation.document import EvaluationError
+from project.command import command
+from project.params import ParamsError, add_params_option, read_section
+from project.progress import progress
 from runtime.model.errors import ImageError
 from runtime.model.image import decode_image
 
@@ -58,33 +60,28 @@ def _measure(root: Path, row: pd.Series, max_value: int | None) -> tuple[dict[st
         image = decode_image(path.read_bytes(), at_least=_DECODED_PX, max_value=max_value)
         statistics = measure_picture(image, int(row["width"]), int(row["height"]))
         if row["mask"]:
-            path = root / row["mask"]
-            statistics[DEFECT_AREA] = defect_area(decode_image(path.read_bytes()))
+            statistics[DEFECT_AREA] = float(read_mask(root / row["mask"]).mean())
     except (OSError, ImageError) as exc:
         raise EvaluationError(f"cannot read the picture {path}: {exc}") from exc
     return statistics, grey_thumbnail(image)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--out", type=Path, default=Path("artifacts/inspection"))
-    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
-    arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        params = read_section(arguments.params, "data", DataParams)
-        manifest = Manifest.read(arguments.data / "manifest.csv")
-        statistics, pairs, counts = inspect(manifest, params.near_duplicate_correlation)
-    except (EvaluationError, ManifestError, ParamsError) as exc:
-        sys.stderr.write(f"inspect: {exc}\n")
-        return 2
+    add_params_option(parser)
+
+
+@command(_arguments, known=(EvaluationError, ManifestError, ParamsError))
+def main(arguments: argparse.Namespace) -> None:
+    params = read_section(arguments.params, "data", DataParams)
+    manifest = Manifest.read(arguments.data / "manifest.csv")
+    statistics, pairs, counts = inspect(manifest, params.near_duplicate_correlation)
     arguments.out.mkdir(parents=True, exist_ok=True)
     statistics.to_csv(arguments.out / STATISTICS_FILE, index=False, float_format="%.6g")
     pairs.to_csv(arguments.out / NEAR_DUPLICATES_FILE, index=False)
     counts.write(arguments.out / COUNTS_FILE)
     _log(statistics, pairs, counts)
-    return 0
 
 
 def _log(statistics: pd.DataFrame, pairs: pd.DataFrame, counts: AlikeCounts) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from dataset.params import Section
+from project.params import Section
 
 
 class EvaluateParams(Section):

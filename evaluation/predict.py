@@ -23,11 +23,12 @@ import numpy as np
 import numpy.typing as npt
 
 from dataset.manifest import SPLIT_COLUMNS, Manifest, ManifestError, Protocol
-from dataset.progress import progress
 from evaluation.asked_model import AskedModel, write_asked_model
 from evaluation.predictions import Predictions, PredictionsError
-from runtime.loopback import is_loopback
-from runtime.model.contract import ContractError
+from project.command import command
+from project.loopback import is_loopback
+from project.progress import progress
+from runtime.model.contract import PROBABILITIES, ContractError
 from runtime.model.errors import ImageError
 from runtime.model.preprocess import read_for_model
 from runtime.model.session import Predictor
@@ -82,7 +83,7 @@ def ask_onnx(predictor: Predictor, files: Sequence[Path]) -> Answers:
 
     with ThreadPoolExecutor(READERS) as pool:
         images = np.stack(list(pool.map(read, files)))
-    probs = np.asarray(predictor.predict(images)[0], dtype=np.float64)
+    probs = np.asarray(predictor.predict(images)[PROBABILITIES], dtype=np.float64)
     return Answers(predictor.contract.classes, probs, predictor.sha256)
 
 
@@ -132,8 +133,7 @@ def _asking(model_dir: Path, url: str, manifest: Manifest) -> Iterator[Ask]:
     yield partial(ask_onnx, predictor)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--model", type=Path, help="directory with model.onnx and contract.json")
     which.add_argument("--url", default="", help="of a running service, such as http://127.0.0.1:3000")
@@ -141,22 +141,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--protocol", choices=("group", "image"), default="group")
     parser.add_argument("--batch-size", type=int, default=16, help="at most what the service takes in one request")
     parser.add_argument("--out", type=Path, default=Path("artifacts/asked.csv"))
-    arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        manifest = Manifest.read(arguments.manifest)
-        with _asking(arguments.model, arguments.url, manifest) as ask:
-            predictions, onnx_sha256 = predict(manifest, arguments.protocol, ask, max(1, arguments.batch_size))
-        # A password in the address is nobody's who reads the report.
-        address = str(httpx.URL(arguments.url).copy_with(userinfo=b"")) if arguments.url else str(arguments.model)
-        model = AskedModel(asked=address, onnx_sha256=onnx_sha256)
-        predictions.write(arguments.out)
-        write_asked_model(arguments.out, model)
-    except (ContractError, ManifestError, PredictionsError) as exc:
-        sys.stderr.write(f"predict: {exc}\n")
-        return 2
+
+
+@command(_arguments, known=(ContractError, ManifestError, PredictionsError))
+def main(arguments: argparse.Namespace) -> None:
+    manifest = Manifest.read(arguments.manifest)
+    with _asking(arguments.model, arguments.url, manifest) as ask:
+        predictions, onnx_sha256 = predict(manifest, arguments.protocol, ask, max(1, arguments.batch_size))
+    # A password in the address is nobody's who reads the report.
+    address = str(httpx.URL(arguments.url).copy_with(userinfo=b"")) if arguments.url else str(arguments.model)
+    model = AskedModel(asked=address, onnx_sha256=onnx_sha256)
+    predictions.write(arguments.out)
+    write_asked_model(arguments.out, model)
     logger.info("%d predictions in %s", len(predictions.labels), arguments.out)
-    return 0
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import pandas as pd
 
 from dataset.checks import named
 from dataset.manifest import ATTRIBUTE_PREFIX, SPLITS
+from project.write_whole import write_whole
 
 PREDICTIONS_FILE = "predictions.csv"
 COLUMNS = ["path", "label", "group", "split", "predicted"]
@@ -102,10 +103,7 @@ class Predictions:
         columns["predicted"] = names[self.predicted]
         probs = pd.DataFrame(self.probs, columns=[PROBABILITY_PREFIX + name for name in self.classes])
         table = pd.concat([pd.DataFrame(columns), probs, self.attributes.add_prefix(ATTRIBUTE_PREFIX)], axis=1)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp")
-        table.to_csv(temporary, index=False)
-        temporary.replace(path)
+        write_whole(path, table.to_csv(index=False))
 
     @classmethod
     def read(cls, path: Path) -> Self:

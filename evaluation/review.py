@@ -8,7 +8,6 @@ import argparse
 import logging
 import shutil
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from dataset.annotations import read_mask_for_model
 from dataset.manifest import Manifest, ManifestError
-from dataset.params import PARAMS_FILE, ParamsError, read_section
-from dataset.progress import progress
 from evaluation.analyses.attention import (
     Attention,
     OcclusionMap,
@@ -27,7 +25,6 @@ from evaluation.analyses.attention import (
     patch_and_stride,
     share_inside,
 )
-from evaluation.analyses.image_statistics import MASK_THRESHOLD
 from evaluation.analyses.leakage import refuse_other_images
 from evaluation.analyses.robustness import draw_images, measure_robustness
 from evaluation.analyses.worst_errors import worst_errors_by_class
@@ -37,7 +34,10 @@ from evaluation.pages.occlusion_picture import draw_occlusion
 from evaluation.params import EvaluateParams, ReviewParams
 from evaluation.predictions import Predictions, PredictionsError
 from evaluation.statistics.bootstrap import Resampling
-from runtime.model.contract import ContractError
+from project.command import command
+from project.params import ParamsError, add_params_option, read_section
+from project.progress import progress
+from runtime.model.contract import PROBABILITIES, ContractError
 from runtime.model.errors import ImageError
 from runtime.model.image import ImageArray, decode_image
 from runtime.model.preprocess import preprocess, sufficient_size
@@ -45,7 +45,6 @@ from runtime.model.session import Predictor
 
 MAPS_DIR = "maps"
 _DRAWN_FOR_ONE = 4
-_COVERED = 63  # of 255: a quarter of a pixel of the model's input, so that small defects do not vanish
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +80,7 @@ class Subject:
 
     def predict(self, images_nhwc: ImageArray) -> npt.NDArray[np.floating]:
         """Return `(N, C)` probabilities. Raises ReviewError for NaN, which argmax would take for the first class."""
-        probs = self.predictor.predict(images_nhwc)[0]
+        probs = self.predictor.predict(images_nhwc)[PROBABILITIES]
         if not np.isfinite(probs).all():
             raise ReviewError(
                 f"the model's probabilities are not finite for {(~np.isfinite(probs)).any(axis=1).sum()} of "
@@ -94,9 +93,7 @@ class Subject:
         row = self.manifest.table.loc[self.manifest.table["path"] == path].iloc[0]
         if not row["mask"]:
             return None
-        marked = self.read(str(row["mask"])).max(axis=2) > MASK_THRESHOLD
-        as_picture = np.repeat(marked[..., None].astype(np.uint8) * 255, 3, axis=2)
-        inside = self.preprocess(as_picture).max(axis=2) > _COVERED
+        inside = read_mask_for_model(self.manifest.root / row["mask"], self.predictor.contract)
         return inside if inside.any() else None
 
 
@@ -107,7 +104,8 @@ def review(
     """Measure robustness and attention on the test split and write both to `out_dir`.
 
     predictions: of this model; they say which test images it gets wrong. Raises ReviewError if classes differ or a
-    picture cannot be read, ContractError for a broken model, PredictionsError for predictions of other images.
+    picture cannot be read, ManifestError if a mask cannot, ContractError for a broken model, PredictionsError for
+    predictions of other images.
     """
     refuse_other_images(predictions, manifest, "group")
     subject = Subject(Predictor.load(model_dir), manifest)
@@ -207,25 +205,21 @@ def _map_error(subject: Subject, test: Predictions, row: int, picture_path: Path
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, default=Path("artifacts/export"), help="holds model.onnx, contract.json")
     parser.add_argument("--predictions", type=Path, default=Path("artifacts/predictions.csv"))
     parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
     parser.add_argument("--out", type=Path, default=Path("artifacts/review"))
-    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
-    arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        params = read_section(arguments.params, "review", ReviewParams)
-        evaluate = read_section(arguments.params, "evaluate", EvaluateParams)
-        predictions, manifest = Predictions.read(arguments.predictions), Manifest.read(arguments.manifest)
-        document = review(arguments.model, predictions, manifest, params, evaluate, arguments.out)
-    except (ContractError, EvaluationError, ManifestError, ParamsError, PredictionsError, ReviewError) as exc:
-        sys.stderr.write(f"review: {exc}\n")
-        return 2
+    add_params_option(parser)
+
+
+@command(_arguments, known=(ContractError, EvaluationError, ManifestError, ParamsError, PredictionsError, ReviewError))
+def main(arguments: argparse.Namespace) -> None:
+    params = read_section(arguments.params, "review", ReviewParams)
+    evaluate = read_section(arguments.params, "evaluate", EvaluateParams)
+    predictions, manifest = Predictions.read(arguments.predictions), Manifest.read(arguments.manifest)
+    document = review(arguments.model, predictions, manifest, params, evaluate, arguments.out)
     _log(document)
-    return 0
 
 
 def _log(document: ModelReview) -> None:

@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import bentoml
@@ -32,6 +31,8 @@ from export.gate import (
 from export.measured_model import find_measured_model, registered_versions, with_pictures
 from export.model_store import CLASSIFIER, StoreError, check_store
 from export.same_data import find_reference
+from project.command import command
+from project.write_whole import write_whole
 from runtime.serving.model_reference import find_model, wanted_tag
 
 BENTO = "vision"
@@ -115,26 +116,22 @@ def content_sha256(project_dir: Path) -> str:
     return digest.hexdigest()
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Build the Bento.")
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--record", type=Path, default=Path("artifacts/bento.json"), help="where to note the tag")
     add_gate_arguments(parser)
-    args = parser.parse_args(argv)
+
+
+@command(_arguments, known=(StoreError, *KNOWN_ERRORS, BentoMLException, OSError), speaker="cannot build the Bento")
+def main(args: argparse.Namespace) -> None:
     os.environ["BENTOML_DO_NOT_TRACK"] = "True"  # BentoML takes no other word, "1" included
-    try:
-        check_store()
-        bento, is_new = build(Path.cwd(), read_gate(args))
-        models = [str(info.tag) for info in bento.info.all_models]
-        record = {"tag": str(bento.tag), "path": bento.path, "models": models}
-        args.record.parent.mkdir(parents=True, exist_ok=True)
-        args.record.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    except (StoreError, *KNOWN_ERRORS, BentoMLException, OSError) as exc:
-        sys.stderr.write(f"cannot build the Bento: {exc}\n")
-        return 2
+    check_store()
+    bento, is_new = build(Path.cwd(), read_gate(args))
+    models = [str(info.tag) for info in bento.info.all_models]
+    record = {"tag": str(bento.tag), "path": bento.path, "models": models}
+    write_whole(args.record, json.dumps(record, indent=2) + "\n")
     what = "built" if is_new else "up to date:"
     sys.stdout.write(f"{what} {bento.tag} with {', '.join(models)}\n")
     sys.stdout.write(f"{outcome_in_words(bento.info.labels)}\n{bento.path}\n")
-    return 0
 
 
 if __name__ == "__main__":

@@ -6,13 +6,11 @@ Writes `model.onnx`, `contract.json` and `parity.json` to `--out`. Failing parit
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from dataset.manifest import Manifest
-from dataset.params import PARAMS_FILE, read_section
+from dataset.manifest import Manifest, ManifestError
 from evaluation.statistics.parity import (
     PARITY_FILE,
     FloatArray,
@@ -24,13 +22,18 @@ from evaluation.statistics.parity import (
 )
 from export.graph import ServedModel, write_onnx
 from export.params import ExportParams
-from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, Filters
+from project.command import command
+from project.params import ParamsError, add_params_option, read_section
+from project.write_whole import write_whole
+from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, PROBABILITIES, Filters
 from runtime.model.session import Predictor
 from training.data.tensors import PictureDataset
+from training.network.backbones import BackboneError
 from training.network.classifier import load_classifier
 from training.params import ContractParams
-from training.run.checkpoint import Checkpoint
-from training.train import KNOWN_ERRORS
+from training.run.checkpoint import Checkpoint, CheckpointError
+
+KNOWN_ERRORS = (BackboneError, CheckpointError, ManifestError, ParamsError, ParityError)
 
 logger = logging.getLogger(__name__)
 
@@ -43,13 +46,12 @@ def export_checkpoint(
     filters: of the contract; set here and not in training, so that other filters need no other training.
     Raises ParityError, after which the ONNX file is gone but `parity.json` tells what was measured.
     """
-    out_dir.mkdir(parents=True, exist_ok=True)
     onnx_path = out_dir / ONNX_FILE
     contract = checkpoint.contract.model_copy(update={"filters": filters})
     logger.info("exporting %s to ONNX", contract.lineage.backbone)
     model = ServedModel(load_classifier(contract, checkpoint.state_dict), contract.temperature).eval()
     write_onnx(model, contract, onnx_path, params.opset)
-    (out_dir / CONTRACT_FILE).write_text(contract.to_json(), encoding="utf-8")
+    write_whole(out_dir / CONTRACT_FILE, contract.to_json())
     dataset = PictureDataset(manifest.select("val"), contract)
     images = [dataset[i].image for i in range(len(dataset))]
     parity = measure_parity(
@@ -60,7 +62,7 @@ def export_checkpoint(
         limit=params.max_probability_difference,
         split="val",
     )
-    (out_dir / PARITY_FILE).write_text(parity.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    write_whole(out_dir / PARITY_FILE, parity.model_dump_json(indent=2) + "\n")
     try:
         parity.check()
     except ParityError:
@@ -80,30 +82,26 @@ def _torch_probabilities(model: ServedModel) -> Predict:
 
 def _onnx_probabilities(model_dir: Path) -> Predict:
     predictor = Predictor.load(model_dir)
-    return lambda images: predictor.predict(images)[0]
+    return lambda images: predictor.predict(images)[PROBABILITIES]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", type=Path, default=Path("artifacts/training/checkpoint.pt"))
     parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
-    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
+    add_params_option(parser)
     parser.add_argument("--out", type=Path, default=Path("artifacts/export"))
-    arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        params = read_section(arguments.params, "export", ExportParams)
-        filters = read_section(arguments.params, "contract", ContractParams).filters
-        checkpoint, manifest = Checkpoint.load(arguments.checkpoint), Manifest.read(arguments.manifest)
-        parity = export_checkpoint(checkpoint, manifest, params, filters, arguments.out)
-    except (*KNOWN_ERRORS, ParityError) as exc:
-        sys.stderr.write(f"export: {exc}\n")
-        return 2
+
+
+@command(_arguments, known=KNOWN_ERRORS)
+def main(arguments: argparse.Namespace) -> None:
+    params = read_section(arguments.params, "export", ExportParams)
+    filters = read_section(arguments.params, "contract", ContractParams).filters
+    checkpoint, manifest = Checkpoint.load(arguments.checkpoint), Manifest.read(arguments.manifest)
+    parity = export_checkpoint(checkpoint, manifest, params, filters, arguments.out)
     logger.info(
         "parity over %d val pictures at batches %s: largest difference of a probability %.2e, same class in all",
         parity.num_images, list(parity.batch_sizes), parity.max_probability_difference,
     )  # fmt: skip
-    return 0
 
 
 if __name__ == "__main__":

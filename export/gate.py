@@ -14,18 +14,16 @@ import numpy as np
 
 from dataset.checks import named
 from dataset.manifest import Manifest, ManifestError
-from dataset.params import PARAMS_FILE, ParamsError, read_section
-from evaluation.compare import write_comparison
 from evaluation.comparison import Comparison
-from evaluation.evaluation import EvaluationError
-from evaluation.pages.comparison_page import PAGE_FILE, Verdict
+from evaluation.document import EvaluationError
 from evaluation.pages.wording import figure
 from evaluation.params import EvaluateParams
 from evaluation.predictions import Predictions, PredictionsError
 from evaluation.statistics.paired import compare_predictions
 from export.measured_model import MeasuredModel
 from export.params import GateParams
-from runtime.model.contract import ContractError
+from project.params import ParamsError, add_params_option, read_section
+from runtime.model.contract import PROBABILITIES, ContractError
 from runtime.model.errors import ImageError
 from runtime.model.preprocess import read_for_model
 from runtime.model.session import Predictor
@@ -63,11 +61,7 @@ class Gate:
         except (GateError, *_CANNOT_COMPARE) as exc:
             return self._accepted(f"not comparable with {reference.name}", str(exc), reason)
         drops = find_drops(comparison, self.margins)
-        title = f"Worse than {reference.name}" if drops else f"No worse than {reference.name} beyond the margins"
-        verdict = Verdict(title, not drops, drops)
-        pictures_dir = candidate.manifest.root
-        has_pictures = all((pictures_dir / c.path).is_file() for c in (*comparison.fixed, *comparison.broken))
-        write_comparison(comparison, self.out_dir, pictures_dir if has_pictures else None, verdict)
+        page = _write_page(comparison, self.out_dir, candidate.manifest.root, drops)
         if not drops:
             return {
                 "gate": f"no worse than {reference.name} on {comparison.num_images} test pictures",
@@ -76,7 +70,7 @@ class Gate:
         return self._accepted(
             f"worse than {reference.name}",
             f"the model is worse than {reference.name} on the same {comparison.num_images} test pictures: "
-            f"{'; '.join(drops)}. Every picture that changed: {self.out_dir / PAGE_FILE}",
+            f"{'; '.join(drops)}. Every picture that changed: {page}",
             reason,
         )
 
@@ -87,6 +81,19 @@ class Gate:
                 "ACCEPT_WORSE=); if they are models for different things, name each in gate.task"
             )
         return {"gate": outcome, REASON_LABEL: reason, "accepted_worse": self.accept_worse}
+
+
+def _write_page(comparison: Comparison, out_dir: Path, pictures_dir: Path, drops: tuple[str, ...]) -> Path:
+    """Write the comparison with its verdict, and with the pictures that changed if they are there; return the page."""
+    # Drawing loads matplotlib, which a gate that compares nothing does without.
+    from evaluation.compare import write_comparison
+    from evaluation.pages.comparison_page import PAGE_FILE, Verdict
+
+    first = comparison.first
+    title = f"Worse than {first}" if drops else f"No worse than {first} beyond the margins"
+    has_pictures = all((pictures_dir / c.path).is_file() for c in (*comparison.fixed, *comparison.broken))
+    write_comparison(comparison, out_dir, pictures_dir if has_pictures else None, Verdict(title, not drops, drops))
+    return out_dir / PAGE_FILE
 
 
 def find_drops(comparison: Comparison, margins: GateParams) -> tuple[str, ...]:
@@ -152,7 +159,8 @@ def predict_again(model_dir: Path, pictures: Predictions, manifest: Manifest) ->
     probs = []
     for start in range(0, len(pictures.paths), _BATCH_SIZE):
         batch = [_read(manifest.root / path) for path in pictures.paths[start : start + _BATCH_SIZE]]
-        probs.append(predictor.predict(np.stack([read_for_model(data, predictor.contract) for data in batch]))[0])
+        images = np.stack([read_for_model(data, predictor.contract) for data in batch])
+        probs.append(predictor.predict(images)[PROBABILITIES])
     classes = predictor.contract.classes
     labels = np.asarray([classes.index(pictures.classes[label]) for label in pictures.labels], dtype=np.int64)
     return replace(pictures, labels=labels, probs=np.concatenate(probs).astype(np.float64), classes=classes)
@@ -167,7 +175,7 @@ def _read(path: Path) -> bytes:
 
 def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what both commands behind the gate take."""
-    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
+    add_params_option(parser)
     parser.add_argument("--accept-worse", metavar="REASON", default="", help="let a worse model through; recorded")
     parser.add_argument("--comparison", type=Path, default=Path("artifacts/comparison"), help="where it is written")
 

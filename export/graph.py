@@ -8,7 +8,8 @@ import onnx
 import torch
 from torch import nn
 
-from runtime.model.contract import CONTRACT_KEY, IMAGES, LOGITS, PROBABILITIES, ModelContract
+from project.write_whole import whole_file
+from runtime.model.contract import CONTRACT_KEY, IMAGES, ModelContract
 from training.network.classifier import Classifier
 
 
@@ -28,10 +29,20 @@ class ServedModel(nn.Module):
 
 def write_onnx(model: ServedModel, contract: ModelContract, path: Path, opset: int) -> None:
     """Write the graph with a dynamic batch and the contract in its metadata, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     # Two pictures, since a batch of one would be taken for a constant.
     example = torch.zeros(2, contract.height, contract.width, 3, dtype=torch.uint8)
-    temporary = path.with_name(path.name + ".tmp")
+    with whole_file(path) as temporary:
+        _export(model, example, temporary, list(contract.outputs), opset)
+        proto = onnx.load(str(temporary))
+        onnx.helper.set_model_props(proto, {CONTRACT_KEY: contract.to_json()})
+        for node in proto.graph.node:
+            del node.metadata_props[:]  # the exporter notes file names and stack traces of this machine there
+            node.doc_string = ""
+        onnx.checker.check_model(proto, full_check=True)
+        onnx.save(proto, str(temporary))
+
+
+def _export(model: ServedModel, example: torch.Tensor, path: Path, outputs: list[str], opset: int) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own deprecations
         for name in ("torch.onnx", "onnxscript", "onnx_ir"):  # they report every folded constant
@@ -39,20 +50,12 @@ def write_onnx(model: ServedModel, contract: ModelContract, path: Path, opset: i
         torch.onnx.export(
             model.eval(),
             (example,),
-            str(temporary),
+            str(path),
             dynamo=True,
             external_data=False,
             opset_version=opset,
             input_names=[IMAGES],
-            output_names=[PROBABILITIES, LOGITS],
+            output_names=outputs,
             dynamic_shapes={IMAGES: {0: torch.export.Dim("batch")}},
             verbose=False,
         )
-    proto = onnx.load(str(temporary))
-    onnx.helper.set_model_props(proto, {CONTRACT_KEY: contract.to_json()})
-    for node in proto.graph.node:
-        del node.metadata_props[:]  # the exporter notes file names and stack traces of this machine there
-        node.doc_string = ""
-    onnx.checker.check_model(proto, full_check=True)
-    onnx.save(proto, str(temporary))
-    temporary.replace(path)

@@ -17,7 +17,7 @@ from evaluation.analyses.leakage import refuse_other_images
 from evaluation.asked_model import refuse_other_model
 from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsError
 from export.model_store import CHECKPOINT, CLASSIFIER
-from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, ModelContract
+from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, read_contract
 from runtime.model.hashing import file_sha256
 
 MANIFEST_FILE = "manifest.csv"
@@ -57,7 +57,7 @@ def read_measured_model(name: str, model_dir: Path, predictions: Path, data_dir:
     """
     manifest = Manifest.read(data_dir / MANIFEST_FILE)
     read = Predictions.read(predictions)
-    contract = ModelContract.read(model_dir / CONTRACT_FILE)
+    contract = read_contract(model_dir / CONTRACT_FILE)
     if contract.lineage.data_sha256 not in ("", manifest.sha256):
         raise PredictionsError(
             f"the model was trained on data {contract.lineage.data_sha256[:12]}, {manifest.root / MANIFEST_FILE} is "

@@ -142,7 +142,7 @@ def _remove(name: str, version: str) -> None:
 
 def _point_latest_at(name: str, version: str) -> None:
     latest = _store_dir() / name / "latest"
-    temporary = _temporary_dir() / f"{name}-latest"
+    temporary = _temporary_dir() / f"{name}-latest"  # a rest beside it would keep the folder of a removed name
     temporary.write_text(version)
     temporary.replace(latest)
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from dataset.params import Section
+from project.params import Section
 
 
 class ExportParams(Section):

@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +39,7 @@ from export.model_store import (
     register_pair,
 )
 from export.same_data import find_reference
+from project.command import command
 from runtime.model.card import CardError, check_card
 from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, ContractError, ModelContract
 from runtime.model.session import Predictor
@@ -179,8 +179,7 @@ def _read_json(path: Path, command: str) -> object:
         raise RegistrationError(f"cannot read {path}: {exc}; run `{command}`") from exc
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Register a model in BentoML's model store.")
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", type=Path, default=Path("artifacts/training/checkpoint.pt"))
     parser.add_argument("--export", type=Path, default=Path("artifacts/export"))
     parser.add_argument("--evaluation", type=Path, default=Path("artifacts/evaluation"))
@@ -189,22 +188,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--review", type=Path, default=Path("artifacts/review"))
     add_gate_arguments(parser)
-    args = parser.parse_args(argv)
+
+
+@command(
+    _arguments,
+    known=(RegistrationError, StoreError, *KNOWN_ERRORS, BentoMLException, OSError),
+    speaker="cannot register",
+)
+def main(args: argparse.Namespace) -> None:
     os.environ["BENTOML_DO_NOT_TRACK"] = "True"  # BentoML takes no other word, "1" included
-    try:
-        check_store()
-        sources = Sources(
-            args.checkpoint, args.export, args.evaluation, args.card, args.predictions, args.data, args.review
-        )
-        registered = register(sources, read_gate(args))
-        labels = bentoml.models.get(registered.classifier).info.labels
-    except (RegistrationError, StoreError, *KNOWN_ERRORS, BentoMLException, OSError) as exc:
-        sys.stderr.write(f"cannot register: {exc}\n")
-        return 2
+    check_store()
+    sources = Sources(
+        args.checkpoint, args.export, args.evaluation, args.card, args.predictions, args.data, args.review
+    )
+    registered = register(sources, read_gate(args))
+    labels = bentoml.models.get(registered.classifier).info.labels
     sys.stdout.write(_tell_mlflow(labels.get("mlflow_run_id", ""), registered))
     what = "registered" if registered.is_new else "already registered:"
     sys.stdout.write(f"{what} {registered.classifier} and {registered.checkpoint}\n{outcome_in_words(labels)}\n")
-    return 0
 
 
 if __name__ == "__main__":

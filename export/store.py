@@ -4,10 +4,13 @@ BentoML's home is `BENTOML_HOME`, or `bentoml` in the user's home. BentoML itsel
 and fails, when it is.
 """
 
+import argparse
 import os
 import sys
 import tempfile
 from pathlib import Path
+
+from project.command import command
 
 
 class StoreError(OSError):
@@ -32,13 +35,9 @@ def check_store(home: Path) -> None:
         ) from exc
 
 
-def main() -> int:
-    try:
-        check_store(bentoml_home())
-    except (StoreError, RuntimeError) as exc:  # RuntimeError: no home is known at all
-        sys.stderr.write(f"error: {exc}\n")
-        return 2
-    return 0
+@command(known=(StoreError, RuntimeError), speaker="error")  # RuntimeError: no home is known at all
+def main(_: argparse.Namespace) -> None:
+    check_store(bentoml_home())
 
 
 if __name__ == "__main__":

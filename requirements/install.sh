@@ -48,7 +48,7 @@ fi
 make_environment() {
   [ ! -x "$1/bin/python" ] || return 0
   [ -n "$python" ] || say "Python 3.11 is not on this machine: uv brings it"
-  "$uv" venv --quiet --python "${python:-3.11}" "$1" && return
+  "$uv" venv --quiet --relocatable --python "${python:-3.11}" "$1" && return
   say "bento-vision needs Python 3.11, and found $(command -v python3 || echo none) ($(version_of python3)): install 3.11 beside it," \
     "or let uv fetch one, which needs the network (see uv's message above)"
   exit 2

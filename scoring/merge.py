@@ -8,7 +8,6 @@ import argparse
 import hashlib
 import sys
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,9 +15,11 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from dataset.checks import named
+from project.command import command
+from project.write_whole import TEMPORARY_SUFFIX, write_whole
 from scoring.pictures import ScoringError
 from scoring.plan import RESULTS_DIR, Plan, result_path
-from scoring.results import ROW_GROUP_ROWS, SHARD_KEY, TEMPORARY_SUFFIX, ResultFile, atomic_writer
+from scoring.results import ROW_GROUP_ROWS, SHARD_KEY, ResultFile, atomic_writer
 from scoring.score import check_result
 
 SCORES_FILE, SUMMARY_FILE = "scores.parquet", "summary.json"
@@ -69,9 +70,7 @@ def merge(run_dir: Path) -> Summary:
                 f"{run_dir}: {plan.num_pictures} pictures planned, {num_rows} rows found, of which "
                 f"{summary.num_scored} are scored and {summary.num_errors} are errors"
             )
-    temporary = run_dir / f"{SUMMARY_FILE}{TEMPORARY_SUFFIX}"
-    temporary.write_text(summary.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    temporary.replace(run_dir / SUMMARY_FILE)
+    write_whole(run_dir / SUMMARY_FILE, summary.model_dump_json(indent=2) + "\n")
     for leftover in (run_dir / RESULTS_DIR).glob(f"*{TEMPORARY_SUFFIX}"):  # of tasks that were killed
         leftover.unlink(missing_ok=True)
     return summary
@@ -128,21 +127,18 @@ def _counts(column: pa.Array) -> dict[str, int]:
     return {item["values"]: item["counts"] for item in column.drop_null().value_counts().to_pylist()}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_dir", type=Path)
-    arguments = parser.parse_args(argv)
-    try:
-        summary = merge(arguments.run_dir)
-    except (ScoringError, OSError) as exc:
-        sys.stderr.write(f"merge: {exc}\n")
-        return 2
+
+
+@command(_arguments, known=(ScoringError, OSError))
+def main(arguments: argparse.Namespace) -> None:
+    summary = merge(arguments.run_dir)
     kinds = ", ".join(f"{number} {code}" for code, number in summary.errors.items())
     sys.stdout.write(
         f"{summary.num_pictures} pictures: {summary.num_scored} scored, {summary.num_errors} errors"
         f"{f' ({kinds})' if kinds else ''} -> {arguments.run_dir / SCORES_FILE}\n"
     )
-    return 0
 
 
 if __name__ == "__main__":

@@ -15,8 +15,9 @@ from typing import Self
 
 import numpy as np
 
-from runtime.answers.filters import FilterChain, FilterFailedError
-from runtime.answers.results import NOT_FINITE, ImageAnswer, InvalidOutput, ModelIdentity, to_predictions
+from runtime.answers.filters import FilterChain
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
+from runtime.answers.results import NOT_FINITE, ModelIdentity, Prediction, to_predictions
 from runtime.model.cores import usable_cores
 from runtime.model.errors import ImageError
 from runtime.model.image import ImageArray
@@ -29,8 +30,7 @@ from scoring.results import Row
 # batch on a CPU, where nobody waits for the first answer.
 CPU_BATCH_SIZE, GPU_BATCH_SIZE = 8, 64
 MAX_FILE_BYTES = 256 * 2**20  # far above any picture; a stray archive must not fill the memory
-UNREADABLE, TOO_LARGE, FILTER_FAILED = "unreadable_file", "file_too_large", "filter_failed"
-INVALID_OUTPUT = "model_output_invalid"  # as the service calls it
+UNREADABLE, TOO_LARGE = "unreadable_file", "file_too_large"
 
 
 @dataclass(frozen=True)
@@ -98,17 +98,16 @@ class Scorer:
         except ImageError as exc:
             return Row(path, error=str(exc.code), message=str(exc))
 
-    def _predict(self, images: list[ImageArray]) -> list[ImageAnswer]:
-        probs, logits = self.predictor.predict(np.stack(images))
-        return to_predictions(probs, logits, self.predictor.contract, self.identity)
+    def _predict(self, images: list[ImageArray]) -> list[Prediction | None]:
+        return to_predictions(self.predictor.predict(np.stack(images)), self.predictor.contract, self.identity)
 
-    def _filter(self, path: str, answer: ImageAnswer) -> Row:
-        if isinstance(answer, InvalidOutput):
-            return Row(path, error=INVALID_OUTPUT, message=NOT_FINITE)
+    def _filter(self, path: str, answer: Prediction | None) -> Row:
+        if answer is None:
+            return Row(path, error=RequestErrorCode.MODEL_OUTPUT_INVALID.value, message=NOT_FINITE)
         try:
             return Row(path, prediction=self.filters.apply([answer])[0])
-        except FilterFailedError as exc:
-            return Row(path, error=FILTER_FAILED, message=str(exc))
+        except RequestRefused as refusal:
+            return Row(path, error=refusal.code.value, message=str(refusal))
 
 
 def _chunks(paths: Iterable[str], size: int) -> Iterator[list[str]]:

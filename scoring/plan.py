@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from project.write_whole import whole_file, write_whole
 from runtime.model.contract import ONNX_FILE
 from runtime.model.hashing import file_sha256
 from scoring.pictures import ScoringError, list_pictures, root_of
@@ -124,16 +125,13 @@ def write_plan(source: Path, run_dir: Path, model: str, model_dir: Path, picture
         raise ScoringError(
             f"{run_dir} holds the plan of another run: {', '.join(differing)} differ(s). Take another folder"
         )
-    temporary = run_dir / f"{PLAN_FILE}.tmp"
-    temporary.write_text(plan.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    temporary.replace(run_dir / PLAN_FILE)
+    write_whole(run_dir / PLAN_FILE, plan.model_dump_json(indent=1) + "\n")
     return plan
 
 
 def _write_shard(path: Path, paths: list[str]) -> None:
-    temporary = path.with_suffix(".tmp")
-    pq.write_table(pa.table({"path": paths}, schema=PATH_SCHEMA), temporary)
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        pq.write_table(pa.table({"path": paths}, schema=PATH_SCHEMA), temporary)
 
 
 def _cut(names: Iterator[str], size: int) -> Iterator[list[str]]:

@@ -5,8 +5,6 @@ the picture could not be scored; `error` (a stable code) and `message`, null whe
 input gives the same bytes: nothing in a file depends on when or where it was written.
 """
 
-import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,12 +14,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from project.write_whole import whole_file
 from runtime.answers.results import Prediction
 from scoring.pictures import ScoringError
 
 MODEL_KEY, SHARD_KEY = b"vision.model_sha256", b"vision.shard_sha256"
 ROW_GROUP_ROWS = 8192
-TEMPORARY_SUFFIX = ".tmp"
 
 
 @dataclass(frozen=True)
@@ -75,19 +73,9 @@ def _to_record(row: Row, model_sha256: str) -> dict[str, Any]:
 
 @contextmanager
 def atomic_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
-    """Write a Parquet file beside its place and move it there at the end; an error leaves nothing behind.
-
-    The temporary name is this process's own, so that two that write the same shard do not meet.
-    """
-    temporary = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}{TEMPORARY_SUFFIX}")
-    try:
-        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-            yield writer
-        with temporary.open("rb+") as file:  # a node that dies after the rename must not leave an empty file there
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write a Parquet file whole or not at all."""
+    with whole_file(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        yield writer
 
 
 @dataclass(frozen=True)

@@ -9,22 +9,23 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
+from project.command import UsageError, command
 from runtime.answers.filters import FilterError
 from runtime.model.contract import ContractError
+from runtime.model.devices import DeviceError
 from runtime.model.session import Predictor
-from runtime.serving.settings import SettingsError
 from scoring.data_mount import DataMount
 from scoring.pictures import ScoringError
 from scoring.pipeline import UNREADABLE, Scorer
 from scoring.plan import Plan, read_shard, result_path
 from scoring.results import ROW_GROUP_ROWS, ResultFile, Row, atomic_writer, schema_of, to_batch
 
-KNOWN_ERRORS = (ScoringError, ContractError, SettingsError, FilterError, OSError)
+KNOWN_ERRORS = (ScoringError, ContractError, DeviceError, FilterError, OSError)
 logger = logging.getLogger(__name__)
 
 
@@ -119,8 +120,7 @@ def run(
     return Timing(started, time.time(), sum(plan.shards[index].num_pictures for index in todo))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_dir", type=Path, help="folder that scoring.shard made")
     parser.add_argument("--task", type=int, default=0, help="0 to tasks - 1")
     parser.add_argument("--tasks", type=int, default=1)
@@ -130,24 +130,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--allow-unreadable", action="store_true", help="write a shard's rows even if not one picture can be read"
     )
-    arguments = parser.parse_args(argv)
+
+
+@command(_arguments, known=KNOWN_ERRORS)
+def main(arguments: argparse.Namespace) -> None:
     if not 0 <= arguments.task < arguments.tasks:
-        parser.error(
+        raise UsageError(
             f"task {arguments.task} of {arguments.tasks}: tasks count from 0. A job array must be 0-(n-1); to do what "
             "is left, submit all of it again: shards that are done are passed over"
         )
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        timing = run(
-            arguments.run_dir, arguments.task, arguments.tasks, arguments.batch_size, arguments.workers,
-            arguments.allow_unreadable,
-        )  # fmt: skip
-        if arguments.timing and timing:
-            arguments.timing.write_text(json.dumps(asdict(timing)) + "\n", encoding="utf-8")
-    except KNOWN_ERRORS as exc:
-        sys.stderr.write(f"score: {exc}\n")
-        return 2
-    return 0
+    timing = run(
+        arguments.run_dir, arguments.task, arguments.tasks, arguments.batch_size, arguments.workers,
+        arguments.allow_unreadable,
+    )  # fmt: skip
+    if arguments.timing and timing:
+        arguments.timing.write_text(json.dumps(asdict(timing)) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@ SOURCE is a folder, a text file with one path a line, or a CSV with a column `pa
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
+from project.command import UsageError, command
 from runtime.model.contract import ONNX_FILE
 from runtime.serving.model_reference import DEFAULT_MODEL, ModelUnavailable, find_model
 from scoring.pictures import ScoringError
@@ -27,23 +27,20 @@ def model_folder(model: str) -> tuple[str, Path]:
     return str(found.tag), Path(found.path)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--model", default=DEFAULT_MODEL, help="tag in the model store, or a folder with model.onnx")
     parser.add_argument("--pictures-per-shard", type=int, default=PICTURES_PER_SHARD)
-    arguments = parser.parse_args(argv)
+
+
+@command(_arguments, known=(ScoringError, ModelUnavailable, OSError))
+def main(arguments: argparse.Namespace) -> None:
     if arguments.pictures_per_shard < 1:
-        parser.error("a shard holds at least one picture")
-    try:
-        model, model_dir = model_folder(arguments.model)
-        plan = write_plan(arguments.source, arguments.run_dir, model, model_dir, arguments.pictures_per_shard)
-    except (ScoringError, ModelUnavailable, OSError) as exc:
-        sys.stderr.write(f"shard: {exc}\n")
-        return 2
+        raise UsageError("a shard holds at least one picture")
+    model, model_dir = model_folder(arguments.model)
+    plan = write_plan(arguments.source, arguments.run_dir, model, model_dir, arguments.pictures_per_shard)
     sys.stdout.write(f"{plan.num_pictures} pictures in {len(plan.shards)} shards, to be scored by {plan.model}\n")
-    return 0
 
 
 if __name__ == "__main__":

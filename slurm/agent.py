@@ -16,7 +16,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -25,6 +24,8 @@ from torch.distributed import run as torchrun
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.elastic.rendezvous import RendezvousError
 
+from project.command import command
+from project.write_whole import write_whole
 from runtime.model.cores import usable_cores
 from runtime.model.devices import visible_cuda_devices
 from slurm.agent_failure import EXPLAINED, KILLED, REQUEUE, Failure
@@ -113,13 +114,15 @@ class _Messenger:
         return is_sent
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--head", required=True, help="host:port where the agents meet")
     parser.add_argument("--run-id", required=True, help="differs between all runs that may share the port")
     parser.add_argument("--failures", type=Path, required=True, help="folder on the shared disk")
     parser.add_argument("command", nargs="+", help="MODULE [ARGUMENTS], after --")
-    arguments = parser.parse_args(argv)
+
+
+@command(_arguments, logs_to="nothing")
+def main(arguments: argparse.Namespace) -> int:
     node, node_id = os.environ["SLURMD_NODENAME"], int(os.environ["SLURM_NODEID"])
     nnodes = int(os.environ["SLURM_STEP_NUM_NODES"])
     # Across machines the processes cannot use the agents' store, which listens for the first node alone (PyTorch 2.15).
@@ -140,8 +143,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if first.exitcode == REQUEUE or -first.exitcode in messenger.handed_on:
             return REQUEUE
         failure = Failure(node=node, rank=rank, time=first.timestamp, reason=reason_of(first))
-        arguments.failures.mkdir(parents=True, exist_ok=True)
-        (arguments.failures / f"{node}.json").write_text(failure.model_dump_json(), encoding="utf-8")
+        write_whole(arguments.failures / f"{node}.json", failure.model_dump_json())
         sys.stderr.write(f"{node}: rank {rank}: {failure.reason}\n")
         return 1
     except RendezvousError as exc:  # the first node's agent, where all meet, has gone before: its reason counts

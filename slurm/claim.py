@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from project.write_whole import write_whole
 from slurm.allocation import SlurmError, unfinished_jobs
 
 SCRATCH_DIR = Path("artifacts/slurm")  # what the jobs of a checkout know of each other; slurm/chain.sh writes there too
@@ -54,9 +55,7 @@ def _take(folder: Path, chain: str) -> None:
                 f"another checkout (git worktree). If that job has nothing to do with this checkout, remove {path}"
             )
         _forget(folder, owner)
-    beside = path.with_suffix(".new")  # renamed, so that a node that dies leaves no half of it
-    beside.write_text(chain, encoding="utf-8")
-    beside.replace(path)
+    write_whole(path, chain)
 
 
 def _unfinished_of(folder: Path, chain: str) -> set[str]:

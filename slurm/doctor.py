@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from project.command import command
 from slurm.allocation import Allocation, SlurmError, node_address
 from slurm.facts import NodeFacts
 from slurm.nodes import NodeReport, look_at_nodes
@@ -81,22 +82,20 @@ def _say(allocation: Allocation, nodes: NodeReport, ranks: RankReport | None, pr
     sys.stdout.write("\n".join(lines) + "\n")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
     parser.add_argument("--port", type=int, default=0, help="where processes meet; 0 takes a free one")
     parser.add_argument("--scratch", type=Path, default=SCRATCH_DIR, help="folder on the shared disk")
-    arguments = parser.parse_args(argv)
-    try:
-        allocation = Allocation.current()
-        nodes = look_at_nodes(allocation, arguments.manifest, arguments.scratch, arguments.port)
-        ranks, problems = None, list(nodes.problems)
-        if not problems:
-            head = meeting_point(allocation, nodes, arguments.port)
-            ranks, problems = check_ranks(allocation, nodes.facts, head, arguments.scratch)
-    except (SlurmError, OSError) as exc:
-        sys.stderr.write(f"doctor: {exc}\n")
-        return 2
+
+
+@command(_arguments, known=(SlurmError, OSError))
+def main(arguments: argparse.Namespace) -> int:
+    allocation = Allocation.current()
+    nodes = look_at_nodes(allocation, arguments.manifest, arguments.scratch, arguments.port)
+    ranks, problems = None, list(nodes.problems)
+    if not problems:
+        head = meeting_point(allocation, nodes, arguments.port)
+        ranks, problems = check_ranks(allocation, nodes.facts, head, arguments.scratch)
     _say(allocation, nodes, ranks, problems)
     return 2 if problems else 0
 

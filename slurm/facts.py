@@ -9,14 +9,14 @@ import platform
 import shutil
 import socket
 import sys
-from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
-from dataset.environment import RequirementsError, installed_version, read_pins
+from project.command import command
+from project.environment import RequirementsError, installed_version, read_pins
 from runtime.model.cores import usable_cores
 from runtime.model.devices import visible_cuda_devices
 from runtime.model.hashing import file_sha256
@@ -110,19 +110,16 @@ def _unreadable(manifest: Path) -> list[str]:
     return problems
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
     parser.add_argument("--token-file", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0)
-    arguments = parser.parse_args(argv)
-    try:
-        facts = NodeFacts.gather(arguments.manifest, arguments.token_file, arguments.port)
-    except RequirementsError as exc:
-        sys.stderr.write(f"facts: {exc}\n")
-        return 2
+
+
+@command(_arguments, known=(RequirementsError,))
+def main(arguments: argparse.Namespace) -> None:
+    facts = NodeFacts.gather(arguments.manifest, arguments.token_file, arguments.port)
     sys.stdout.write(LINE_MARK + json.dumps(facts.model_dump(mode="json")) + "\n")
-    return 0
 
 
 if __name__ == "__main__":

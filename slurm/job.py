@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dataset.params import ParamsError
+from project.params import ParamsError
 from slurm.agent_failure import EXPLAINED, REQUEUE, first_failure
 from slurm.allocation import Allocation, SlurmError, requeue
 from slurm.attempts import MAX_SAME_FAILURES, Attempts

@@ -21,9 +21,11 @@ from typing import Any
 
 import yaml
 
-from dataset.params import PARAMS_FILE, DataParams, ParamsError, Section, read_section
+from dataset.params import DataParams
 from evaluation.params import EvaluateParams, ReviewParams
 from export.params import ExportParams, GateParams
+from project.command import command
+from project.params import PARAMS_FILE, ParamsError, Section, add_params_option, read_section
 from slurm.allocation import SlurmError, current_job_id
 from slurm.claim import claimed
 
@@ -97,30 +99,27 @@ def run_links(
     """Run links in order and return the status of the first command that fails, or 0."""
     commands = commands_of(yaml.safe_load(PIPELINE.read_text(encoding="utf-8"))["stages"], params)
     for link in links:
-        for command in commands[link]:
-            logger.info("%s: %s", link, command)
-            status = status_of(shlex.split(command))
+        for line in commands[link]:
+            logger.info("%s: %s", link, line)
+            status = status_of(shlex.split(line))
             if status:
-                logger.error("the chain stops at '%s': %s ended with status %d", link, command, status)
+                logger.error("the chain stops at '%s': %s ended with status %d", link, line, status)
                 return status
     return 0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("links", nargs="+", choices=LINKS)
-    parser.add_argument("--params", type=Path, default=PARAMS_FILE, help="what the model was trained with")
+    add_params_option(parser, "what the model was trained with")
     parser.add_argument("--chain", default="", metavar="JOB", help="first job of the chain that this job belongs to")
-    arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    try:
-        check_params(arguments.params)
-        job_id = current_job_id()
-        with claimed(job_id, arguments.chain) if job_id else nullcontext():
-            return run_links(arguments.links, arguments.params)
-    except (ParamsError, SlurmError) as exc:
-        sys.stderr.write(f"links: {exc}\n")
-        return 2
+
+
+@command(_arguments, known=(ParamsError, SlurmError), logs_to="stdout")
+def main(arguments: argparse.Namespace) -> int:
+    check_params(arguments.params)
+    job_id = current_job_id()
+    with claimed(job_id, arguments.chain) if job_id else nullcontext():
+        return run_links(arguments.links, arguments.params)
 
 
 if __name__ == "__main__":

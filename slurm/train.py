@@ -13,7 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dataset.params import PARAMS_FILE, ParamsError
+from project.command import command
+from project.params import ParamsError, add_params_option
 from slurm.allocation import Allocation
 from slurm.attempts import Attempts
 from slurm.claim import SCRATCH_DIR, claimed
@@ -92,22 +93,18 @@ def _work(arguments: argparse.Namespace, allocation: Allocation, warnings: Warni
     return run_links(AFTER_TRAINING, params, status_of)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--params", type=Path, default=PARAMS_FILE, help="for training and all that follows")
+    add_params_option(which, "for training and all that follows")
     which.add_argument("--best-of", type=Path, metavar="DIR", help="params.yaml with the best values of a search")
     parser.add_argument("--workers", type=int, default=0, help="processes that decode, for each training process")
     parser.add_argument("--save-every-steps", type=int, default=0, help="what a dead node costs at most; 0: an epoch")
     parser.add_argument("--port", type=int, default=0, help="where processes meet; 0 takes a free one")
     parser.add_argument("--only-train", action="store_true", help="leave the rest to slurm/chain.sh")
-    return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    arguments = _parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-
+@command(_arguments, logs_to="stdout")
+def main(arguments: argparse.Namespace) -> int:
     def work(allocation: Allocation, warnings: Warnings) -> int:
         with claimed(allocation.job_id):
             return _work(arguments, allocation, warnings)

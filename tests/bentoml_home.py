@@ -18,7 +18,7 @@ def bentoml_home(home: Path) -> Iterator[Path]:
     """
     paths = {name: home / name for name in ("models", "bentos", "tmp")}
     for path in paths.values():
-        path.mkdir(parents=True)
+        path.mkdir(parents=True, exist_ok=True)
     replaced = {
         "bentoml_home": str(home),
         "tmp_bento_store_dir": str(paths["tmp"]),

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.cpu_time import CpuTime
+from tests.order import longest_first
+
 REPOSITORY = Path(__file__).parent.parent
 REFERENCE_DIR = REPOSITORY.parent / "shared" / "data" / "magnetic-tile"
 _HOME = pytest.StashKey[Path]()
@@ -19,6 +22,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # A shell starts what it puts into the background with Ctrl-C ignored, and children would inherit that.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.pluginmanager.register(CpuTime())
     home = Path(tempfile.mkdtemp(prefix="bento-vision-tests-"))
     config.stash[_HOME] = home
     os.environ.update(
@@ -43,6 +47,10 @@ def pytest_configure(config: pytest.Config) -> None:
             "no_proxy": "127.0.0.1,localhost,::1",
         }
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items[:] = [items[place] for place in longest_first([item.nodeid.partition("::")[0] for item in items])]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

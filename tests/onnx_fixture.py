@@ -25,6 +25,7 @@ from runtime.model.contract import (
     LOGITS,
     ONNX_FILE,
     PROBABILITIES,
+    ClassificationContract,
     ModelContract,
 )
 from runtime.model.hashing import file_sha256
@@ -34,7 +35,9 @@ COLOURS = {"red": (220, 20, 20), "green": (20, 220, 20), "blue": (20, 20, 220)}
 
 
 def tiny_contract(height: int = 16, width: int = 24, classes: tuple[str, ...] = CLASSES) -> ModelContract:
-    return ModelContract(classes=classes, height=height, width=width, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    return ClassificationContract(
+        classes=classes, height=height, width=width, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+    )
 
 
 def tiny_weights(num_columns: int, scale: float, confused: bool) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:

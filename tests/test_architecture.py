@@ -80,7 +80,7 @@ def test_one_module_each_knows_albumentations_and_mlflow() -> None:
         assert users == [owner]
 
 
-@pytest.mark.parametrize("room", ["runtime", "dataset", "evaluation"])
+@pytest.mark.parametrize("room", ["project", "runtime", "dataset", "evaluation"])
 def test_importing_a_room_reads_no_project_file_and_prints_nothing(room: str, tmp_path: Path) -> None:
     modules = [p.relative_to(REPOSITORY).with_suffix("").as_posix().replace("/", ".") for p in _files(room)]
     code = f"import importlib\nfor name in {modules!r}: importlib.import_module(name)"

@@ -1,6 +1,7 @@
-"""The demo shows one answer and leaves nothing running."""
+"""The demo asks about a picture of each class, shows them and leaves nothing running."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -10,11 +11,27 @@ from pathlib import Path
 
 import pytest
 
-from demo import DemoError, Picture, describe, picture_of_test_split
+from demo import (
+    NEXT,
+    DemoError,
+    Picture,
+    describe,
+    describe_one,
+    in_one_request,
+    pictures_of_test_split,
+    render,
+    summarise,
+)
 from runtime.answers.results import ModelIdentity, Prediction
+from runtime.serving.settings import ServingSettings
 from tests.bento_project import ROOT, Project, copy_project, write_pictures
 
-MANIFEST = "path,label,group,split\npictures/red.png,red,a,train\npictures/green.png,green,b,test\n"
+MANIFEST = """path,label,group,split
+pictures/red.png,red,a,train
+pictures/green.png,green,b,test
+pictures/blue.png,red,c,test
+pictures/red.png,green,d,test
+"""
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +39,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with a built Bento and a manifest of three pictures."""
     project = copy_project(tmp_path_factory.mktemp("demo"))
     shutil.copyfile(ROOT / "demo.py", project.folder / "demo.py")
+    shutil.copytree(ROOT / "benchmarks", project.folder / "benchmarks", ignore=shutil.ignore_patterns("__pycache__"))
     pictures = project.folder / "data" / "pictures"
     pictures.mkdir(parents=True)
     write_pictures(pictures)
@@ -55,7 +73,7 @@ def servers_of(project: Project) -> list[str]:
     return [line for line in lines if version in line]
 
 
-def test_demo_prints_answer_true_label_and_where_things_lie_and_leaves_no_process(
+def test_demo_asks_about_the_first_test_picture_of_each_class_and_leaves_no_process(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where the environment names proxies that nobody is, and exempts nothing from them."""
@@ -65,7 +83,11 @@ def test_demo_prints_answer_true_label_and_where_things_lie_and_leaves_no_proces
         monkeypatch.delenv(name)
     done = run_demo(project)
     assert done.returncode == 0, done.stderr
-    assert "true label   green\nanswer       green (99.6%)" in done.stdout
+    assert "asking it about 2 picture(s)" in done.stdout
+    assert re.search(r"green\.png +green +green +99\.6%\n", done.stdout)
+    assert re.search(r"blue\.png +red +blue +99\.\d%  wrong\n1 of 2 right \(50%\)", done.stdout)
+    page = (project.folder / "artifacts/demo.html").read_text()
+    assert page.count('<img src="data:image/jpeg;base64,') == 2
     bento = next((project.home / "bentos" / "vision").glob("*/bento.yaml")).parent
     for place in ("artifacts/report.html", "artifacts/MODEL_CARD.md", str(bento)):
         assert place in done.stdout
@@ -99,15 +121,41 @@ ANSWER = Prediction(
 )
 
 
-def test_picture_of_ones_own_has_no_true_label() -> None:
-    lines = describe(Picture(Path("own.png"), ""), ANSWER).splitlines()
-    assert lines[1:3] == ["true label   not known", "answer       b (75.0%)"]
-    assert [line.split()[0] for line in lines[3:5]] == ["b", "a"]
+def test_picture_of_ones_own_is_described_by_all_probabilities() -> None:
+    lines = describe_one(Path("own.png"), ANSWER).splitlines()
+    assert lines[:2] == ["picture      own.png", "answer       b (75.0%)"]
+    assert [line.split()[:2] for line in lines[2:]] == [["b", "75.0%"], ["a", "25.0%"]]
 
 
-def test_a_wrong_answer_is_called_wrong_and_a_right_one_is_not() -> None:
-    assert "which is wrong" in describe(Picture(Path("own.png"), "a"), ANSWER)
-    assert "wrong" not in describe(Picture(Path("own.png"), "b"), ANSWER)
+def test_a_wrong_answer_is_called_wrong_and_a_right_one_is_not(tmp_path: Path) -> None:
+    paths = write_pictures(tmp_path)
+    pictures = [Picture(paths["red"], "a<b"), Picture(paths["green"], "b")]
+    table = describe(pictures, [ANSWER, ANSWER]).splitlines()
+    assert [row.split()[1:] for row in table[1:]] == [["a<b", "b", "75.0%", "wrong"], ["b", "b", "75.0%"]]
+    summary = summarise(pictures, [ANSWER, ANSWER], num_classes=3)
+    assert summary.startswith(
+        "1 of 2 right (50%), one picture of each class (of 3 classes; one request carries no more)"
+    )
+    page = render(pictures, [ANSWER, ANSWER], summary)
+    assert [page.count(word) for word in ("<figure class=wrong>", "<figure>", "is <b>a&lt;b</b>")] == [1, 1, 1]
+
+
+def test_no_more_is_asked_than_one_request_carries(tmp_path: Path) -> None:
+    pictures = [Picture(tmp_path / f"{number}.jpg", str(number)) for number in range(4)]
+    for picture in pictures:
+        picture.path.write_bytes(b"x" * 100_000)
+    assert in_one_request(pictures, ServingSettings(max_images_per_request=3)) == pictures[:3]
+    assert in_one_request(pictures, ServingSettings(max_body_bytes=250_000)) == pictures[:2]
+    assert in_one_request(pictures, ServingSettings(max_body_bytes=50_000)) == pictures[:1]
+    with pytest.raises(DemoError, match=r"there is no picture gone\.jpg"):
+        in_one_request([Picture(Path("gone.jpg"), "")], ServingSettings())
+
+
+def test_what_to_do_next_is_what_readme_says() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = [line.split(maxsplit=1)[1].split("   ")[-1].strip() for line in NEXT.splitlines()[1:]]
+    own = [command for command in commands if f"\n$ {command}\n" not in readme]
+    assert (len(commands), own) == (4, [".venv/bin/python demo.py --picture path/to/picture.jpg"])
 
 
 def test_server_that_does_not_start_shows_its_log_and_leaves_no_process(project: Project, tmp_path: Path) -> None:
@@ -129,4 +177,4 @@ def test_missing_bento_names_the_command(project: Project, tmp_path: Path) -> No
 def test_manifest_without_test_pictures_is_refused(tmp_path: Path) -> None:
     (tmp_path / "manifest.csv").write_text("path,label,split\na.png,a,train\n")
     with pytest.raises(DemoError, match=r"no picture in the test split; run `make data`"):
-        picture_of_test_split(tmp_path / "manifest.csv")
+        pictures_of_test_split(tmp_path / "manifest.csv")

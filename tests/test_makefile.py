@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,9 +24,8 @@ def project(tmp_path: Path) -> Path:
     for name in ("install.sh", "train.txt", "uv.txt"):
         (tmp_path / "requirements" / name).write_text("")
     (tmp_path / ".venv/bin").mkdir(parents=True)
-    for name in ("python", "dvc", "bentoml"):
-        (tmp_path / ".venv/bin" / name).write_text(NOTING)
-        (tmp_path / ".venv/bin" / name).chmod(0o755)
+    (tmp_path / ".venv/bin/python").write_text(NOTING)
+    (tmp_path / ".venv/bin/python").chmod(0o755)
     (tmp_path / ".venv/train.stamp").write_text("")
     (tmp_path / "data").mkdir()
     (tmp_path / "data/source.yaml").write_text("")
@@ -40,6 +40,7 @@ def make(project: Path, *words: str, status: int = 0, environment: dict[str, str
         ["make", *words], cwd=project, capture_output=True, text=True, env={**kept, **(environment or {})}
     )
     assert done.returncode == status, done.stdout + done.stderr
+    sys.stderr.write(done.stderr)
     lines = (project / "calls").read_text().removesuffix("\n\0").split("\n\0")
     return [line.removesuffix("\0").split("\0") for line in lines]
 
@@ -50,20 +51,29 @@ ODD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("way", ["word", "environment"])
-def test_a_path_may_hold_any_character(project: Path, way: str) -> None:
+def test_a_path_may_hold_any_character(project: Path) -> None:
     for odd in ODD:
-        names = {"DATA": odd, "GROUPS": f"{odd}.csv", "NORMAL": f"of {odd}"}
-        typed = [f"{name}={value}" for name, value in names.items()] if way == "word" else []
-        calls = make(project, "source", *typed, environment=names if way == "environment" else {})
-        expected = [f"--groups={odd}.csv", f"--normal=of {odd}", "--out", "data/source.yaml", "--", odd]
-        if way == "word":  # make itself drops blanks before a value
-            expected = [
-                word.replace("=  padded", "=padded") if word.startswith("--groups") else word for word in expected
-            ]
-            expected[-1] = odd.lstrip()
-        assert calls[-1] == ["python", "-m", "dataset.stage", "dataset.source", *expected], odd
+        calls = make(project, "source", f"DATA={odd}", f"GROUPS={odd}.csv", f"NORMAL=of {odd}")
+        # make itself drops blanks before a value
+        expected = [f"--groups={odd.lstrip()}.csv", f"--normal=of {odd}", "--out", "data/source.yaml", "--"]
+        assert calls[-1] == ["python", "-m", "dataset.stage", "dataset.source", *expected, odd.lstrip()], odd
         assert not (project / "made").exists()
+
+
+def test_what_the_environment_holds_for_another_purpose_is_not_taken_but_named(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Many a shell exports DATA or GROUPS; only what is typed after `make` is meant for it."""
+    names = ("DATA", "GROUPS", "NORMAL", "SKIP", "CLASSES", "ACCEPT_WORSE")
+    bare = make(project, "bento")
+    assert make(project, "bento", environment=dict.fromkeys(names, "/elsewhere")) == bare
+    hints = capfd.readouterr().err
+    assert all(
+        f"{name} of the environment is not taken; type it to take it: make bento {name}=" in hints for name in names
+    )
+    typed = make(project, "source", "DATA=mine", environment={"DATA": "/elsewhere", "GROUPS": ""})
+    assert typed == make(project, "source", "DATA=mine")
+    assert "is not taken" not in capfd.readouterr().err
 
 
 def test_without_a_word_nothing_is_named(project: Path) -> None:
@@ -83,7 +93,17 @@ def test_why_a_worse_model_is_taken_reaches_both_steps_word_for_word(project: Pa
 def test_a_store_that_cannot_be_written_is_found_before_any_stage_runs(project: Path, target: str) -> None:
     calls = make(project, target, status=2, environment={"FAILING": "export.store"})
     assert ["python", "-m", "export.store"] in calls
-    assert not [call for call in calls if call[0] in ("dvc", "bentoml")]
+    assert not [call for call in calls if {"dvc", "bentoml"} & set(call)]
+
+
+@pytest.mark.parametrize("target", ["data", "card", "serve"])
+def test_a_checkout_that_was_moved_still_starts_dvc_and_bentoml(project: Path, target: str) -> None:
+    """Scripts of an environment that cannot be moved begin with the path of its Python: there they do not start."""
+    for name in ("dvc", "bentoml"):
+        (project / ".venv/bin" / name).write_text("#!/former/place/.venv/bin/python\n")
+        (project / ".venv/bin" / name).chmod(0o755)
+    calls = make(project, target)
+    assert {"data": "dvc", "card": "dvc", "serve": "bentoml"}[target] in {call[2] for call in calls}
 
 
 @pytest.mark.parametrize("target", ["data", "train", "card"])

@@ -137,6 +137,21 @@ def test_a_stage_names_every_module_of_ours_that_it_loads() -> None:
         assert not missing, f"stage {name} loads {sorted(missing)}, which dvc.yaml does not name"
 
 
+def test_code_of_the_service_alone_reruns_no_stage_and_dependencies_on_code_are_folders() -> None:
+    dependencies = {
+        dep
+        for stage in yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"].values()
+        for dep in stage["deps"]
+    }
+    serving = {"service.py", "runtime", "runtime/serving"}
+    assert not {dep for dep in dependencies if dep in serving or dep.startswith("runtime/serving/")}
+    # Modules that only read and write what other rooms make: their folder would have training run again for a page.
+    assert {dep for dep in dependencies if dep.endswith(".py")} <= {
+        "evaluation/document.py",
+        "evaluation/predictions.py",
+    }
+
+
 def _is_ours(path: Path) -> bool:
     return path.is_relative_to(REPOSITORY) and ".venv" not in path.parts and path.name != "__init__.py"
 
@@ -160,6 +175,7 @@ class Project:
             "params.yaml",
             ".dvcignore",
             ".dvc/config",
+            "project",
             "dataset",
             "runtime",
             "requirements/train.txt",

@@ -75,7 +75,7 @@ def _install(host: Path, **environment: str) -> subprocess.CompletedProcess[str]
 def test_uv_brings_python_where_the_host_has_another(host: Path) -> None:
     done = _install(host)
     assert done.returncode == 0, done.stderr
-    assert "uv venv --quiet --python 3.11 .venv" in (host / "asked").read_text()
+    assert "uv venv --quiet --relocatable --python 3.11 .venv" in (host / "asked").read_text()
     assert "uv brings it" in done.stderr
 
 

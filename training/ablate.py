@@ -1,42 +1,42 @@
 """Compare ways to train, several seeds each: `python -m training.ablate augmentation`, `training` or `backbones`.
 
-Every arm has the epochs of `params.yaml` and is judged on the validation split. What is done is kept: the same command
-goes on after a stop. Writes `table.csv`, `table.md`, `plot.png` to `artifacts/ablations/<name>`: docs/ABLATIONS.md.
+Every arm has the epochs of `params.yaml` and is judged on the validation split. A run is a trial of a search whose
+values are an arm's name and a seed: what is done is kept, the same command goes on after a stop, and several at once
+share the runs. Writes `table.csv`, `table.md`, `plot.png` to `artifacts/ablations/<name>`: docs/ABLATIONS.md.
 """
 
 import argparse
 import hashlib
 import json
 import logging
-import shutil
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import optuna
 import yaml
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from dataset.manifest import Manifest, ManifestError
-from dataset.params import PARAMS_FILE, ParamsError
-from evaluation.predictions import Predictions
+from evaluation.predictions import PREDICTIONS_FILE, Predictions
 from evaluation.statistics.metrics import confusion_matrix, metrics_of_confusion
+from project.command import UsageError, command
+from project.params import ParamsError, add_params_option
 from training.params import Params
+from training.process.child_run import CHILD_LOG, DEATH_SIGNAL, read_log, start_child, stop_child
 from training.sweeps.ablation_table import Row, write_tables
 from training.sweeps.ablations import ABLATIONS, Arm, Document
-from training.sweeps.child_run import (
-    CHILD_LOG,
-    DEATH_SIGNAL,
-    last_words,
-    read_log,
-    start_child,
-    start_training,
-    stop_child,
-)
+from training.sweeps.search_space import PrunerParams, SamplerParams, TrialParams, check_trial
+from training.sweeps.search_worker import Ended, ObsoleteError, Recipe, work
+from training.sweeps.study import IDENTITY, REASON, SearchError, SearchStudy, open_study, trial_dir
 
 EXPLAINED = 2  # exit status of a run that has said what is wrong
-RESULT_FILE = "result.json"
+QUEUED_ONLY = TrialParams(trials=0, sampler=SamplerParams(name="random"), pruner=PrunerParams(name="none"))
+ANY_SEED = IntDistribution(0, 2**31 - 1)
 logger = logging.getLogger(__name__)
 
 
@@ -44,8 +44,7 @@ class AblationError(RuntimeError):
     """A run that broke; its log is named."""
 
 
-Result = dict[str, Any]
-KNOWN_ERRORS = (AblationError, ManifestError, ParamsError)
+KNOWN_ERRORS = (AblationError, ManifestError, ParamsError, SearchError)
 
 
 @dataclass(frozen=True)
@@ -60,128 +59,116 @@ class Ablation:
     shows_test: bool = False
 
     def run(self) -> Iterator[list[Row]]:
-        """Train what is not yet trained; yield a row for each arm, in order, after every seed."""
-        data_sha256 = Manifest.read(self.manifest_path).sha256
-        self._check()
-        rows = [Row(arm.name) for arm in self.arms]
+        """Train what is not yet trained; yield a row for each arm, in order, after every seed.
+
+        An arm that cannot be trained with one seed is not tried with another.
+        """
+        for arm in self.arms:
+            check_trial(self._params_text(arm.name, 0), f"the arm '{arm.name}' changes params.yaml")
+        names = [arm.name for arm in self.arms]
+        space: dict[str, BaseDistribution] = {"arm": CategoricalDistribution(names), "seed": ANY_SEED}
+        shared = open_study(self.out_dir, QUEUED_ONLY, space, json.dumps(names))
+        rows = [Row(name) for name in names]
         for seed in range(self.num_seeds):
-            for arm, row in zip(self.arms, rows, strict=True):
-                if row.reason:
-                    continue
-                row.reason = self._measure(arm, seed, data_sha256, row)
-                if row.reason:
-                    logger.info("%s: not measured: %s", arm.name, row.reason)
+            wanted = [row.name for row in rows if not row.reason]
+            shared.queue(({"arm": name, "seed": seed}, self._identity(name, seed)) for name in wanted)
+            work(shared, Recipe(self._recipe, self.manifest_path), self._look)
+            rows = [self._row(shared, name, seed + 1) for name in names]
             yield rows
 
-    def _check(self) -> None:
-        """Read every arm's params as training would, before the first run."""
-        for arm in self.arms:
-            path = self._folder(arm, 0) / "params.yaml"
-            _write_params(path, arm.params(self.document, 0))
-            Params.read(path)
+    @cached_property
+    def _data_sha256(self) -> str:
+        return Manifest.read(self.manifest_path).sha256
 
-    def _folder(self, arm: Arm, seed: int) -> Path:
-        return self.out_dir / arm.folder / f"seed-{seed}"
+    def _params_text(self, name: str, seed: int) -> str:
+        (arm,) = (arm for arm in self.arms if arm.name == name)
+        return yaml.safe_dump(arm.params(self.document, seed), sort_keys=False)
 
-    def _measure(self, arm: Arm, seed: int, data_sha256: str, row: Row) -> str:
-        """Add one run's figures to the row, training if need be; return why there are none, or nothing."""
-        folder = self._folder(arm, seed)
-        params = arm.params(self.document, seed)
-        identity = hashlib.sha256(json.dumps([params, data_sha256], sort_keys=True).encode()).hexdigest()
-        result = _read_result(folder, identity)
-        if result is None:
-            shutil.rmtree(folder, ignore_errors=True)  # what other params or data left there
-            _write_params(folder / "params.yaml", params)
-            start = time.monotonic()
-            child = start_training(folder / "params.yaml", self.manifest_path, folder)
+    def _identity(self, name: str, seed: int) -> str:
+        """Return what names all that a run's figures depend on."""
+        facts = [name, yaml.safe_load(self._params_text(name, seed)), self._data_sha256]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def _recipe(self, trial: Trial) -> str:
+        if trial.user_attrs[IDENTITY] != self._identity(**_run_of(trial)):
+            raise ObsoleteError("it was queued for other params or other data")
+        return self._params_text(**_run_of(trial))
+
+    def _look(self, ended: Ended) -> None:
+        """Raise AblationError if training broke; what it only refused is said in the arm's row."""
+        run = "'{name}', seed {seed}".format(**_run_of(ended.trial))
+        if ended.status not in (0, EXPLAINED):
+            log = trial_dir(self.out_dir, ended.trial.number) / CHILD_LOG
+            raise AblationError(f"{run} ended with status {ended.status}: see {log}")
+        if ended.failure:
+            logger.info("%s: not measured: %s", run, ended.failure)
+        elif ended.value is not None:
+            logger.info("%s: macro-F1 %.4f on val", run, ended.value)
+
+    def _row(self, shared: SearchStudy, name: str, num_seeds: int) -> Row:
+        """Sum up an arm's runs with the first seeds; of several with one seed the last counts."""
+        row = Row(name)
+        trials = {trial.user_attrs[IDENTITY]: trial for trial in shared.study.get_trials(deepcopy=False)}
+        for seed in range(num_seeds):
+            trial = trials.get(self._identity(name, seed))
+            if trial is not None and trial.state == TrialState.COMPLETE:
+                row.add(self._figures(shared, trial))
+            elif trial is not None and trial.state == TrialState.FAIL:
+                row.reason = trial.user_attrs[REASON].removeprefix("training: ")
+        return row
+
+    def _figures(self, shared: SearchStudy, trial: FrozenTrial) -> dict[str, float]:
+        """Return the figures of the epoch that the checkpoint keeps: the best macro-F1, then the lowest loss."""
+        folder = shared.trial_dir(trial.number)
+        best = max(read_log(folder), key=lambda record: (record["val_macro_f1"], -record["val_loss"]))
+        figures = {name: float(best[name]) for name in ("val_macro_f1", "val_accuracy", "val_balanced_accuracy")}
+        return figures | (self._test(folder) if self.shows_test else {}) | {"seconds": shared.seconds(trial)}
+
+    def _test(self, folder: Path) -> dict[str, float]:
+        """Predict the test split with the run's checkpoint, in a process of its own, unless that is done."""
+        from training.fit import CHECKPOINT_FILE  # imports PyTorch: seconds that no other call needs
+
+        files = ["--manifest", str(self.manifest_path), "--checkpoint", str(folder / CHECKPOINT_FILE)]
+        out = folder / PREDICTIONS_FILE
+        if not out.is_file():
+            child = start_child(DEATH_SIGNAL, ["training.predict", *files, "--out", str(out)], folder / "predict.log")
             try:
                 status = child.wait()
             finally:
                 stop_child(child)
-            if status == EXPLAINED:
-                return last_words(folder).removeprefix("training: ")
             if status:
-                raise AblationError(f"'{arm.name}', seed {seed} ended with status {status}: see {folder / CHILD_LOG}")
-            result = {"identity": identity, "seconds": time.monotonic() - start, **_best_epoch(folder)}
-            _write_result(folder, result)
-            logger.info("%s, seed %d: macro-F1 %.4f on val", arm.name, seed, result["val_macro_f1"])
-        if self.shows_test and "test_macro_f1" not in result:
-            result |= self._test(folder)
-            _write_result(folder, result)
-        shown = {name: value for name, value in result.items() if isinstance(value, float)}
-        row.add({name: value for name, value in shown.items() if self.shows_test or not name.startswith("test_")})
-        return ""
-
-    def _test(self, folder: Path) -> dict[str, float]:
-        """Predict the test split with the run's checkpoint, in a process of its own."""
-        from training.run.fit import CHECKPOINT_FILE  # imports PyTorch: seconds that no other call needs
-
-        files = ["--manifest", str(self.manifest_path), "--checkpoint", str(folder / CHECKPOINT_FILE)]
-        out = folder / "predictions.csv"
-        child = start_child(DEATH_SIGNAL, ["training.predict", *files, "--out", str(out)], folder / "predict.log")
-        try:
-            status = child.wait()
-        finally:
-            stop_child(child)
-        if status:
-            raise AblationError(f"training.predict ended with status {status}: see {folder / 'predict.log'}")
+                raise AblationError(f"training.predict ended with status {status}: see {folder / 'predict.log'}")
         test = Predictions.read(out).select("test")
-        confusion = confusion_matrix(test.labels, test.predicted, len(test.classes))
-        figures = metrics_of_confusion(confusion).headline()
+        figures = metrics_of_confusion(confusion_matrix(test.labels, test.predicted, len(test.classes))).headline()
         return {f"test_{name}": figures[name] for name in ("macro_f1", "accuracy")}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", choices=ABLATIONS)
-    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
+    add_params_option(parser)
     parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
     parser.add_argument("--out", type=Path, default=Path("artifacts/ablations"))
     parser.add_argument("--seeds", type=int, default=3, help="runs of each arm")
     parser.add_argument("--test", action="store_true", help="show the test split too, once, when all is decided")
-    arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+
+
+@command(_arguments, known=KNOWN_ERRORS)
+def main(arguments: argparse.Namespace) -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     if arguments.seeds < 1:
-        parser.error(f"--seeds must be at least 1, got {arguments.seeds}")
-    try:
-        Params.read(arguments.params).require_linear_head("training.ablate")  # of masks only the last epoch is measured
-        document = yaml.safe_load(arguments.params.read_text(encoding="utf-8"))
-        out_dir = arguments.out / arguments.name
-        arms = ABLATIONS[arguments.name]
-        markdown = ""
-        for rows in Ablation(arms, document, arguments.manifest, out_dir, arguments.seeds, arguments.test).run():
-            markdown = write_tables(arguments.name, rows, out_dir)  # after every seed, for whoever stops it
-    except KNOWN_ERRORS as exc:
-        sys.stderr.write(f"ablate: {exc}\n")
-        return 2
+        raise UsageError(f"--seeds must be at least 1, got {arguments.seeds}")
+    Params.read(arguments.params).require_linear_head("training.ablate")  # of masks only the last epoch is measured
+    document = yaml.safe_load(arguments.params.read_text(encoding="utf-8"))
+    out_dir = arguments.out / arguments.name
+    arms = ABLATIONS[arguments.name]
+    markdown = ""
+    for rows in Ablation(arms, document, arguments.manifest, out_dir, arguments.seeds, arguments.test).run():
+        markdown = write_tables(arguments.name, rows, out_dir)  # after every seed, for whoever stops it
     sys.stdout.write(markdown)
-    return 0
 
 
-def _best_epoch(folder: Path) -> dict[str, float]:
-    """Return the figures of the epoch that the checkpoint keeps: the best macro-F1, then the lowest loss."""
-    best = max(read_log(folder), key=lambda record: (record["val_macro_f1"], -record["val_loss"]))
-    return {name: float(best[name]) for name in ("val_macro_f1", "val_accuracy", "val_balanced_accuracy")}
-
-
-def _read_result(folder: Path, identity: str) -> Result | None:
-    """Return what a run left, unless it had other params or data."""
-    try:
-        result: Result = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    return result if result["identity"] == identity else None
-
-
-def _write_result(folder: Path, result: Result) -> None:
-    temporary = folder / f"{RESULT_FILE}.tmp"
-    temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(folder / RESULT_FILE)
-
-
-def _write_params(path: Path, document: Document) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+def _run_of(trial: Trial) -> dict[str, Any]:
+    return {"name": trial.params["arm"], "seed": trial.params["seed"]}
 
 
 if __name__ == "__main__":

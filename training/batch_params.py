@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dataset.params import Section
+from project.params import Section
 
 LossName = Literal["cross_entropy", "focal", "binary_cross_entropy"]
 ClassWeighting = Literal["power", "effective_number"]
-SamplingRule = Literal["shuffle", "balanced", "auto"]
+SamplingRule = Literal["shuffle", "balanced", "auto", "objects"]
 
 
 class BatchParams(Section):
@@ -30,7 +30,7 @@ class BatchParams(Section):
 
 
 class AugmentParams(Section):
-    """`augment:` what may happen to a training picture; see training/data/augmentation.py and training/data/mixing.py."""
+    """`augment:` what may happen to a training picture; see `training.data.augmentation` and `training.data.mixing`."""
 
     flip: bool | Literal["horizontal", "vertical"]  # true: both
     crop_min_area: Annotated[float, Field(gt=0, le=1)]

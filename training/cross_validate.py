@@ -8,8 +8,8 @@ another `--out`.
 
 By group, the folds are those of `split.seed` and `split.num_folds`; what is pooled covers every picture once. By
 image, each seed draws one split of 70% for training, 15% for validation and 15% for test, as is usual for published
-figures: it leaks where an object has several pictures. A mask head chooses nothing on validation pictures, so these
-train as well, by group and by image.
+figures: it leaks where an object has several pictures. A mask head without early stopping chooses nothing on validation
+pictures, so these train as well, by group and by image.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,10 +29,13 @@ from sklearn.model_selection import train_test_split
 
 from dataset.description import find_description
 from dataset.manifest import SPLIT_COLUMNS, Manifest, ManifestError, Protocol
-from dataset.params import PARAMS_FILE, SplitParams, read_section
+from dataset.params import SplitParams
 from dataset.splits import assign_fold
 from evaluation.params import EvaluateParams
 from evaluation.predictions import PREDICTIONS_FILE, PredictionsError
+from project.command import command
+from project.params import add_params_option, read_section
+from training.fit import fit
 from training.params import Params
 from training.predict import predict
 from training.process.determinism import deterministic
@@ -40,10 +43,9 @@ from training.process.distributed import Worker
 from training.process.exit_status import exit_status
 from training.process.signals import LeaveRequest
 from training.run.checkpoint import Checkpoint
-from training.run.fit import fit
 from training.run.run_control import RunControl
 from training.sweeps.cross_validation_summary import write_summary
-from training.tasks.mask_fit import fit_masks
+from training.tasks import TASKS
 from training.train import KNOWN_ERRORS
 
 RUN_FILE = "run.json"
@@ -116,9 +118,8 @@ def run_fold(
     start_wall_s, start_cpu_s = time.monotonic(), time.process_time()
     params = params.model_copy(update={"train": params.train.model_copy(update={"seed": fold.seed})})
     manifest = Manifest(fold.table, root)
-    train = fit_masks if params.model.head == "mask" else fit
     with deterministic(params.train.deterministic, this.device):
-        checkpoint_path = train(manifest, protocol, params, RunControl(out_dir), this, leaving)
+        checkpoint_path = fit(manifest, protocol, params, RunControl(out_dir), this, leaving)
     if this.is_main:
         cost = {"wall_s": time.monotonic() - start_wall_s, "cpu_s": time.process_time() - start_cpu_s}
         (out_dir / RUN_FILE).write_text(json.dumps(cost, indent=2) + "\n", encoding="utf-8")
@@ -138,8 +139,8 @@ def run(arguments: argparse.Namespace, this: Worker, leaving: LeaveRequest) -> N
         )
     out_dir: Path = arguments.out
     _check_same_run(out_dir, manifest, params, split, this)
-    # Without early stopping or a best epoch nothing is chosen on validation pictures, so they may train as well.
-    keeps_val = params.model.head != "mask"
+    # Where nothing is chosen on validation pictures, they may train as well.
+    keeps_val = TASKS[params.model.head].chooses(params)
     for seed in arguments.seeds:
         if arguments.protocol == "image":
             folds: Iterator[Fold] = iter([image_split(manifest.table, seed, keeps_val)])
@@ -170,15 +171,17 @@ def _check_same_run(out_dir: Path, manifest: Manifest, params: Params, split: Sp
         path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pictures", type=Path, default=Path("data/pictures.csv"))
-    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
+    add_params_option(parser)
     parser.add_argument("--out", type=Path, default=Path("artifacts/cross_validation"))
     parser.add_argument("--protocol", choices=("group", "image"), default="group")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--folds", type=int, nargs="+", help="only these, to share the work out; all if left out")
-    arguments = parser.parse_args(argv)
+
+
+@command(_arguments, logs_to="nothing")
+def main(arguments: argparse.Namespace) -> int:
     return exit_status("cross-validation", (*KNOWN_ERRORS, PredictionsError), partial(run, arguments))
 
 

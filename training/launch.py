@@ -24,7 +24,7 @@ from types import FrameType
 from torch.distributed import run as torchrun
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-from runtime.interruption import INTERRUPTED, said_of
+from project.interruption import INTERRUPTED, said_of
 from runtime.model.cores import usable_cores
 from training.process.signals import LEAVING, REQUEUE
 
@@ -43,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXPLAINED
     # torchrun would set 1 for several processes, which leaves cores idle, and warn about it.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // int(num_processes))))
+    # Threads that spin until the slowest of them is done burn the cores that it waits for. Read when OpenMP is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the failure is reported below
     options = ["--standalone", f"--nproc-per-node={num_processes}", "--signals-to-handle=SIGHUP,SIGQUIT"]
     messenger = _Messenger()

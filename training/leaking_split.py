@@ -8,24 +8,26 @@ compared. Writes `checkpoint.pt`, `log.jsonl` and `predictions.csv`, or `not_com
 import argparse
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from dataset.description import DataDescription
-from dataset.params import PARAMS_FILE
 from dataset.stage import fresh
+from project.command import command
+from project.params import add_params_option
 from training import predict, train
-from training.run.fit import CHECKPOINT_FILE
+from training.fit import CHECKPOINT_FILE
 from training.run.run_control import RunControl
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=Path("data"))
-    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
+    add_params_option(parser)
     parser.add_argument("--out", type=Path, default=Path("artifacts/by_image"))
     parser.add_argument("--workers", type=int, default=0)
-    arguments = parser.parse_args(argv)
+
+
+@command(_arguments, logs_to="nothing")
+def main(arguments: argparse.Namespace) -> int:
     description = DataDescription.read(arguments.data)
     out_dir: Path = arguments.out
     manifest_path = arguments.data / "manifest.csv"

@@ -6,6 +6,7 @@ that reach nearly the best rate. Nothing else should run: training itself needs 
 compare with the images/s that training logs, and take no more processes than that needs.
 """
 
+import argparse
 import logging
 import os
 import sys
@@ -16,13 +17,14 @@ from dataclasses import dataclass
 import torch
 
 from dataset.manifest import Manifest
-from runtime.model.contract import ModelContract
+from project.command import at_least, command
+from runtime.model.contract import ClassificationContract
 from training.data.pictures import training_pictures
 from training.data.tensors import PREFETCH, PictureDataset, training_batches
 from training.params import Params
 from training.run.batch_size import with_fitting_batch
 from training.run.new_contract import input_of
-from training.sanity import at_least, parser
+from training.sanity import add_data_options
 from training.train import KNOWN_ERRORS
 
 NEARLY = 0.95  # of the best rate
@@ -74,26 +76,24 @@ def settings(num_cores: int, prefetches: Sequence[int]) -> list[tuple[int, int]]
     return [(0, prefetches[0]), *((number, ready) for number in workers for ready in prefetches)]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    own = parser(__doc__)
-    own.add_argument("--batches", type=at_least(2), default=30, help="at most so many for each setting")
-    own.add_argument("--prefetch", type=at_least(1), nargs="+", default=[1, 2, 4])
-    arguments = own.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    add_data_options(parser)
+    parser.add_argument("--batches", type=at_least(2), default=30, help="at most so many for each setting")
+    parser.add_argument("--prefetch", type=at_least(1), nargs="+", default=[1, 2, 4])
+
+
+@command(_arguments, known=KNOWN_ERRORS)
+def main(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(1)
-    try:
-        manifest, params = Manifest.read(arguments.manifest), Params.read(arguments.params)
-        params.require_linear_head("training.loader_probe")
-        train = manifest.select("train")
-        params = with_fitting_batch(params, len(train.table), min_steps=2)  # a rate needs two
-        # Mean and std are the model's business and change no speed.
-        contract = ModelContract(
-            classes=manifest.classes, mean=(0.5,) * 3, std=(0.5,) * 3, **input_of(manifest, params.contract)
-        )
-        dataset = training_pictures(train, contract, params, num_epochs=1 + params.augment.off_last_epochs)
-    except KNOWN_ERRORS as exc:
-        sys.stderr.write(f"loader_probe: {exc}\n")
-        return 2
+    manifest, params = Manifest.read(arguments.manifest), Params.read(arguments.params)
+    params.require_linear_head("training.loader_probe")
+    train = manifest.select("train")
+    params = with_fitting_batch(params, len(train.table), min_steps=2)  # a rate needs two
+    # Mean and std are the model's business and change no speed.
+    contract = ClassificationContract(
+        classes=manifest.classes, mean=(0.5,) * 3, std=(0.5,) * 3, **input_of(manifest, params.contract)
+    )
+    dataset = training_pictures(train, contract, params, num_epochs=1 + params.augment.off_last_epochs)
     probe(dataset, params, 0, 2, arguments.batches)  # brings files into memory, and into the cache if there is one
     wanted = settings(len(os.sched_getaffinity(0)), arguments.prefetch)
     probes = [probe(dataset, params, workers, ready, arguments.batches) for workers, ready in wanted]
@@ -104,7 +104,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         f" (best with {best.prefetch} batches kept ready; training keeps {PREFETCH})" if best.num_workers else "",
         best.images_per_s,
     )  # fmt: skip
-    return 0
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from runtime.model.contract import ContractError, ModelContract
+from project.command import command
+from runtime.model.contract import ContractError, read_contract
 from training.records.run_log import send_unsent
 from training.records.tracking import TrackingError, log_to_run
 
@@ -33,33 +33,29 @@ def read_figures(metrics_path: Path) -> dict[str, float]:
     return {name: float(value) for name, value in pairs if type(value) in (int, float)}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--contract", type=Path, default=Path("artifacts/export/contract.json"))
     parser.add_argument("--evaluation", type=Path, default=Path("artifacts/evaluation"))
     parser.add_argument("--report", type=Path, default=Path("artifacts/report.html"))
     parser.add_argument("--card", type=Path, default=Path("artifacts/MODEL_CARD.md"))
     parser.add_argument("--training", type=Path, default=Path("artifacts/training"), help="--out of the run")
     parser.add_argument("--unsent-only", action="store_true", help="send what MLflow did not take, and nothing else")
-    arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+
+
+@command(_arguments, known=(ContractError, TrackingError))
+def main(arguments: argparse.Namespace) -> None:
     found = [path for pattern in PICTURES_AND_DOCUMENTS for path in sorted(arguments.evaluation.glob(pattern))]
-    try:
-        if not send_unsent(arguments.training) and arguments.unsent_only:
-            logger.info("MLflow has all of the run in %s", arguments.training)
-        if arguments.unsent_only:
-            return 0
-        run_id = ModelContract.read(arguments.contract).lineage.mlflow_run_id
-        missing = [str(path) for path in (arguments.report, arguments.card) if not path.is_file()]
-        if missing:
-            raise TrackingError(f"there is no {' and no '.join(missing)}; run `make card`")
-        figures = read_figures(arguments.evaluation / "metrics.json")
-        log_to_run(run_id, figures, [arguments.report, arguments.card, *found], "evaluation")
-    except (ContractError, TrackingError) as exc:
-        sys.stderr.write(f"log_evaluation: {exc}\n")
-        return 2
+    if not send_unsent(arguments.training) and arguments.unsent_only:
+        logger.info("MLflow has all of the run in %s", arguments.training)
+    if arguments.unsent_only:
+        return
+    run_id = read_contract(arguments.contract).lineage.mlflow_run_id
+    missing = [str(path) for path in (arguments.report, arguments.card) if not path.is_file()]
+    if missing:
+        raise TrackingError(f"there is no {' and no '.join(missing)}; run `make card`")
+    figures = read_figures(arguments.evaluation / "metrics.json")
+    log_to_run(run_id, figures, [arguments.report, arguments.card, *found], "evaluation")
     logger.info("%d figures and %d files in MLflow run %s", len(figures), 2 + len(found), run_id)
-    return 0
 
 
 if __name__ == "__main__":

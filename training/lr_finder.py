@@ -5,6 +5,7 @@ exponentially until the loss has risen far above its least (Smith 2017). Suggest
 loss falls fastest. Writes `lr_finder.csv` and `lr_finder.png` to `--out`; nothing is trained.
 """
 
+import argparse
 import csv
 import itertools
 import logging
@@ -19,7 +20,8 @@ from matplotlib.figure import Figure
 
 from dataset.checks import check_every_class_trains
 from dataset.manifest import Manifest
-from dataset.params import ParamsError
+from project.command import UsageError, at_least, command, positive
+from project.params import ParamsError
 from training.data.pictures import training_pictures
 from training.data.tensors import Batch, PictureDataset, training_batches
 from training.engine_params import PhaseParams
@@ -28,7 +30,7 @@ from training.network.optimiser import freeze_all_but, make_optimiser, trainable
 from training.params import Params
 from training.process.distributed import single_worker
 from training.run.batch_size import with_fitting_batch
-from training.sanity import at_least, parser, positive, untrained
+from training.sanity import add_data_options, untrained
 from training.train import KNOWN_ERRORS
 
 SMOOTHING = 0.9  # of the loss's moving average, corrected for its start
@@ -123,30 +125,28 @@ def _endless(dataset: PictureDataset, params: Params, num_workers: int) -> Itera
         yield from training_batches(dataset, epoch, train.batch_size, 0, 1, train.seed, num_workers, train.sampling)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    own = parser(__doc__)
-    own.add_argument("--out", type=Path, default=Path("artifacts/lr_finder"))
-    own.add_argument("--phase", type=int, help="which of train.phases, from 0; the last if left out")
-    own.add_argument("--steps", type=at_least(MIN_POINTS), default=100)
-    own.add_argument("--from", type=positive, default=1e-6, dest="lowest")
-    own.add_argument("--to", type=positive, default=1.0, dest="highest")
-    own.add_argument("--workers", type=at_least(0), default=0, help="processes that decode")
-    arguments = own.parse_args(argv)
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    add_data_options(parser)
+    parser.add_argument("--out", type=Path, default=Path("artifacts/lr_finder"))
+    parser.add_argument("--phase", type=int, help="which of train.phases, from 0; the last if left out")
+    parser.add_argument("--steps", type=at_least(MIN_POINTS), default=100)
+    parser.add_argument("--from", type=positive, default=1e-6, dest="lowest")
+    parser.add_argument("--to", type=positive, default=1.0, dest="highest")
+    parser.add_argument("--workers", type=at_least(0), default=0, help="processes that decode")
+
+
+@command(_arguments, known=KNOWN_ERRORS)
+def main(arguments: argparse.Namespace) -> int:
     if arguments.lowest >= arguments.highest:
-        own.error(f"--from must be below --to, got {arguments.lowest:g} and {arguments.highest:g}")
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        manifest, params = Manifest.read(arguments.manifest), Params.read(arguments.params)
-        params.require_linear_head("training.lr_finder")
-        number = len(params.train.phases) - 1 if arguments.phase is None else arguments.phase
-        if not 0 <= number < len(params.train.phases):
-            raise ParamsError(f"there is no phase {number}: train.phases has {len(params.train.phases)}, from 0")
-        phase = params.train.phases[number]
-        lrs = np.geomspace(arguments.lowest, arguments.highest, arguments.steps).tolist()
-        points = find(manifest, params, phase, lrs, arguments.workers)
-    except KNOWN_ERRORS as exc:
-        sys.stderr.write(f"lr_finder: {exc}\n")
-        return 2
+        raise UsageError(f"--from must be below --to, got {arguments.lowest:g} and {arguments.highest:g}")
+    manifest, params = Manifest.read(arguments.manifest), Params.read(arguments.params)
+    params.require_linear_head("training.lr_finder")
+    number = len(params.train.phases) - 1 if arguments.phase is None else arguments.phase
+    if not 0 <= number < len(params.train.phases):
+        raise ParamsError(f"there is no phase {number}: train.phases has {len(params.train.phases)}, from 0")
+    phase = params.train.phases[number]
+    lrs = np.geomspace(arguments.lowest, arguments.highest, arguments.steps).tolist()
+    points = find(manifest, params, phase, lrs, arguments.workers)
     arguments.out.mkdir(parents=True, exist_ok=True)
     suggested = suggest(points)
     write_csv(points, arguments.out / "lr_finder.csv")

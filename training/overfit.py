@@ -6,9 +6,9 @@ layers. Pictures are those of the train split, not augmented; dropout, weight de
 Ends with status 0 if all pictures were learned, 1 if not, 2 if something was wrong with the input.
 """
 
+import argparse
 import logging
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,13 +16,14 @@ import torch
 
 from dataset.checks import check_every_class_trains
 from dataset.manifest import Manifest
+from project.command import at_least, command, positive
 from training.data.tensors import PictureDataset
 from training.engine_params import PhaseParams
 from training.network.losses import classifier_loss
 from training.network.optimiser import freeze_all_but, make_optimiser, trainable_parameters
 from training.params import Params
 from training.process.distributed import single_worker
-from training.sanity import at_least, parser, positive, untrained
+from training.sanity import add_data_options, untrained
 from training.train import KNOWN_ERRORS
 
 LEARNED_LOSS = 0.1  # with all pictures right: a class's probability is 90% on average
@@ -88,20 +89,18 @@ def overfit(manifest: Manifest, params: Params, num_pictures: int, num_steps: in
     return result
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    own = parser(__doc__)
-    own.add_argument("--pictures", type=at_least(1), default=24)
-    own.add_argument("--steps", type=at_least(1), default=200)
-    own.add_argument("--lr", type=positive, default=5e-4)
-    arguments = own.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        manifest, params = Manifest.read(arguments.manifest), Params.read(arguments.params)
-        params.require_linear_head("training.overfit")
-        result = overfit(manifest, params, arguments.pictures, arguments.steps, arguments.lr)
-    except KNOWN_ERRORS as exc:
-        sys.stderr.write(f"overfit: {exc}\n")
-        return 2
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    add_data_options(parser)
+    parser.add_argument("--pictures", type=at_least(1), default=24)
+    parser.add_argument("--steps", type=at_least(1), default=200)
+    parser.add_argument("--lr", type=positive, default=5e-4)
+
+
+@command(_arguments, known=KNOWN_ERRORS)
+def main(arguments: argparse.Namespace) -> int:
+    manifest, params = Manifest.read(arguments.manifest), Params.read(arguments.params)
+    params.require_linear_head("training.overfit")
+    result = overfit(manifest, params, arguments.pictures, arguments.steps, arguments.lr)
     if result.is_learned:
         logger.info("all pictures are known by heart after %d steps", result.num_steps)
         return 0

@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dataset.params import ParamsError, Section, read_section
+from project.params import ParamsError, Section, read_section
 from runtime.model.contract import Filters, Interpolation, MaxValue, ResizeRule
 from training.batch_params import AugmentParams, BatchParams
 from training.engine_params import Count, EngineParams
-from training.tasks.mask_params import MaskParams
+from training.segmentation_params import MaskParams
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -30,6 +30,9 @@ class ContractParams(Section):
     filters: Annotated[Filters, Field(exclude=True)] = ()
 
 
+Head = Literal["linear", "mask"]
+
+
 class ModelParams(Section):
     """`model:` which timm backbone and where its weights come from."""
 
@@ -37,7 +40,7 @@ class ModelParams(Section):
     pretrained: Literal["package", "hub", "none"]
     drop_rate: Share
     drop_path_rate: Share = 0.0  # stochastic depth
-    head: Literal["linear", "mask"] = "linear"
+    head: Head = "linear"
 
 
 class TrainParams(EngineParams, BatchParams):
@@ -60,14 +63,15 @@ class Params(Section):
 
     @classmethod
     def read(cls, path: Path) -> "Params":
-        """Read the sections. Raises ParamsError naming the key that is wrong."""
-        model = read_section(path, "model", ModelParams)
+        """Read the sections, with what `mask:` puts instead. Raises ParamsError naming the key that is wrong."""
+        has_masks = read_section(path, "model", ModelParams).head == "mask"
+        mask = read_section(path, "mask", MaskParams) if has_masks else None
         return cls(
             contract=read_section(path, "contract", ContractParams),
-            model=model,
-            train=read_section(path, "train", TrainParams),
-            augment=read_section(path, "augment", AugmentParams),
-            mask=read_section(path, "mask", MaskParams) if model.head == "mask" else None,
+            model=read_section(path, "model", ModelParams, mask.model if mask else {}, "mask"),
+            train=read_section(path, "train", TrainParams, mask.train if mask else {}, "mask"),
+            augment=read_section(path, "augment", AugmentParams, mask.augment if mask else {}, "mask"),
+            mask=mask,
         )
 
     def require_linear_head(self, command: str) -> None:

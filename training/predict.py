@@ -6,7 +6,6 @@ Writes one CSV row a picture with the probability of every class; evaluation rea
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ import torch
 
 from dataset.manifest import SPLIT_COLUMNS, Manifest, Protocol
 from evaluation.predictions import Predictions, PredictionsError
+from project.command import command
 from training.data.tensors import PictureDataset
 from training.network.classifier import load_classifier
 from training.process.distributed import single_worker
@@ -40,24 +40,18 @@ def predict(manifest: Manifest, protocol: Protocol, checkpoint: Checkpoint) -> P
     return Predictions.from_table(pd.DataFrame(rows), probs, contract.classes)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
     parser.add_argument("--checkpoint", type=Path, default=Path("artifacts/training/checkpoint.pt"))
     parser.add_argument("--out", type=Path, default=Path("artifacts/predictions.csv"))
     parser.add_argument("--protocol", choices=("group", "image"), default="group")
-    arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        predictions = predict(
-            Manifest.read(arguments.manifest), arguments.protocol, Checkpoint.load(arguments.checkpoint)
-        )
-        predictions.write(arguments.out)
-    except (*KNOWN_ERRORS, PredictionsError) as exc:
-        sys.stderr.write(f"predict: {exc}\n")
-        return 2
+
+
+@command(_arguments, known=(*KNOWN_ERRORS, PredictionsError))
+def main(arguments: argparse.Namespace) -> None:
+    predictions = predict(Manifest.read(arguments.manifest), arguments.protocol, Checkpoint.load(arguments.checkpoint))
+    predictions.write(arguments.out)
     logger.info("%d predictions in %s", len(predictions.labels), arguments.out)
-    return 0
 
 
 if __name__ == "__main__":

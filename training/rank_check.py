@@ -8,12 +8,12 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 
+from project.command import command
 from training.process.distributed import Worker, worker
 from training.process.rank_report import RankFacts, RankReport
 
@@ -59,15 +59,16 @@ def _bandwidth(size_mib: int, this: Worker) -> float:
     return round(2 * (this.world_size - 1) / this.world_size * size_mib / best_s, 1)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True)
-    arguments = parser.parse_args(argv)
+
+
+@command(_arguments, logs_to="nothing")
+def main(arguments: argparse.Namespace) -> None:
     with worker() as this:
         report = check(this)
     if this.is_main:
         arguments.out.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    return 0
 
 
 if __name__ == "__main__":

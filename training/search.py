@@ -13,55 +13,47 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 import optuna
 import yaml
 from optuna.trial import TrialState
 
 from dataset.manifest import Manifest, ManifestError
-from dataset.params import PARAMS_FILE, ParamsError
+from project.command import command
+from project.params import ParamsError, add_params_option
 from training.sweeps.search_space import SEARCH_FILE, SearchConfig
 from training.sweeps.search_summary import live_table, write_summary
-from training.sweeps.search_worker import Recipe, work
+from training.sweeps.search_worker import Ended, Recipe, handing_back_on_sigterm, work
 from training.sweeps.study import SearchError, SearchStudy, best_trial, open_study, read_study
 from training.sweeps.yaml_edit import edit_yaml
 
 KNOWN_ERRORS = (ManifestError, ParamsError, SearchError)
 OUT_DIR = Path("artifacts/search")
+FAILURES_IN_A_ROW = 3  # after so many failed trials something is wrong that no values mend
 logger = logging.getLogger(__name__)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    arguments = _parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        if arguments.table:
-            _show_table(arguments.out, arguments.every)
-        elif arguments.write_best:
-            _write_best(arguments.out, arguments.params, arguments.write_best)
-        else:
-            search(arguments)
-    except KNOWN_ERRORS as exc:
-        sys.stderr.write(f"search: {exc}\n")
-        return 2
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--space", type=Path, default=SEARCH_FILE)
-    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
+    add_params_option(parser)
     parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
     parser.add_argument("--out", type=Path, default=OUT_DIR)
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="workers here, each on its share of the cores")
     parser.add_argument("--table", action="store_true", help="print the trials so far and end")
     parser.add_argument("--every", type=float, metavar="SECONDS", help="with --table: print again until none runs")
     parser.add_argument("--write-best", type=Path, metavar="FILE", help="write params.yaml with the best values")
-    return parser
+
+
+@command(_arguments, known=KNOWN_ERRORS)
+def main(arguments: argparse.Namespace) -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if arguments.table:
+        _show_table(arguments.out, arguments.every)
+    elif arguments.write_best:
+        _write_best(arguments.out, arguments.params, arguments.write_best)
+    else:
+        search(arguments)
 
 
 def search(arguments: argparse.Namespace) -> None:
@@ -72,16 +64,26 @@ def search(arguments: argparse.Namespace) -> None:
     params_text = _read_params(arguments.params)
     config.check(params_text)
     identity = _identity(config, params_text, manifest)
-    shared = open_study(arguments.out, config, identity)
-    before = signal.signal(signal.SIGTERM, _leave)
-    try:
-        if arguments.jobs > 1:
+    shared = open_study(arguments.out, config, config.distributions(), identity)
+    if arguments.jobs > 1:
+        with handing_back_on_sigterm():
             _run_workers(arguments)
-        # Alone, or to try again what a worker that was killed has left behind.
-        work(shared, Recipe(params_text, arguments.manifest))
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    # Alone, or to try again what a worker that was killed has left behind.
+    recipe = Recipe(lambda trial: edit_yaml(params_text, trial.params), arguments.manifest)
+    work(shared, recipe, _GiveUp())
     _finish(shared)
+
+
+class _GiveUp:
+    """Told how trials end, raises SearchError if several in a row fail."""
+
+    def __init__(self) -> None:
+        self._num_failed = 0
+
+    def __call__(self, ended: Ended) -> None:
+        self._num_failed = self._num_failed + 1 if ended.failure else 0
+        if self._num_failed == FAILURES_IN_A_ROW:
+            raise SearchError(f"{self._num_failed} trials in a row failed, the last with: {ended.failure}")
 
 
 def _run_workers(arguments: argparse.Namespace) -> None:
@@ -90,7 +92,7 @@ def _run_workers(arguments: argparse.Namespace) -> None:
     names = ("space", "params", "manifest", "out")
     options = [word for name in names for word in (f"--{name}", str(getattr(arguments, name)))]
     # Ctrl-C reaches this process alone, which ends them in order; they end with it, too, if it is killed.
-    bound = ["training.sweeps.child_run", str(os.getpid()), str(int(signal.SIGTERM)), "training.search"]
+    bound = ["training.process.child_run", str(os.getpid()), str(int(signal.SIGTERM)), "training.search"]
     command = [sys.executable, "-m", *bound, *options]
     workers: list[subprocess.Popen[bytes]] = []
     try:
@@ -112,7 +114,7 @@ def _run_workers(arguments: argparse.Namespace) -> None:
 def _finish(shared: SearchStudy) -> None:
     if not shared.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
         raise SearchError(f"no trial finished with a value; what each said is in {shared.out_dir / 'trials'}")
-    write_summary(shared.study, shared.out_dir)
+    write_summary(shared.study, shared.config.metric, shared.out_dir)
     best = best_trial(shared.study)
     values = ", ".join(f"{key} {value}" for key, value in best.params.items())
     logger.info("best: trial %d, %s %.4f with %s", best.number, shared.config.metric, best.value, values)
@@ -150,11 +152,6 @@ def _read_params(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
         raise ParamsError(f"cannot read {path}: {exc}") from exc
-
-
-def _leave(number: int, _frame: FrameType | None) -> None:
-    """Leave as after Ctrl-C, so that the child is ended and the trial handed back."""
-    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,12 @@ Writes `checkpoint.pt` (best epoch by macro-F1 on the validation split), `log.js
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from dataset.manifest import Manifest, ManifestError, Protocol
-from dataset.params import PARAMS_FILE, ParamsError
+from project.command import command
+from project.params import ParamsError, add_params_option
+from training.fit import fit
 from training.network.backbones import BackboneError
 from training.network.package_weights import WeightsError
 from training.params import Params
@@ -20,10 +21,8 @@ from training.process.exit_status import exit_status
 from training.process.signals import LeaveRequest
 from training.records.tracking import TrackingError
 from training.run.checkpoint import CheckpointError
-from training.run.fit import fit
 from training.run.run_control import RunControl
 from training.run.run_state import StateError
-from training.tasks.mask_fit import fit_masks
 
 # What a user can cause and mend; anything else is a bug and shows its traceback.
 KNOWN_ERRORS = (
@@ -32,16 +31,18 @@ KNOWN_ERRORS = (
 )  # fmt: skip
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
-    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
+    add_params_option(parser)
     parser.add_argument("--out", type=Path, default=Path("artifacts/training"))
     parser.add_argument("--protocol", choices=("group", "image"), default="group", help="image: leaks, for comparison")
     parser.add_argument("--workers", type=int, default=0, help="processes that decode, for each training process")
     parser.add_argument("--resume", choices=("auto", "required", "never"), default="auto", help="docs/TRAINING.md")
     parser.add_argument("--save-every-steps", type=int, default=0, help="0: after epochs only")
-    arguments = parser.parse_args(argv)
+
+
+@command(_arguments, logs_to="nothing")
+def main(arguments: argparse.Namespace) -> int:
     control = RunControl(arguments.out, arguments.workers, arguments.resume, arguments.save_every_steps)
     return run(arguments.manifest, arguments.params, control, arguments.protocol)
 
@@ -51,9 +52,8 @@ def run(manifest_path: Path, params_path: Path, control: RunControl, protocol: P
 
     def body(this: Worker, leaving: LeaveRequest) -> None:
         manifest, params = Manifest.read(manifest_path), Params.read(params_path)
-        train = fit_masks if params.model.head == "mask" else fit
         with deterministic(params.train.deterministic, this.device):
-            train(manifest, protocol, params, control, this, leaving)
+            fit(manifest, protocol, params, control, this, leaving)
 
     return exit_status("training", KNOWN_ERRORS, body)
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks.load.http_client import Connection, ConnectionLostError
+from project.command import command
 
 TIMEOUT, LOST = "timeout", "connection lost"  # in `LoadResult.answers` beside HTTP statuses
 RETRY_PAUSE_S = 0.02  # after a lost connection, so that a dead server is not asked in a tight loop
@@ -217,17 +218,17 @@ def percentile(ascending: Sequence[float], percent: float) -> float:
     return ascending[max(0, int(rank) - 1)]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Send one request over and over; print what came back as JSON.")
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("load", type=Path, help="a JSON file with the fields of Load")
-    arguments = parser.parse_args(argv)
+
+
+@command(_arguments, known=(LoadError,), speaker="load generator")
+def main(arguments: argparse.Namespace) -> None:
     try:
         result = run(Load(**json.loads(arguments.load.read_text(encoding="utf-8"))))
     except (LoadError, OSError, TypeError, json.JSONDecodeError) as exc:
-        sys.stderr.write(f"load generator: cannot use {arguments.load}: {exc}\n")
-        return 2
+        raise LoadError(f"cannot use {arguments.load}: {exc}") from exc
     sys.stdout.write(json.dumps(asdict(result)) + "\n")
-    return 0
 
 
 if __name__ == "__main__":

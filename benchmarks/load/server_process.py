@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ import psutil  # type: ignore[import-untyped]
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 15.0
 POLL_INTERVAL_S = 0.1
-LOG_TAIL_LINES = 12
+LOG_TAIL_LINES = 30
 
 
 class ServerFailedError(RuntimeError):
@@ -77,14 +77,19 @@ def pinned(cores: set[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def wait_until_ready(server: ServerProcess, port: int, probe: bytes, timeout_s: float = START_TIMEOUT_S) -> bytes:
+def wait_until_ready(
+    server: ServerProcess, port: int, probe: bytes, timeout_s: float = START_TIMEOUT_S,
+    check: Callable[[], None] = lambda: None,
+) -> bytes:  # fmt: skip
     """Send the whole HTTP request `probe` until it is answered with 200; returns that answer, header and body.
 
+    check: called before each try; what it raises ends the wait.
     Raises ServerFailedError if the process ends or is not ready in time.
     """
     deadline_s = time.monotonic() + timeout_s
     answer = b"no answer"
     while time.monotonic() < deadline_s:
+        check()
         if server.process.poll() is not None:
             raise ServerFailedError(
                 f"it ended with code {server.process.returncode}; the end of its log:\n{server.log_tail()}"

@@ -60,6 +60,5 @@ class Classifier:
 
     def predict(self, images: Sequence[ImageArray]) -> list[dict[str, object]]:
         """Classify decoded images; answers as they go into JSON."""
-        probs, logits = self.predictor.predict(np.stack(images))
-        answers = to_predictions(probs, logits, self.predictor.contract, self.identity)
+        answers = to_predictions(self.predictor.predict(np.stack(images)), self.predictor.contract, self.identity)
         return [answer.model_dump() for answer in only_predictions(answers)]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dataset.progress import progress
+from project.progress import progress
 
 BLOCK_ROWS = 1024  # two blocks of thumbnails and their product are under 40 MB
 _FEW_VECTORS = 4096  # up to which everything is compared at once: a second or two

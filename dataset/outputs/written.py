@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dataset.outputs.litter import is_apple_double, may_be_apple_double
+from project.write_whole import write_whole
 
 NOTES_DIR = ".written"
 KEPT_DIR = "kept"  # beside an output: what was in its way and no run can make again
@@ -48,11 +49,7 @@ class Written:
             "own": sorted(self.own),
             "is_open": self.is_open,
         }
-        path = _note(output)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(note, ensure_ascii=True, indent=0) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_whole(_note(output), json.dumps(note, ensure_ascii=True, indent=0) + "\n")
 
 
 def _note(output: Path) -> Path:

@@ -22,8 +22,8 @@ from dataset.likeness.disjoint_sets import DisjointSets
 from dataset.likeness.near_duplicates import high_pass_thumbnail, pairs_above
 from dataset.manifest import ManifestError
 from dataset.outputs.originals import OriginalError, check_fetched, read_original
-from dataset.progress import progress
 from dataset.sources.source_picture import Collection, SourcePicture
+from project.progress import progress
 from runtime.model.errors import ImageError
 from runtime.model.image import decode_image
 

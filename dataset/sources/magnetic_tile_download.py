@@ -10,8 +10,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dataset.manifest import ManifestError
-from dataset.progress import progress
 from dataset.sources.magnetic_tile import DESCRIPTION, holds_magnetic_tiles
+from project.progress import progress
+from project.write_whole import whole_file
 
 ARCHIVE_URL = f"{DESCRIPTION.url}/archive/refs/heads/master.zip"
 _TIMEOUT_S = 60.0
@@ -37,10 +38,13 @@ def download_magnetic_tile(downloads_dir: Path, url: str = ARCHIVE_URL) -> Path:
 
 
 def _fetch(url: str, archive: Path) -> None:
-    partial = archive.with_suffix(".partial")
     logger.info("downloading %s", url)
     try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer, partial.open("wb") as file:  # noqa: S310 (ours)
+        with (
+            whole_file(archive) as partial,
+            urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer,  # noqa: S310 (ours)
+            partial.open("wb") as file,
+        ):
             expected = int(answer.headers.get("Content-Length") or 0)
             with tqdm(total=expected or None, desc="downloading", unit="B", unit_scale=True, disable=None) as progress:
                 while chunk := answer.read(_CHUNK_BYTES):
@@ -49,12 +53,10 @@ def _fetch(url: str, archive: Path) -> None:
             if expected and file.tell() != expected:
                 raise OSError(f"got {file.tell()} of {expected} bytes")
     except (OSError, urllib.error.URLError) as exc:
-        partial.unlink(missing_ok=True)
         raise ManifestError(
             f"cannot download {url}: {exc}. Without network, fetch the archive elsewhere, unpack it and run "
             "make data DATA=PATH, where PATH holds MT_Blowhole, MT_Free and the others"
         ) from exc
-    partial.replace(archive)
 
 
 def _unpack(archive: Path, goal: Path) -> None:

@@ -21,6 +21,7 @@ from dataset.outputs.pipeline import LISTS, SKIPPED_CSV, UNREADABLE_CSV
 from dataset.outputs.written import Written, hashes_of
 from dataset.sources.folder_options import SkipName
 from dataset.sources.source_picture import Collection, SourcePicture
+from project.write_whole import whole_file
 
 _COLUMNS = ("path", "label", "reason")
 
@@ -148,13 +149,11 @@ def _skipped(collection: Collection, picture: SourcePicture, reason: str) -> Ski
 
 
 def _write(path: Path, skipped: Sequence[Skipped]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        writer.writerows((item.path, item.label, item.reason) for item in skipped)
-    # Noted before it is there, so that no list of ours is ever taken for a person's, whose list is never replaced.
-    known = Written.read(path).files.get("", frozenset())
-    Written({"": known | hashes_of(temporary, [""])[""]}).write(path)
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(_COLUMNS)
+            writer.writerows((item.path, item.label, item.reason) for item in skipped)
+        # Noted before it is there, so that no list of ours is ever taken for a person's, whose list is never replaced.
+        known = Written.read(path).files.get("", frozenset())
+        Written({"": known | hashes_of(temporary, [""])[""]}).write(path)

@@ -27,7 +27,6 @@ _MEANINGS = {
     "megapixels": "millions of pixels",
 }
 _LONGER_SIDE_PX = 512
-MASK_THRESHOLD = 127  # JPEG-like noise in masks of the reference data stays below
 
 
 def title_of(statistic: str, stated: Collection[str]) -> str:
@@ -71,11 +70,6 @@ def measure_picture(image_hwc: ImageArray, width: int, height: int) -> dict[str,
         "aspect": width / height,
         "megapixels": width * height / 1e6,
     }
-
-
-def defect_area(mask_hwc: ImageArray) -> float:
-    """Return the share of a mask's pixels that are defect, in [0, 1]."""
-    return float((mask_hwc.max(axis=2) > MASK_THRESHOLD).mean())
 
 
 def read_statistics(path: Path, manifest: Manifest) -> pd.DataFrame:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from cleanlab.filter import find_label_issues
 
 from dataset.manifest import Manifest
 from evaluation.analyses.image_statistics import STATISTICS
@@ -147,6 +146,8 @@ def _label_issues(predictions: Predictions, facts: pd.DataFrame) -> list[LabelIs
     probs = np.divide(probs, total, out=np.full_like(probs, 1 / len(present)), where=total > 0)
     if len(present) < 2:
         return []
+    from cleanlab.filter import find_label_issues  # loads scikit-learn; whoever reads a `LabelReview` needs neither
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # cleanlab warns that it may find nothing; an empty list says so
         rows = find_label_issues(

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from dataset.progress import progress
 from evaluation.analyses.picture_changes import CHANGES, GradedChange
 from evaluation.document import Count, Document, Estimate
 from evaluation.params import EvaluateParams
@@ -13,6 +12,7 @@ from evaluation.predictions import Predictions
 from evaluation.statistics.bootstrap import as_estimate, as_figure, bootstrap_intervals
 from evaluation.statistics.metrics import confusion_matrix, metrics_of_confusion
 from evaluation.statistics.parity import Predict
+from project.progress import progress
 from runtime.model.image import ImageArray
 
 BATCH_SIZE = 4  # as in evaluation.attention

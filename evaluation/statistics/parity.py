@@ -8,8 +8,8 @@ from typing import Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from dataset.progress import progress
 from evaluation.document import read_document
+from project.progress import progress
 
 PARITY_FILE = "parity.json"
 

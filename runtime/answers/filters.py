@@ -17,6 +17,7 @@ from typing import Self
 
 from pydantic import ValidationError
 
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.answers.results import Prediction
 from runtime.model.contract import AbstainFilter, HookFilter, ModelContract
 
@@ -27,14 +28,6 @@ Step = Callable[[Prediction], Prediction]
 
 class FilterError(ValueError):
     """A filter in the contract that cannot be used; the message says what to change."""
-
-
-class FilterFailedError(RuntimeError):
-    """A hook that failed on one image; `index` is its place among those it was called with."""
-
-    def __init__(self, hook: str, index: int) -> None:
-        super().__init__(f"image {index}: the filter {hook} failed; the service's log has the cause")
-        self.index = index
 
 
 @dataclass(frozen=True)
@@ -59,7 +52,7 @@ class FilterChain:
         return cls(steps, any(isinstance(filter_, HookFilter) for filter_ in contract.filters))
 
     def apply(self, predictions: Sequence[Prediction]) -> list[Prediction]:
-        """Return what each prediction becomes, in order. Raises FilterFailedError, having logged the cause."""
+        """Return what each prediction becomes, in order. Raises RequestRefused, having logged the cause."""
         return [self._apply_to_one(prediction, index) for index, prediction in enumerate(predictions)]
 
     def _apply_to_one(self, prediction: Prediction, index: int) -> Prediction:
@@ -68,7 +61,8 @@ class FilterChain:
                 prediction = step(prediction)
             except (Exception, SystemExit) as exc:  # a hook's `sys.exit` must not end the service
                 logger.exception("the filter %s failed", name)
-                raise FilterFailedError(name, index) from exc
+                message = f"the filter {name} failed; the service's log has the cause"
+                raise RequestRefused(RequestErrorCode.FILTER_FAILED, message, index) from exc
         return prediction
 
 

@@ -1,13 +1,14 @@
 """Probabilities to an answer: the last step of the one way an image takes."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from runtime.model.contract import ModelContract
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
+from runtime.model.contract import LOGITS, PROBABILITIES, ModelContract, Outputs
+from runtime.model.preprocess import Placement
 
 # As OpenAPI 3.0 has it, which does not know JSON Schema's type "null".
 _THRESHOLD_SCHEMA = {
@@ -16,7 +17,6 @@ _THRESHOLD_SCHEMA = {
     "description": "calibrated probability below which the service abstains; null if it never does",
 }
 NOT_FINITE = "the model's output for this picture is not finite (NaN or infinity)"
-FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
 
 class ModelIdentity(BaseModel):
@@ -47,33 +47,14 @@ class Prediction(BaseModel):
     model: ModelIdentity
 
 
-class ModelOutputError(RuntimeError):
-    """The model's output for one image is no answer; `index` is its place among those that were asked for."""
+def to_predictions(outputs: Outputs, contract: ModelContract, model: ModelIdentity) -> list[Prediction | None]:
+    """Give every image's row of the outputs the names that the contract has for its columns.
 
-    def __init__(self, index: int) -> None:
-        super().__init__(f"image {index}: {NOT_FINITE}; to send it again does not help")
-        self.index = index
-
-
-@dataclass(frozen=True)
-class InvalidOutput:
-    """In place of a prediction: the output holds NaN or infinity, as where float16 or int8 arithmetic overflows.
-
-    A value and not an exception, so that it concerns one image of a batch and nothing is computed again for the others.
+    outputs: `probabilities` and `logits`, each `(N, C)` float32 with C = len(contract.classes). Returns N answers in
+    the same order; of equally probable classes the first wins. None stands for a row with a value that is not finite,
+    as where float16 or int8 arithmetic overflows: it concerns one image, and the others have their answers.
     """
-
-
-ImageAnswer = Prediction | InvalidOutput
-
-
-def to_predictions(
-    probs: FloatArray, logits: FloatArray, contract: ModelContract, model: ModelIdentity
-) -> list[ImageAnswer]:
-    """Name the columns of a batch's output.
-
-    probs, logits: `(N, C)` float32 with C = len(contract.classes). Returns N answers in the same order; of equally
-    probable classes the first wins, and a row with a value that is not finite is an InvalidOutput.
-    """
+    probs, logits = outputs[PROBABILITIES], outputs[LOGITS]
     # argmax takes the first NaN for the largest, which would make the first class of nothing.
     is_finite = np.isfinite(np.concatenate([probs, logits], axis=1)).all(axis=1)
     rows = zip(probs, logits, probs.argmax(axis=1).tolist(), is_finite, strict=True)
@@ -88,16 +69,23 @@ def to_predictions(
             model=model,
         )
         if is_valid
-        else InvalidOutput()
+        else None
         for row, scores, best, is_valid in rows
     ]
 
 
-def only_predictions(answers: Iterable[ImageAnswer]) -> list[Prediction]:
-    """Return a request's answers if each is a prediction. Raises ModelOutputError for the first that is none."""
+# By the contract's task: what makes answers of a request's outputs, given where each picture lies in its input.
+ANSWERS: dict[str, Callable[[Outputs, Sequence[Placement], ModelContract, ModelIdentity], list[Prediction | None]]] = {
+    "classification": lambda outputs, _places, contract, model: to_predictions(outputs, contract, model),
+}
+
+
+def only_predictions(answers: Iterable[Prediction | None]) -> list[Prediction]:
+    """Return a request's answers if each is a prediction. Raises RequestRefused for the first that is none."""
     predictions = []
     for index, answer in enumerate(answers):
-        if isinstance(answer, InvalidOutput):
-            raise ModelOutputError(index)
+        if answer is None:
+            message = f"{NOT_FINITE}; to send it again does not help"
+            raise RequestRefused(RequestErrorCode.MODEL_OUTPUT_INVALID, message, index)
         predictions.append(answer)
     return predictions

@@ -6,10 +6,23 @@ model store, and it is checked when a model is loaded. Nothing else says how lar
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+import numpy as np
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
+MODEL_NAME = "vision-classifier"  # where nobody names a model: in the contract, the store and the tracking
 CONTRACT_FILE = "contract.json"
 ONNX_FILE = "model.onnx"
 CONTRACT_KEY = "vision.contract"  # key of the JSON in the ONNX file's metadata
@@ -19,6 +32,9 @@ PROBABILITIES, LOGITS, IMAGES = "probabilities", "logits", "images"  # names of 
 ResizeRule = Literal["stretch", "letterbox", "crop"]
 Interpolation = Literal["bilinear", "bicubic"]
 Channel3 = tuple[float, float, float]
+FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+Outputs = dict[str, FloatArray]
+"""What a graph computed of a batch: arrays by name, in the contract's order; the first axis counts images."""
 MaxValue = Annotated[int, Field(ge=2, le=2**32 - 1)]
 
 
@@ -69,20 +85,19 @@ def _check_one_threshold(filters: tuple[Filter, ...]) -> tuple[Filter, ...]:
 Filters = Annotated[tuple[Filter, ...], AfterValidator(_check_one_threshold)]
 
 
-class ModelContract(BaseModel):
-    """How to bring an image to a model and how to read what comes out.
+class CommonContract(BaseModel):
+    """What contracts of every task state: how to bring an image to the model, and where the model came from.
 
-    `mean` and `std` are per RGB channel in units of [0, 1]; the ONNX graph applies them, as well as `temperature`
-    (logits are divided by it before the softmax). `max_value` is white in samples of more than 8 bits whose file does
-    not state their range; None is the container's, 65535 of 16 bits (docs/API.md). `classes[i]` names output column
-    `i`. `filters` stand between the model and the answer, in this order (docs/FILTERS.md).
+    `mean` and `std` are per RGB channel in units of [0, 1]; the ONNX graph applies them. `max_value` is white in
+    samples of more than 8 bits whose file does not state their range; None is the container's, 65535 of 16 bits
+    (docs/API.md). `classes[i]` names class `i`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     schema_version: Literal[1] = 1
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")] = "vision-classifier"
-    task: Literal["classification"] = "classification"
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")] = MODEL_NAME
+    task: str
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
     height: Annotated[int, Field(ge=8, le=4096)]
     width: Annotated[int, Field(ge=8, le=4096)]
@@ -92,8 +107,6 @@ class ModelContract(BaseModel):
     max_value: MaxValue | None = None
     mean: Channel3
     std: Channel3
-    temperature: Annotated[float, Field(gt=0)] = 1.0
-    filters: Filters = ()
     lineage: Lineage = Lineage()
 
     @model_validator(mode="after")
@@ -105,33 +118,71 @@ class ModelContract(BaseModel):
             raise ValueError(f"std must be positive in every channel, got {self.std}")
         return self
 
+    @model_serializer(mode="wrap")
+    def _keep_the_text(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write contracts as they have always been written: lineage last, and no range where none is stated."""
+        fields: dict[str, Any] = dump(self)
+        lineage = fields.pop("lineage")
+        return {name: value for name, value in fields.items() if name != "max_value" or value is not None} | {
+            "lineage": lineage
+        }
+
     def to_json(self) -> str:
         """Return canonical JSON: equal contracts give equal text."""
-        unstated = {"max_value"} if self.max_value is None else set()  # contracts from before it had one stay the same
-        return self.model_dump_json(indent=2, exclude=unstated) + "\n"
+        return self.model_dump_json(indent=2) + "\n"
 
     @property
     def sha256(self) -> str:
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
-    @classmethod
-    def from_json(cls, text: str, origin: str) -> Self:
-        """Read a contract; `origin` names the file in the error.
 
-        Raises ContractError if the text is not a contract of a known schema.
-        """
-        try:
-            return cls.model_validate_json(text)
-        except ValidationError as exc:
-            raise ContractError(f"{origin} is not a valid model contract: {exc}") from exc
+class ClassificationContract(CommonContract):
+    """One class an image. The graph gives `probabilities` and `logits`, whose column `i` is of class `i`.
 
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read `contract.json`. Raises ContractError if it is missing or malformed."""
-        try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as exc:
-            raise ContractError(f"cannot read the model contract {path}: {exc.strerror}") from exc
-        except UnicodeDecodeError as exc:
-            raise ContractError(f"{path} is not a valid model contract: it is not UTF-8 text") from exc
-        return cls.from_json(text, str(path))
+    The graph divides logits by `temperature` before the softmax. `filters` stand between the model and the answer, in
+    this order (docs/FILTERS.md).
+    """
+
+    task: Literal["classification"] = "classification"
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    filters: Filters = ()
+
+    @property
+    def outputs(self) -> dict[str, tuple[int, ...]]:
+        """The graph's outputs, in order: the shape that each has for one image."""
+        return dict.fromkeys((PROBABILITIES, LOGITS), (len(self.classes),))
+
+    def check_outputs(self, outputs: Outputs) -> None:
+        """Raise ContractError if a batch's outputs, of the right shapes, cannot be what they are named."""
+        probs = outputs[PROBABILITIES]
+        is_finite = all(np.isfinite(output).all() for output in outputs.values())
+        # 1e-3: far above what float32 or float16 softmax loses, far below what raw scores would sum to.
+        if not is_finite or probs.min() < 0 or not np.allclose(probs.sum(axis=1), 1, atol=1e-3):
+            raise ContractError(f"output '{PROBABILITIES}' does not hold probabilities: {probs[0].tolist()}")
+
+
+# One member a task; the next one makes it `ClassificationContract | ...`.
+ModelContract = ClassificationContract
+_ADAPTER: TypeAdapter[ModelContract] = TypeAdapter(Annotated[ModelContract, Field(discriminator="task")])
+
+
+def parse_contract(text: str, origin: str) -> ModelContract:
+    """Read a contract of any task; `origin` names the file in the error.
+
+    Raises ContractError if the text is not a contract of a known schema.
+    """
+    try:
+        return _ADAPTER.validate_json(text)
+    except ValidationError as exc:
+        raise ContractError(f"{origin} is not a valid model contract: {exc}") from exc
+
+
+def read_contract(path: Path) -> ModelContract:
+    """Read `contract.json`. Raises ContractError if it is missing or malformed."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as exc:
+        raise ContractError(f"cannot read the model contract {path}: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise ContractError(f"{path} is not a valid model contract: it is not UTF-8 text") from exc
+    return parse_contract(text, str(path))

@@ -1,7 +1,14 @@
-"""Which CUDA devices the driver reports."""
+"""Which CUDA devices the driver reports, and which one is asked for."""
 
 import ctypes
 from functools import cache
+from typing import Literal
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+class DeviceError(ValueError):
+    """The device that is asked for cannot be used; the message says why and what to ask for."""
 
 
 @cache

@@ -69,13 +69,14 @@ def open_image(
 
 def open_for_resizing(
     data: bytes, max_pixels: int | None, at_least: Size, max_value: int | None = None
-) -> tuple[Image.Image, bytes]:
+) -> tuple[Image.Image, bytes, Size]:
     """Decode like `open_image`, but leave colours for `runtime.formats.colour.to_srgb` until there are fewer pixels.
 
-    Returns the picture, of mode RGB, and the profile to be applied once it has been resized, b"" if there is none.
+    Returns the picture, of mode RGB, the profile to be applied once it has been resized, b"" if there is none, and the
+    (height, width) that the upright picture has unreduced.
     """
     shown = _read(data, _options(max_pixels, at_least, max_value))
-    return shown.image, shown.profile
+    return shown.image, shown.profile, shown.size
 
 
 def decode_with_size(data: bytes, at_least: Size, max_value: int | None = None) -> tuple[ImageArray, Size]:

@@ -1,6 +1,7 @@
 """Pixels to the size a model takes: the only place where an image is resized for a model."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -10,7 +11,7 @@ from runtime.formats.stored import Size
 from runtime.model.contract import ModelContract
 from runtime.model.image import ImageArray, open_for_resizing
 
-_Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
+Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 # Letterbox bars are mid-grey: near the mean that the graph subtracts, so they carry little signal.
 _BAR = (128, 128, 128)
@@ -20,6 +21,17 @@ OVERSAMPLING = 2
 # The part of a picture that is looked at: left, top, right and bottom as shares of its sides.
 View = tuple[float, float, float, float]
 WHOLE: View = (0.0, 0.0, 1.0, 1.0)
+
+
+class Placement(NamedTuple):
+    """Where a picture lies in the network's input: how to bring boxes and masks back to the picture.
+
+    taken: the part of the upright, unreduced picture that is seen, in its pixels. filled: the part of the input that it
+    fills, in the input's; the rest is grey.
+    """
+
+    taken: Box
+    filled: tuple[int, int, int, int]
 
 
 def preprocess(image_hwc: ImageArray, contract: ModelContract, view: View = WHOLE) -> ImageArray:
@@ -33,23 +45,37 @@ def preprocess(image_hwc: ImageArray, contract: ModelContract, view: View = WHOL
         raise ValueError(f"expected (height, width, 3) uint8, got {image_hwc.shape} {image_hwc.dtype}")
     if image_hwc.shape[:2] == (contract.height, contract.width) and view == WHOLE:
         return image_hwc
-    return _resize(Image.fromarray(image_hwc), contract, view)
+    return _resize(Image.fromarray(image_hwc), contract, _place(image_hwc.shape[1], image_hwc.shape[0], contract, view))
 
 
 def read_for_model(
     data: bytes, contract: ModelContract, max_pixels: int | None = None, view: View = WHOLE
 ) -> ImageArray:
+    """Decode one encoded image and bring it to the size the model takes: the pixels of `read_placed`."""
+    return read_placed(data, contract, max_pixels, view)[0]
+
+
+def read_placed(
+    data: bytes, contract: ModelContract, max_pixels: int | None = None, view: View = WHOLE
+) -> tuple[ImageArray, Placement]:
     """Decode one encoded image and bring it to the size the model takes: `decode_image`, then `preprocess`.
 
-    Returns `(contract.height, contract.width, 3)` uint8. JPEGs much larger than that are decoded at reduced scale,
-    never below `sufficient_size`, and embedded profiles are applied to the result; `docs/DECODING.md` says how far it
-    may be from that of every pixel.
+    Returns `(contract.height, contract.width, 3)` uint8 and where the picture lies in it. JPEGs much larger than that
+    are decoded at reduced scale, never below `sufficient_size`, and embedded profiles are applied to the result;
+    `docs/DECODING.md` says how far it may be from that of every pixel.
     Raises ImageError as `decode_image` does.
     """
-    image, profile = open_for_resizing(data, max_pixels, sufficient_size(contract, view), contract.max_value)
+    image, profile, size = open_for_resizing(data, max_pixels, sufficient_size(contract, view), contract.max_value)
+    place = _place(image.width, image.height, contract, view)
     if image.size == (contract.width, contract.height) and view == WHOLE:
-        return np.asarray(to_srgb(image, profile))
-    return _resize(image, contract, view, profile)
+        pixels = np.asarray(to_srgb(image, profile))
+    else:
+        pixels = _resize(image, contract, place, profile)
+    if image.size == size[::-1]:
+        return pixels, place
+    across, down = size[1] / image.width, size[0] / image.height
+    left, top, right, bottom = place.taken
+    return pixels, Placement((left * across, top * down, right * across, bottom * down), place.filled)
 
 
 def sufficient_size(contract: ModelContract, view: View = WHOLE) -> Size:
@@ -61,31 +87,34 @@ def sufficient_size(contract: ModelContract, view: View = WHOLE) -> Size:
     )
 
 
-def _resize(image: Image.Image, contract: ModelContract, view: View, profile: bytes = b"") -> ImageArray:
-    """Resize; then bring colours from `profile` to sRGB, which takes long for all pixels of a large picture."""
+def _place(width: int, height: int, contract: ModelContract, view: View) -> Placement:
+    """Return the place of a picture of that size by the contract's rule."""
     size = (contract.width, contract.height)
-    resample = FILTERS[contract.interpolation]
-    box = (view[0] * image.width, view[1] * image.height, view[2] * image.width, view[3] * image.height)
-    if contract.resize == "letterbox":
-        return _letterbox(image, box, size, resample, profile)
+    taken = (view[0] * width, view[1] * height, view[2] * width, view[3] * height)
     if contract.resize == "crop":
-        box = _centre_box(box, size)
-    return np.asarray(to_srgb(image.resize(size, resample, box), profile))
+        taken = _centre_box(taken, size)
+    if contract.resize != "letterbox":
+        return Placement(taken, (0, 0, *size))
+    width_taken, height_taken = taken[2] - taken[0], taken[3] - taken[1]
+    scale = min(size[0] / width_taken, size[1] / height_taken)
+    inner = (max(1, round(width_taken * scale)), max(1, round(height_taken * scale)))
+    left, top = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+    return Placement(taken, (left, top, left + inner[0], top + inner[1]))
 
 
-def _letterbox(
-    image: Image.Image, box: _Box, size: tuple[int, int], resample: Image.Resampling, profile: bytes
-) -> ImageArray:
-    width, height = box[2] - box[0], box[3] - box[1]
-    scale = min(size[0] / width, size[1] / height)
-    inner = (max(1, round(width * scale)), max(1, round(height * scale)))
-    canvas = Image.new("RGB", size, _BAR)
-    resized = to_srgb(image.resize(inner, resample, box), profile)
-    canvas.paste(resized, ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
+def _resize(image: Image.Image, contract: ModelContract, place: Placement, profile: bytes = b"") -> ImageArray:
+    """Resize; then bring colours from `profile` to sRGB, which takes long for all pixels of a large picture."""
+    left, top, right, bottom = place.filled
+    resample = FILTERS[contract.interpolation]
+    resized = to_srgb(image.resize((right - left, bottom - top), resample, place.taken), profile)
+    if resized.size == (contract.width, contract.height):
+        return np.asarray(resized)
+    canvas = Image.new("RGB", (contract.width, contract.height), _BAR)
+    canvas.paste(resized, (left, top))
     return np.asarray(canvas)
 
 
-def _centre_box(box: _Box, size: tuple[int, int]) -> _Box:
+def _centre_box(box: Box, size: tuple[int, int]) -> Box:
     """Return the largest box of the target's aspect ratio in the centre of another."""
     left, top, right, bottom = box
     width, height = right - left, bottom - top

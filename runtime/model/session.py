@@ -1,4 +1,4 @@
-"""Batches to probabilities: the ONNX graph behind its contract, for the service, parity checks and benchmarks alike."""
+"""Batches to outputs: the ONNX graph behind its contract, for the service, parity checks and benchmarks alike."""
 
 import itertools
 import logging
@@ -10,22 +10,21 @@ from typing import Self
 
 import numpy as np
 
-from runtime.answers.results import FloatArray
 from runtime.model.contract import (
     CONTRACT_FILE,
     CONTRACT_KEY,
     IMAGES,
-    LOGITS,
     ONNX_FILE,
-    PROBABILITIES,
     ContractError,
     ModelContract,
+    Outputs,
+    parse_contract,
+    read_contract,
 )
 from runtime.model.cores import share_cores, usable_cores
-from runtime.model.devices import visible_cuda_devices
+from runtime.model.devices import Device, DeviceError, visible_cuda_devices
 from runtime.model.hashing import file_sha256
 from runtime.model.image import ImageArray
-from runtime.serving.settings import Device, SettingsError
 
 # Since 1.29 ONNX Runtime's builds for Linux report models and sessions to its makers (microsoft/onnxruntime#27379).
 # This switch counts only if it is set before the library is loaded.
@@ -61,10 +60,10 @@ class Predictor:
         sessions: how many batches may run at once; 0 for one for every `threads` cores (one thread if that is 0 too)
         on a CPU and one on a GPU. threads: of one inference on a CPU, 0 for the session's share of the cores.
         device_index: which of the CUDA devices that this process may use.
-        Raises ContractError if a file is missing or broken or the two disagree, SettingsError if `device` is "cuda"
+        Raises ContractError if a file is missing or broken or the two disagree, DeviceError if `device` is "cuda"
         and no CUDA device can be used.
         """
-        contract = ModelContract.read(model_dir / CONTRACT_FILE)
+        contract = read_contract(model_dir / CONTRACT_FILE)
         onnx_path = model_dir / ONNX_FILE
         try:
             onnx_sha256 = file_sha256(onnx_path)
@@ -84,11 +83,11 @@ class Predictor:
         for session in self.sessions:
             self._free.put(session)
 
-    def predict(self, images_nhwc: ImageArray) -> tuple[FloatArray, FloatArray]:
+    def predict(self, images_nhwc: ImageArray) -> Outputs:
         """Run the graph.
 
         images_nhwc: `(N, contract.height, contract.width, 3)` uint8 with N >= 1.
-        Returns probabilities and logits, each `(N, C)` float32. Raises ValueError on another shape or type.
+        Returns what `contract.outputs` names, each `(N, ...)` float32. Raises ValueError on another shape or type.
         """
         expected = (self.contract.height, self.contract.width, 3)
         if images_nhwc.dtype != np.uint8 or images_nhwc.ndim != 4 or images_nhwc.shape[1:] != expected:
@@ -97,29 +96,27 @@ class Predictor:
             )
         session = self._free.get()
         try:
-            return _run(session, images_nhwc)
+            return self._run(session, images_nhwc)
         finally:
             self._free.put(session)
 
     def warm_up(self) -> None:
         """Run batches of 1 and 2 in every session: no request pays for first-time work, a dead graph is found at start.
 
-        Raises ContractError if what comes out are not probabilities for every class.
+        Raises ContractError if what comes out is not what the contract says.
         """
         for session, num_images in itertools.product(self.sessions, (1, 2)):
             images = np.zeros((num_images, self.contract.height, self.contract.width, 3), np.uint8)
-            probs, logits = _run(session, images)
-            shape = (num_images, len(self.contract.classes))
-            if probs.shape != shape or logits.shape != shape:
-                raise ContractError(f"expected outputs of shape {shape}, got {probs.shape} and {logits.shape}")
-            # 1e-3: far above what float32 or float16 softmax loses, far below what raw scores would sum to.
-            if probs.min() < 0 or not np.allclose(probs.sum(axis=1), 1, atol=1e-3) or not np.isfinite(logits).all():
-                raise ContractError(f"output '{PROBABILITIES}' does not hold probabilities: {probs[0].tolist()}")
+            outputs = self._run(session, images)
+            expected = {name: (num_images, *shape) for name, shape in self.contract.outputs.items()}
+            got = {name: output.shape for name, output in outputs.items()}
+            if got != expected:
+                raise ContractError(f"expected outputs of shapes {expected}, got {got}")
+            self.contract.check_outputs(outputs)
 
-
-def _run(session: ort.InferenceSession, images_nhwc: ImageArray) -> tuple[FloatArray, FloatArray]:
-    probs, logits = session.run([PROBABILITIES, LOGITS], {IMAGES: images_nhwc})
-    return probs, logits
+    def _run(self, session: ort.InferenceSession, images_nhwc: ImageArray) -> Outputs:
+        names = list(self.contract.outputs)
+        return dict(zip(names, session.run(names, {IMAGES: images_nhwc}), strict=True))
 
 
 def providers_of(device_index: int | None) -> list[tuple[str, dict[str, str]]]:
@@ -137,7 +134,7 @@ def _open(onnx_path: Path, device: Device, threads: int, device_index: int) -> o
     # The driver is asked before ONNX Runtime, which prints errors where there is no device.
     has_cuda = device != "cpu" and can_cuda and visible_cuda_devices() > 0
     if device == "cuda" and not has_cuda:
-        raise SettingsError("VISION_DEVICE=cuda, but no CUDA device can be used; take VISION_DEVICE=auto or cpu")
+        raise DeviceError("VISION_DEVICE=cuda, but no CUDA device can be used; take VISION_DEVICE=auto or cpu")
     providers = providers_of(device_index if has_cuda else None)
     try:
         if has_cuda:
@@ -147,7 +144,7 @@ def _open(onnx_path: Path, device: Device, threads: int, device_index: int) -> o
         raise ContractError(f"{onnx_path} cannot be loaded as an ONNX model: {exc}") from exc
     if has_cuda and session.get_providers()[0] != "CUDAExecutionProvider":
         if device == "cuda":
-            raise SettingsError("VISION_DEVICE=cuda, but ONNX Runtime cannot load its CUDA libraries (see its log)")
+            raise DeviceError("VISION_DEVICE=cuda, but ONNX Runtime cannot load its CUDA libraries (see its log)")
         logger.warning("a CUDA device is present, but ONNX Runtime cannot use it; running on the CPU")
     return session
 
@@ -156,11 +153,12 @@ def _check_metadata(session: ort.InferenceSession, contract: ModelContract, onnx
     metadata = session.get_modelmeta().custom_metadata_map
     if CONTRACT_KEY not in metadata:
         raise ContractError(f"{onnx_path} has no metadata '{CONTRACT_KEY}'; export it again with `make export`")
-    inside = ModelContract.from_json(metadata[CONTRACT_KEY], f"metadata '{CONTRACT_KEY}' of {onnx_path}")
+    inside = parse_contract(metadata[CONTRACT_KEY], f"metadata '{CONTRACT_KEY}' of {onnx_path}").model_dump()
+    stated = contract.model_dump()
     differences = [
-        f"{field} is {getattr(contract, field)!r} in {CONTRACT_FILE} but {getattr(inside, field)!r} in {ONNX_FILE}"
-        for field in ModelContract.model_fields
-        if getattr(contract, field) != getattr(inside, field)
+        f"{field} is {stated.get(field)!r} in {CONTRACT_FILE} but {inside.get(field)!r} in {ONNX_FILE}"
+        for field in dict.fromkeys([*stated, *inside])
+        if stated.get(field) != inside.get(field)
     ]
     if differences:
         raise ContractError(f"the model in {onnx_path.parent} disagrees with its contract: {'; '.join(differences)}")
@@ -169,13 +167,13 @@ def _check_metadata(session: ort.InferenceSession, contract: ModelContract, onnx
 def _check_shapes(session: ort.InferenceSession, contract: ModelContract, onnx_path: Path) -> None:
     inputs = {value.name: value for value in session.get_inputs()}
     outputs = {value.name: value for value in session.get_outputs()}
-    for what, found, wanted in (("inputs", inputs, {IMAGES}), ("outputs", outputs, {PROBABILITIES, LOGITS})):
+    for what, found, wanted in (("inputs", inputs, {IMAGES}), ("outputs", outputs, set(contract.outputs))):
         if set(found) != wanted:
             raise ContractError(f"{onnx_path} has {what} {sorted(found)}, expected {sorted(wanted)}")
     images = inputs[IMAGES]
     _check_tensor(images, "tensor(uint8)", [contract.height, contract.width, 3], onnx_path)
-    for name in (PROBABILITIES, LOGITS):
-        _check_tensor(outputs[name], "tensor(float)", [len(contract.classes)], onnx_path)
+    for name, shape in contract.outputs.items():
+        _check_tensor(outputs[name], "tensor(float)", list(shape), onnx_path)
 
 
 def _check_tensor(value: ort.NodeArg, expected_type: str, expected_tail: list[int], onnx_path: Path) -> None:

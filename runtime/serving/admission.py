@@ -4,7 +4,7 @@ What BentoML does around a request, its routing, context and exception handling,
 server that gets twice the requests it can serve would spend a fifth of its cores on saying no.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from http import HTTPStatus
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -15,17 +15,18 @@ IsRefused = Callable[[], bool]
 class AdmissionMiddleware:
     """Pure ASGI, inside `ErrorBodyMiddleware`, which writes the answer.
 
-    route: the path that is guarded; requests to it by POST. is_refused: asked at each of them; notes the reason itself.
+    routes: the paths that are guarded; requests to them by POST. is_refused: asked at each of them; notes the reason
+    itself.
     BentoML's own request metrics do not count what is refused here; `vision_refusals_total` does.
     """
 
-    def __init__(self, app: ASGIApp, route: str, is_refused: IsRefused) -> None:
+    def __init__(self, app: ASGIApp, routes: Collection[str], is_refused: IsRefused) -> None:
         self.app = app
-        self._route = route
+        self._routes = routes
         self._is_refused = is_refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_guarded = scope["type"] == "http" and scope["method"] == "POST" and scope["path"] == self._route
+        is_guarded = scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._routes
         if not (is_guarded and self._is_refused()):
             await self.app(scope, receive, send)
             return

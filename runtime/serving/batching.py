@@ -14,8 +14,11 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
+
 logger = logging.getLogger("vision.batching")
 
+TOO_LATE = "the deadline passed before the images were decoded"
 _SMOOTHING = 0.2  # weight of the newest batch in the estimate of an image's cost: about the last ten batches count
 
 
@@ -32,16 +35,17 @@ Answer = TypeVar("Answer")
 BatchFunction = Callable[[Sequence[Item]], Coroutine[None, None, Sequence[Sequence[Answer]]]]
 
 
-class OverloadedError(RuntimeError):
-    """A request that was not taken; `retry_after_s` is when the queue should have drained."""
+def refuse_if(is_full: bool, queued_images: int, max_images: int, wait_s: float, deadline_s: float) -> None:
+    """Raise RequestRefused for a queue that is full, or whose wait is longer than a request's deadline."""
+    if is_full:
+        raise overloaded(f"{queued_images} images wait, at most {max_images} may; try again later", wait_s)
+    if wait_s > deadline_s:
+        raise overloaded(f"the wait would be {wait_s:.1f} s, longer than the deadline; try again later", wait_s)
 
-    def __init__(self, message: str, retry_after_s: int) -> None:
-        super().__init__(message)
-        self.retry_after_s = retry_after_s
 
-
-class DeadlineExceededError(RuntimeError):
-    """A request that was not answered in time; what of it was still queued is not computed."""
+def overloaded(message: str, wait_s: float) -> RequestRefused:
+    """Return a refusal that asks to come back when the queue should have drained."""
+    return RequestRefused(RequestErrorCode.OVERLOADED, message, retry_after_s=max(1, math.ceil(wait_s)))
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,7 @@ class Batcher(Generic[Item, Answer]):
         return self.queued_images * self._image_s / self.num_sessions
 
     def refuse_if_full(self, deadline_s: float) -> None:
-        """Refuse before anything is spent on a request. Raises OverloadedError.
+        """Refuse before anything is spent on a request. Raises RequestRefused.
 
         deadline_s: seconds that the request has.
         """
@@ -144,17 +148,18 @@ class Batcher(Generic[Item, Answer]):
         function: gets a sequence of items, returns for each as many answers as it has images, in order. Items of
         other requests may be in the same call; it is the first item's function that is called.
         deadline_s: seconds until the request is given up, also while its batch runs.
-        Raises OverloadedError, DeadlineExceededError, or what `function` raised for these images alone. A task that
-        is cancelled here leaves the queue.
+        Raises RequestRefused, or what `function` raised for these images alone. A task that is cancelled here leaves
+        the queue.
         """
         if deadline_s <= 0:
-            raise DeadlineExceededError("the deadline passed before the images were decoded")
+            raise RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, TOO_LATE)
         if self._is_closed or self._queue:
             # What is still being decoded does not count against a request that is through with it.
             self._refuse_if(self.queued_images + len(images) > self.max_queued_images, deadline_s)
         loop = asyncio.get_running_loop()
         job = self._enqueue(images, function, loop.create_future())
-        late = DeadlineExceededError(f"no answer within the deadline; {self.queued_images} images waited")
+        message = f"no answer within the deadline; {self.queued_images} images waited"
+        late = RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, message)
         # A cancelled timer keeps its context until it is due.
         timer = loop.call_later(deadline_s, job.fail, late, context=self._context)
         self._start_batches()
@@ -169,23 +174,15 @@ class Batcher(Generic[Item, Answer]):
         """Refuse what waits and what comes, let running batches end. Safe to call twice."""
         self._is_closed = True
         for piece in self._queue:
-            piece.job.fail(OverloadedError("the server is shutting down", self._retry_after_s()))
+            piece.job.fail(overloaded("the server is shutting down", self.expected_wait_s))
         self._queue.clear()
         self._set_queued(0)
         await asyncio.gather(*self._running, return_exceptions=True)
 
     def _refuse_if(self, is_full: bool, deadline_s: float) -> None:
         if self._is_closed:
-            raise OverloadedError("the server is shutting down", self._retry_after_s())
-        if is_full:
-            message = f"{self.queued_images} images wait, at most {self.max_queued_images} may; try again later"
-            raise OverloadedError(message, self._retry_after_s())
-        if self.expected_wait_s > deadline_s:
-            message = f"the wait would be {self.expected_wait_s:.1f} s, longer than the deadline; try again later"
-            raise OverloadedError(message, self._retry_after_s())
-
-    def _retry_after_s(self) -> int:
-        return max(1, math.ceil(self.expected_wait_s))
+            raise overloaded("the server is shutting down", self.expected_wait_s)
+        refuse_if(is_full, self.queued_images, self.max_queued_images, self.expected_wait_s, deadline_s)
 
     def _enqueue(
         self, images: Item, function: BatchFunction[Item, Answer], future: asyncio.Future[Outcome[Answer]]

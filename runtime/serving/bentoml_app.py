@@ -28,7 +28,7 @@ BatchCallback = Callable[[Sequence[Any]], Coroutine[None, None, Sequence[Any]]]
 class Dispatcher(Protocol):
     """What BentoML calls for each request of a batchable API, here named after what it is in BentoML."""
 
-    def __call__(self, callback: BatchCallback) -> Callable[[Any], Coroutine[None, None, Any]]: ...
+    def __call__(self, compute: BatchCallback, /) -> Callable[[Any], Coroutine[None, None, Any]]: ...
 
 
 class UnknownBentoMLError(BentoMLConfigException):
@@ -36,8 +36,8 @@ class UnknownBentoMLError(BentoMLConfigException):
 
     def __init__(self, what: str) -> None:
         super().__init__(
-            f"cannot put our batching into this BentoML: {what}. Install bentoml=={KNOWN_VERSIONS[-1]}, "
-            "or set VISION_BATCHING=bentoml to run BentoML's own rules"
+            f"cannot put our batching into this BentoML: {what}. Install bentoml=={KNOWN_VERSIONS[-1]}, as "
+            "requirements/serve.txt has it"
         )
 
 

@@ -7,7 +7,8 @@ from typing import Generic, TypeVar
 
 from starlette.types import Receive
 
-from runtime.serving.batching import DeadlineExceededError
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
+from runtime.serving.batching import TOO_LATE
 from runtime.serving.disconnect import unless_disconnected
 
 T = TypeVar("T")
@@ -29,7 +30,7 @@ class Decoders:
         """Call each in a thread and return what they return, in order.
 
         left_s: seconds until they are given up. receive: of a request whose body has been read to its end.
-        Raises what the first of them in order raised once all are done, DeadlineExceededError, or ClientGoneError.
+        Raises what the first of them in order raised once all are done, ClientGoneError, or RequestRefused when late.
         """
         if left_s <= 0:
             raise _late()
@@ -77,5 +78,5 @@ async def _all_done(futures: set[asyncio.Future[T]], left_s: float) -> None:
         raise _late()
 
 
-def _late() -> DeadlineExceededError:
-    return DeadlineExceededError("the deadline passed before the images were decoded")
+def _late() -> RequestRefused:
+    return RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, TOO_LATE)

@@ -1,25 +1,23 @@
 """What stands around BentoML's own server: limits of the body, our errors and our OpenAPI document."""
 
 from collections.abc import Callable, Coroutine
-from functools import cached_property
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, ClassVar, Self, cast
 
 import bentoml
 from _bentoml_sdk import Service
 from bentoml._internal.server.http.traffic import TimeoutMiddleware
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Scope
 
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.model.devices import num_inference_workers, visible_cuda_devices
-from runtime.model.image import ImageArray
 from runtime.serving.admission import AdmissionMiddleware
-from runtime.serving.bentoml_app import (
-    BatchCallback,
-    BoundedPaths,
-    Dispatcher,
-    leave_out_idle_tracing,
-    replace_dispatcher,
-)
+from runtime.serving.bentoml_app import BatchCallback, BoundedPaths, leave_out_idle_tracing, replace_dispatcher
 from runtime.serving.connections.body_limit import BodyLimitMiddleware
 from runtime.serving.connections.cors import cors_around
 from runtime.serving.connections.header_timeout import bound_headers
@@ -29,13 +27,35 @@ from runtime.serving.fronts.inference_worker import InferenceService
 from runtime.serving.model_reference import ModelUnavailable
 from runtime.serving.openapi import BASE64_PATH, OpenAPIDocument, describe
 from runtime.serving.prometheus.metrics_folder import use_metrics_folder
-from runtime.serving.refusals import RequestErrorCode, RequestRefused
+from runtime.serving.request_batching import RequestHandler
 from runtime.serving.request_record import RequestRecordMiddleware, current_record
 from runtime.serving.settings import ServingSettings, SettingsError
 
 
+@dataclass(frozen=True)
+class _Unread:
+    """What BentoML reads of a request's input: names and values. A pydantic model that is not validated costs more."""
+
+    images: Request
+    model_fields: ClassVar = ("images",)
+
+
+class ImageFiles(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML's SDK package carries no types
+    """Multipart form with one or more image files (JPEG, PNG, WebP, BMP or TIFF) in the field `images`."""
+
+    images: list[Path]
+
+    @classmethod
+    async def from_http_request(cls, request: Request, _serde: object) -> Self:
+        """Hand the request on unread, to `RequestHandler.answer`, where clients and OpenAPI see files."""
+        return cast(Self, _Unread(request))
+
+
 class EdgeService(Service):  # type: ignore[misc]  # BentoML's SDK package carries no types
-    """A BentoML service with one API whose errors all have one form: `@bentoml.service(service_class=EdgeService)`."""
+    """A BentoML service whose errors all have one form: `@bentoml.service(service_class=EdgeService)`.
+
+    Its APIs are batchable and take `ImageFiles`; its instance has a `handler` that answers their requests.
+    """
 
     @cached_property
     def inference_services(self) -> list[InferenceService]:
@@ -63,8 +83,7 @@ class EdgeService(Service):  # type: ignore[misc]  # BentoML's SDK package carri
 
     @property
     def openapi_spec(self) -> OpenAPIDocument:
-        [method] = self.apis.values()
-        return describe(super().openapi_spec.asdict(), method.route, method.name)
+        return describe(super().openapi_spec.asdict(), {method.route: name for name, method in self.apis.items()})
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """Wrap the whole application: a middleware that BentoML adds itself stands inside its timeout and limits.
@@ -75,14 +94,13 @@ class EdgeService(Service):  # type: ignore[misc]  # BentoML's SDK package carri
         use_metrics_folder()
         bentoml_app = super().to_asgi(is_main)
         replace_docs_page(bentoml_app)
-        [method] = self.apis.values()
-        admitted: ASGIApp = bentoml_app
-        if settings.batching == "work-conserving":
-            replace_dispatcher(bentoml_app, method.name, _dispatch_by_service)
-            admitted = AdmissionMiddleware(admitted, method.route, _is_refused_by_service)
+        routes = [method.route for method in self.apis.values()]
+        for name in self.apis:
+            replace_dispatcher(bentoml_app, name, _dispatch_by_service)
+        admitted = AdmissionMiddleware(bentoml_app, routes, _is_refused_by_service)
         leave_out_idle_tracing(bentoml_app)
         _leave_out_timeout(bentoml_app)
-        bounded = BoundedPaths(admitted, bentoml_app, {method.route + BASE64_PATH: method.route})
+        bounded = BoundedPaths(admitted, bentoml_app, {route + BASE64_PATH: route for route in routes})
         cors = cors_around(bounded, bentoml_app, settings.cors_origins, _note_refusal)
         bound_headers(settings.header_timeout_s, _count_early_refusal, cors.early_headers if cors else None)
         answered = ErrorBodyMiddleware(cors or bounded)
@@ -110,21 +128,24 @@ def _leave_out_timeout(app: Starlette) -> None:
     app.user_middleware = [entry for entry in app.user_middleware if entry.cls is not timeout]
 
 
-def _dispatch_by_service(callback: BatchCallback) -> Callable[[ImageArray], Coroutine[None, None, Any]]:
-    """Ask the service's own dispatcher: the application is built before the service is."""
-    batching: Dispatcher = bentoml.get_current_service().batching
-    return batching(callback)
+def _handler() -> RequestHandler:
+    """Return the service's own: the application is built before the service is."""
+    handler: RequestHandler = bentoml.get_current_service().handler
+    return handler
+
+
+def _dispatch_by_service(compute: BatchCallback) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    return partial(_handler().answer, compute=compute)
 
 
 def _is_refused_by_service() -> bool:
-    is_refused: bool = bentoml.get_current_service().batching.refuses_now()
-    return is_refused
+    return _handler().refuses_now()
 
 
 def _note_refusal(scope: Scope, refusal: RequestRefused) -> None:  # noqa: ARG001 - the record has it
-    bentoml.get_current_service().batching.note(current_record(), refusal)
+    _handler().note(current_record(), refusal)
 
 
 def _count_early_refusal(code: str) -> None:
     if code in list(RequestErrorCode):
-        bentoml.get_current_service().batching.metrics.refused(code)
+        _handler().metrics.refused(code)

@@ -7,16 +7,14 @@ instead. What is refused before there is a request gets the same form from
 """
 
 import json
-import logging
 import random
 import re
 from http import HTTPStatus
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from runtime.serving.refusals import RequestErrorCode, RequestRefused
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 
 REQUEST_ID_HEADER = "x-request-id"
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -45,9 +43,9 @@ def request_id_of(wanted: str) -> str:
     return wanted if _SANE_REQUEST_ID.fullmatch(wanted) else f"{random.getrandbits(128):032x}"
 
 
-def note_refusal(request: Request, refusal: RequestRefused) -> None:
+def note_refusal(scope: Scope, refusal: RequestRefused) -> None:
     """Tell the middleware why this request is refused; it writes the answer."""
-    request.scope.get(_STATE_KEY, []).append(refusal)
+    scope.get(_STATE_KEY, []).append(refusal)
 
 
 class ErrorBodyMiddleware:
@@ -83,7 +81,7 @@ async def _send_error(start: Message, refusals: list[RequestRefused], request_id
     refusal = refusals[0] if refusals else None
     headers = MutableHeaders(scope=start)
     if refusal:
-        status = int(refusal.error_code)
+        status = int(refusal.status)
         code, message, index = refusal.code.value, str(refusal), refusal.index
         retry_after_s = refusal.retry_after_s
     else:
@@ -112,10 +110,3 @@ def _edge_message(status: int) -> str:
 
 
 _KNOWN = frozenset(map(int, HTTPStatus))
-
-
-class RefusalLogFilter(logging.Filter):
-    """Drops what BentoML logs for a refused request, a traceback: the request's own log line has the reason."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], RequestRefused))

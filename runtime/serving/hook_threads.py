@@ -8,13 +8,12 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import TypeVar
 
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
+
 T = TypeVar("T")
 MAX_THREADS = 32  # hooks that run at the same time in a process
 DEAD_AFTER_S = 30.0  # all threads hanging for so long is no slow moment: only a restart helps
-
-
-class HooksHangError(RuntimeError):
-    """Every thread is in a call that nobody waits for any more."""
+RETRY_AFTER_S = 30  # a restart's time; a hook may also come back
 
 
 class HookThreads:
@@ -40,16 +39,24 @@ class HookThreads:
         since = tuple(self._hanging_since.values())  # a thread may end its call meanwhile
         return len(since) < self._max_threads or time.monotonic() - max(since) < DEAD_AFTER_S
 
-    async def run(self, function: Callable[[], T], left_s: float) -> T:
-        """Call it in a thread. Raises HooksHangError, TimeoutError after `left_s` seconds, or what it raises."""
+    def refuse_if_all_hang(self) -> None:
+        """Raise RequestRefused if every thread is in a call that nobody waits for any more."""
         if self.all_hang:
-            raise HooksHangError(f"all {self._max_threads} threads for filters hang")
+            message = "the service's filters hang and it must be restarted; try again later"
+            raise RequestRefused(RequestErrorCode.FILTERS_HANG, message, retry_after_s=RETRY_AFTER_S)
+
+    async def run(self, function: Callable[[], T], left_s: float) -> T:
+        """Call it in a thread. Raises RequestRefused if it cannot or `left_s` seconds pass, or what it raises."""
+        self.refuse_if_all_hang()
         call: Future[T] = Future()
         self._calls.put(lambda: _call(call, function))
         self._start_thread_if_needed()
         try:
             async with asyncio.timeout(left_s):
                 return await asyncio.wrap_future(call)
+        except TimeoutError as exc:
+            message = "a filter of the service did not end within the deadline"
+            raise RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, message) from exc
         finally:
             if not call.cancel() and not call.done():  # it is not begun, or it runs on
                 self._hanging_since[id(call)] = time.monotonic()

@@ -16,10 +16,10 @@ from typing import Any
 
 import yaml
 
+from runtime.answers.refusals import STATUS
 from runtime.answers.results import Prediction
 from runtime.serving.error_bodies import EDGE_CODES
 from runtime.serving.intake.body_forms import FILES_FIELD, JSON, MANY_FIELD, MULTIPART, ONE_FIELD
-from runtime.serving.refusals import STATUS
 
 Json = dict[str, Any]
 
@@ -53,19 +53,21 @@ class OpenAPIDocument(yaml.YAMLObject):
         return dumper.represent_dict(data.content)
 
 
-def describe(derived: Json, route: str, name: str) -> OpenAPIDocument:
+def describe(derived: Json, names: Mapping[str, str]) -> OpenAPIDocument:
     """Complete the document that BentoML derived.
 
-    derived: BentoML's own document. route, name: of the one endpoint that predicts.
+    derived: BentoML's own document. names: of the endpoints that predict, by route.
     """
     schemas = _as_doubles(Prediction.model_json_schema(ref_template=_SCHEMAS + "{model}", mode="serialization"))
     components = {**schemas.pop("$defs"), "Prediction": schemas, **_input_schemas(), **_error_schemas()}
     # The contact is that of BentoML's makers, and the description the whole model card.
     info = {**derived["info"], "description": _DESCRIPTION}
     info.pop("contact", None)
-    tags = derived["paths"][route]["post"]["tags"]
-    own = {route: _predict(name), route + BASE64_PATH: _predict_base64(name)}
-    paths = {**derived["paths"], **{path: {"post": {**operation, "tags": tags}} for path, operation in own.items()}}
+    paths = dict(derived["paths"])
+    for route, name in names.items():
+        tags = paths[route]["post"]["tags"]
+        for path, operation in ((route, _predict(name)), (route + BASE64_PATH, _predict_base64(name))):
+            paths[path] = {"post": {**operation, "tags": tags}}
     document = {**derived, "openapi": OPENAPI_VERSION, "info": info, "paths": paths}
     document["components"] = {"schemas": components}
     return OpenAPIDocument(json.loads(json.dumps(document)))  # copies: YAML would write anchors for shared parts

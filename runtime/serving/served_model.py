@@ -7,7 +7,8 @@ import bentoml
 
 from runtime.answers.filters import FilterChain, FilterError
 from runtime.answers.results import ModelIdentity
-from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, ContractError, ModelContract
+from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, ContractError, ModelContract, read_contract
+from runtime.model.devices import DeviceError
 from runtime.model.hashing import file_sha256
 from runtime.model.session import Predictor
 from runtime.serving.model_reference import ModelUnavailable, find_model
@@ -38,10 +39,10 @@ def load_served_model(bento: bentoml.Bento | None, computes: bool = True, device
         if computes:
             predictor = Predictor.load(folder, settings.device, settings.threads, settings.sessions, device_index)
             predictor.warm_up()
-        contract = predictor.contract if predictor else ModelContract.read(folder / CONTRACT_FILE)
+        contract = predictor.contract if predictor else read_contract(folder / CONTRACT_FILE)
         sha256 = predictor.sha256 if predictor else file_sha256(folder / ONNX_FILE)
         filters = FilterChain.load(contract)
-    except (ContractError, SettingsError, FilterError) as exc:
+    except (ContractError, DeviceError, FilterError, SettingsError) as exc:
         raise ModelUnavailable(f"cannot serve: {exc}") from exc
     identity = ModelIdentity(name=model.tag.name, version=model.tag.version or "", sha256=sha256)
     return ServedModel(contract, identity, settings, filters, predictor)

@@ -4,15 +4,13 @@ A value that does not fit is an error at start. Unknown `VISION_*` variables are
 `VISION_SERVICE_HOST` and the like for a service named "vision".
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from runtime.model.devices import Device
 from runtime.serving.connections.origins import parse_origins
-
-Device = Literal["auto", "cpu", "cuda"]
-Batching = Literal["work-conserving", "bentoml"]
 
 
 class SettingsError(ValueError):
@@ -44,9 +42,6 @@ class ServingSettings(BaseSettings):
     front_workers: Annotated[int, Field(ge=0, le=256)] = 0
     """Processes that take HTTP and decode, before one inference process a GPU (one on a CPU); 0 for one process that
     does all (docs/SHAPES.md)."""
-
-    batching: Batching = "work-conserving"
-    """Rules of batching: ours (docs/BATCHING.md) or BentoML's own, which know neither queue bound nor deadline."""
 
     max_batch_images: Annotated[int, Field(ge=0, le=4096)] = 0
     """Most images in one batch; 0 means 4 on a CPU, where larger ones gain nothing, and 64 on a GPU."""
@@ -97,8 +92,6 @@ class ServingSettings(BaseSettings):
                 f"VISION_MAX_INFLIGHT_BYTES={self.max_inflight_bytes} must not be less than "
                 f"VISION_MAX_BODY_BYTES={self.max_body_bytes}"
             )
-        if self.front_workers and self.batching == "bentoml":
-            raise ValueError("VISION_FRONT_WORKERS and VISION_BATCHING=bentoml exclude each other; unset one")
         return self
 
     @classmethod

@@ -15,10 +15,11 @@ from dataset.deep_pictures import find_max_value
 from dataset.description import DataDescription, read_max_value
 from dataset.load import load, main
 from dataset.manifest import Manifest, ManifestError
-from dataset.params import DataParams, ParamsError, SplitParams
+from dataset.params import DataParams, SplitParams
 from dataset.source import DataSource
 from dataset.splits import assign_splits
 from evaluation.inspect import inspect
+from project.params import ParamsError
 from runtime.model.contract import ModelContract
 from runtime.model.errors import ImageError
 from runtime.model.preprocess import read_for_model

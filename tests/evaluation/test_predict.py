@@ -18,7 +18,7 @@ from dataset.manifest import COLUMNS, Manifest
 from evaluation import predict
 from evaluation.asked_model import AskedModel, read_asked_model, refuse_other_model
 from evaluation.predictions import Predictions, PredictionsError
-from runtime.model.contract import CONTRACT_FILE, IMAGES, ONNX_FILE, ModelContract
+from runtime.model.contract import CONTRACT_FILE, IMAGES, ONNX_FILE, read_contract
 from runtime.model.hashing import file_sha256
 from runtime.model.preprocess import read_for_model
 from runtime.model.session import Predictor
@@ -45,14 +45,14 @@ def test_probabilities_are_those_of_the_graph_picture_by_picture(root: Path) -> 
     predictor = Predictor.load(root / "model")
     for path, probs in zip(got.paths, got.probs, strict=True):
         image = read_for_model((root / "data" / path).read_bytes(), predictor.contract)
-        np.testing.assert_allclose(probs, predictor.predict(image[None])[0][0], atol=1e-6)
+        np.testing.assert_allclose(probs, predictor.predict(image[None])["probabilities"][0], atol=1e-6)
 
 
 class _Pictures(CalibrationDataReader):  # type: ignore[misc]
     """Every picture of the manifest, one at a time, as calibration takes them."""
 
     def __init__(self, root: Path) -> None:
-        contract = ModelContract.read(root / "model" / CONTRACT_FILE)
+        contract = read_contract(root / "model" / CONTRACT_FILE)
         manifest = Manifest.read(root / "data/manifest.csv")
         paths = [root / "data" / path for path in manifest.table["path"]]
         self.batches = iter([{IMAGES: read_for_model(path.read_bytes(), contract)[None]} for path in paths])

@@ -20,8 +20,9 @@ from runtime.model.hashing import file_sha256
 from runtime.model.session import Predictor
 from tests.evaluation.coloured_tiles import write_coloured_tiles
 from tests.evaluation.made_up import PARAMS, calibrated_predictions
-from tests.onnx_fixture import tiny_contract
+from tests.onnx_fixture import tiny_contract, write_tiny_model
 from tests.overflowing_model import write_overflowing_model
+from training.tasks.masked_pictures import Marks
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +178,21 @@ def test_a_large_picture_is_reduced_before_it_is_changed_and_a_small_one_is_not(
     assert reduced.shape == (100, 300, 3)
     assert (reduced[:, 150:] == 200).all()
     assert not reduced[:, :150].any()
+
+
+def test_a_mask_is_what_training_takes_it_for(tmp_path: Path) -> None:
+    """By one rule, on a pixel that a third of a mask covers and under the bars of a letterbox."""
+    root = write_coloured_tiles(tmp_path)
+    write_tiny_model(root / "model", tiny_contract(48, 48).model_copy(update={"resize": "letterbox"}))
+    manifest = Manifest.read(root / "data/manifest.csv")
+    marked = np.zeros((72, 144), np.uint8)
+    marked[30:42, 30:61] = 255
+    Image.fromarray(marked).save(root / "data" / manifest.table["mask"][0])
+    subject = review.Subject(Predictor.load(root / "model"), manifest)
+    found = subject.mask(str(manifest.table["path"][0]))
+    assert found is not None
+    np.testing.assert_array_equal(found, Marks(manifest, subject.predictor.contract).read(0))
+    assert found.sum() == 4 * 10
 
 
 def errors(num_classes: int, per_class: int) -> Predictions:

@@ -7,6 +7,8 @@ import pytest
 
 from tests.bento_project import Project, copy_project
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:

@@ -14,7 +14,7 @@ from dataset.manifest import Manifest
 from evaluation.statistics.parity import ParityError, measure_parity
 from export import export
 from export.graph import ServedModel, write_onnx
-from runtime.model.contract import CONTRACT_KEY, Lineage, ModelContract
+from runtime.model.contract import CONTRACT_KEY, ClassificationContract, Lineage, parse_contract, read_contract
 from runtime.model.image import decode_image
 from runtime.model.preprocess import preprocess
 from runtime.model.session import Predictor
@@ -37,7 +37,7 @@ def checkpoint_path(tiny_tiles_dir: Path, tmp_path_factory: pytest.TempPathFacto
     torch.manual_seed(0)
     classes = Manifest.read(tiny_tiles_dir / "manifest.csv").classes
     backbone = timm.create_model("tf_efficientnet_lite0", num_classes=len(classes))
-    contract = ModelContract(
+    contract = ClassificationContract(
         classes=classes, height=64, width=48, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4), temperature=1.7,
         lineage=Lineage(backbone="tf_efficientnet_lite0"),
     )  # fmt: skip
@@ -78,7 +78,7 @@ def test_the_graph_answers_as_the_network_at_any_batch(
     with torch.inference_mode():
         logits = load_classifier(checkpoint.contract, checkpoint.state_dict)(torch.from_numpy(images))
     for size in (1, 2, 5):
-        probs, got = predictor.predict(images[:size])
+        probs, got = predictor.predict(images[:size]).values()
         assert np.allclose(got, logits[:size].numpy(), atol=1e-4)
         assert np.allclose(probs, (logits[:size] / 1.7).softmax(dim=1).numpy(), atol=1e-5)
 
@@ -86,10 +86,10 @@ def test_the_graph_answers_as_the_network_at_any_batch(
 def test_the_file_carries_the_contract_and_nothing_of_this_machine(exported: Path, checkpoint_path: Path) -> None:
     model = onnx.load(str(exported / "model.onnx"))
     trained = Checkpoint.load(checkpoint_path).contract
-    contract = ModelContract.model_validate({**trained.model_dump(), "filters": FILTERS})
+    contract = ClassificationContract.model_validate({**trained.model_dump(), "filters": FILTERS})
     metadata = {entry.key: entry.value for entry in model.metadata_props}
-    assert ModelContract.from_json(metadata[CONTRACT_KEY], "metadata") == contract
-    assert ModelContract.read(exported / "contract.json") == contract
+    assert parse_contract(metadata[CONTRACT_KEY], "metadata") == contract
+    assert read_contract(exported / "contract.json") == contract
     assert b"site-packages" not in (exported / "model.onnx").read_bytes()
     assert not [node.name for node in model.graph.node if node.metadata_props or node.doc_string]
     assert not [p for p in exported.iterdir() if p.suffix in (".data", ".tmp")]
@@ -162,7 +162,7 @@ def test_a_failed_export_leaves_an_earlier_model(tmp_path: Path) -> None:
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             raise RuntimeError("cannot be traced")
 
-    contract = ModelContract(classes=("a", "b"), height=8, width=8, mean=(0, 0, 0), std=(1, 1, 1))
+    contract = ClassificationContract(classes=("a", "b"), height=8, width=8, mean=(0, 0, 0), std=(1, 1, 1))
     (tmp_path / "model.onnx").write_bytes(b"earlier")
     model = ServedModel(Classifier(Broken(), contract.mean, contract.std), 1.0)
     with pytest.raises(Exception, match="cannot be traced"):

@@ -12,6 +12,7 @@ from evaluation.predictions import Predictions
 from export import export
 from runtime.model.preprocess import read_for_model
 from runtime.model.session import Predictor
+from tests.training.mask_section import mask_section
 from training import predict, train
 
 PARAMS = {
@@ -22,11 +23,7 @@ PARAMS = {
         "label_smoothing": 0, "class_weight_power": 0,
     },
     "augment": {"flip": True, "brightness": 0, "contrast": 0, "crop_min_area": 1},
-    "mask": {
-        "channels": 8, "coarsest_stride": 8, "frozen_groups": 0, "lr": 0.01, "backbone_lr_scale": 0.3,
-        "defect_weight": 3.0, "defect_view_share": 0.75, "gain_stops": 0.3, "gamma": 0.1, "readout_c": 1.0,
-        "phases": [{"view": 1.0, "steps": 20, "batch_size": 6, "lr_scale": 1.0}],
-    },
+    "mask": mask_section({"steps": 20}, batch_size=6),
     "export": {"opset": 18, "max_probability_difference": 0.0001, "batch_sizes": [1, 7]},
 }  # fmt: skip
 
@@ -50,6 +47,6 @@ def test_the_exported_mask_model_gives_the_probabilities_that_were_evaluated(
     predictor, test = Predictor.load(Path("export")), Predictions.read(Path("predictions.csv")).select("test")
     files = [tiny_tiles_dir / path for path in test.paths]
     images = np.stack([read_for_model(file.read_bytes(), predictor.contract) for file in files])
-    probs, _ = predictor.predict(images)
+    probs = predictor.predict(images)["probabilities"]
     assert np.abs(probs - test.probs).max() < 1e-4
     assert len(np.unique(test.predicted)) > 1  # it tells pictures apart: a constant would pass all of the above

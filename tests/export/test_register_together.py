@@ -9,9 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from export.register import Sources
 from runtime.model.hashing import file_sha256
 from tests.onnx_fixture import write_sources
+
+pytestmark = pytest.mark.slow
 
 REPOSITORY = Path(__file__).parent.parent.parent
 NUM_JOBS = 3

@@ -41,7 +41,7 @@ def test_every_picture_gets_what_the_service_would_say(pictures_dir: Path, model
     assert table.num_rows == 20
     for row in table.to_pylist():
         image = read_for_model((pictures_dir / row["path"]).read_bytes(), predictor.contract)
-        probs = predictor.predict(image[None])[0][0]
+        probs = predictor.predict(image[None])["probabilities"][0]
         found = [row[f"probability.{name}"] for name in predictor.contract.classes]
         assert found == pytest.approx(probs.tolist(), abs=1e-6)
         assert row["label"] == predictor.contract.classes[int(np.argmax(probs))]

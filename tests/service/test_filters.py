@@ -14,6 +14,8 @@ from tests.service.filtered_model import ABSTAIN_BELOW, register_filtered_model
 from tests.service.metrics_page import read_metrics, total
 from tests.service.requests import code_and_index, png
 
+pytestmark = pytest.mark.slow
+
 DEADLINE_S = 5.0
 
 

@@ -20,6 +20,8 @@ from tests.service.slow_model import register_slow_model
 from tests.service.test_batching import files
 from tests.service.waiting import PATIENCE_S, num_queued, wait_for, wait_until_idle
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {
     "VISION_FRONT_WORKERS": "2",
     "VISION_SESSIONS": "1",

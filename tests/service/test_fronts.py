@@ -36,6 +36,8 @@ from tests.service.test_timing import (
     test_refusal_has_its_total_and_its_reason,
 )
 
+pytestmark = pytest.mark.slow
+
 __all__ = [
     "test_answers_come_in_the_order_sent_and_name_the_model_in_the_bento",
     "test_bad_image_in_a_burst_fails_only_its_own_request",

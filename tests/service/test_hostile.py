@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from runtime.answers.refusals import STATUS
 from runtime.model.cores import usable_cores
 from runtime.serving.error_bodies import EDGE_CODES
-from runtime.serving.refusals import STATUS
 from runtime.serving.settings import ServingSettings
 from tests.bento_project import Served
 from tests.service.requests import png, post

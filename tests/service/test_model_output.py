@@ -13,6 +13,8 @@ from tests.overflowing_model import WHITE, register_overflowing_model
 from tests.service.metrics_page import read_metrics, total
 from tests.service.requests import code_and_index, png
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:

@@ -9,8 +9,8 @@ import httpx
 import pytest
 import yaml
 
+from runtime.answers.refusals import STATUS
 from runtime.serving.error_bodies import EDGE_CODES
-from runtime.serving.refusals import STATUS
 from tests.bento_project import Served
 from tests.service.requests import code_and_index, png, post
 

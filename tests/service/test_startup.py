@@ -10,6 +10,8 @@ import pytest
 
 from tests.bento_project import Project, copy_project, write_pictures
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dataset.params import ParamsError
+from project.params import ParamsError
 from slurm.links import BENTO, LINKS, REGISTER, check_params, commands_of
 
 REPOSITORY = Path(__file__).parents[2]

@@ -1,5 +1,6 @@
 """One recipe a job: what training gets, all that follows gets too. Nothing is trained here."""
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dataset.params import ParamsError
+from project.params import ParamsError
 from slurm import train
 from slurm.allocation import Allocation
 from slurm.attempts import Attempts
@@ -54,7 +55,8 @@ def work(monkeypatch: pytest.MonkeyPatch, *options: str, restarts: int = 0) -> R
 
     monkeypatch.setattr(train, "train", trained)
     allocation = Allocation("7", "", ("node1",), 0, restarts)
-    assert train._work(train._parser().parse_args(options), allocation, recorded) == 0
+    train._arguments(parser := argparse.ArgumentParser())
+    assert train._work(parser.parse_args(options), allocation, recorded) == 0
     return recorded
 
 

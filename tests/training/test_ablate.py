@@ -1,16 +1,27 @@
-"""A real ablation by real training runs, stopped and gone on with."""
+"""An ablation is a search over named arms and seeds: what is done stays, what is lost or changed is trained again."""
 
+import csv
 import json
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from optuna.trial import TrialState
 
 from evaluation.predictions import Predictions
-from training import ablate
-from training.sweeps import ablations
-from training.sweeps.ablations import ABLATIONS
+from tests.training import stand_in_training
+from tests.training.stand_in_training import BREAKS, IS_REFUSED
+from training import ablate, search
+from training.sweeps import ablations, search_worker
+from training.sweeps.ablations import Arm, Document, _backbone, _from_scratch
+from training.sweeps.study import GOES_ON, read_study
+
+
+def _decay(value: float) -> Callable[[Document], None]:
+    return lambda document: document["train"].update(weight_decay=value)
 
 
 @pytest.fixture
@@ -20,60 +31,150 @@ def words(tiny_tiles_dir: Path, tiny_params: dict[str, Any], tmp_path: Path) -> 
     params = tmp_path / "params.yaml"
     params.write_text(yaml.safe_dump(tiny_params), encoding="utf-8")
     manifest = str(tiny_tiles_dir / "manifest.csv")
-    return ["--params", str(params), "--manifest", manifest, "--out", str(tmp_path / "ablations"), "--seeds", "1"]
+    return ["--params", str(params), "--manifest", manifest, "--out", str(tmp_path / "ablations")]
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int]]:
+    """Weight decay and seed of every run that is started, each a process of a moment."""
+    started = []
+
+    def start(params: Path, manifest: Path, out_dir: Path) -> subprocess.Popen[bytes]:
+        started.append(stand_in_training.decay_and_seed(params))
+        return stand_in_training.start_training(params, manifest, out_dir)
+
+    monkeypatch.setattr(search_worker, "start_training", start)
+    return started
+
+
+def _arms(monkeypatch: pytest.MonkeyPatch, *arms: Arm) -> None:
+    monkeypatch.setitem(ablations.ABLATIONS, "training", arms)
+
+
+def _table(tmp_path: Path) -> dict[tuple[str, str], dict[str, str]]:
+    with (tmp_path / "ablations/training/table.csv").open(encoding="utf-8") as file:
+        return {(row["arm"], row["figure"]): row for row in csv.DictReader(file)}
 
 
 @pytest.mark.slow
-def test_rows_are_trained_once_measured_on_val_and_on_test_only_if_asked(
+def test_a_real_ablation_measures_val_and_test_if_asked_and_says_what_it_could_not_train(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    scratch, features, _ = ABLATIONS["training"]
-    monkeypatch.setitem(ablations.ABLATIONS, "training", (scratch, features))
-    out = tmp_path / "ablations/training"
-    assert ablate.main(["training", *words]) == 0
-    first = capsys.readouterr().out
-    assert "test" not in first
-    results = {arm: json.loads((out / arm.folder / "seed-0/result.json").read_text()) for arm in (scratch, features)}
-    for arm, result in results.items():
-        history = [json.loads(line) for line in (out / arm.folder / "seed-0/log.jsonl").read_text().splitlines()]
-        assert len(history) == 2
-        assert result["val_macro_f1"] == max(record["val_macro_f1"] for record in history)
-        assert f"{result['val_macro_f1']:.3f}" in next(line for line in first.splitlines() if arm.name in line)
-    assert history[0]["params"]["train.phases.0.trainable"] == "head"
-
-    # One run is lost: it alone is trained again, with the same seed and so the same figures.
-    features_dir, scratch_log = out / features.folder / "seed-0", out / scratch.folder / "seed-0/log.jsonl"
-    (features_dir / "result.json").unlink()
-    before = scratch_log.stat().st_mtime_ns
-    assert ablate.main(["training", *words, "--test"]) == 0
-    assert scratch_log.stat().st_mtime_ns == before
-    again = json.loads((features_dir / "result.json").read_text())
-    assert again["val_macro_f1"] == results[features]["val_macro_f1"]
-    test = Predictions.read(features_dir / "predictions.csv").select("test")
-    assert again["test_accuracy"] == pytest.approx((test.predicted == test.labels).mean())
-    assert "accuracy, test" in capsys.readouterr().out
-    assert ablate.main(["training", *words]) == 0
-    assert "test" not in capsys.readouterr().out
+    """No package holds weights of test_resnet."""
+    _arms(monkeypatch, Arm("scratch", _from_scratch), Arm("none", _backbone("test_resnet", "package")))
+    folder = tmp_path / "ablations/training/trials/0000"
+    assert ablate.main(["training", *words, "--seeds", "1", "--test"]) == 0
+    *_, scratch, refused = capsys.readouterr().out.splitlines()
+    history = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert history[0]["params"]["model.backbone"] == "two_layer_cnn"
+    best = max(record["val_macro_f1"] for record in history)
+    assert scratch.startswith(f"| scratch | 1 | {best:.3f} |")
+    test = Predictions.read(folder / "predictions.csv").select("test")
+    found = float(_table(tmp_path)["scratch", "test_accuracy"]["mean"])
+    assert found == pytest.approx((test.predicted == test.labels).mean())
+    assert refused.startswith("| none | 0 |")
+    assert "none those of 'test_resnet'" in refused
 
 
-@pytest.mark.slow
-def test_a_backbone_whose_weights_cannot_be_had_is_a_row_that_says_why(
-    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_only_what_is_lost_or_has_other_params_is_trained_again(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: list[tuple[float, int]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    _arms(monkeypatch, Arm("a", _decay(0.1)), Arm("b", lambda _: None))
+    assert ablate.main(["training", *words, "--seeds", "2"]) == 0
+    assert trained == [(0.1, 0), (0.01, 0), (0.1, 1), (0.01, 1)]
+    assert "| a | 2 | 0.350 ± 0.071 | 0.100 ± 0.000 | 0.500 ± 0.000 |" in capsys.readouterr().out
+    before = _table(tmp_path)
+    assert 0 < float(before["a", "seconds"]["lowest"]) < 60
+
+    (tmp_path / "ablations/training/trials/0001/log.jsonl").unlink()
+    assert ablate.main(["training", *words, "--seeds", "2"]) == 0
+    assert trained[4:] == [(0.01, 0)]
+    assert _table(tmp_path)["b", "val_macro_f1"] == before["b", "val_macro_f1"]
+    params = tmp_path / "params.yaml"
+    params.write_text(params.read_text().replace("weight_decay: 0.01", "weight_decay: 0.02"))
+    assert ablate.main(["training", *words, "--seeds", "2"]) == 0
+    assert trained[5:] == [(0.02, 0), (0.02, 1)]
+    assert _table(tmp_path)["b", "val_accuracy"]["values"] == "0.02 0.02"
+    assert search.main(["--table", "--out", str(tmp_path / "ablations/training")]) == 0
+    assert "7 complete" in capsys.readouterr().out
+
+
+def test_a_stopped_run_is_gone_on_with_unless_its_params_have_changed(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: list[tuple[float, int]]
 ) -> None:
-    """No package holds weights of this one."""
-    arm = ablations.Arm("test_resnet", ablations._backbone("test_resnet", "package"))
-    monkeypatch.setitem(ablations.ABLATIONS, "backbones", (arm,))
-    assert ablate.main(["backbones", *words]) == 0
-    (row,) = capsys.readouterr().out.splitlines()[2:]
-    assert row.startswith("| test_resnet | 0 |")
-    assert "none those of 'test_resnet'" in row
+    _arms(monkeypatch, Arm("a", lambda _: None))
+    folder = tmp_path / "ablations/training"
+    params = tmp_path / "params.yaml"
+
+    def interrupt(_params: Path, _manifest: Path, out_dir: Path) -> None:
+        (out_dir / "state").mkdir()
+        raise KeyboardInterrupt
+
+    def stop() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(search_worker, "start_training", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                ablate.main(["training", *words, "--seeds", "1"])
+
+    stop()
+    assert ablate.main(["training", *words, "--seeds", "1"]) == 0
+    assert (folder / "trials/0001/state").is_dir()
+    assert read_study(folder).get_trials()[1].user_attrs[GOES_ON] == 0
+    params.write_text(params.read_text().replace("weight_decay: 0.01", "weight_decay: 0.02"))
+    stop()
+    params.write_text(params.read_text().replace("weight_decay: 0.02", "weight_decay: 0.03"))
+    assert ablate.main(["training", *words, "--seeds", "1"]) == 0
+    assert trained == [(0.01, 0), (0.03, 0)]
+    assert _table(tmp_path)["a", "val_accuracy"]["values"] == "0.03"
+    assert all(trial.state.is_finished() for trial in read_study(folder).get_trials())
 
 
+def test_an_arm_that_is_refused_is_a_row_that_says_why_and_is_tried_again_next_time(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: list[tuple[float, int]]
+) -> None:
+    _arms(monkeypatch, Arm("a", _decay(IS_REFUSED)), Arm("b", _decay(0.1)))
+    for _ in range(2):
+        assert ablate.main(["training", *words, "--seeds", "2"]) == 0
+        assert _table(tmp_path)["a", ""]["reason"] == "this is refused"
+        assert _table(tmp_path)["b", "val_accuracy"]["values"] == "0.1 0.1"
+    assert trained == [(IS_REFUSED, 0), (0.1, 0), (0.1, 1), (IS_REFUSED, 0)]
+
+
+def test_a_run_that_breaks_ends_the_ablation_and_its_log_is_named(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: list[tuple[float, int]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    _arms(monkeypatch, Arm("a", _decay(BREAKS)), Arm("b", _decay(0.1)))
+    assert ablate.main(["training", *words]) == 2
+    log = tmp_path / "ablations/training/trials/0000/child.log"
+    assert f"'a', seed 0 ended with status 247: see {log}" in capsys.readouterr().err
+    assert trained == [(BREAKS, 0)]
+    first, second = read_study(tmp_path / "ablations/training").get_trials()
+    assert (first.state, second.state) == (TrialState.FAIL, TrialState.WAITING)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("batch_size: 12", "batch_size: none", "train.batch_size"),
+        ("trainable: head", "trainable: all", "trains the head alone"),
+    ],
+)
 def test_wrong_params_are_refused_before_anything_is_trained(
-    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, message: str
 ) -> None:
     params = tmp_path / "params.yaml"
-    params.write_text(params.read_text().replace("batch_size: 12", "batch_size: none"))
+    params.write_text(params.read_text().replace(old, new))
     assert ablate.main(["training", *words]) == 2
-    assert "train.batch_size" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "ablations").exists()
+
+
+def test_an_arm_that_training_would_refuse_is_named_before_anything_is_trained(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _arms(monkeypatch, Arm("a", lambda _: None), Arm("b", _decay(-1)))
+    assert ablate.main(["training", *words]) == 2
+    assert "the arm 'b' changes params.yaml, but train.weight_decay" in capsys.readouterr().err
     assert not (tmp_path / "ablations").exists()

@@ -16,12 +16,13 @@ from dataset.manifest import Manifest, ManifestError
 from dataset.params import SplitParams
 from evaluation.params import EvaluateParams
 from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsError
+from tests.training.mask_section import mask_section
 from training import cross_validate
 from training.cross_validate import group_folds, image_split
+from training.data.tensors import Batch
 from training.process.signals import REQUEUE
+from training.run.learner import Learner
 from training.sweeps.cross_validation_summary import figures_of, table, write_summary
-from training.tasks.mask_data import Views
-from training.tasks.mask_phase import MaskLearner
 
 EVALUATE = {"seed": 0, "confidence": 0.95, "bootstrap_samples": 100}
 
@@ -38,11 +39,7 @@ def _own_tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def params_path(tmp_path: Path, tiny_params: dict[str, Any]) -> Path:
     tiny_params["contract"] |= {"height": 32, "width": 32}
     tiny_params["model"] = {"backbone": "test_resnet", "pretrained": "none", "drop_rate": 0.0, "head": "mask"}
-    tiny_params["mask"] = {
-        "channels": 4, "coarsest_stride": 8, "frozen_groups": 0, "lr": 0.01, "backbone_lr_scale": 1.0,
-        "defect_weight": 3.0, "defect_view_share": 0.75, "gain_stops": 0.3, "gamma": 0.1, "readout_c": 1.0,
-        "phases": [{"view": 1.0, "steps": 1, "batch_size": 4, "lr_scale": 1.0}],
-    }  # fmt: skip
+    tiny_params["mask"] = mask_section({"steps": 1}, channels=4)
     tiny_params["split"] = {"seed": 0, "num_folds": 3, "test_fold": 0}
     tiny_params["evaluate"] = EVALUATE
     path = tmp_path / "cv.yaml"
@@ -134,17 +131,17 @@ def test_a_fold_is_trained_like_any_run_deterministic_and_left_when_asked_to_go_
     tiny_tiles_dir: Path, params_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     document = yaml.safe_load(params_path.read_text())
-    document["mask"]["phases"][0]["steps"] = 2
+    document["mask"]["train"]["phases"][0]["steps"] = 2
     params_path.write_text(yaml.safe_dump(document))
-    steps, real_step = [], MaskLearner.step
+    steps, real_step = [], Learner.step
 
-    def step(self: MaskLearner, batch: Views) -> tuple[torch.Tensor, torch.Tensor]:
+    def step(self: Learner, batch: Batch, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         steps.append(torch.are_deterministic_algorithms_enabled())
         if len(steps) == 1:
             os.kill(os.getpid(), signal.SIGTERM)
-        return real_step(self, batch)
+        return real_step(self, batch, number)
 
-    monkeypatch.setattr(MaskLearner, "step", step)
+    monkeypatch.setattr(Learner, "step", step)
     handler = signal.getsignal(signal.SIGTERM)
     assert _run(tiny_tiles_dir, params_path, tmp_path / "cv", "--folds", "0") == REQUEUE
     signal.signal(signal.SIGTERM, handler)  # a process that leaves is asked no more

@@ -15,7 +15,9 @@ import pytest
 import yaml
 from optuna.trial import TrialState
 
+from tests.training import stand_in_training
 from tests.training.conftest import TINY
+from tests.training.stand_in_training import BREAKS, IS_REFUSED, LEARNS, WAITS
 from training import search
 from training.params import Params
 from training.sweeps import search_worker
@@ -55,13 +57,13 @@ def _runs(pid: int, module: str) -> bool:
         return False
 
 
-def _end_worker(worker: subprocess.Popen[bytes], number: int, status: int, trial: Path | None = None) -> None:
-    """Send the signal once the worker's child trains and has saved in the trial's folder; neither may stay."""
+def _kill_worker(worker: subprocess.Popen[bytes], trial: Path) -> None:
+    """Kill the worker once its child trains and has saved in the trial's folder; neither may stay."""
     _until(lambda: any(_runs(pid, "training.train") for pid in _children(worker.pid)))
-    _until(lambda: trial is None or [*trial.glob("state/state-*.pt")])
+    _until(lambda: [*trial.glob("state/state-*.pt")])
     (child,) = _children(worker.pid)
-    worker.send_signal(number)
-    assert worker.wait() == status
+    worker.kill()
+    assert worker.wait() == -signal.SIGKILL
     _until(lambda: not _runs(child, "training.train"))
 
 
@@ -69,12 +71,12 @@ def _environment(folder: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(REPOSITORY), "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"}
 
 
-def _set_up(folder: Path, data_dir: Path) -> None:
+def _set_up(folder: Path, data_dir: Path, space: dict[str, Any] = SPACE["space"], trials: int = 2) -> None:
     (folder / "data").symlink_to(data_dir)
     text = yaml.safe_dump(TINY, sort_keys=False).replace("train:\n", "# what a search changes\ntrain:\n", 1)
     params = edit_yaml(text, {"train.phases.1.epochs": 0, "contract.height": 32, "contract.width": 32})
     (folder / "params.yaml").write_text(params, encoding="utf-8")
-    (folder / "search.yaml").write_text(yaml.safe_dump(SPACE), encoding="utf-8")
+    (folder / "search.yaml").write_text(yaml.safe_dump(SPACE | {"space": space, "trials": trials}), encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +87,7 @@ def project(tiny_tiles_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     environment = _environment(folder)
     command = [sys.executable, "-m", "training.search"]
     worker, trial = subprocess.Popen(command, cwd=folder, env=environment), trial_dir(folder / "artifacts/search", 0)
-    _end_worker(worker, signal.SIGKILL, -signal.SIGKILL, trial)
+    _kill_worker(worker, trial)
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr
     return folder
@@ -161,32 +163,42 @@ def test_workers_of_a_search_that_is_done_train_nothing_more(project: Path, monk
     assert len(read_study(project / "artifacts/search").get_trials()) == 3
 
 
-@pytest.mark.slow
+WORKER = """
+import sys
+from tests.training import stand_in_training
+from training import search, search_worker
+search_worker.start_training = stand_in_training.start_training
+sys.exit(search.main([]))
+"""
+
+
 def test_a_worker_that_is_told_to_stop_hands_its_trial_back(tiny_tiles_dir: Path, tmp_path: Path) -> None:
-    _set_up(tmp_path, tiny_tiles_dir)
-    command = [sys.executable, "-m", "training.search"]
-    worker = subprocess.Popen(command, cwd=tmp_path, env=_environment(tmp_path))
-    _end_worker(worker, signal.SIGTERM, 128 + signal.SIGTERM)
+    _set_up(tmp_path, tiny_tiles_dir, {"train.weight_decay": {"type": "categorical", "choices": [WAITS, LEARNS]}})
+    worker = subprocess.Popen([sys.executable, "-c", WORKER], cwd=tmp_path, env=_environment(tmp_path))
+    _until(lambda: _children(worker.pid))
+    (child,) = _children(worker.pid)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait() == 128 + signal.SIGTERM
+    assert not Path(f"/proc/{child}").exists()
     stopped, waiting = read_study(tmp_path / "artifacts/search").get_trials()
     assert (stopped.state, waiting.state) == (TrialState.FAIL, TrialState.WAITING)
     assert stopped.user_attrs[REASON] == "its worker was stopped"
     assert waiting.user_attrs[RETRY_OF] == 0
-    assert waiting.system_attrs["fixed_params"] == stopped.params == GOOD
+    assert waiting.system_attrs["fixed_params"] == stopped.params == {"train.weight_decay": WAITS}
 
 
-@pytest.mark.slow
-def test_trials_that_all_fail_end_the_search_with_their_reason(
-    tiny_tiles_dir: Path, params_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+def test_trials_that_fail_one_after_another_end_the_search_with_their_reason(
+    tiny_tiles_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Backbones that nobody knows: training says so, and the search passes it on."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(search_worker, "FAILURES_IN_A_ROW", 2)
-    space = {"model.backbone": {"type": "categorical", "choices": ["no_such_net", "nor_this"]}}
-    (tmp_path / "search.yaml").write_text(yaml.safe_dump(SPACE | {"trials": 9, "space": space}), encoding="utf-8")
-    assert search.main(["--manifest", str(tiny_tiles_dir / "manifest.csv"), "--params", str(params_file)]) == 2
-    message = capsys.readouterr().err
-    assert "2 trials in a row failed" in message
-    assert "timm knows no backbone" in message
+    monkeypatch.setattr(search_worker, "start_training", stand_in_training.start_training)
+    choices = [LEARNS, IS_REFUSED, BREAKS]
+    _set_up(tmp_path, tiny_tiles_dir, {"train.weight_decay": {"type": "categorical", "choices": choices}}, trials=40)
+    assert search.main([]) == 2
+    assert "3 trials in a row failed, the last with: training: this is refused" in capsys.readouterr().err
+    states = [trial.state for trial in read_study(tmp_path / "artifacts/search").get_trials()]
+    assert TrialState.COMPLETE in states
+    assert [state == TrialState.FAIL for state in states[-4:]] == [False, True, True, True]
 
 
 @pytest.mark.parametrize("words", [["--table"], ["--write-best", "best.yaml"]])

@@ -152,7 +152,7 @@ def _randaugment(magnitude: float) -> list[A.BasicTransform]:
         A.AutoContrast(method="pil", p=1),
         A.Equalize(mode="cv", p=1),
         A.Solarize(threshold_range=(1 - share / 2, 1), p=1),
-        A.Posterize(num_bits=round(8 - 4 * share), p=1),
+        A.Posterize(num_bits=min(7, round(8 - 4 * share)), p=1),
         A.RandomBrightnessContrast(brightness_limit=both(0.5 * share), contrast_limit=0, p=1),
         A.RandomBrightnessContrast(brightness_limit=0, contrast_limit=both(0.9 * share), p=1),
         A.ColorJitter((1, 1), (1, 1), saturation=(1 - 0.9 * share, 1 + 0.9 * share), hue=(0, 0), p=1),

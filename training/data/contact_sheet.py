@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from project.write_whole import whole_file
 from runtime.model.image import ImageArray
-from training.data.tensors import Picture, PictureDataset
+from training.data.tensors import Picture, TrainingData
 
 PICTURES_A_CLASS = 3
 AUGMENTED_A_PICTURE = 3
@@ -17,18 +18,16 @@ NUM_MIXED = PICTURES_A_CLASS * (1 + AUGMENTED_A_PICTURE)
 INK, PAPER = "black", "white"
 
 
-def save_contact_sheet(dataset: PictureDataset, classes: Sequence[str], seed: int, path: Path) -> None:
+def save_contact_sheet(dataset: TrainingData, classes: Sequence[str], seed: int, path: Path) -> None:
     """Write the sheet of the first epoch as PNG, whole or not at all; the same seed shows the same pictures."""
     dataset.epoch = 1
     rows = [(name, _class_row(dataset, label, seed)) for label, name in enumerate(classes)]
     sheet = _lay_out([row for row in rows if row[1]], _mixed_row(dataset, classes, seed))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    sheet.save(temporary, "PNG")
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        sheet.save(temporary, "PNG")
 
 
-def _class_row(dataset: PictureDataset, label: int, seed: int) -> list[ImageArray]:
+def _class_row(dataset: TrainingData, label: int, seed: int) -> list[ImageArray]:
     """Return some of the class's pictures, each plain and then augmented several times."""
     members = np.flatnonzero(np.equal(dataset.labels, label))
     if not len(members):
@@ -37,11 +36,11 @@ def _class_row(dataset: PictureDataset, label: int, seed: int) -> list[ImageArra
     row = []
     for index in chosen.tolist():
         row.append(dataset.plain(index))
-        row += [dataset[index, repeat].image for repeat in range(AUGMENTED_A_PICTURE)]
+        row += [dataset.tile(index, repeat) for repeat in range(AUGMENTED_A_PICTURE)]
     return row
 
 
-def _mixed_row(dataset: PictureDataset, classes: Sequence[str], seed: int) -> list[tuple[ImageArray, str]]:
+def _mixed_row(dataset: TrainingData, classes: Sequence[str], seed: int) -> list[tuple[ImageArray, str]]:
     """Return pictures of a batch with their targets in words; empty if the batch mixes nothing."""
     chosen = np.random.default_rng(seed).permutation(len(dataset))[: min(NUM_MIXED, len(dataset) // 2 * 2)]
     pictures: list[Picture] = [dataset[int(index), 0] for index in chosen]

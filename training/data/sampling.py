@@ -2,11 +2,13 @@
 
 `shuffle` draws every picture once. `balanced` draws every class equally often: exact quotas instead of independent
 draws, so that no class is missed by chance, and within a class no picture is drawn twice before all were drawn once.
+`objects` draws independently: a class, then one of its objects, then one of its pictures, each with equal chance.
 `auto` is `balanced` where the rarest class has less than a tenth of the pictures of the largest, the rule of thumb for
 weighted sampling, else `shuffle`.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,21 +18,51 @@ RULE_OF_THUMB = 0.1  # rarest class over largest class, below which sampling by 
 Draws = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
 
-def epoch_order(labels: Sequence[int], rule: SamplingRule, seed: int, epoch: int) -> Draws:
-    """Return the epoch's draws, `(len(labels), 2)`: the picture's index, and how often it was drawn before.
+@dataclass(frozen=True)
+class Part:
+    """One epoch's place in its phase: the phase's index, the steps before the epoch, and the epoch's own."""
 
-    The second number makes the same picture, drawn again, another draw for the augmentation.
+    phase: int
+    first_step: int
+    num_steps: int
+
+
+def epoch_order(
+    labels: Sequence[int], rule: SamplingRule, seed: int, epoch: int, num_draws: int | None = None
+) -> Draws:
+    """Return the epoch's draws, `(num_draws, 2)`: the picture's index, and how often it was drawn before.
+
+    The second number makes the same picture, drawn again, another draw for the augmentation. num_draws: as many as
+    there are pictures if left out; what is more begins new rounds.
     """
     rng = np.random.default_rng([seed, epoch])
+    num_draws = len(labels) if num_draws is None else num_draws
     if resolve(rule, labels) == "shuffle":
-        order = rng.permutation(len(labels))
-        return np.stack([order, np.zeros_like(order)], axis=1)
+        return _draw_rounds(rng, np.arange(len(labels)), num_draws)
     by_class = [np.flatnonzero(np.equal(labels, label)) for label in np.unique(labels)]
-    draws = np.concatenate(
-        [_draw_class(rng, members, quota) for members, quota in zip(by_class, _quotas(rng, by_class), strict=True)]
-    )
+    quotas = _quotas(rng, num_draws, len(by_class))
+    draws = np.concatenate([_draw_rounds(rng, *drawn) for drawn in zip(by_class, quotas, strict=True)])
     drawn: Draws = rng.permutation(draws)
     return drawn
+
+
+def object_draws(
+    labels: Sequence[int], groups: Sequence[str], seed: int, phase: int, first: int, num_draws: int
+) -> Draws:
+    """Return draws `first` to `first + num_draws` of a phase, `(num_draws, 2)`: the picture's index, and a seed of its
+    own for all that is random in it.
+    """
+    rows: dict[int, dict[str, list[int]]] = {}
+    for row, (label, group) in enumerate(zip(labels, groups, strict=True)):
+        rows.setdefault(label, {}).setdefault(group, []).append(row)
+    tree = [[members for _, members in sorted(objects.items())] for _, objects in sorted(rows.items())]
+    rng = np.random.default_rng(int(np.random.SeedSequence([seed, phase]).generate_state(1)[0]))
+    draws = np.empty((first + num_draws, 2), dtype=np.int64)
+    for draw in draws:
+        objects = tree[rng.integers(len(tree))]
+        members = objects[rng.integers(len(objects))]
+        draw[:] = members[rng.integers(len(members))], rng.integers(2**63)
+    return draws[first:]
 
 
 def expected_counts(labels: Sequence[int], num_classes: int, rule: SamplingRule) -> list[float]:
@@ -61,21 +93,20 @@ def describe(labels: Sequence[int], rule: SamplingRule) -> str:
     share, chosen = imbalance(labels), resolve(rule, labels)
     advised: SamplingRule = "balanced" if share < RULE_OF_THUMB else "shuffle"
     line = f"sampling: {chosen}; the rarest class has {share:.1%} of the largest class's pictures"
-    if advised == chosen:
+    if advised == chosen or chosen == "objects":
         return line
     return f"{line}, where the rule of thumb ({RULE_OF_THUMB:.0%}) is train.sampling: {advised}"
 
 
-def _quotas(rng: np.random.Generator, by_class: Sequence[Draws]) -> list[int]:
+def _quotas(rng: np.random.Generator, total: int, num_classes: int) -> list[int]:
     """Share the epoch's draws out evenly; what does not divide goes to classes drawn by lot."""
-    total, num_classes = sum(map(len, by_class)), len(by_class)
     lucky = set(rng.permutation(num_classes)[: total % num_classes].tolist())
     return [total // num_classes + (i in lucky) for i in range(num_classes)]
 
 
-def _draw_class(rng: np.random.Generator, members: Draws, quota: int) -> Draws:
-    """Return `(quota, 2)` draws of one class: shuffled rounds through its pictures."""
-    rounds = -(-quota // len(members))
+def _draw_rounds(rng: np.random.Generator, members: Draws, quota: int) -> Draws:
+    """Return `(quota, 2)` draws: shuffled rounds through the pictures in `members`."""
+    rounds = max(1, -(-quota // len(members)))
     indices = np.concatenate([rng.permutation(members) for _ in range(rounds)])[:quota]
     repeats = np.repeat(np.arange(rounds), len(members))[:quota]
     return np.stack([indices, repeats], axis=1)

@@ -9,8 +9,8 @@ from torch import nn
 from runtime.model.contract import Channel3, ModelContract
 from training.network.backbones import Options, build_backbone
 from training.network.package_weights import PACKAGES, WeightsError, load_package_weights
+from training.network.pyramid import empty_like_state, is_mask_state
 from training.params import ModelParams
-from training.tasks.mask_head import empty_like_state, is_mask_state
 
 
 class Classifier(nn.Module):
@@ -46,6 +46,11 @@ class Classifier(nn.Module):
         found = self.backbone.get_classifier()  # type: ignore[operator]  # timm's method
         heads = found if isinstance(found, tuple) else (found,)  # distilled networks have two
         return [parameter for head in heads for parameter in head.parameters()]
+
+    def fitted_parameters(self) -> list[nn.Parameter]:
+        """Parameters that no phase trains, since they are fitted to what the trained network finds."""
+        found: list[nn.Parameter] = getattr(self.backbone, "fitted_parameters", list)()
+        return found
 
     def train(self, mode: bool = True) -> "Classifier":
         """Switch modes, but keep BatchNorm's running statistics as pretrained.

@@ -5,16 +5,22 @@ from timm.optim import param_groups_layer_decay
 from torch import nn
 from torch.optim import AdamW
 
-from dataset.params import ParamsError
+from project.params import ParamsError
 from training.engine_params import PhaseParams
 from training.network.classifier import Classifier
 
 
 def trainable_parameters(model: Classifier, phase: PhaseParams) -> list[nn.Parameter]:
-    """Return what the phase trains: the head; the last blocks as timm counts them, with the head; or everything.
+    """Return what the phase trains: the head; the last blocks as timm counts them, with the head; all but the first
+    blocks; or everything. What is fitted after training is never trained.
 
     Raises ParamsError if the backbone has fewer blocks.
     """
+    fitted = {id(parameter) for parameter in model.fitted_parameters()}
+    return [parameter for parameter in _of_phase(model, phase) if id(parameter) not in fitted]
+
+
+def _of_phase(model: Classifier, phase: PhaseParams) -> list[nn.Parameter]:
     if phase.trainable == "all":
         return list(model.parameters())
     in_backbone = {id(parameter) for parameter in model.backbone.parameters()}
@@ -25,6 +31,9 @@ def trainable_parameters(model: Classifier, phase: PhaseParams) -> list[nn.Param
     blocks = _blocks(model.backbone, in_classifier)
     if phase.num_blocks > len(blocks):
         raise ParamsError(f"train.phases: {phase.trainable}, but the backbone has {len(blocks)} blocks")
+    if phase.trainable.startswith("all_but_first"):
+        frozen = {id(parameter) for block in blocks[: phase.num_blocks] for parameter in block}
+        return [parameter for parameter in model.parameters() if id(parameter) not in frozen]
     return head + [parameter for block in blocks[-phase.num_blocks :] for parameter in block]
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from dataset.params import ParamsError
+from project.params import ParamsError
 
 
 def check_compilation(device: torch.device) -> None:

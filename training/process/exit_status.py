@@ -4,12 +4,12 @@ import logging
 import sys
 from collections.abc import Callable
 
-from runtime.interruption import INTERRUPTED, said_of
+from project.command import EXPLAINED
+from project.interruption import INTERRUPTED, said_of
 from training.process.distributed import Worker, worker
 from training.process.memory import keep_freed_memory
 from training.process.signals import REQUEUE, LeaveRequest, Requeue, die_with_parent, is_under_torchrun, leave_requests
 
-EXPLAINED = 2
 logger = logging.getLogger(__name__)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from training.run.run_state import write_whole
+from project.write_whole import write_whole
 
 Item = dict[str, Any]  # plain values: it is kept in states and in a file
 UNSENT_FILE = "not_in_mlflow.json"
@@ -63,7 +63,7 @@ class Outbox:
 def keep_unsent(out_dir: Path, run_id: str, waiting: Iterable[Item]) -> Path:
     """Write what MLflow did not take beside the run's other files; return the file."""
     document = json.dumps({"run_id": run_id, "waiting": list(waiting)}) + "\n"
-    write_whole(out_dir / UNSENT_FILE, [document.encode()])
+    write_whole(out_dir / UNSENT_FILE, document)
     return out_dir / UNSENT_FILE
 
 

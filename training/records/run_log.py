@@ -11,13 +11,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from project.write_whole import write_whole
+from training.process.child_run import STATE_DIR
 from training.process.signals import Requeue
 from training.records import tracking
 from training.records.history_plot import draw_history
 from training.records.outbox import UNSENT_FILE, Outbox, UnreachableError, keep_unsent, read_unsent
 from training.records.tracking import Scalar, TrackingError
-from training.run.run_state import write_whole
-from training.sweeps.child_run import STATE_DIR
 
 HISTORY_FILE, HISTORY_PLOT = "history.csv", "history.png"
 logger = logging.getLogger(__name__)
@@ -121,14 +121,14 @@ class Run:
 
     def _log_history(self) -> None:
         """Draw the epochs, also of a run that failed after some, and log them with their figures."""
-        write_whole(self._out_dir / HISTORY_PLOT, [draw_history(self._records)])
+        write_whole(self._out_dir / HISTORY_PLOT, draw_history(self._records))
         self.log_artifact(self._out_dir / HISTORY_PLOT)
         self.log_artifact(self._out_dir / HISTORY_FILE)
 
     def _write_log(self) -> None:
         """Write `log.jsonl` and, once there is an epoch, `history.csv`, each whole."""
         lines = [json.dumps({**record, "params": self._params}) + "\n" for record in self._records]
-        write_whole(self._out_dir / "log.jsonl", ["".join(lines).encode()])
+        write_whole(self._out_dir / "log.jsonl", *lines)
         if self._records:
             text = io.StringIO(newline="")
             rows = [{k: v for k, v in record.items() if k not in ("time", "run_id")} for record in self._records]
@@ -136,7 +136,7 @@ class Run:
             writer = csv.DictWriter(text, fieldnames=list(names))
             writer.writeheader()
             writer.writerows(rows)
-            write_whole(self._out_dir / HISTORY_FILE, [text.getvalue().encode()])
+            write_whole(self._out_dir / HISTORY_FILE, text.getvalue())
 
 
 def send_unsent(out_dir: Path) -> int:

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from runtime.loopback import ask_directly
+from project.loopback import ask_directly
 from training.records.lineage import environment
+from training.records.moved_store import follow_checkout
 from training.records.outbox import Item, UnreachableError
 
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
@@ -216,6 +217,8 @@ def _create_store(mlflow: Any, tracking_uri: str) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with closing(sqlite3.connect(path, isolation_level=None)) as database:
             database.execute("BEGIN IMMEDIATE")
+            if not path.is_absolute():  # its files are kept beside it, and both move with the checkout
+                follow_checkout(database, Path.cwd(), EXPERIMENT)
             with suppress(sqlite3.Error):
-                database.execute("ROLLBACK")
+                database.execute("COMMIT")
         mlflow.search_experiments(max_results=1)

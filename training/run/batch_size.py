@@ -3,7 +3,7 @@
 import logging
 import math
 
-from dataset.params import ParamsError
+from project.params import ParamsError
 from training.params import Params
 
 logger = logging.getLogger(__name__)

@@ -1,13 +1,13 @@
 """The trained weights with their contract, in one file that is whole or not there."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from runtime.model.contract import ModelContract
+from project.write_whole import whole_file
+from runtime.model.contract import ModelContract, parse_contract
 
 
 class CheckpointError(ValueError):
@@ -26,8 +26,6 @@ class Checkpoint:
 
     def save(self, path: Path) -> None:
         """Write the file atomically: a reader sees the old one or the new one, also after a power cut."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp")
         document = {
             "state_dict": self.state_dict,
             "contract": self.contract.to_json(),
@@ -35,18 +33,15 @@ class Checkpoint:
             "epoch": self.epoch,
             "metrics": self.metrics,
         }
-        with temporary.open("wb") as file:
+        with whole_file(path) as temporary, temporary.open("wb") as file:  # by the open file: its name is not in it
             torch.save(document, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":
         """Read a checkpoint; never runs code from it. Raises CheckpointError."""
         try:
             document = torch.load(path, map_location="cpu", weights_only=True)
-            contract = ModelContract.from_json(document["contract"], str(path))
+            contract = parse_contract(document["contract"], str(path))
             return cls(**{**document, "contract": contract})
         except FileNotFoundError as exc:
             raise CheckpointError(f"there is no checkpoint at {path}: run `make train`") from exc

@@ -20,11 +20,15 @@ from training.run.precision import Precision
 
 
 class Learner:
-    """The model with the optimiser, schedule and scaler of one phase of `num_steps` steps."""
+    """The model with the optimiser, schedule and scaler of one phase of `num_steps` steps.
+
+    scores: the model, or a part of it, whose answers `loss_function` compares with targets.
+    """
 
     def __init__(
         self,
         model: Classifier,
+        scores: nn.Module,
         phase: PhaseParams,
         params: TrainParams,
         num_steps: int,
@@ -44,7 +48,7 @@ class Learner:
         self._num_steps = num_steps
         self.num_taken = 0
         self.precision = Precision(params.precision, worker.device)
-        self._network = _network(model, params.compile, worker)
+        self._network = _network(scores, params.compile, worker)
 
     @property
     def lr(self) -> float:
@@ -106,12 +110,9 @@ class Learner:
         return norm
 
 
-def _network(model: Classifier, compiled: bool, worker: Worker) -> nn.Module:
+def _network(scores: nn.Module, compiled: bool, worker: Worker) -> nn.Module:
     """Wrap for gradient averaging; anew in each phase, since DDP looks at requires_grad only once."""
-    network: nn.Module = model
     if compiled:
-        model.compile()
-    if worker.world_size > 1:
-        # Buffers are BatchNorm's frozen statistics and the normalisation: equal everywhere, never changed.
-        network = DistributedDataParallel(model, broadcast_buffers=False)
-    return network
+        scores.compile()
+    # Buffers are BatchNorm's frozen statistics and the normalisation: equal everywhere, never changed.
+    return DistributedDataParallel(scores, broadcast_buffers=False) if worker.world_size > 1 else scores

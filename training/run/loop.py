@@ -8,19 +8,21 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812  # the field's name for it
 
-from dataset.progress import progress
-from training.data.tensors import Batch, PictureDataset, evaluation_batches
+from project.progress import progress
+from training.data.tensors import Batch, TrainingData, evaluation_batches
 from training.process.distributed import Worker
 from training.run.learner import Learner
 from training.run.meter import EpochMeter
+
+FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
 
 @dataclass(frozen=True)
 class Outputs:
     """Results for a whole dataset, in its order. logits: `(N, C)` float32; losses: `(N,)` float32, unweighted."""
 
-    logits: np.ndarray[tuple[int, ...], np.dtype[np.float32]]
-    losses: np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+    logits: FloatArray
+    losses: FloatArray
 
 
 def train_one_epoch(
@@ -35,26 +37,40 @@ def train_one_epoch(
         after_step()
 
 
-@torch.inference_mode()
 def run_model(
-    model: nn.Module, dataset: PictureDataset, batch_size: int, worker: Worker, what: str, num_workers: int = 0
+    model: nn.Module, dataset: TrainingData, batch_size: int, worker: Worker, what: str, num_workers: int = 0
 ) -> Outputs:
-    """Run the model over every picture exactly once, over all processes; every process gets all results."""
+    """Run a classifier over every picture exactly once, over all processes; every process gets all results."""
+
+    def answer(batch: Batch) -> tuple[torch.Tensor, ...]:
+        logits = model(batch.images.to(worker.device)).float()
+        return logits, F.cross_entropy(logits, batch.labels.to(worker.device), reduction="none")
+
     model.eval()
+    logits, losses = over_all(answer, dataset, batch_size, worker, what, num_workers)
+    return Outputs(logits, losses)
+
+
+@torch.inference_mode()
+def over_all(
+    answer: Callable[[Batch], tuple[torch.Tensor, ...]],
+    dataset: TrainingData,
+    batch_size: int,
+    worker: Worker,
+    what: str,
+    num_workers: int = 0,
+) -> list[FloatArray]:
+    """Ask for every picture exactly once, over all processes; return each of the answers `(N, ...)`, in order.
+
+    answer: tensors of a batch, each with one row a picture, and the same number of tensors each time.
+    """
     loader = evaluation_batches(dataset, batch_size, worker.rank, worker.world_size, num_workers)
-    logits, losses, indices = [], [], []
-    for batch in progress(loader, what, unit="batch", leave=False, is_shown=worker.is_main):
-        output = model(batch.images.to(worker.device)).float()
-        logits.append(output)
-        losses.append(F.cross_entropy(output, batch.labels.to(worker.device), reduction="none"))
-        indices.append(batch.indices)
-    order = worker.gather(_joined(indices, torch.empty(0, dtype=torch.int64))).argsort()
-    return Outputs(
-        worker.gather(_joined(logits, torch.empty(0)))[order].numpy(),
-        worker.gather(_joined(losses, torch.empty(0)))[order].numpy(),
-    )
-
-
-def _joined(parts: list[torch.Tensor], empty: torch.Tensor) -> torch.Tensor:
-    """Concatenate; a process may have no picture at all when there are more processes than pictures."""
-    return torch.cat(parts) if parts else empty
+    found = [
+        (batch.indices, *answer(batch))
+        for batch in progress(loader, what, unit="batch", leave=False, is_shown=worker.is_main)
+    ]
+    # A process may have no picture at all when there are more processes than pictures.
+    shares = worker.gather_objects([torch.cat(parts).cpu() for parts in zip(*found, strict=True)])
+    indices, *answers = (torch.cat(parts) for parts in zip(*filter(None, shares), strict=True))
+    order = indices.argsort()
+    return [part[order].numpy() for part in answers]

@@ -5,8 +5,8 @@ from typing import Any
 
 from dataset.description import DESCRIPTION_FILE, read_max_value
 from dataset.manifest import Manifest
-from dataset.params import ParamsError
-from runtime.model.contract import Channel3, Lineage, ModelContract
+from project.params import ParamsError
+from runtime.model.contract import Channel3, ClassificationContract, Lineage, ModelContract
 from training.params import ContractParams, Params
 from training.records.lineage import git_commit
 
@@ -15,7 +15,7 @@ def new_contract(manifest: Manifest, params: Params, mean: Channel3, std: Channe
     """Return the contract, without a run or a temperature yet. mean, std: the backbone's. weights: their origin."""
     backbone = params.model.backbone
     lineage = Lineage(git_commit=git_commit(Path()), data_sha256=manifest.sha256, backbone=backbone, weights=weights)
-    return ModelContract(
+    return ClassificationContract(
         classes=manifest.classes, mean=mean, std=std, lineage=lineage, **input_of(manifest, params.contract)
     )
 

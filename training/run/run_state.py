@@ -7,7 +7,6 @@ The newest two are kept, and the best weights so far as `best-<epoch>.pt`, which
 import hashlib
 import io
 import logging
-import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from project.write_whole import TEMPORARY_SUFFIX, write_whole
 
 NUM_KEPT = 2
 MAGIC = b"bento-vision run state 1\n"
@@ -37,12 +38,11 @@ class StateDir:
 
     def save(self, step: int, document: dict[str, Any]) -> Path:
         """Write the state after optimiser step `step`, and remove what is older than the last two."""
-        self.path.mkdir(parents=True, exist_ok=True)
         buffer = io.BytesIO()
         torch.save({"identity": self.identity, "step": step, **document}, buffer)
         body = buffer.getbuffer()
         path = self.path / f"state-{step:09d}.pt"
-        write_whole(path, [MAGIC, hashlib.sha256(body).hexdigest().encode() + b"\n", body])
+        write_whole(path, MAGIC, hashlib.sha256(body).hexdigest() + "\n", body)
         self._prune(document.get("best_file"))
         return path
 
@@ -67,13 +67,12 @@ class StateDir:
 
     def publish(self, best_path: Path, checkpoint_path: Path) -> None:
         """Put the best checkpoint where others look for it. It is kept here too: DVC removes a stage's outputs."""
-        checkpoint_path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(checkpoint_path, [best_path.read_bytes()])
+        write_whole(checkpoint_path, best_path.read_bytes())
 
     def clear(self) -> None:
         """Remove all states: the run is over, or another begins."""
         for path in self.path.glob("*"):
-            if re.fullmatch(r"(state|best)-\d+\.pt(\.tmp)?", path.name):
+            if re.fullmatch(r"(state|best)-\d+\.pt(\..+\.tmp)?", path.name):
                 path.unlink(missing_ok=True)
         with suppress(OSError):  # not there, or something else lies in it
             self.path.rmdir()
@@ -81,6 +80,8 @@ class StateDir:
     def _prune(self, best_file: str | None) -> None:
         states = sorted(self.path.glob("state-*.pt"))
         for path in states[:-NUM_KEPT]:
+            path.unlink(missing_ok=True)
+        for path in self.path.glob(f"*{TEMPORARY_SUFFIX}"):  # of a run that was killed while it wrote
             path.unlink(missing_ok=True)
         # The state before this one may name the best before this one.
         bests = sorted(p.name for p in self.path.glob("best-*.pt"))
@@ -102,26 +103,10 @@ def read_state(path: Path) -> dict[str, Any]:
     return document
 
 
-def write_whole(path: Path, parts: list[bytes | memoryview]) -> None:
-    """Write a file so that a reader sees the old one or the new one, also after a power cut."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        for part in parts:
-            file.write(part)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
 def code_sha256(root: Path) -> str:
     """Hash the modules that decide what training computes."""
     digest = hashlib.sha256()
-    for room in ("dataset", "evaluation", "runtime", "training"):
+    for room in ("dataset", "evaluation", "project", "runtime", "training"):
         for path in sorted((root / room).rglob("*.py")):
             digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
     return digest.hexdigest()

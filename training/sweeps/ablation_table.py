@@ -10,6 +10,8 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from project.write_whole import write_whole
+
 NOT_MEASURED = "not measured"
 _MAX_REASON = 160  # characters; the whole of it is in the run's log
 _TITLES = {
@@ -53,10 +55,8 @@ class Row:
 def write_tables(title: str, rows: list[Row], out_dir: Path) -> str:
     """Write `table.csv`, `table.md` and `plot.png`; return the Markdown."""
     markdown = _markdown(rows)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    (out_dir / "table.md").write_text(markdown, encoding="utf-8")
-    (out_dir / "table.csv").write_text(_csv(rows), encoding="utf-8")
-    (out_dir / "plot.png").write_bytes(_draw(title, rows))
+    for name, content in (("table.md", markdown), ("table.csv", _csv(rows)), ("plot.png", _draw(title, rows))):
+        write_whole(out_dir / name, content)
     return markdown
 
 

@@ -5,7 +5,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from dataset.params import ParamsError
+from project.params import ParamsError
 from training.network.package_weights import PACKAGES
 
 Document = dict[str, Any]  # params.yaml as read

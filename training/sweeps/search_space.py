@@ -8,9 +8,9 @@ import yaml
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic import Field, ValidationError, model_validator
 
-from dataset.params import ParamsError, Section
+from project.params import ParamsError, Section
 from training.params import Params
-from training.sweeps.yaml_edit import Value, edit_yaml, read_value
+from training.sweeps.yaml_edit import Value, edit_yaml
 
 SEARCH_FILE = Path("search.yaml")
 
@@ -99,14 +99,20 @@ class PrunerParams(Section):
 Domain = Annotated[FloatRange | IntRange | Choices, Field(discriminator="type")]
 
 
-class SearchConfig(Section):
-    """The whole of `search.yaml`."""
+class TrialParams(Section):
+    """How many trials are drawn and how, and when one is given up or tried again."""
 
     metric: str = "val_macro_f1"  # logged by epoch; the best epoch counts, and more is better
-    trials: Annotated[int, Field(ge=1)]  # of all workers together; a retried trial counts once
+    trials: Annotated[int, Field(ge=0)]  # drawn by all workers together; a retried trial counts once
     max_retries: Annotated[int, Field(ge=0)] = 3  # of a trial whose worker was killed
     sampler: SamplerParams
     pruner: PrunerParams
+
+
+class SearchConfig(TrialParams):
+    """The whole of `search.yaml`."""
+
+    trials: Annotated[int, Field(ge=1)]
     space: Annotated[dict[str, Domain], Field(min_length=1)]
 
     @classmethod
@@ -130,17 +136,23 @@ class SearchConfig(Section):
         """
         if not self.metric.startswith("val_"):
             raise ParamsError(f"metric is {self.metric}: a search may only look at the validation split (val_...)")
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "params.yaml"
-            for key, domain in self.space.items():
-                read_value(params_text, key)
-                for value in domain.corners():
-                    path.write_text(edit_yaml(params_text, {key: value}), encoding="utf-8")
-                    try:
-                        Params.read(path)
-                    except ParamsError as exc:
-                        reason = str(exc).removeprefix(f"{path}: ")
-                        raise ParamsError(f"the search space of '{key}' holds {value!r}, but {reason}") from exc
+        for key, domain in self.space.items():
+            for value in domain.corners():
+                check_trial(edit_yaml(params_text, {key: value}), f"the search space of '{key}' holds {value!r}")
+
+
+def check_trial(params_text: str, what: str) -> None:
+    """Read a trial's params file as training would, to refuse it before the first trial.
+
+    what: the clause that a ParamsError begins with, such as "the search space of 'train.lr' holds 0".
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "params.yaml"
+        path.write_text(params_text, encoding="utf-8")
+        try:
+            Params.read(path)
+        except ParamsError as exc:
+            raise ParamsError(f"{what}, but {str(exc).removeprefix(f'{path}: ')}") from exc
 
 
 def _check_range(low: float, high: float, log: bool) -> None:

@@ -1,52 +1,88 @@
-"""One worker of a search: takes a trial, trains it in a child process, watches its figures, keeps it or gives it up."""
+"""A worker of a search or an ablation: takes a trial, trains it in a child process, watches its figures, and keeps it
+or gives it up.
+"""
 
 import logging
+import signal
 import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 
-from runtime.interruption import INTERRUPTED
+from project.interruption import INTERRUPTED
+from training.process.child_run import drop_state, last_words, read_log, start_training, stop_child, take_over_state
 from training.process.signals import REQUEUE
 from training.records.tracking import TrackingError, mark_killed
-from training.sweeps.child_run import drop_state, last_words, read_log, start_training, stop_child, take_over_state
-from training.sweeps.study import GOES_ON, REASON, SearchError, SearchStudy
-from training.sweeps.yaml_edit import edit_yaml
+from training.sweeps.study import GOES_ON, REASON, RUN_ID, SearchStudy
 
 POLL_S = 0.5
-FAILURES_IN_A_ROW = 3  # after so many failed trials something is wrong that no values mend
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a trial is made from, besides its own values."""
+    """How a trial's params file is made from its values. Raises ObsoleteError for one that nobody wants any more."""
 
-    params_text: str
+    params_text: Callable[[Trial], str]
     manifest: Path
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a trial ended here.
+
+    failure: why it failed, or nothing. status: exit status of its training. value: of its best epoch, if it has one.
+    """
+
+    trial: Trial
+    failure: str = ""
+    status: int = 0
+    value: float | None = None
+
+
+class ObsoleteError(Exception):
+    """A queued trial that other params or other data have overtaken."""
 
 
 class _LostError(Exception):
     """Another worker took this one for dead and the trial from it."""
 
 
-def work(shared: SearchStudy, recipe: Recipe) -> None:
-    """Run trials until none is left. Raises SearchError if several in a row fail."""
-    num_failed = 0
-    while (trial := shared.claim()) is not None:
-        failure = _run_trial(shared, recipe, trial)
-        num_failed = num_failed + 1 if failure else 0
-        if num_failed == FAILURES_IN_A_ROW:
-            raise SearchError(f"{num_failed} trials in a row failed, the last with: {failure}")
+def work(shared: SearchStudy, recipe: Recipe, on_end: Callable[[Ended], None]) -> None:
+    """Run trials until none is left; `on_end` is told of each and may raise to stop."""
+    with handing_back_on_sigterm():
+        while (trial := shared.claim()) is not None:
+            on_end(_run_trial(shared, recipe, trial))
 
 
-def _run_trial(shared: SearchStudy, recipe: Recipe, trial: Trial) -> str:
-    """Train with the trial's values and tell the study; return why it failed, or nothing."""
+@contextmanager
+def handing_back_on_sigterm() -> Iterator[None]:
+    """Leave at SIGTERM as after Ctrl-C, so that children are ended and trials handed back."""
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run_trial(shared: SearchStudy, recipe: Recipe, trial: Trial) -> Ended:
+    """Train with the trial's values and tell the study."""
     folder = shared.trial_dir(trial.number)
     params_path = folder / "params.yaml"
-    params_path.write_text(edit_yaml(recipe.params_text, trial.params), encoding="utf-8")
+    try:
+        params_path.write_text(recipe.params_text(trial), encoding="utf-8")
+    except ObsoleteError as exc:
+        shared.fail(trial.number, str(exc), retry=False)
+        return Ended(trial)
     if (stopped := trial.user_attrs.get(GOES_ON)) is not None:
         take_over_state(shared.trial_dir(stopped), folder)
     child = None
@@ -57,17 +93,17 @@ def _run_trial(shared: SearchStudy, recipe: Recipe, trial: Trial) -> str:
         is_pruned = watch.until_end(child)
         if not is_pruned and child.returncode in (REQUEUE, INTERRUPTED):
             shared.fail(trial.number, "it was told to stop", retry=True)
-            return ""
+            return Ended(trial)
         if not is_pruned and (child.returncode or not watch.values):
             reason = last_words(folder) if child.returncode else f"it logged no {shared.config.metric}"
             drop_state(folder)
             shared.fail(trial.number, reason, retry=False)
             logger.info("trial %d failed: %s", trial.number, reason)
-            return reason
+            return Ended(trial, reason, child.returncode)
         if is_pruned:
             stop_child(child)  # it saves once more
             drop_state(folder)
-        watch.tell(is_pruned)
+        return Ended(trial, value=watch.tell(is_pruned))
     except (_LostError, UpdateFinishedTrialError):
         logger.info("trial %d was taken over by another worker", trial.number)
     except BaseException:
@@ -78,8 +114,9 @@ def _run_trial(shared: SearchStudy, recipe: Recipe, trial: Trial) -> str:
     finally:
         if child is not None:
             stop_child(child)
-        watch.close()
-    return ""
+            if child.returncode:
+                watch.mark_killed()
+    return Ended(trial)
 
 
 class _Watch:
@@ -106,7 +143,8 @@ class _Watch:
             if has_ended:
                 return False
 
-    def tell(self, is_pruned: bool) -> None:
+    def tell(self, is_pruned: bool) -> float:
+        """End the trial with the value of its best epoch, and return that."""
         best = max(self.values.values())
         if is_pruned:
             self._trial.set_user_attr(REASON, f"pruned after epoch {max(self.values)}")
@@ -115,8 +153,10 @@ class _Watch:
             self._shared.study.tell(self._trial, best)
         name = self._shared.config.metric
         logger.info("trial %d: %s %.4f%s", self._trial.number, name, best, " (given up)" if is_pruned else "")
+        return best
 
-    def close(self) -> None:
+    def mark_killed(self) -> None:
+        """Say in MLflow, of a run that did not end by itself, that it is over."""
         if self._run_id:
             try:
                 mark_killed(self._run_id)
@@ -133,7 +173,7 @@ class _Watch:
             return False
         if not self._run_id:
             self._run_id = str(records[0]["run_id"])
-            self._trial.set_user_attr("mlflow_run_id", self._run_id)
+            self._trial.set_user_attr(RUN_ID, self._run_id)
         for record in records:
             step, value = int(record["epoch"]), record.get(self._shared.config.metric)
             if step not in self.values and value is not None:

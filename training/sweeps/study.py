@@ -1,4 +1,4 @@
-"""The study that all workers of a search share: one Optuna journal file, a folder for each trial.
+"""The study that all workers of a search or an ablation share: one Optuna journal file, a folder for each trial.
 
 Optuna's journal storage has no heartbeat, so a worker keeps one itself: the file `heartbeat` in the folder of the trial
 that it runs. A running trial whose heartbeat has stopped belongs to a worker that was killed; it fails, and the same
@@ -9,29 +9,34 @@ file system, need no server.
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from training.sweeps.search_space import PrunerParams, SamplerParams, SearchConfig
+from training.process.child_run import read_log
+from training.sweeps.search_space import PrunerParams, SamplerParams, TrialParams
 
 JOURNAL_FILE = "journal.log"
 STUDY = "search"
 STALE_AFTER_S = 120.0  # a heartbeat of another machine; one of this machine is judged by its process
 # User attributes of a trial. A retry repeats the first of its kind and goes on where the last one was stopped.
 RETRY_OF, GOES_ON, RETRIES, REASON, WORKER = "retry_of", "goes_on", "retries", "reason", "worker"
+RUN_ID = "mlflow_run_id"
 JOURNAL_GRACE_S = 30  # a lock that is still the same after this long belongs to a worker that was killed
 CLAIM_GRACE_S = 120  # longer: who holds the claim may have to wait until a dead worker's lock of the journal is broken
-_IDENTITY = "identity"  # user attribute of the study: what its figures depend on
+IDENTITY = "identity"  # user attribute of the study, and of a queued trial: what its figures depend on
+_OF_ONE_ATTEMPT = {REASON, WORKER, RUN_ID}  # what a retry does not take over
 
 
 class SearchError(ValueError):
@@ -43,7 +48,8 @@ class SearchStudy:
     """An open study and what it may do. `out_dir` holds the journal and `trials/0000`, `trials/0001`, ..."""
 
     study: optuna.Study
-    config: SearchConfig
+    config: TrialParams
+    distributions: dict[str, BaseDistribution]
     out_dir: Path
 
     def trial_dir(self, number: int) -> Path:
@@ -63,15 +69,42 @@ class SearchStudy:
                 return None
             # Its own seed for each trial: a random search draws the same trials whoever runs them.
             self.study.sampler = _sampler(self.config.sampler, num_drawn)
-            trial = self.study.ask(self.config.distributions())
+            trial = self.study.ask(self.distributions)
             trial.set_user_attr(WORKER, f"{socket.gethostname()}:{os.getpid()}")
             self.trial_dir(trial.number).mkdir(parents=True, exist_ok=True)
             _heartbeat_path(self.trial_dir(trial.number)).write_text(json.dumps(_this_process()), encoding="utf-8")
             return trial
 
+    def queue(self, trials: Iterable[tuple[Mapping[str, Any], str]]) -> None:
+        """Queue trials of given values, each with its identity, that nobody has finished, runs or has queued."""
+        with _lock(self.out_dir / "claim"):
+            self._fail_stale()
+            known = {t.user_attrs.get(IDENTITY) for t in self.study.get_trials(deepcopy=False) if self._counts(t)}
+            for values, identity in trials:
+                if identity not in known:
+                    self.study.enqueue_trial(dict(values), user_attrs={IDENTITY: identity})
+
+    def _counts(self, trial: FrozenTrial) -> bool:
+        """Whether a trial need not be repeated: it did not fail, and what it wrote was not removed."""
+        is_lost = trial.state == TrialState.COMPLETE and not read_log(self.trial_dir(trial.number))
+        return trial.state != TrialState.FAIL and not is_lost
+
     def beat(self, number: int) -> None:
         """Say that the trial's worker is alive."""
         os.utime(_heartbeat_path(self.trial_dir(number)))
+
+    def seconds(self, trial: FrozenTrial) -> float:
+        """Return how long a finished trial's run took, with all attempts that it went on from."""
+        trials = self.study.get_trials(deepcopy=False)
+        assert trial.datetime_start is not None
+        assert trial.datetime_complete is not None
+        total_s = (trial.datetime_complete - trial.datetime_start).total_seconds()
+        while (number := trial.user_attrs.get(GOES_ON)) is not None:
+            trial = trials[number]
+            assert trial.datetime_start is not None
+            last_beat = _heartbeat_path(self.trial_dir(number)).stat().st_mtime
+            total_s += max(0.0, last_beat - trial.datetime_start.timestamp())
+        return total_s
 
     def is_running(self, number: int) -> bool:
         """Whether a trial still belongs to its worker; another may have taken it for dead."""
@@ -84,7 +117,8 @@ class SearchStudy:
         self.study._storage.set_trial_user_attr(trial._trial_id, REASON, reason)
         self.study.tell(number, state=TrialState.FAIL)
         if retry and retries < self.config.max_retries:
-            attributes = {RETRY_OF: trial.user_attrs.get(RETRY_OF, number), GOES_ON: number, RETRIES: retries + 1}
+            attributes = {key: value for key, value in trial.user_attrs.items() if key not in _OF_ONE_ATTEMPT}
+            attributes |= {RETRY_OF: attributes.get(RETRY_OF, number), GOES_ON: number, RETRIES: retries + 1}
             self.study.enqueue_trial(trial.params, user_attrs=attributes)
 
     def _fail_stale(self) -> None:
@@ -96,10 +130,12 @@ class SearchStudy:
                 self.fail(trial.number, "its worker was killed", retry=True)
 
 
-def open_study(out_dir: Path, config: SearchConfig, identity: str) -> SearchStudy:
+def open_study(
+    out_dir: Path, config: TrialParams, distributions: dict[str, BaseDistribution], identity: str
+) -> SearchStudy:
     """Open the study in `out_dir`, or begin it.
 
-    identity: what the trials' figures depend on (space, metric, other params, data). Raises SearchError if the study
+    identity: what all trials' figures depend on (space, metric, other params, data). Raises SearchError if the study
     was begun with another.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -109,13 +145,13 @@ def open_study(out_dir: Path, config: SearchConfig, identity: str) -> SearchStud
             storage=_storage(out_dir), study_name=STUDY, direction="maximize", load_if_exists=True,
             pruner=_pruner(config.pruner),
         )  # fmt: skip
-        if study.user_attrs.setdefault(_IDENTITY, identity) != identity:
+        if study.user_attrs.setdefault(IDENTITY, identity) != identity:
             raise SearchError(
                 f"the search in {out_dir} was begun with another space, metric, params file or data; its figures and "
                 "new ones cannot be compared: choose another --out"
             )
-        study.set_user_attr(_IDENTITY, identity)
-    return SearchStudy(study, config, out_dir)
+        study.set_user_attr(IDENTITY, identity)
+    return SearchStudy(study, config, distributions, out_dir)
 
 
 def read_study(out_dir: Path) -> optuna.Study:

@@ -1,16 +1,19 @@
-"""Change single values of a YAML file and leave every other character as it is: comments, order, blank lines.
+"""Change single values of a YAML file and keep its comments, order and blank lines, through ruamel.yaml.
 
-A key is dotted, a number in it is a place in a list: `train.phases.1.lr`. PyYAML's own parser says where a value begins
-and ends; what lies between is replaced.
+A key is dotted, a number in it is a place in a list: `train.phases.1.lr`. Lists are indented as in `params.yaml`.
 """
 
+import io
 from collections.abc import Mapping
+from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
-from dataset.params import ParamsError
+from project.params import ParamsError
 
 Value = str | int | float | bool
+_HEAD = "%YAML 1.1\n---\n"  # what ruamel.yaml writes above a document of that version
 
 
 def edit_yaml(text: str, values: Mapping[str, Value]) -> str:
@@ -18,63 +21,47 @@ def edit_yaml(text: str, values: Mapping[str, Value]) -> str:
 
     Raises ParamsError if the text is no YAML, a key is not there, or its value is a whole block (a mapping, a list).
     """
-    root = _compose(text)
-    spans = sorted(((*_span(root, key), key) for key in values), reverse=True)
-    for start, end, key in spans:  # from the end, so that earlier places stay valid
-        gap = " " if start == end else ""  # `key:` with nothing behind it
-        text = text[:start] + gap + _written(values[key]) + text[end:]
-    return text
+    yaml = _yaml()
+    document = _load(yaml, text)
+    for key, value in values.items():
+        block, last = _find(document, key)
+        if isinstance(block[last], dict | list):
+            raise ParamsError(f"'{key}' is a block of several values: name one of them")
+        block[last] = value
+    written = io.StringIO()
+    yaml.dump(document, written)
+    return written.getvalue().removeprefix(_HEAD)
 
 
-def read_value(text: str, key: str) -> object:
-    """Return the value of a dotted key. Raises ParamsError if it is not there."""
-    node = _find(_compose(text), key)
-    loader = yaml.SafeLoader("")
+def _yaml() -> YAML:
+    yaml = YAML()
+    yaml.version = (1, 1)  # PyYAML's, which reads the file: `on` is true, 1e-4 a text
+    yaml.preserve_quotes = True
+    yaml.width = 10**9
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    return yaml
+
+
+def _load(yaml: YAML, text: str) -> Any:
     try:
-        return loader.construct_document(node)
-    finally:
-        loader.dispose()
-
-
-def _compose(text: str) -> yaml.Node:
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as exc:
+        document = yaml.load(text)
+    except YAMLError as exc:
         raise ParamsError(f"not YAML: {exc}") from exc
-    if root is None:
+    if document is None:
         raise ParamsError("an empty file has no keys")
-    return root
+    return document
 
 
-def _find(root: yaml.Node, key: str) -> yaml.Node:
-    node = root
+def _find(document: Any, key: str) -> tuple[Any, Any]:
+    """Return the block that holds the value of a dotted key, and its key or place there."""
+    node, block, last = document, None, None
     done: list[str] = []
     for part in key.split("."):
-        child = _child(node, part)
-        if child is None:
+        block, last = node, int(part) if isinstance(node, list) and part.isdecimal() else part
+        try:
+            node = block[last]
+        except (KeyError, IndexError, TypeError) as exc:
             place = f"'{'.'.join(done)}' has no key '{part}'" if done else f"there is no section '{part}'"
-            raise ParamsError(f"no key '{key}': {place}")
-        node = child
+            raise ParamsError(f"no key '{key}': {place}") from exc
         done.append(part)
-    return node
-
-
-def _child(node: yaml.Node, part: str) -> yaml.Node | None:
-    if isinstance(node, yaml.MappingNode):
-        return next((value for name, value in node.value if name.value == part), None)
-    if isinstance(node, yaml.SequenceNode) and part.isdecimal() and int(part) < len(node.value):
-        child: yaml.Node = node.value[int(part)]
-        return child
-    return None
-
-
-def _span(root: yaml.Node, key: str) -> tuple[int, int]:
-    node = _find(root, key)
-    if not isinstance(node, yaml.ScalarNode):
-        raise ParamsError(f"'{key}' is a block of several values: name one of them")
-    return node.start_mark.index, node.end_mark.index
-
-
-def _written(value: Value) -> str:
-    """Write one scalar as PyYAML reads it back, quoted where it must be."""
-    return yaml.safe_dump(value, default_flow_style=True, width=10**9).removesuffix("\n").removesuffix("\n...")
+    return block, last

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dataset.description import DataDescription
-from dataset.progress import progress
 from dataset.sources.source_picture import SourcePicture
 from dataset.sources.synthetic.synthetic_defects import Mask, draw_defect
 from dataset.sources.synthetic.synthetic_shapes import smooth_noise
 from dataset.sources.synthetic.synthetic_surface import MARGIN_PX, TileSurface, draw_surface
+from project.progress import progress
 
 # Distinct tiles of the real set, about: 172, 26, 23, 17, 9, 8. Scaled to 120, the rare classes raised so that each of
 # five folds by tile holds one of every class.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from runtime.serving.refusals import RequestErrorCode, RequestRefused
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 
 RETRY_AFTER_S = 1  # bodies go as their requests are answered
 LINGER_S = 2.0  # like nginx's lingering_close, but shorter: a client that reads at all has the answer by then

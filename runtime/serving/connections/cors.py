@@ -8,8 +8,8 @@ from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.serving.connections.origins import ANY
-from runtime.serving.refusals import RequestErrorCode, RequestRefused
 from runtime.serving.settings import SettingsError
 
 EXPOSED_HEADERS = ("X-Request-ID", "Server-Timing", "Retry-After")

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 from uvicorn.config import HTTP_PROTOCOLS
 
+from runtime.answers.refusals import RequestErrorCode
 from runtime.serving.connections.http_protocol import EdgeProtocol, HeadersFor
-from runtime.serving.refusals import RequestErrorCode
 
 
 class HeaderTimeoutProtocol(EdgeProtocol):

@@ -1,7 +1,6 @@
 """A front worker's batcher: it has no session, and hands images to the inference worker that has least to do."""
 
 import asyncio
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,13 +8,13 @@ from typing import Any, Self
 
 import numpy as np
 
-from runtime.answers.results import ImageAnswer, to_predictions
+from runtime.answers.outputs import Row, to_rows
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.model.image import ImageArray
-from runtime.serving.batching import DeadlineExceededError, Outcome, OverloadedError
+from runtime.serving.batching import TOO_LATE, Outcome, refuse_if
 from runtime.serving.bentoml_app import socket_path_of
-from runtime.serving.fronts.inference_client import InferenceUnavailableError, InferenceWorker, Reply
-from runtime.serving.fronts.inference_wire import InferenceReply
-from runtime.serving.prometheus.metrics import ServiceMetrics
+from runtime.serving.fronts.inference_client import InferenceWorker, Reply, unavailable
+from runtime.serving.fronts.inference_wire import CODE_HEADER, RETRY_HEADER, InferenceReply
 from runtime.serving.served_model import ServedModel
 
 START_TIMEOUT_S = 120.0
@@ -31,16 +30,15 @@ class FrontBatcher:
 
     served: ServedModel
     workers: list[InferenceWorker]
-    metrics: ServiceMetrics
     num_arriving: int = 0
     _watchers: list[asyncio.Task[None]] = field(default_factory=list)
     _is_closed: bool = False
 
     @classmethod
-    def of(cls, served: ServedModel, names: Sequence[str], metrics: ServiceMetrics) -> Self:
+    def of(cls, served: ServedModel, names: Sequence[str]) -> Self:
         """names: of the services that are inference workers."""
         workers = [InferenceWorker(socket_path_of(name), served.identity.sha256) for name in names]
-        return cls(served, workers, metrics)
+        return cls(served, workers)
 
     @property
     def has_free_session(self) -> bool:
@@ -74,42 +72,32 @@ class FrontBatcher:
         """As `Batcher.refuse_if_full`; of the requests that are being decoded it sees those of this front."""
         queued_images, wait_s = self._choose().load
         most = self.served.settings.max_queued_images
-        if queued_images + self.num_arriving >= most:
-            message = f"{queued_images} images wait, at most {most} may; try again later"
-            raise OverloadedError(message, max(1, math.ceil(wait_s)))
-        if wait_s > deadline_s:
-            message = f"the wait would be {wait_s:.1f} s, longer than the deadline; try again later"
-            raise OverloadedError(message, max(1, math.ceil(wait_s)))
+        refuse_if(queued_images + self.num_arriving >= most, queued_images, most, wait_s, deadline_s)
 
-    async def submit(
-        self, images: ImageArray, _function: Callable[..., Any], deadline_s: float
-    ) -> Outcome[ImageAnswer]:
+    async def submit(self, images: ImageArray, _function: Callable[..., Any], deadline_s: float) -> Outcome[Row]:
         """As `Batcher.submit`; BentoML's function is not called, because nothing is computed here."""
         if deadline_s <= 0:
-            raise DeadlineExceededError("the deadline passed before the images were decoded")
+            raise RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, TOO_LATE)
         try:
             async with asyncio.timeout(deadline_s):
                 reply = await self._choose().infer(np.ascontiguousarray(images), time.monotonic() + deadline_s)
         except TimeoutError as exc:
-            raise DeadlineExceededError("no answer within the deadline") from exc
+            raise RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, "no answer within the deadline") from exc
         return self._read(reply)
 
     def _choose(self) -> InferenceWorker:
         up = [worker for worker in self.workers if worker.is_up]
         if self._is_closed or not up:
-            raise InferenceUnavailableError("the inference worker is being started again; try again later")
+            raise unavailable("the inference worker is being started again; try again later")
         return up[0] if len(up) == 1 else min(up, key=lambda worker: (worker.load[0], worker.num_in_flight))
 
-    def _read(self, reply: Reply) -> Outcome[ImageAnswer]:
-        if reply.status == 503:
-            raise OverloadedError(reply.body.decode(), int(reply.headers["retry-after"]))
-        if reply.status == 504:
-            raise DeadlineExceededError(reply.body.decode())
-        if reply.status == 409:
-            raise InferenceUnavailableError(reply.body.decode())
+    def _read(self, reply: Reply) -> Outcome[Row]:
+        if code := reply.headers.get(CODE_HEADER):
+            retry_after_s = reply.headers.get(RETRY_HEADER)
+            raise RequestRefused(
+                RequestErrorCode(code), reply.body.decode(), retry_after_s=int(retry_after_s) if retry_after_s else None
+            )
         if reply.status != 200:
             raise RuntimeError(f"the inference worker answered {reply.status}: {reply.body[:200]!r}; see its log")
-        output = InferenceReply.from_bytes(reply.body, len(self.served.contract.classes))
-        answers = to_predictions(output.probs, output.logits, self.served.contract, self.served.identity)
-        self.metrics.predicted(answers)
-        return Outcome(answers, output.wait_s, output.inference_s, output.batch_images)
+        output = InferenceReply.from_bytes(reply.body, self.served.contract.outputs)
+        return Outcome(to_rows(output.outputs), output.wait_s, output.inference_s, output.batch_images)

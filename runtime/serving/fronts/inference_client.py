@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.model.image import ImageArray
-from runtime.serving.batching import OverloadedError
 from runtime.serving.fronts.inference_wire import (
     DEADLINE_HEADER,
     INFER_PATH,
@@ -27,11 +27,9 @@ RETRY_AFTER_S = 2  # about what a worker takes to load a model
 logger = logging.getLogger("vision.inference")
 
 
-class InferenceUnavailableError(OverloadedError):
-    """No inference worker is there: it died and has not been started again yet."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, RETRY_AFTER_S)
+def unavailable(message: str) -> RequestRefused:
+    """Return a refusal because no inference worker is there: it died and has not been started again yet."""
+    return RequestRefused(RequestErrorCode.UNAVAILABLE, message, retry_after_s=RETRY_AFTER_S)
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ class InferenceWorker:
     async def infer(self, images: ImageArray, deadline_s: float) -> Reply:
         """Send images. deadline_s: on the clock of `time.monotonic`.
 
-        Raises InferenceUnavailableError if the worker dies.
+        Raises RequestRefused if the worker dies.
 
         A task that is cancelled here closes its connection, and the worker forgets the request. What a dying worker
         had is not sent again: it may be what killed it.
@@ -114,7 +112,7 @@ class InferenceWorker:
         except (OSError, EOFError) as exc:
             if connection:
                 connection.close()
-            raise InferenceUnavailableError("the inference worker ended before it answered; try again later") from exc
+            raise unavailable("the inference worker ended before it answered; try again later") from exc
         except BaseException:
             if connection:
                 connection.close()

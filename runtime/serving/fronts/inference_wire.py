@@ -5,19 +5,22 @@ own way between services pickles or encodes them, and knows neither our deadline
 queue is stands in a page of memory beside its socket, so that a front can refuse before it decodes.
 """
 
+import math
 import mmap
 import os
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
-from runtime.answers.results import FloatArray
+from runtime.model.contract import Outputs
 
 INFER_PATH, MODEL_PATH = "/infer", "/model"
 DEADLINE_HEADER = "x-deadline"  # seconds on CLOCK_MONOTONIC, which all processes of a machine share
+CODE_HEADER, RETRY_HEADER = "x-code", "retry-after"  # of a refusal
 MODEL_HEADER = "x-model"  # SHA-256 of the ONNX file that the front's contract belongs to
 _TIMES = struct.Struct("<ddI")  # wait_s, inference_s, batch_images
 _LOAD = struct.Struct("<dd")  # queued images, expected wait in seconds
@@ -25,23 +28,28 @@ _LOAD = struct.Struct("<dd")  # queued images, expected wait in seconds
 
 @dataclass(frozen=True)
 class InferenceReply:
-    """Probabilities and logits, each `(N, C)` float32, with the times of an `Outcome`."""
+    """The outputs of a request's images, each `(N, ...)` float32 in the contract's order, with an `Outcome`'s times."""
 
-    probs: FloatArray
-    logits: FloatArray
+    outputs: Outputs
     wait_s: float
     inference_s: float
     batch_images: int
 
     def to_bytes(self) -> bytes:
         times = _TIMES.pack(self.wait_s, self.inference_s, self.batch_images)
-        return times + self.probs.tobytes() + self.logits.tobytes()
+        return times + b"".join(output.tobytes() for output in self.outputs.values())
 
     @classmethod
-    def from_bytes(cls, data: bytes, num_classes: int) -> Self:
-        """Read a reply. Raises ValueError if it does not hold whole rows."""
-        arrays = np.frombuffer(data, np.float32, offset=_TIMES.size).reshape(2, -1, num_classes)
-        return cls(arrays[0], arrays[1], *_TIMES.unpack_from(data))
+    def from_bytes(cls, data: bytes, shapes: Mapping[str, tuple[int, ...]]) -> Self:
+        """Read a reply. shapes: the contract's `outputs`. Raises ValueError if it does not hold whole rows."""
+        values = np.frombuffer(data, np.float32, offset=_TIMES.size)
+        sizes = [math.prod(shape) for shape in shapes.values()]
+        num_images, rest = divmod(len(values), sum(sizes))
+        if rest:
+            raise ValueError(f"{len(values)} numbers are no whole rows of {sum(sizes)}")
+        parts = np.split(values, np.cumsum(sizes)[:-1] * num_images)
+        rows = zip(shapes.items(), parts, strict=True)
+        return cls({name: part.reshape(num_images, *shape) for (name, shape), part in rows}, *_TIMES.unpack_from(data))
 
 
 class LoadPage:

@@ -18,15 +18,19 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from runtime.answers.results import FloatArray
+from runtime.answers.outputs import Row, stack_rows, to_rows
+from runtime.answers.refusals import RequestRefused
 from runtime.model.image import ImageArray
-from runtime.serving.batching import Batcher, DeadlineExceededError, OverloadedError
+from runtime.serving.batching import Batcher
 from runtime.serving.bentoml_app import socket_path_of
 from runtime.serving.disconnect import ClientGoneError, unless_disconnected
+from runtime.serving.fronts.inference_client import unavailable
 from runtime.serving.fronts.inference_wire import (
+    CODE_HEADER,
     DEADLINE_HEADER,
     MODEL_HEADER,
     MODEL_PATH,
+    RETRY_HEADER,
     InferenceReply,
     LoadPage,
     load_page_path,
@@ -37,8 +41,6 @@ from runtime.serving.request_batching import local_batcher
 from runtime.serving.served_model import ServedModel, load_served_model
 
 logger = logging.getLogger("vision.inference")
-
-Row = tuple[FloatArray, FloatArray]  # probabilities and logits of one image
 
 
 class InferenceService(Service):  # type: ignore[misc]  # BentoML's SDK package carries no types
@@ -75,6 +77,8 @@ class InferenceApp:
                 response = await self._answer(scope, receive)
             except (ClientGoneError, ClientDisconnect):
                 return
+            except RequestRefused as refusal:
+                response = _refusal(refusal)
             await response(scope, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
@@ -110,24 +114,25 @@ class InferenceApp:
         headers = Headers(scope=scope)
         body = await Request(scope, receive).body()
         if headers[MODEL_HEADER] != self._served.identity.sha256:
-            return PlainTextResponse(f"the inference worker serves {self._served.identity.sha256[:12]}", 409)
+            raise unavailable(f"the inference worker serves {self._served.identity.sha256[:12]}")
         contract = self._served.contract
         images = np.frombuffer(body, np.uint8).reshape(-1, contract.height, contract.width, 3)
         left_s = float(headers[DEADLINE_HEADER]) - time.monotonic()
-        try:
-            outcome = await unless_disconnected(self._batcher.submit(images, self._compute, left_s), receive)
-        except OverloadedError as exc:
-            return PlainTextResponse(str(exc), 503, {"retry-after": str(exc.retry_after_s)})
-        except DeadlineExceededError as exc:
-            return PlainTextResponse(str(exc), 504)
-        probs, logits = (np.stack(column) for column in zip(*outcome.answers, strict=True))
-        reply = InferenceReply(probs, logits, outcome.wait_s, outcome.inference_s, outcome.batch_images)
-        return Response(reply.to_bytes())
+        outcome = await unless_disconnected(self._batcher.submit(images, self._compute, left_s), receive)
+        outputs = stack_rows(outcome.answers)
+        return Response(InferenceReply(outputs, outcome.wait_s, outcome.inference_s, outcome.batch_images).to_bytes())
 
     async def _compute(self, items: Sequence[ImageArray]) -> Sequence[Sequence[Row]]:
         batch: Any = items[0] if len(items) == 1 else np.concatenate(items)
         predictor = self._served.predictor
         assert predictor is not None
-        columns = await asyncio.get_running_loop().run_in_executor(self._threads, predictor.predict, batch)
-        rows = iter(zip(*columns, strict=True))
+        outputs = await asyncio.get_running_loop().run_in_executor(self._threads, predictor.predict, batch)
+        rows = iter(to_rows(outputs))
         return [[next(rows) for _ in item] for item in items]
+
+
+def _refusal(refusal: RequestRefused) -> Response:
+    headers = {CODE_HEADER: refusal.code.value}
+    if refusal.retry_after_s is not None:
+        headers[RETRY_HEADER] = str(refusal.retry_after_s)
+    return PlainTextResponse(str(refusal), refusal.status, headers)

@@ -5,9 +5,9 @@ import re
 from contextlib import suppress
 from urllib.parse import unquote_to_bytes
 
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.formats.altered import is_base64_of_image
 from runtime.formats.sniff import HEAD_BYTES, sniff
-from runtime.serving.refusals import RequestErrorCode, RequestRefused
 
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _OTHER_ALPHABET = bytes.maketrans(b"-_", b"+/")  # RFC 4648, section 5
@@ -110,4 +110,4 @@ def _refuse_what_was_encoded_otherwise(text: str, data: bytes, index: int) -> No
 
 
 def _refused(index: int, problem: str) -> RequestRefused:
-    return RequestRefused(RequestErrorCode.BAD_BASE64, f"image {index}: {problem}", index)
+    return RequestRefused(RequestErrorCode.BAD_BASE64, problem, index)

@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterable
 from enum import Enum, auto
 
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.formats.altered import altered_by, is_base64_of_image
 from runtime.formats.sniff import HEAD_BYTES, sniff
 from runtime.model.errors import ImageErrorCode
-from runtime.serving.refusals import RequestErrorCode, RequestRefused
 
 FILES_FIELD, ONE_FIELD, MANY_FIELD = "images", "image_b64", "images_b64"
 MULTIPART, JSON, IMAGE_PREFIX = "multipart/form-data", "application/json", "image/"
@@ -101,7 +101,7 @@ def _check_no_bytes_are_lost(found: str, body: bytes) -> None:
     """`curl -d @FILE` leaves out line breaks and null bytes, which every file of these formats has, under any type."""
     if found in _STARTS_THAT_STAY and len(body) > HEAD_BYTES and not any(byte in body for byte in _LOST_BY_CURL):
         message = (
-            "image 0: all null bytes and line breaks are gone, as curl -d takes them out; "
+            "all null bytes and line breaks are gone, as curl -d takes them out; "
             f"send curl -F {FILES_FIELD}=@FILE or curl --data-binary @FILE"
         )
         raise RequestRefused(ImageErrorCode.CORRUPT, message, 0)
@@ -125,7 +125,7 @@ def _starts_like_form(body: bytes) -> bool:
 def _check_no_text_for_an_image(body: bytes, is_bytes: bool) -> None:
     found = describe_text(body) if body else ""
     if found in ("base64 text", "a data: URI") or (found and is_bytes and body[:1] != b"<"):
-        message = f'image 0: the body is {found}; send the file itself, or base64 as {JSON}: {{"{ONE_FIELD}": "..."}}'
+        message = f'the body is {found}; send the file itself, or base64 as {JSON}: {{"{ONE_FIELD}": "..."}}'
         raise RequestRefused(RequestErrorCode.NOT_A_FILE, message, 0)
 
 

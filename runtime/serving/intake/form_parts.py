@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.serving.intake.body_forms import (
     HOW_TO_SEND,
     LET_THE_CLIENT,
@@ -18,7 +19,6 @@ from runtime.serving.intake.body_forms import (
     shown,
     too_many_images,
 )
-from runtime.serving.refusals import RequestErrorCode, RequestRefused
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks

@@ -12,17 +12,17 @@ from typing import TypeVar
 import numpy as np
 from starlette.requests import ClientDisconnect, Request
 
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.model.contract import ModelContract
 from runtime.model.errors import ImageError
 from runtime.model.image import ImageArray
-from runtime.model.preprocess import read_for_model
+from runtime.model.preprocess import Placement, read_placed
 from runtime.serving.decoders import Decoders
 from runtime.serving.disconnect import ClientGoneError
 from runtime.serving.intake.base64_text import decode_base64
 from runtime.serving.intake.body_forms import Form, tell_form
 from runtime.serving.intake.json_body import read_json
 from runtime.serving.intake.multipart import read_multipart
-from runtime.serving.refusals import RequestErrorCode, RequestRefused
 from runtime.serving.request_record import RequestRecord
 from runtime.serving.settings import ServingSettings
 
@@ -33,12 +33,12 @@ MAX_INLINE_BYTES = 2**18
 
 async def read_images(
     request: Request, contract: ModelContract, settings: ServingSettings, decoders: Decoders, record: RequestRecord
-) -> ImageArray:
+) -> tuple[ImageArray, list[Placement]]:
     """Read the images of a request in any of the four forms and bring each to the model's input.
 
     Parsing JSON and large forms, base64, decoding and resizing run in `decoders`, never on the event loop. Returns
-    `(N, height, width, 3)` uint8 in the order sent. Raises RequestRefused naming the first image that cannot be read,
-    DeadlineExceededError, ClientGoneError.
+    `(N, height, width, 3)` uint8 in the order sent, and where each picture lies in its input. Raises RequestRefused
+    naming the first image that cannot be read, ClientGoneError.
     """
 
     async def run(functions: Sequence[Callable[[], T]]) -> list[T]:
@@ -49,10 +49,12 @@ async def read_images(
         encoded = await _read_body(request, settings.max_images_per_request, run)
     except ClientDisconnect as exc:
         raise ClientGoneError("the client closed the connection before its body ended") from exc
-    images = await run(
+    read = await run(
         [partial(_to_input, data, index, contract, settings.max_pixels) for index, data in enumerate(encoded)]
     )
-    return images[0][None] if len(images) == 1 else np.stack(images)  # nearly every request: nothing to copy
+    images = [image for image, _ in read]
+    places = [place for _, place in read]
+    return images[0][None] if len(images) == 1 else np.stack(images), places  # nearly every request: nothing to copy
 
 
 async def _read_body(
@@ -80,9 +82,11 @@ async def _read_body(
     return images
 
 
-def _to_input(encoded: bytes | str, index: int, contract: ModelContract, max_pixels: int | None) -> ImageArray:
+def _to_input(
+    encoded: bytes | str, index: int, contract: ModelContract, max_pixels: int | None
+) -> tuple[ImageArray, Placement]:
     data = decode_base64(encoded, index) if isinstance(encoded, str) else encoded
     try:
-        return read_for_model(data, contract, max_pixels)
+        return read_placed(data, contract, max_pixels)
     except ImageError as exc:
-        raise RequestRefused(exc.code, f"image {index}: {exc}", index) from exc
+        raise RequestRefused(exc.code, str(exc), index) from exc

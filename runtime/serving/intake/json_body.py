@@ -7,9 +7,9 @@ from typing import cast
 
 from pydantic_core import from_json
 
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.formats.altered import is_base64_of_image
 from runtime.serving.intake.body_forms import MANY_FIELD, ONE_FIELD, shown, shown_names, too_many_images
-from runtime.serving.refusals import RequestErrorCode, RequestRefused
 
 _HOW = f'{{"{ONE_FIELD}": "..."}} or {{"{MANY_FIELD}": ["...", "..."]}}'
 _START = 64  # bytes that tell what it is that is no JSON
@@ -55,7 +55,7 @@ def _texts_of(name: str, value: object, max_images: int) -> list[str]:
         raise too_many_images(max_images)
     for index, text in enumerate(texts):
         if not isinstance(text, str):
-            message = f"image {index}: expected a string, got {_described(text)}"
+            message = f"expected a string, got {_described(text)}"
             raise RequestRefused(RequestErrorCode.MALFORMED, message, index)
     return cast(list[str], texts)
 

@@ -3,6 +3,7 @@
 import re
 from binascii import a2b_qp
 
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.formats.sniff import HEAD_BYTES, sniff
 from runtime.serving.intake.body_forms import (
     FILES_FIELD,
@@ -16,7 +17,6 @@ from runtime.serving.intake.body_forms import (
     too_many_images,
 )
 from runtime.serving.intake.form_parts import Part, split_form
-from runtime.serving.refusals import RequestErrorCode, RequestRefused
 
 # `images[]` is what axios and PHP make of a list, `images[0]` what axios and .NET make of one with indexes.
 _FILES_FIELD = re.compile(re.escape(FILES_FIELD) + r"(\[\d*\])?", re.ASCII)
@@ -56,7 +56,7 @@ def read_multipart(content_type: str, body: bytes, max_images: int) -> list[byte
 def _read_file(part: Part, filename: str | None, index: int) -> bytes | str:
     content = part.content or b""
     if part.header(b"content-type").lower().startswith("multipart/"):
-        message = f"image {index}: the part is a form of its own; send each file as a part of '{MULTIPART}'"
+        message = f"the part is a form of its own; send each file as a part of '{MULTIPART}'"
         raise RequestRefused(RequestErrorCode.MALFORMED, message, index)
     encoding = part.header(b"content-transfer-encoding").lower()
     if encoding == "base64":
@@ -64,9 +64,7 @@ def _read_file(part: Part, filename: str | None, index: int) -> bytes | str:
     if encoding == "quoted-printable":
         content = a2b_qp(content)
     elif encoding not in _PLAIN_ENCODINGS:
-        message = (
-            f"image {index}: the part's transfer encoding {shown(encoding)!r} is not accepted; send the file as it is"
-        )
+        message = f"the part's transfer encoding {shown(encoding)!r} is not accepted; send the file as it is"
         raise RequestRefused(RequestErrorCode.MALFORMED, message, index)
     if (
         filename is None
@@ -74,9 +72,7 @@ def _read_file(part: Part, filename: str | None, index: int) -> bytes | str:
         and not sniff(content[:HEAD_BYTES])
         and (found := describe_text(content))
     ):
-        message = (
-            f"image {index}: the field '{FILES_FIELD}' holds {found}; send the file itself: curl -F {FILES_FIELD}=@FILE"
-        )
+        message = f"the field '{FILES_FIELD}' holds {found}; send the file itself: curl -F {FILES_FIELD}=@FILE"
         raise RequestRefused(RequestErrorCode.NOT_A_FILE, message, index)
     return content
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
-from runtime.answers.results import ImageAnswer, Prediction
+from runtime.answers.results import Prediction
 from runtime.serving.prometheus.metrics_files import read_unfinished_files_as_empty
 
 if TYPE_CHECKING:
@@ -65,12 +65,10 @@ class ServiceMetrics:
         """Count what the filters made of a request's answers."""
         self._abstentions.inc(sum(prediction.abstained for prediction in predictions))
 
-    def predicted(self, answers: Sequence[ImageAnswer]) -> None:
-        """Count images by what the model said, if anything, before any filter. Called from the threads that compute;
-        Prometheus's clients lock.
-        """
+    def predicted(self, answers: Sequence[Prediction | None]) -> None:
+        """Count images by what the model said, if anything, before any filter."""
         for answer in answers:
-            if isinstance(answer, Prediction):
+            if answer is not None:
                 self._predictions[answer.label].inc()
                 self.confidence.observe(answer.probability)
 

@@ -78,8 +78,8 @@ def test_another_process_draws_the_same_bytes_and_fewer_tiles_are_the_first_of_m
     data_dir: Path, pictures: list[SourcePicture], tmp_path: Path
 ) -> None:
     code = (
-        "import sys; from pathlib import Path; from dataset.sources.synthetic.synthetic_tiles import
-        draw_synthetic_tiles as draw; "
+        "import sys; from pathlib import Path; "
+        "from dataset.sources.synthetic.synthetic_tiles import draw_synthetic_tiles as draw; "
         "draw(Path(sys.argv[1]), num_tiles=20)"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "7"}

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from evaluation import inspect
-from evaluation.analyses.image_statistics import STATISTICS_FILE, defect_area, measure_picture, read_statistics
+from evaluation.analyses.image_statistics import STATISTICS_FILE, measure_picture, read_statistics
 from evaluation.evaluation import EvaluationError
 from tests.evaluation.project import Project
 
@@ -40,12 +40,6 @@ def test_a_coloured_picture_is_more_colourful_than_a_grey_one() -> None:
     red = np.zeros((20, 20, 3), np.uint8)
     red[..., 0] = 200
     assert measure_picture(red, 20, 20)["colourfulness"] > 30
-
-
-def test_the_defect_area_counts_pixels_above_the_noise_of_masks() -> None:
-    mask = np.full((10, 10), 12)
-    mask[:2, :5] = 255
-    assert defect_area(grey(mask)) == pytest.approx(0.1)
 
 
 def test_the_file_holds_every_picture_in_the_manifests_order(project: Project) -> None:

@@ -23,7 +23,7 @@ from evaluation.pages.sections import Section
 from evaluation.pages.slice_sections import search_blocks
 from evaluation.pages.wording import number
 from runtime.model.card import card_model_sha256
-from runtime.model.contract import Lineage, ModelContract
+from runtime.model.contract import Lineage, read_contract
 from tests.evaluation.pages.test_report import Page
 from tests.evaluation.project import Project, make_project
 from tests.evaluation.review_document import write_review
@@ -43,7 +43,7 @@ def header_of(text: str) -> dict[str, Any]:
 
 def change_contract(project: Project, **changes: object) -> None:
     path = project.export_dir / "contract.json"
-    changed = ModelContract.read(path).model_copy(update=changes)
+    changed = read_contract(path).model_copy(update=changes)
     path.write_text(changed.to_json(), encoding="utf-8")
 
 
@@ -329,7 +329,7 @@ def test_a_perfect_model_has_no_failure_modes(tmp_path: Path) -> None:
     ],
 )
 def test_weights_of_unknown_terms_are_not_passed_off_as_apache(project: Project, weights: str, licence: str) -> None:
-    lineage = ModelContract.read(project.export_dir / "contract.json").lineage
+    lineage = read_contract(project.export_dir / "contract.json").lineage
     change_contract(project, lineage=lineage.model_copy(update={"weights": weights}))
     assert header_of(card_of(project))["license"] == licence
 
@@ -359,7 +359,7 @@ def refused(project: Project, capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_an_evaluation_of_other_data_is_refused(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate.main(project.evaluate_arguments) == 0
-    lineage = ModelContract.read(project.export_dir / "contract.json").lineage
+    lineage = read_contract(project.export_dir / "contract.json").lineage
     change_contract(project, lineage=lineage.model_copy(update={"data_sha256": "f" * 64}))
     assert "of different data" in refused(project, capsys)
 
@@ -393,6 +393,6 @@ def test_a_missing_part_is_refused_by_name(project: Project, capsys: pytest.Capt
     ],
 )
 def test_reproduction_names_a_commit_that_can_be_checked_out(project: Project, commit: str, told: str) -> None:
-    lineage = ModelContract.read(project.export_dir / "contract.json").lineage
+    lineage = read_contract(project.export_dir / "contract.json").lineage
     change_contract(project, lineage=lineage.model_copy(update={"git_commit": commit}))
     assert told in card_of(project)

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime.answers.filters import FilterChain, FilterError, FilterFailedError
+from runtime.answers.filters import FilterChain, FilterError
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.answers.results import ModelIdentity, Prediction, only_predictions, to_predictions
 from runtime.model.contract import ModelContract
 from tests.onnx_fixture import tiny_contract
@@ -56,7 +57,7 @@ def hook(name: str, **options: object) -> dict[str, Any]:
 def predictions(*rows: tuple[float, float, float]) -> list[Prediction]:
     probs = np.array(rows, np.float32)
     model = ModelIdentity(name="m", version="1", sha256="0" * 64)
-    return only_predictions(to_predictions(probs, probs, tiny_contract(), model))
+    return only_predictions(to_predictions({"probabilities": probs, "logits": probs}, tiny_contract(), model))
 
 
 def test_answer_below_the_threshold_abstains_and_says_what_it_would_have_been() -> None:
@@ -104,7 +105,7 @@ def test_hook_that_fails_is_named_with_the_image_and_the_cause_is_logged(
     name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     steps = chain(hook(name))
-    with pytest.raises(FilterFailedError, match=f"^image 0: the filter tested_hooks:{name} failed") as failed:
+    with pytest.raises(RequestRefused, match=f"^image 0: the filter tested_hooks:{name} failed") as failed:
         steps.apply(predictions((0.5, 0.3, 0.2)))
-    assert failed.value.index == 0
+    assert (failed.value.code, failed.value.index) == (RequestErrorCode.FILTER_FAILED, 0)
     assert caplog.records[0].exc_info

@@ -8,9 +8,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from runtime.model.contract import ModelContract
+from runtime.model.contract import ClassificationContract, ModelContract
 from runtime.model.image import ImageArray, decode_image
-from runtime.model.preprocess import preprocess, read_for_model, sufficient_size
+from runtime.model.preprocess import WHOLE, View, preprocess, read_for_model, read_placed, sufficient_size
 from tests.runtime.formats.drawn_pictures import drawn, matrix_profile
 
 Resize = Literal["stretch", "letterbox", "crop"]
@@ -27,7 +27,7 @@ PICTURE: ImageArray = np.stack([COLUMNS * 8, ROWS * 16, (ROWS // 4 + COLUMNS // 
 def contract(
     resize: Resize, height: int = 8, width: int = 8, interpolation: Interpolation = "bilinear"
 ) -> ModelContract:
-    return ModelContract(
+    return ClassificationContract(
         classes=("a", "b"),
         height=height,
         width=width,
@@ -193,3 +193,28 @@ def test_colours_are_converted_after_resizing_and_bars_stay_grey(resize: Resize)
         assert (read[0] == 128).all()
     same = contract(resize, 300, 500)
     np.testing.assert_array_equal(read_for_model(data, same), decode_image(data))
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("view", [WHOLE, (0.25, 0.1, 0.9, 0.95)])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])  # a JPEG of this size is decoded at reduced scale
+def test_placement_brings_what_is_found_in_the_input_back_to_the_picture(rule: Resize, view: View, kind: str) -> None:
+    marked = (900, 500, 1300, 800)  # left, top, right, bottom in the picture, which is turned on its side in the file
+    image = Image.new("RGB", (1999, 1201), "black")
+    image.paste("white", marked)
+    data = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.transpose(Image.Transpose.ROTATE_90).save(data, kind, quality=95, exif=exif)
+    pixels, place = read_placed(data.getvalue(), contract(rule, 96, 128), view=view)
+    rows, columns = np.nonzero(pixels[..., 0] > 160)  # bars are 128
+    found = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    left, top, right, bottom = place.filled
+    across, down = ((place.taken[i + 2] - place.taken[i]) / (place.filled[i + 2] - place.filled[i]) for i in (0, 1))
+    begin, end = (
+        (place.taken[0] + (x - left) * across, place.taken[1] + (y - top) * down) for x, y in (found[:2], found[2:])
+    )
+    np.testing.assert_allclose((*begin, *end), marked, atol=1.5 * max(across, down))
+    assert 0 <= left < right <= 128
+    assert 0 <= top < bottom <= 96
+    assert (rule == "letterbox") == ((right - left, bottom - top) != (128, 96))

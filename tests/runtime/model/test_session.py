@@ -23,7 +23,9 @@ def test_predictor_answers_in_the_order_of_the_batch(tmp_path: Path) -> None:
     predictor.warm_up()
     order = [2, 0, 1, 1]
     images = np.stack([np.full((16, 24, 3), COLOURS[contract.classes[i]], np.uint8) for i in order])
-    probs, logits = predictor.predict(images)
+    outputs = predictor.predict(images)
+    assert list(outputs) == list(contract.outputs) == ["probabilities", "logits"]
+    probs, logits = outputs.values()
     assert probs.argmax(axis=1).tolist() == order
     assert probs.dtype == logits.dtype == np.float32
     np.testing.assert_allclose(probs, np.exp(logits) / np.exp(logits).sum(1, keepdims=True), rtol=1e-5)
@@ -37,7 +39,7 @@ def test_many_threads_share_few_sessions_and_each_gets_its_own_answer(tmp_path: 
 
     def ask(i: int) -> bool:
         image = np.full((1 + i % 4, 16, 24, 3), COLOURS[contract.classes[i % 3]], np.uint8)
-        probs, _ = predictor.predict(image)
+        probs = predictor.predict(image)["probabilities"]
         return bool((probs.argmax(axis=1) == i % 3).all()) and len(probs) == 1 + i % 4
 
     with ThreadPoolExecutor(16) as pool:
@@ -51,7 +53,7 @@ def test_session_is_given_back_when_a_batch_fails(tmp_path: Path) -> None:
     for _ in range(3):
         with suppress(Exception):  # whether an empty batch is an error is ONNX Runtime's affair
             predictor.predict(empty)
-    assert predictor.predict(np.zeros((1, 16, 24, 3), np.uint8))[0].shape == (1, 3)
+    assert predictor.predict(np.zeros((1, 16, 24, 3), np.uint8))["logits"].shape == (1, 3)
 
 
 def test_sessions_left_to_choose_share_the_cores(tmp_path: Path) -> None:
@@ -184,7 +186,7 @@ def test_loading_prints_nothing_and_hidden_cuda_is_refused_when_asked_for(tmp_pa
         f"d = pathlib.Path({str(tmp_path)!r})\n"
         "s.Predictor.load(d, 'auto').warm_up()\n"
         "try: s.Predictor.load(d, 'cuda')\n"
-        "except s.SettingsError as e: assert 'VISION_DEVICE=cuda' in str(e)\n"
+        "except s.DeviceError as e: assert 'VISION_DEVICE=cuda' in str(e)\n"
         "else: raise SystemExit('cuda was not refused')\n"
     )
     done = subprocess.run(

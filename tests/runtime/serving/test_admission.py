@@ -22,14 +22,14 @@ def ask(method: str, path: str, is_full: bool) -> tuple[list[Message], list[str]
     async def send(message: Message) -> None:
         sent.append(message)
 
-    gate = AdmissionMiddleware(app, "/predict", lambda: is_full)
+    gate = AdmissionMiddleware(app, ["/predict", "/segment"], lambda: is_full)
     asyncio.run(gate({"type": "http", "method": method, "path": path}, receive, send))
     return sent, reached
 
 
 def test_a_request_is_refused_before_the_application_and_its_body() -> None:
     sent, reached = ask("POST", "/predict", is_full=True)
-    assert reached == []
+    assert reached == ask("POST", "/segment", is_full=True)[1] == []
     assert [(message["type"], message.get("status")) for message in sent] == [
         ("http.response.start", 503),
         ("http.response.body", None),
@@ -58,5 +58,5 @@ def test_what_is_no_http_passes() -> None:
     async def unused_send(message: Message) -> None:
         raise AssertionError
 
-    asyncio.run(AdmissionMiddleware(app, "/predict", lambda: True)({"type": "lifespan"}, unused, unused_send))
+    asyncio.run(AdmissionMiddleware(app, [], lambda: True)({"type": "lifespan"}, unused, unused_send))
     assert reached == ["lifespan"]

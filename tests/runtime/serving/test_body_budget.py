@@ -7,9 +7,9 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope, Send
 
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.serving.connections.body_limit import BodyLimitMiddleware
 from runtime.serving.error_bodies import ErrorBodyMiddleware, note_refusal
-from runtime.serving.refusals import RequestErrorCode, RequestRefused
 
 SCOPE: Scope = {"type": "http", "method": "POST", "path": "/", "headers": [(b"content-length", b"60")]}
 MAX_INFLIGHT = 100
@@ -40,7 +40,7 @@ async def read_all(scope: Scope, receive: Receive, send: Send) -> None:
     try:
         await request.body()
     except RequestRefused as refusal:
-        note_refusal(request, refusal)
+        note_refusal(request.scope, refusal)
         await send({"type": "http.response.start", "status": 500, "headers": []})
 
 

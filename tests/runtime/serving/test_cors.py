@@ -12,10 +12,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from runtime.answers.refusals import RequestRefused
 from runtime.serving.admission import AdmissionMiddleware
 from runtime.serving.connections.cors import EXPOSED_HEADERS, CorsMiddleware, cors_around
 from runtime.serving.error_bodies import ErrorBodyMiddleware
-from runtime.serving.refusals import RequestRefused
 from runtime.serving.settings import ServingSettings, SettingsError
 
 ORIGIN, OTHER = "https://app.example.com", "https://evil.example.com"
@@ -35,7 +35,7 @@ def bentoml_app(*middleware: Middleware) -> Starlette:
 
 def edge(app: Starlette, origins: tuple[str, ...]) -> tuple[ASGIApp, CorsMiddleware | None]:
     """The service's order, with a gate that refuses everything before BentoML."""
-    admitted = AdmissionMiddleware(app, "/predict", lambda: True)
+    admitted = AdmissionMiddleware(app, ["/predict"], lambda: True)
     cors = cors_around(admitted, app, origins, ignore)
     return ErrorBodyMiddleware(cors or admitted), cors
 

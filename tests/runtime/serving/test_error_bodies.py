@@ -13,8 +13,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from runtime.answers.refusals import STATUS, RequestErrorCode, RequestRefused
 from runtime.serving.error_bodies import EDGE_CODES, ErrorBodyMiddleware, note_refusal
-from runtime.serving.refusals import STATUS, RequestErrorCode, RequestRefused
 
 API_PAGE = Path(__file__).parents[3] / "docs" / "API.md"
 
@@ -25,7 +25,7 @@ async def answer(request: Request) -> Response:
     if status == 0:
         raise RuntimeError("a fault of ours")
     if status == 1:
-        note_refusal(request, RequestRefused(RequestErrorCode.OVERLOADED, "full", retry_after_s=7))
+        note_refusal(request.scope, RequestRefused(RequestErrorCode.OVERLOADED, "full", retry_after_s=7))
     return PlainTextResponse("theirs", status_code=max(status, 503) if status < 100 else status)
 
 

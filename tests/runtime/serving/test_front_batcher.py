@@ -11,19 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import uvicorn
-from prometheus_client import CollectorRegistry
 
 from runtime.answers.filters import FilterChain
-from runtime.answers.results import ModelIdentity, Prediction
+from runtime.answers.outputs import stack_rows
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
+from runtime.answers.results import ModelIdentity, to_predictions
 from runtime.model.image import ImageArray
 from runtime.model.session import Predictor
-from runtime.serving.batching import DeadlineExceededError, OverloadedError
 from runtime.serving.fronts.front_batcher import FrontBatcher
-from runtime.serving.fronts.inference_client import InferenceUnavailableError, InferenceWorker
+from runtime.serving.fronts.inference_client import InferenceWorker
 from runtime.serving.fronts.inference_wire import InferenceReply, LoadPage, load_page_path
 from runtime.serving.fronts.inference_worker import InferenceApp
-from runtime.serving.prometheus.metrics import ServiceMetrics
-from runtime.serving.refusals import RequestErrorCode
 from runtime.serving.served_model import ServedModel
 from runtime.serving.settings import ServingSettings
 from tests.onnx_fixture import COLOURS, tiny_contract, write_tiny_model
@@ -66,9 +64,7 @@ async def serving(served: ServedModel, socket_path: Path) -> AsyncIterator[uvico
 @asynccontextmanager
 async def connected(served: ServedModel, *paths: Path, sha256: str = "") -> AsyncIterator[FrontBatcher]:
     workers = [InferenceWorker(path, sha256 or served.identity.sha256) for path in paths]
-    front = FrontBatcher(
-        served, workers, ServiceMetrics(served.contract.classes, RequestErrorCode, CollectorRegistry())
-    )
+    front = FrontBatcher(served, workers)
     starting = asyncio.create_task(front.start())
     try:
         yield front
@@ -86,7 +82,8 @@ async def until(condition: Callable[[], bool]) -> None:
 async def ask(front: FrontBatcher, images: ImageArray, deadline_s: float = 20) -> list[str]:
     outcome = await front.submit(images, never, deadline_s)
     assert outcome.batch_images >= len(images)
-    return [answer.label if isinstance(answer, Prediction) else "" for answer in outcome.answers]
+    answers = to_predictions(stack_rows(outcome.answers), front.served.contract, front.served.identity)
+    return [answer.label if answer else "" for answer in answers]
 
 
 def run(scenario: Awaitable[None]) -> None:
@@ -120,12 +117,12 @@ def test_front_refuses_before_decoding_by_what_the_workers_page_says(served: Ser
             await until(lambda: front.is_ready)
             front.refuse_if_full(deadline_s=1)
             LoadPage.create(load_page_path(path)).write(31, 2.4)
-            with pytest.raises(OverloadedError, match=r"the wait would be 2.4 s") as refused:
+            with pytest.raises(RequestRefused, match=r"the wait would be 2.4 s") as refused:
                 front.refuse_if_full(deadline_s=1)
             assert refused.value.retry_after_s == 3  # after 2 s it would be refused again
             front.refuse_if_full(deadline_s=3)
             front.num_arriving = 1
-            with pytest.raises(OverloadedError, match="31 images wait, at most 32 may") as full:
+            with pytest.raises(RequestRefused, match="31 images wait, at most 32 may") as full:
                 front.refuse_if_full(deadline_s=3)
             assert full.value.retry_after_s == 3
 
@@ -144,11 +141,10 @@ def test_worker_that_ends_is_left_out_and_taken_back(served: ServedModel, tmp_pa
             going.should_exit = True
             await until(lambda: not front.is_ready)
             assert front.is_alive  # it may come back
-            with pytest.raises(InferenceUnavailableError) as refused:
-                await ask(front, RED)
-            assert refused.value.retry_after_s >= 1
-            with pytest.raises(InferenceUnavailableError):
-                front.refuse_if_full(1)
+            for ask_in_vain in (lambda: ask(front, RED), lambda: asyncio.to_thread(front.refuse_if_full, 1)):
+                with pytest.raises(RequestRefused, match="is being started again") as refused:
+                    await ask_in_vain()
+                assert (refused.value.code, refused.value.retry_after_s) == (RequestErrorCode.UNAVAILABLE, 2)
             async with serving(served, path):
                 await until(lambda: front.is_ready)
                 assert await ask(front, GREEN) == ["green"]
@@ -163,7 +159,10 @@ def test_worker_of_another_model_is_never_asked(served: ServedModel, tmp_path: P
             await until(lambda: server.server_state.total_requests > 0)
             assert not front.is_ready
             reply = await front.workers[0].infer(RED, 1e9)
-            assert reply.status == 409
+            assert (reply.status, reply.headers["x-code"]) == (503, "inference_unavailable")
+            with pytest.raises(RequestRefused, match="the inference worker serves") as refused:
+                front._read(reply)
+            assert (refused.value.code, refused.value.retry_after_s) == (RequestErrorCode.UNAVAILABLE, 2)
 
     run(scenario())
 
@@ -174,18 +173,23 @@ def test_deadline_that_has_passed_or_passes_is_no_answer(served: ServedModel, tm
         async with serving(served, path), connected(served, path) as front:
             await until(lambda: front.is_ready)
             for deadline_s in (0.0, 1e-6):
-                with pytest.raises(DeadlineExceededError):
+                with pytest.raises(RequestRefused, match="deadline") as refused:
                     await front.submit(RED, never, deadline_s)
+                assert refused.value.code == RequestErrorCode.DEADLINE_EXCEEDED
             assert front.workers[0].num_in_flight == 0
             assert await ask(front, RED) == ["red"]
 
     run(scenario())
 
 
-def test_reply_survives_its_bytes() -> None:
+def test_reply_of_outputs_of_any_shape_survives_its_bytes() -> None:
     rng = np.random.default_rng(0)
-    probs, logits = rng.random((2, 5, 3), dtype=np.float32)
-    again = InferenceReply.from_bytes(InferenceReply(probs, logits, 0.25, 0.5, 7).to_bytes(), num_classes=3)
-    assert np.array_equal(again.probs, probs)
-    assert np.array_equal(again.logits, logits)
+    shapes = {"probabilities": (3,), "masks": (2, 4, 6), "scores": ()}
+    outputs = {name: rng.random((5, *shape), dtype=np.float32) for name, shape in shapes.items()}
+    data = InferenceReply(outputs, 0.25, 0.5, 7).to_bytes()
+    again = InferenceReply.from_bytes(data, shapes)
+    assert list(again.outputs) == list(outputs)
+    assert all(np.array_equal(again.outputs[name], output) for name, output in outputs.items())
     assert (again.wait_s, again.inference_s, again.batch_images) == (0.25, 0.5, 7)
+    with pytest.raises(ValueError, match="no whole rows of 52"):
+        InferenceReply.from_bytes(data[:-4], shapes)

@@ -9,17 +9,19 @@ from functools import partial
 
 import pytest
 
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.serving import hook_threads
-from runtime.serving.hook_threads import HooksHangError, HookThreads
+from runtime.serving.hook_threads import HookThreads
 
 LONG_S = 60.0
 ENDS_WHILE_A_HOOK_HANGS = """
 import asyncio, threading
 from runtime.serving.hook_threads import HookThreads
+from runtime.answers.refusals import RequestRefused
 
 try:
     asyncio.run(HookThreads().run(threading.Event().wait, 0.05))
-except TimeoutError:
+except RequestRefused:
     print("given up")
 """
 
@@ -39,7 +41,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def hang(threads: HookThreads, gate: threading.Event) -> None:
-    with pytest.raises(TimeoutError):
+    with pytest.raises(RequestRefused, match="did not end within the deadline"):
         await threads.run(partial(gate.wait, LONG_S), 0.05)
 
 
@@ -50,8 +52,9 @@ def test_one_that_hangs_takes_a_thread_and_nothing_else_until_all_hang(monkeypat
         assert await threads.run(lambda: "answer", LONG_S) == "answer"
         assert (threads.all_hang, threads.is_alive) == (False, True)
         await hang(threads, gate)
-        with pytest.raises(HooksHangError, match="all 2 threads"):
+        with pytest.raises(RequestRefused) as refused:
             await threads.run(lambda: "answer", LONG_S)
+        assert (refused.value.code, refused.value.retry_after_s) == (RequestErrorCode.FILTERS_HANG, 30)
         assert (threads.all_hang, threads.is_alive) == (True, True)  # it may be a slow moment
         monkeypatch.setattr(hook_threads, "DEAD_AFTER_S", 0.0)
         assert (threads.all_hang, threads.is_alive) == (True, False)
@@ -69,7 +72,7 @@ def test_call_that_waits_for_a_thread_until_its_time_is_over_is_not_made_and_doe
         threads = HookThreads(1)
         slow = asyncio.create_task(threads.run(partial(gate.wait, LONG_S), LONG_S))
         await asyncio.sleep(0)
-        with pytest.raises(TimeoutError):
+        with pytest.raises(RequestRefused, match="did not end within the deadline"):
             await threads.run(partial(pytest.fail, "made too late"), 0.01)
         assert not threads.all_hang
         gate.set()

@@ -6,8 +6,8 @@ from urllib.parse import quote, quote_from_bytes
 
 import pytest
 
+from runtime.answers.refusals import RequestRefused
 from runtime.serving.intake.base64_text import decode_base64
-from runtime.serving.refusals import RequestRefused
 from tests.runtime.formats.pictures import ACCEPTED, JPEG, PNG, encoded
 
 TEXT = base64.b64encode(PNG).decode()

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
+from runtime.answers.refusals import RequestRefused
 from runtime.serving.intake.body_forms import Form, tell_form
-from runtime.serving.refusals import RequestRefused
 from tests.runtime.formats.pictures import ACCEPTED, JPEG, PNG
 
 FORM = b'--b\r\nContent-Disposition: form-data; name="images"; filename="a.png"\r\n\r\n' + PNG + b"\r\n--b--\r\n"

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from runtime.answers.refusals import RequestRefused
 from runtime.serving.intake.json_body import read_json
-from runtime.serving.refusals import RequestRefused
 from tests.runtime.formats.pictures import PNG
 
 TEXT = base64.b64encode(PNG).decode()

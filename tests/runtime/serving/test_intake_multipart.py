@@ -5,9 +5,9 @@ import binascii
 
 import pytest
 
+from runtime.answers.refusals import RequestRefused
 from runtime.serving.intake.base64_text import decode_base64
 from runtime.serving.intake.multipart import read_multipart
-from runtime.serving.refusals import RequestRefused
 from tests.runtime.formats.pictures import ACCEPTED, JPEG, PNG
 
 FORM = "multipart/form-data; boundary=b"

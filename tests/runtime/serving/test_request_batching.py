@@ -1,4 +1,4 @@
-"""Admission and departure, with the middleware and the batcher as they are served and a client played by the test."""
+"""Requests with the middleware, the batcher and the decoders as they are served, and a client played by the test."""
 
 import asyncio
 import base64
@@ -6,111 +6,138 @@ import io
 import json
 import threading
 from collections.abc import Sequence
-from contextlib import closing
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from prometheus_client import CollectorRegistry
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from runtime.answers.filters import FilterChain
-from runtime.answers.results import ImageAnswer, InvalidOutput, ModelIdentity, Prediction, to_predictions
+from runtime.answers.outputs import Row
+from runtime.answers.refusals import RequestErrorCode, RequestRefused
+from runtime.answers.results import ModelIdentity, Prediction
 from runtime.model.contract import ModelContract
 from runtime.model.image import ImageArray
-from runtime.model.preprocess import read_for_model
+from runtime.model.preprocess import Placement, read_placed
 from runtime.serving.batching import Batcher
+from runtime.serving.bentoml_app import BatchCallback
 from runtime.serving.decoders import Decoders
+from runtime.serving.error_bodies import ErrorBodyMiddleware
 from runtime.serving.hook_threads import HookThreads
-from runtime.serving.intake.images import read_images
 from runtime.serving.prometheus.metrics import ServiceMetrics
-from runtime.serving.refusals import RequestErrorCode, RequestRefused
-from runtime.serving.request_batching import RequestBatching
+from runtime.serving.request_batching import RequestHandler
 from runtime.serving.request_record import CLIENT_GONE, RequestRecordMiddleware, current_record
+from runtime.serving.served_model import ServedModel
 from runtime.serving.settings import ServingSettings
 from tests.onnx_fixture import tiny_contract
 
-SCOPE: Scope = {"type": "http", "method": "POST", "path": "/predict", "headers": []}
-IMAGE = np.zeros((1, 2, 2, 3), np.uint8)
+LONG_MS = 60_000
+OVERFLOWS = 255  # red of a picture on which the model does
 
 
 @pytest.fixture
 def metrics() -> ServiceMetrics:
-    return ServiceMetrics(("red",), (*RequestErrorCode, CLIENT_GONE), CollectorRegistry())
+    return ServiceMetrics(tiny_contract().classes, (*RequestErrorCode, CLIENT_GONE), CollectorRegistry())
 
 
-def make_batching(metrics: ServiceMetrics, queue: int = 1) -> RequestBatching:
-    batcher: Batcher[ImageArray, ImageAnswer] = Batcher(1, 4, queue)
-    return RequestBatching(batcher, deadline_s=60, metrics=metrics)
+def make_handler(
+    metrics: ServiceMetrics,
+    queue: int = 32,
+    deadline_ms: int = LONG_MS,
+    filters: FilterChain | None = None,
+    hook_threads: HookThreads | None = None,
+) -> RequestHandler:
+    settings = ServingSettings(deadline_ms=deadline_ms)
+    identity = ModelIdentity(name="m", version="1", sha256="0" * 64)
+    served = ServedModel(tiny_contract(), identity, settings, filters or FilterChain(), None)
+    batcher: Batcher[ImageArray, Row] = Batcher(1, 4, queue)
+    return RequestHandler(served, batcher, Decoders(1), metrics, hook_threads or HookThreads())
+
+
+async def infer(items: Sequence[ImageArray]) -> list[list[Row]]:
+    return [[row_of(image) for image in item] for item in items]
+
+
+def row_of(image: ImageArray) -> Row:
+    values = np.full(3, np.nan if image[0, 0, 0] == OVERFLOWS else 1 / 3, np.float32)
+    return {"probabilities": values, "logits": values}
+
+
+def body_of(*reds: int, size: tuple[int, int] = (2, 2)) -> bytes:
+    pictures = []
+    for red in reds:
+        picture = io.BytesIO()
+        Image.new("RGB", size, (red, 0, 0)).save(picture, "PNG")
+        pictures.append(base64.b64encode(picture.getvalue()).decode())
+    return json.dumps({"images_b64": pictures}).encode()
+
+
+def app_of(handler: RequestHandler, compute: BatchCallback) -> RequestRecordMiddleware:
+    """What stands around a handler where it is served."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        response = await handler.answer(Request(scope, receive), compute)
+        await response(scope, receive, send)
+
+    return RequestRecordMiddleware(ErrorBodyMiddleware(app))
 
 
 def test_slow_upload_keeps_nobody_out_and_a_request_that_is_decoded_does(metrics: ServiceMetrics) -> None:
-    batching = make_batching(metrics, queue=1)
+    handler = make_handler(metrics, queue=1)
     seen: list[int] = []
+    refused: list[bool] = []
 
-    async def decode(_scope: Scope, receive: Receive, _send: Send) -> None:
-        with batching.admitting():
-            seen.append(batching.batcher.num_arriving)
+    async def look(_scope: Scope, receive: Receive, _send: Send) -> None:
+        with handler._arriving(current_record()):
+            seen.append(handler.batcher.num_arriving)
             while (await receive())["more_body"]:
-                seen.append(batching.batcher.num_arriving)
-            seen.append(batching.batcher.num_arriving)
-            with pytest.raises(RequestRefused) as refused, batching.admitting():
-                pass
-            assert refused.value.code == RequestErrorCode.OVERLOADED
-            assert refused.value.retry_after_s
-        seen.append(batching.batcher.num_arriving)
+                seen.append(handler.batcher.num_arriving)
+            seen.append(handler.batcher.num_arriving)
+            refused.append(handler.refuses_now())
+            current_record().decoded(1)
+        seen.append(handler.batcher.num_arriving)
+        refused.append(handler.refuses_now())
 
-    asyncio.run(call(RequestRecordMiddleware(decode), [True, True, False]))
+    asyncio.run(call(RequestRecordMiddleware(look), b"x", chunks=3))
     assert seen == [0, 0, 0, 1, 0]
+    assert refused == [True, False]
+    assert refusals(metrics) == {RequestErrorCode.OVERLOADED: 1}
 
 
 def test_client_that_goes_away_frees_its_place_and_the_one_behind_it_is_served(metrics: ServiceMetrics) -> None:
-    batching = make_batching(metrics, queue=2)
+    handler = make_handler(metrics, queue=2)
     gate = asyncio.Event()
     batches: list[int] = []
 
-    async def infer(items: Sequence[ImageArray]) -> list[list[Prediction]]:
+    async def infer_later(items: Sequence[ImageArray]) -> list[list[Row]]:
         batches.append(len(items))
         await gate.wait()
-        return [[] for _ in items]
-
-    async def wait_in_queue(_scope: Scope, receive: Receive, _send: Send) -> None:
-        with batching.admitting():
-            await receive()
-        try:
-            await batching(infer)(IMAGE)
-        except RequestRefused:
-            assert current_record().refusal == CLIENT_GONE
-            raise
+        return await infer(items)
 
     async def scenario() -> None:
-        blocker = asyncio.create_task(batching.batcher.submit(IMAGE, infer, 60))
-        await asyncio.sleep(0)
-        with pytest.raises(RequestRefused, match="closed the connection"):
-            await call(RequestRecordMiddleware(wait_in_queue), [False])  # and then it disconnects
-        assert isinstance(batching.batcher, Batcher)
-        assert batching.batcher.queued_images == 0
+        app = app_of(handler, infer_later)
+        blocker = asyncio.create_task(call(app, body_of(1), stays=True))
+        while not batches:
+            await asyncio.sleep(0.001)
+        assert (await call(app, body_of(1)))[0] == 504  # and then it disconnects
+        assert isinstance(handler.batcher, Batcher)
+        assert handler.batcher.queued_images == 0
         assert not blocker.done()
         gate.set()
-        with pytest.raises(RuntimeError, match="answered"):  # `infer` has no answers for its image
-            await blocker
+        assert (await blocker)[0] == 200
 
     asyncio.run(scenario())
     assert batches == [1]
+    assert refusals(metrics) == {CLIENT_GONE: 1}
 
 
 def test_client_that_leaves_in_the_middle_of_its_body_is_no_malformed_request(metrics: ServiceMetrics) -> None:
-    batching = make_batching(metrics)
-
-    async def read(scope: Scope, receive: Receive, _send: Send) -> None:
-        request = Request({**scope, "headers": [(b"content-type", b"image/png")]}, receive)
-        with closing(Decoders(1)) as decoders, batching.admitting() as record:
-            await read_images(request, tiny_contract(), ServingSettings(), decoders, record)
-
-    with pytest.raises(RequestRefused, match="closed the connection before its body ended"):
-        asyncio.run(call(RequestRecordMiddleware(read), [True]))  # and then it disconnects
+    app = app_of(make_handler(metrics), infer)
+    status, answer = asyncio.run(call(app, body_of(1), is_whole=False))  # and then it disconnects
+    assert (status, answer["error"]["message"]) == (504, "the client closed the connection before its body ended")
     assert refusals(metrics) == {CLIENT_GONE: 1}
 
 
@@ -119,60 +146,54 @@ def test_deadline_that_passes_while_images_are_decoded_is_answered_and_the_rest_
 ) -> None:
     begun: list[bytes] = []
 
-    def read_and_count(data: bytes, contract: ModelContract, max_pixels: int) -> ImageArray:
+    def read_and_count(data: bytes, contract: ModelContract, max_pixels: int) -> tuple[ImageArray, Placement]:
         begun.append(data)
-        return read_for_model(data, contract, max_pixels)
+        return read_placed(data, contract, max_pixels)
 
-    monkeypatch.setattr("runtime.serving.intake.images.read_for_model", read_and_count)
-    batching, settings = make_batching(metrics), ServingSettings(deadline_ms=50, max_images_per_request=32)
-    picture = io.BytesIO()
-    Image.new("L", (7000, 5000)).save(picture, "PNG")  # a tenth of a second each
-    body = json.dumps({"images_b64": [base64.b64encode(picture.getvalue()).decode()] * 32}).encode()
-
-    async def read(scope: Scope, receive: Receive, _send: Send) -> None:
-        request = Request({**scope, "headers": [(b"content-type", b"application/json")]}, receive)
-        with batching.admitting() as record:
-            await read_images(request, tiny_contract(), settings, decoders, record)
-
-    with closing(Decoders(1)) as decoders, pytest.raises(RequestRefused) as refused:
-        asyncio.run(call(RequestRecordMiddleware(read), [False], body, stays=True))
-    assert refused.value.code == RequestErrorCode.DEADLINE_EXCEEDED
+    monkeypatch.setattr("runtime.serving.intake.images.read_placed", read_and_count)
+    handler = make_handler(metrics, deadline_ms=50)
+    body = body_of(*[1] * 32, size=(5000, 3000))  # a tenth of a second each
+    status, answer = asyncio.run(call(app_of(handler, infer), body, stays=True))
+    assert (status, answer["error"]["code"]) == (504, "deadline_exceeded")
     assert refusals(metrics) == {RequestErrorCode.DEADLINE_EXCEEDED: 1}
+    handler.decoders.close()
     assert len(begun) < 32
-    assert batching.batcher.num_arriving == 0
+    assert handler.batcher.num_arriving == 0
 
 
 def test_output_that_is_not_finite_fails_its_own_request_and_the_batch_is_not_computed_again(
     metrics: ServiceMetrics,
 ) -> None:
-    batching = make_batching(metrics, queue=8)
+    gate = asyncio.Event()
     batches: list[int] = []
 
-    async def infer(items: Sequence[ImageArray]) -> list[list[ImageAnswer]]:
+    async def infer_later(items: Sequence[ImageArray]) -> list[list[Row]]:
         batches.append(len(items))
-        await asyncio.sleep(0)  # so that the others gather behind the first
-        return [[answer_of(value) for value in item[:, 0, 0, 0]] for item in items]
+        await gate.wait()
+        return await infer(items)
 
-    async def ask(*values: int) -> object:
-        async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
-            found.append(await batching(infer)(np.repeat(np.array(values, np.uint8), 12).reshape(-1, 2, 2, 3)))
+    async def scenario() -> list[tuple[int, object]]:
+        handler = make_handler(metrics)
+        app = app_of(handler, infer_later)
+        asked = [asyncio.create_task(call(app, body_of(1), stays=True))]
+        assert isinstance(handler.batcher, Batcher)
+        while not batches:
+            await asyncio.sleep(0.001)
+        asked += [asyncio.create_task(call(app, body, stays=True)) for body in (body_of(1, OVERFLOWS), body_of(1))]
+        while handler.batcher.queued_images < 3:
+            await asyncio.sleep(0.001)
+        gate.set()
+        return list(await asyncio.gather(*asked))
 
-        found: list[object] = []
-        try:
-            await call(RequestRecordMiddleware(app), [False])
-        except RequestRefused as refusal:
-            return refusal
-        return found[0]
-
-    async def scenario() -> tuple[object, ...]:
-        return await asyncio.gather(ask(1), ask(1), ask(1, OVERFLOWS), ask(1))
-
-    first, second, refusal, third = asyncio.run(scenario())
-    assert batches == [1, 3]
-    assert all(isinstance(answer, Response) for answer in (first, second, third))
-    assert isinstance(refusal, RequestRefused)
-    assert (refusal.code, refusal.error_code, refusal.index) == ("model_output_invalid", 422, 1)
-    assert str(refusal).startswith("image 1: the model's output for this picture is not finite")
+    (first, _), (second, refusal), (third, _) = asyncio.run(scenario())
+    assert batches == [1, 2]
+    assert (first, second, third) == (200, 422, 200)
+    assert isinstance(refusal, dict)
+    error = refusal["error"]
+    assert (error["code"], error["index"]) == ("model_output_invalid", 1)
+    assert error["message"].startswith("image 1: the model's output for this picture is not finite")
+    # Also of the picture beside it, which the model knew and no answer says.
+    assert metrics._predictions["red"]._value.get() == 3
 
 
 def test_hooks_that_all_hang_are_an_answer_before_decoding_and_tell_the_orchestrator(
@@ -184,30 +205,24 @@ def test_hooks_that_all_hang_are_an_answer_before_decoding_and_tell_the_orchestr
         gate.wait(60)
         return prediction
 
-    async def infer(items: Sequence[ImageArray]) -> list[list[ImageAnswer]]:
-        return [[answer_of(1) for _ in item] for item in items]
-
-    batcher: Batcher[ImageArray, ImageAnswer] = Batcher(1, 4, 8)
     filters = FilterChain((("hooks:hang", hang),), has_hooks=True)
-    batching = RequestBatching(batcher, 0.2, metrics, filters, HookThreads(1))
+    handler = make_handler(metrics, deadline_ms=500, filters=filters, hook_threads=HookThreads(1))
 
-    async def ask(_scope: Scope, _receive: Receive, _send: Send) -> None:
-        with batching.admitting():
-            pass
-        await batching(infer)(IMAGE)
+    async def ask_first(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        assert handler.refuses_now()
 
     async def scenario() -> None:
-        with pytest.raises(RequestRefused, match="did not end within the deadline") as first:
-            await call(RequestRecordMiddleware(ask), [False], stays=True)
-        assert first.value.code == RequestErrorCode.DEADLINE_EXCEEDED
-        assert (batching.is_ready, batching.is_alive) == (False, True)
-        with pytest.raises(RequestRefused, match="filters hang") as second:
-            await call(RequestRecordMiddleware(ask), [False], stays=True)
-        assert (second.value.code, second.value.error_code) == ("filters_hang", 503)
-        assert second.value.retry_after_s
+        status, answer = await call(app_of(handler, infer), body_of(1), stays=True)
+        assert (status, answer["error"]["message"]) == (504, "a filter of the service did not end within the deadline")
+        assert (handler.is_ready, handler.is_alive) == (False, True)
+        await call(RequestRecordMiddleware(ask_first), b"")
+        with pytest.raises(RequestRefused, match="filters hang") as refused:
+            handler.hook_threads.refuse_if_all_hang()
+        assert (refused.value.code, refused.value.status) == ("filters_hang", 503)
+        assert refused.value.retry_after_s
         monkeypatch.setattr("runtime.serving.hook_threads.DEAD_AFTER_S", 0.0)
-        assert not batching.is_alive
-        await batching.close()
+        assert not handler.is_alive
+        await handler.close()
 
     try:
         asyncio.run(scenario())
@@ -216,32 +231,29 @@ def test_hooks_that_all_hang_are_an_answer_before_decoding_and_tell_the_orchestr
     assert refusals(metrics) == {RequestErrorCode.DEADLINE_EXCEEDED: 1, RequestErrorCode.FILTERS_HANG: 1}
 
 
-OVERFLOWS = 255
-
-
-def answer_of(value: int) -> ImageAnswer:
-    probs = np.full((1, 3), np.nan if value == OVERFLOWS else 1 / 3, np.float32)
-    [answer] = to_predictions(probs, probs, tiny_contract(), ModelIdentity(name="m", version="1", sha256="0" * 64))
-    assert isinstance(answer, InvalidOutput) == (value == OVERFLOWS)
-    return answer
-
-
 def refusals(metrics: ServiceMetrics) -> dict[str, float]:
     """How many of each reason there were."""
     counts = {reason: counter._value.get() for reason, counter in metrics._refusals.items()}
     return {reason: count for reason, count in counts.items() if count}
 
 
-async def call(app: RequestRecordMiddleware, more_body: list[bool], body: bytes = b"x", stays: bool = False) -> None:
-    """Send a body in chunks and, unless the client stays, disconnect."""
-    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": more} for more in more_body]
+async def call(
+    app: RequestRecordMiddleware, body: bytes, chunks: int = 1, is_whole: bool = True, stays: bool = False
+) -> tuple[int, Any]:
+    """Send a body in chunks and, unless the client stays, disconnect. Returns status and JSON of the answer."""
+    messages: list[Message] = [
+        {"type": "http.request", "body": body if i == 0 else b"", "more_body": not is_whole or i < chunks - 1}
+        for i in range(chunks)
+    ]
+    answer: list[Message] = []
 
     async def receive() -> Message:
         if stays and not messages:
             await asyncio.Event().wait()
         return messages.pop(0) if messages else {"type": "http.disconnect"}
 
-    async def send(_message: Message) -> None:
-        pass
+    async def send(message: Message) -> None:
+        answer.append(message)
 
-    await app(dict(SCOPE), receive, send)
+    await app({"type": "http", "method": "POST", "path": "/predict", "headers": []}, receive, send)
+    return (answer[0]["status"], json.loads(answer[1]["body"])) if answer else (0, None)

@@ -21,7 +21,6 @@ def test_variables_override_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
         ("VISION_MODEL", "Not A Tag"),
         ("VISION_MAX_IMAGES_PER_REQUEST", "0"),
         ("VISION_SESSIONS", "-1"),
-        ("VISION_BATCHING", "greedy"),
         ("VISION_MAX_QUEUED_IMAGES", "0"),
         ("VISION_DEADLINE_MS", "3600001"),
     ],
@@ -52,12 +51,4 @@ def test_budget_that_cannot_hold_one_largest_body_is_refused(monkeypatch: pytest
         SettingsError,
         match=r"VISION_MAX_INFLIGHT_BYTES=1073741824 must not be less than VISION_MAX_BODY_BYTES=1073741825",
     ):
-        ServingSettings.read()
-
-
-def test_fronts_and_bentomls_own_rules_exclude_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VISION_FRONT_WORKERS", "2")
-    assert ServingSettings.read().front_workers == 2
-    monkeypatch.setenv("VISION_BATCHING", "bentoml")
-    with pytest.raises(SettingsError, match="VISION_FRONT_WORKERS and VISION_BATCHING=bentoml exclude each other"):
         ServingSettings.read()

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from dataset.params import ParamsError
+from project.params import ParamsError
 from training.engine_params import PhaseParams
 from training.network.classifier import Classifier, create_backbone
 from training.network.optimiser import freeze_all_but, make_optimiser, trainable_parameters

@@ -24,6 +24,21 @@ def test_one_cycle_starts_at_a_twentyfifth_and_rises_as_a_cosine() -> None:
     assert factors[100] == pytest.approx(0.0)
 
 
+@pytest.mark.parametrize("num_steps", [1, 2, 7, 50])
+def test_one_cycle_with_momentum_is_that_of_pytorch_to_the_last_bit(num_steps: int) -> None:
+    ours, theirs = (torch.optim.AdamW([torch.zeros(1)], lr=0.003) for _ in range(2))
+    ours.param_groups[0]["highest_lr"] = 0.003
+    schedule = torch.optim.lr_scheduler.OneCycleLR(theirs, 0.003, total_steps=num_steps)
+    for step in range(num_steps):
+        set_rates(ours, "one_cycle_momentum", step, num_steps, 0.3)
+        assert [ours.param_groups[0][key] for key in ("lr", "betas")] == [
+            theirs.param_groups[0][key] for key in ("lr", "betas")
+        ]
+        theirs.step()
+        if step + 1 < num_steps:
+            schedule.step()
+
+
 @pytest.mark.parametrize("name", ["cosine", "one_cycle"])
 @pytest.mark.parametrize("warm_up", [0.0, 0.1, 0.99])
 def test_a_phase_of_one_step_has_a_rate(name: ScheduleName, warm_up: float) -> None:

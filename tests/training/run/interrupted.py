@@ -1,9 +1,9 @@
 """`python -m tests.training.run.interrupted FORM STEP RANK MARKER [ARGUMENTS]`: training.train, but not to the end.
 
 When process RANK has taken step STEP, but not counted it, it kills itself (`kill`), or asks itself (`ask`), its
-parent (`ask-parent`) or its process group (`ask-group`) to leave; with a mask head, one more than the last step is when
-the readout has been fitted. Once only: the file MARKER says that it happened. `forked`: RANK is a list of steps; runs
-are forked and killed there, one after the other, and the last one runs to its end.
+parent (`ask-parent`) or its process group (`ask-group`) to leave; minus the last step of an epoch that is kept is when
+its model is ready and not yet saved. Once only: the file MARKER says that it happened. `forked`: RANK is a list of
+steps; runs are forked and killed there, one after the other, and the last one runs to its end.
 """
 
 import os
@@ -11,12 +11,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from training import train
+from training.run.engine import Engine
 from training.run.keeping import Keeper
-from training.tasks.mask_engine import MaskEngine
 
-AFTER_STEP, LOG_LAST_EPOCH = Keeper.after_step, MaskEngine.log_last_epoch
+AFTER_STEP, KEEP = Keeper.after_step, Engine._keep
 
 
 def _interrupt_at(form: str, step: int, rank: str, marker: Path) -> None:
@@ -34,11 +35,11 @@ def _interrupt_at(form: str, step: int, rank: str, marker: Path) -> None:
         maybe(self.at.step + 1)
         AFTER_STEP(self)
 
-    def log_last_epoch(self: MaskEngine, measured: dict[str, float]) -> dict[str, float]:
-        maybe(self._keeper.at.step + 1)
-        return LOG_LAST_EPOCH(self, measured)
+    def keep(self: Engine, *ready: Any) -> None:
+        maybe(-self._keeper.at.step)
+        KEEP(self, *ready)
 
-    Keeper.after_step, MaskEngine.log_last_epoch = after_step, log_last_epoch  # type: ignore[method-assign]
+    Keeper.after_step, Engine._keep = after_step, keep  # type: ignore[method-assign,assignment]
 
 
 def _ask_own_group() -> None:

@@ -8,15 +8,15 @@ import pytest
 import yaml
 
 from dataset.manifest import Manifest
-from dataset.params import ParamsError
+from project.params import ParamsError
 from training import loader_probe, lr_finder
+from training.fit import fit
 from training.network.schedules import schedule_factor
 from training.params import Params
 from training.predict import predict
 from training.process.distributed import single_worker
 from training.run.batch_size import with_fitting_batch
 from training.run.checkpoint import Checkpoint
-from training.run.fit import fit
 from training.run.run_control import RunControl
 
 

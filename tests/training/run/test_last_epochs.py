@@ -12,11 +12,11 @@ import pytest
 from dataset.manifest import Manifest
 from tests.training.run.interrupted_runs import assert_same
 from training.data.tensors import Batch, PictureDataset, training_batches
+from training.fit import fit
 from training.params import Params
 from training.process.distributed import single_worker
 from training.process.signals import LeaveRequest, Requeue
 from training.run import engine
-from training.run.fit import fit
 from training.run.run_control import RunControl
 
 
@@ -45,8 +45,8 @@ def test_the_last_planned_epochs_are_not_augmented_though_an_earlier_phase_ended
     is_plain: dict[int, bool] = {}
     leaving, leave_at = LeaveRequest(), 0
 
-    def watched(dataset: PictureDataset, epoch: int, *rest: Any) -> Iterator[Batch]:
-        batches = training_batches(dataset, epoch, *rest)  # now: it draws a number, before a resumed run's are set
+    def watched(dataset: PictureDataset, epoch: int, *rest: Any, **named: Any) -> Iterator[Batch]:
+        batches = training_batches(dataset, epoch, *rest, **named)  # now: it draws a number before those are set
         return map(partial(look, dataset, epoch), itertools.count(1), batches)
 
     def look(dataset: PictureDataset, epoch: int, number: int, batch: Batch) -> Batch:

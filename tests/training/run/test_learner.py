@@ -37,7 +37,7 @@ def _learner(model: Classifier, average: WeightAverage | None = None, **options:
     params = TrainParams(
         seed=0, batch_size=8, phases=(ALL,), weight_decay=0, label_smoothing=0, class_weight_power=0, **options
     )
-    return Learner(model, ALL, params, 10, LOSS, single_worker(), average)
+    return Learner(model, model, ALL, params, 10, LOSS, single_worker(), average)
 
 
 def _after(num_steps: int, model: Classifier, **options: Any) -> list[torch.Tensor]:

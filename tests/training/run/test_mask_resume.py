@@ -6,19 +6,15 @@ import pytest
 import yaml
 
 from tests.training.conftest import TINY
+from tests.training.mask_section import mask_section
 from tests.training.run.interrupted_runs import assert_same, mlflow_steps, run_in
-from training.process.signals import REQUEUE
 
 # Two epochs in the first phase, one in the second; stochastic depth draws numbers in each step.
 NUM_STEPS = (52, 5)
-MASK = {
-    "channels": 8, "coarsest_stride": 8, "frozen_groups": 1, "lr": 0.01, "backbone_lr_scale": 0.3,
-    "defect_weight": 3.0, "defect_view_share": 0.75, "gain_stops": 0.3, "gamma": 0.1, "readout_c": 1.0,
-    "phases": [
-        {"view": 0.5, "steps": NUM_STEPS[0], "batch_size": 4, "lr_scale": 1.0},
-        {"view": 1.0, "steps": NUM_STEPS[1], "batch_size": 2, "lr_scale": 0.5},
-    ],
-}  # fmt: skip
+MASK = mask_section(
+    {"view": 0.5, "steps": NUM_STEPS[0], "trainable": "all_but_first(1)"},
+    {"view": 1.0, "steps": NUM_STEPS[1], "trainable": "all_but_first(1)", "lr": 0.005},
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +36,8 @@ def test_a_run_killed_in_every_part_of_it_ends_with_the_same_bits(
 ) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     run_in(whole, "training.train", *_arguments(tiny_tiles_dir, params_path, whole))
-    # Within an epoch, before the end of one, at the begin of a phase, after the readout.
-    steps = ",".join(str(step) for step in (7, 50, 53, sum(NUM_STEPS) + 1))
+    # Within an epoch, before the end of one, at the begin of a phase, after the readout was fitted.
+    steps = ",".join(str(step) for step in (7, 50, 53, -sum(NUM_STEPS)))
     forked = ["tests.training.run.interrupted", "forked", "0", steps, str(tmp_path / "marker")]
     run_in(killed, *forked, *_arguments(tiny_tiles_dir, params_path, killed))
     assert_same(killed, whole, num_epochs=3)
@@ -49,32 +45,15 @@ def test_a_run_killed_in_every_part_of_it_ends_with_the_same_bits(
 
 
 @pytest.mark.slow
-def test_two_processes_survive_a_kill_and_a_request_to_leave_with_the_same_bits(
+def test_two_processes_survive_a_kill_with_the_same_bits(
     tiny_tiles_dir: Path, params_path: Path, tmp_path: Path
 ) -> None:
-    whole, folder = tmp_path / "whole", tmp_path / "asked"
+    """Asking this engine to leave is tried in `test_resume.py`, damaged states in `test_run_state.py`."""
+    whole, folder = tmp_path / "whole", tmp_path / "killed"
     run_in(whole, "training.launch", "training.train", *_arguments(tiny_tiles_dir, params_path, whole), NPROC="2")
-    arguments = _arguments(tiny_tiles_dir, params_path, folder)
-    asked = [
-        "training.launch",
-        "--max-restarts",
-        "1",
-        "tests.training.run.interrupted",
-        "ask-parent",
-        "10",
-        "1",
-        str(tmp_path / "asked-once"),
-    ]
-    printed = run_in(folder, *asked, *arguments, NPROC="2", expected=REQUEUE)
-    assert "the same command goes on from here" in printed
-    newest = max((folder / "state").glob("state-*.pt"))
-    content = newest.read_bytes()
-    newest.write_bytes(content[: len(content) // 2])
-
     launch = ["training.launch", "--max-restarts", "1"]
     killed = ["tests.training.run.interrupted", "kill", "54", "1", str(tmp_path / "killed-once")]
-    printed = run_in(folder, *launch, *killed, *arguments, "--resume", "required", NPROC="2")
+    printed = run_in(folder, *launch, *killed, *_arguments(tiny_tiles_dir, params_path, folder), NPROC="2")
     assert "all start again, 1 time(s) left" in printed
-    assert f"skipping a damaged state: {newest}" in printed
     assert printed.count("resuming after step") == 2
     assert_same(folder, whole, num_epochs=3)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dataset.params import ParamsError
+from project.params import ParamsError
 from training.params import Params
 from training.sweeps.search_space import SearchConfig
 

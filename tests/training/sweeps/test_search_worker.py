@@ -36,7 +36,8 @@ class Run:
 @pytest.fixture
 def shared(tmp_path: Path) -> SearchStudy:
     """A study with one finished trial of two epochs."""
-    study = open_study(tmp_path, SearchConfig.model_validate(CONFIG), "identity")
+    config = SearchConfig.model_validate(CONFIG)
+    study = open_study(tmp_path, config, config.distributions(), "identity")
     trial = study.claim()
     assert trial is not None
     for step, value in FINISHED.items():

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 
 from training.sweeps import study
 from training.sweeps.search_space import SearchConfig
-from training.sweeps.study import RETRIES, RETRY_OF, SearchError, SearchStudy, open_study, read_study
+from training.sweeps.study import IDENTITY, RETRIES, RETRY_OF, SearchError, SearchStudy, open_study, read_study
 
 REPOSITORY = Path(__file__).parents[3]
 SPACE = {"train.lr": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True}}
@@ -30,7 +30,8 @@ while (trial := shared.claim()) is not None:
 
 def open_(out_dir: Path, trials: int = 4, sampler: str = "random", identity: str = "same") -> SearchStudy:
     document = {"trials": trials, "max_retries": 2, "sampler": {"name": sampler}, "pruner": {"name": "none"}}
-    return open_study(out_dir, SearchConfig.model_validate(document | {"space": SPACE}), identity)
+    config = SearchConfig.model_validate(document | {"space": SPACE})
+    return open_study(out_dir, config, config.distributions(), identity)
 
 
 def _leave_to_a_dead_worker(shared: SearchStudy, number: int, host: str | None = None) -> Path:
@@ -151,6 +152,35 @@ def test_locks_of_a_killed_worker_are_broken_after_their_grace_period(tmp_path: 
     assert {path.name for path in (tmp_path / "search").iterdir()} == {"claim.lock", f"{study.JOURNAL_FILE}.lock"}
     other = worker(GO_ON)
     assert other.stdout.split() == ["0"], other.stderr
+
+
+def test_a_queued_trial_is_taken_once_and_keeps_its_identity_when_its_worker_was_killed(tmp_path: Path) -> None:
+    shared, other = open_(tmp_path), open_(tmp_path)
+    for one in (shared, other):
+        one.queue([({"train.lr": 0.01}, "first")])
+    trial = shared.claim()
+    assert trial is not None
+    assert (trial.params, trial.user_attrs[IDENTITY]) == ({"train.lr": 0.01}, "first")
+    _leave_to_a_dead_worker(shared, 0)
+    other.queue([({"train.lr": 0.01}, "first"), ({"train.lr": 0.02}, "second")])
+    taken = [again for again in (other.claim(), shared.claim()) if again is not None]
+    assert [(t.number, t.params["train.lr"], t.user_attrs[IDENTITY]) for t in taken] == [
+        (1, 0.01, "first"), (2, 0.02, "second"),
+    ]  # fmt: skip
+    assert (taken[0].user_attrs[RETRY_OF], taken[0].user_attrs[RETRIES]) == (0, 1)
+    assert "reason" not in taken[0].user_attrs
+
+
+def test_seconds_of_a_run_are_those_of_all_attempts_at_it(tmp_path: Path) -> None:
+    shared = open_(tmp_path, trials=1)
+    first = shared.claim()
+    assert first is not None
+    start_s = shared.study.get_trials()[0].datetime_start.timestamp()  # type: ignore[union-attr]
+    os.utime(_leave_to_a_dead_worker(shared, 0), (start_s + 100, start_s + 100))
+    again = shared.claim()
+    assert again is not None
+    shared.study.tell(again, 0.5)
+    assert 100 <= shared.seconds(shared.study.get_trials()[1]) < 160
 
 
 def test_figures_of_another_space_or_data_are_not_mixed_in(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,17 +11,11 @@ from PIL import Image
 
 from dataset.manifest import COLUMNS, Manifest, ManifestError
 from runtime.model.contract import Lineage, ModelContract, ResizeRule
-from training.tasks.mask_data import (
-    Draw,
-    MaskedPictures,
-    TrainingViews,
-    balanced_draws,
-    random_exposure,
-    random_flips,
-    random_view,
-)
-from training.tasks.mask_loss import IGNORED
-from training.tasks.mask_params import MaskParams, MaskPhase
+from tests.training.mask_section import mask_section
+from training.data.sampling import object_draws
+from training.params import Params
+from training.tasks.masked_pictures import Marks, MaskedPictures, Views, random_exposure, random_flips, random_view
+from training.tasks.segmentation_loss import IGNORED
 
 
 def _contract(resize: ResizeRule = "stretch") -> ModelContract:
@@ -44,6 +39,12 @@ def _manifest(root: Path, rows: list[tuple[str, str, np.ndarray | None]]) -> Man
     return Manifest(pd.DataFrame(table).reindex(columns=COLUMNS, fill_value=""), root)
 
 
+def _whole(pictures: MaskedPictures, index: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    picture = pictures[index]
+    assert picture.mask is not None
+    return picture.image, picture.mask
+
+
 def _marked(top: int, left: int, height: int, width: int) -> np.ndarray:
     marked = np.zeros((50, 120), dtype=bool)
     marked[top : top + height, left : left + width] = True
@@ -53,9 +54,8 @@ def _marked(top: int, left: int, height: int, width: int) -> np.ndarray:
 @pytest.mark.parametrize("resize", ["stretch", "letterbox", "crop"])
 def test_a_mask_lies_on_its_defect_whatever_the_resize_rule(tmp_path: Path, resize: ResizeRule) -> None:
     manifest = _manifest(tmp_path, [("crack", "a", _marked(10, 40, 30, 30))])
-    pictures = MaskedPictures(manifest, _contract(resize))
-    mask = pictures.mask(0, ("crack",))
-    bright = pictures.picture(0)[:, :, 0] > 130  # bars of the letterbox are 128
+    image, mask = _whole(MaskedPictures(manifest, _contract(resize), ("crack",)))
+    bright = image[:, :, 0] > 130  # bars of the letterbox are 128
     assert set(np.unique(mask)) == {0, 1}
     assert (bright != (mask == 1)).mean() < 0.01
     assert bright.sum() > 300
@@ -63,9 +63,9 @@ def test_a_mask_lies_on_its_defect_whatever_the_resize_rule(tmp_path: Path, resi
 
 def test_views_flips_and_crops_move_mask_and_pixels_together(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    pictures = MaskedPictures(_manifest(tmp_path, [("crack", "a", _marked(5, 70, 20, 40))]), _contract())
-    image, mask = pictures.picture(0), pictures.mask(0, ("crack",))
-    views = [random_flips(*random_view(image, mask, 0.6, 0.5, rng), rng) for _ in range(50)]
+    manifest = _manifest(tmp_path, [("crack", "a", _marked(5, 70, 20, 40))])
+    image, mask = _whole(MaskedPictures(manifest, _contract(), ("crack",)))
+    views = [random_flips(*random_view(image, mask, 0.6, 0.5, rng), True, rng) for _ in range(50)]
     for view_image, view_mask in views:
         assert view_image.shape[:2] == view_mask.shape == (32, 64)
         bright = view_image[:, :, 0] > 127
@@ -104,53 +104,56 @@ def test_exposure_changes_by_the_gain_and_never_wraps_around() -> None:
 
 def test_an_empty_mask_of_a_defect_is_unknown_and_a_good_picture_is_background(tmp_path: Path) -> None:
     rows = [("crack", "a", _marked(5, 5, 9, 9)), ("crack", "b", _marked(0, 0, 0, 0)), ("good", "c", None)]
-    pictures = MaskedPictures(_manifest(tmp_path, rows), _contract())
-    assert pictures.defect_classes() == ("crack",)
-    assert (pictures.mask(1, ("crack",)) == IGNORED).all()
-    assert (pictures.mask(2, ("crack",)) == 0).all()
-
-
-def test_grey_edges_of_a_mask_below_the_middle_are_background(tmp_path: Path) -> None:
-    manifest = _manifest(tmp_path, [("crack", "a", _marked(5, 5, 9, 9))])
-    Image.fromarray(np.full((50, 120), 127, np.uint8)).save(tmp_path / "0.mask.png")
-    assert not MaskedPictures(manifest, _contract()).is_defect(0).any()
+    manifest = _manifest(tmp_path, rows)
+    assert Marks(manifest, _contract()).classes() == ("crack",)
+    pictures = MaskedPictures(manifest, _contract(), ("crack",))
+    assert (_whole(pictures, 1)[1] == IGNORED).all()
+    assert (_whole(pictures, 2)[1] == 0).all()
 
 
 def test_data_without_a_marked_defect_is_refused(tmp_path: Path) -> None:
     rows = [("good", "a", None), ("crack", "b", _marked(0, 0, 0, 0))]
     with pytest.raises(ManifestError, match=r"set model\.head to linear"):
-        MaskedPictures(_manifest(tmp_path, rows), _contract()).defect_classes()
+        Marks(_manifest(tmp_path, rows), _contract()).classes()
 
 
 def test_a_mask_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     manifest = _manifest(tmp_path, [("crack", "a", _marked(5, 5, 9, 9))])
     (tmp_path / "0.mask.png").write_bytes(b"no picture")
     with pytest.raises(ManifestError, match=r"0\.mask\.png"):
-        MaskedPictures(manifest, _contract()).picture(0)
+        MaskedPictures(manifest, _contract(), ("crack",))[0]
 
 
 def test_draws_are_equal_over_classes_then_objects_then_pictures() -> None:
-    labels = ["good"] * 90 + ["crack"] * 10
-    groups = ["g1"] * 80 + ["g2"] * 10 + ["c1"] * 9 + ["c2"]
-    rows = Counter(draw.row for draw in balanced_draws(labels, groups, 8000, seed=1))
+    labels, groups = [0] * 90 + [1] * 10, ["g1"] * 80 + ["g2"] * 10 + ["c1"] * 9 + ["c2"]
+    draws = object_draws(labels, groups, 1, 0, 0, 8000)
+    rows = Counter(draws[:, 0].tolist())
     by_group = Counter({group: sum(rows[i] for i, g in enumerate(groups) if g == group) for group in set(groups)})
     assert all(count == pytest.approx(2000, rel=0.1) for count in by_group.values())
-    assert balanced_draws(labels, groups, 50, seed=1) == balanced_draws(labels, groups, 50, seed=1)
-    assert balanced_draws(labels, groups, 50, seed=1) != balanced_draws(labels, groups, 50, seed=2)
+    assert (object_draws(labels, groups, 1, 0, 30, 20) == draws[30:50]).all()
+    assert not (object_draws(labels, groups, 1, 1, 0, 50) == draws[:50]).all()
+    assert not (object_draws(labels, groups, 2, 0, 0, 50) == draws[:50]).all()
+    assert len(set(draws[:, 1].tolist())) == 8000
 
 
-def test_a_draw_gives_the_same_view_wherever_it_stands(tmp_path: Path) -> None:
+def test_a_draw_gives_the_same_view_wherever_it_stands_and_moves_the_mask_with_the_pixels(
+    tmp_path: Path, tiny_params: dict[str, Any]
+) -> None:
     manifest = _manifest(tmp_path, [("crack", "a", _marked(5, 70, 20, 40)), ("good", "b", None)])
-    phase = MaskPhase(view=0.6, steps=1, batch_size=2, lr_scale=1.0)
-    params = MaskParams(
-        channels=8, coarsest_stride=16, frozen_groups=0, lr=0.01, backbone_lr_scale=1.0, defect_weight=3.0,
-        defect_view_share=0.75, gain_stops=0.7, gamma=0.25, phases=(phase,), readout_c=1.0,
-    )  # fmt: skip
-    draws = [Draw(0, 5), Draw(1, 6), Draw(0, 7)]
-    pictures = MaskedPictures(manifest, _contract())
-    one = [TrainingViews(pictures, ("crack",), draws, phase, params)[i] for i in range(3)]
-    other = [TrainingViews(pictures, ("crack",), draws[::-1], phase, params)[i] for i in (2, 1, 0)]
-    for (image, mask), (image_again, mask_again) in zip(one, other, strict=True):
-        assert (image == image_again).all()
-        assert (mask == mask_again).all()
-    assert not (one[0][0] == one[2][0]).all()
+    section = mask_section({"view": 0.6, "steps": 1})
+    tiny_params["train"] |= section["train"]
+    tiny_params["augment"] |= section["augment"] | {"rotate_degrees": 20, "crop_min_area": 0.7}
+    params = Params(**{name: tiny_params[name] for name in ("contract", "model", "train", "augment")}, mask=section)
+    assert params.mask is not None
+    seen = []
+    for order in ([(0, 5), (1, 6), (0, 7)], [(0, 7), (1, 6), (0, 5)]):
+        pictures = MaskedPictures(manifest, _contract(), ("crack",), None, Views(params, params.mask))
+        seen.append({draw: pictures[draw] for draw in order})
+    for draw, one in seen[0].items():
+        other = seen[1][draw]
+        assert one.mask is not None
+        assert (one.image == other.image).all()
+        assert (one.mask == other.mask).all()
+        bright = one.image[:, :, 0] > 127
+        assert np.abs(bright.astype(int) - (one.mask == 1)).sum() <= 2 * sum(one.mask.shape)
+    assert not (seen[0][0, 5].image == seen[0][0, 7].image).all()

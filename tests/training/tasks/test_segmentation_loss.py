@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from training.tasks.mask_loss import IGNORED, mask_loss
+from training.tasks.segmentation_loss import IGNORED, mask_loss
 
 
 def test_loss_of_two_cells_is_the_hand_computed_value() -> None:

@@ -7,7 +7,7 @@ import termios
 
 import pytest
 
-from dataset.progress import progress
+from project.progress import progress
 
 
 def on_a_terminal(*, is_shown: bool = True) -> str:

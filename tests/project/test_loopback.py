@@ -9,7 +9,7 @@ import httpx
 import pytest
 import requests
 
-from runtime.loopback import ask_directly, is_loopback, without_proxies
+from project.loopback import ask_directly, is_loopback, without_proxies
 
 DEAD = "http://127.0.0.1:9"  # the discard port: nothing listens
 

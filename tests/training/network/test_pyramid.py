@@ -12,7 +12,7 @@ from export.graph import ServedModel, write_onnx
 from runtime.model.contract import IMAGES, Lineage, ModelContract
 from training.network.backbones import BackboneError
 from training.network.classifier import Classifier, load_classifier
-from training.tasks.mask_head import FLOOR, MaskNetwork, defect_numbers, pyramid_levels
+from training.network.pyramid import FLOOR, MaskNetwork, defect_numbers, pyramid_levels
 
 BACKBONE = "test_resnet"
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)

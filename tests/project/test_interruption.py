@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from runtime.interruption import remembered
+from project.interruption import remembered
 
 REPOSITORY = Path(__file__).parent.parent.parent
-PACKAGE = "from runtime.interruption import end_in_one_line\n\nend_in_one_line(__name__)\n"
+PACKAGE = "from project.interruption import end_in_one_line\n\nend_in_one_line(__name__)\n"
 SLOW = """
 import time
 
@@ -81,7 +81,7 @@ def test_nothing_is_remembered_where_ctrl_c_is_ignored() -> None:
 
 
 def test_every_room_with_commands_of_its_own_does_so() -> None:
-    for room in ("training", "export", "evaluation", "scoring"):
+    for room in ("benchmarks", "dataset", "evaluation", "export", "scoring", "training"):
         assert "end_in_one_line(__name__)" in (REPOSITORY / room / "__init__.py").read_text(encoding="utf-8")
 
 

@@ -1,9 +1,10 @@
-"""Why a request is not answered with predictions, as values that the HTTP edge maps to answers."""
+"""Why a request is not answered with predictions: the one error that says it, from the batcher to the filters.
+
+`runtime/serving/request_batching.py` notes it and `runtime/serving/error_bodies.py` writes it as an HTTP answer.
+"""
 
 from enum import StrEnum
 from http import HTTPStatus
-
-from bentoml.exceptions import BentoMLException
 
 from runtime.model.errors import ImageErrorCode
 
@@ -56,11 +57,11 @@ STATUS: dict[RequestErrorCode | ImageErrorCode, HTTPStatus] = {
 }
 
 
-class RequestRefused(BentoMLException):
-    """A request that gets an error instead of predictions; `index` is the offending image's place, if one is at fault.
+class RequestRefused(Exception):  # noqa: N818 - what is said to a client, whoever finds it out
+    """A request that gets an error instead of predictions: everything that is said to its client.
 
-    retry_after_s: whole seconds after which the same request may succeed, sent as `Retry-After`.
-    A BentoMLException, so that BentoML maps it to its status even without our own error bodies.
+    code: stable, decides the HTTP status. message: for people. index: place of the image at fault in its request,
+    from 0, with which the text then begins. retry_after_s: whole seconds after which the same request may succeed.
     """
 
     def __init__(
@@ -70,7 +71,11 @@ class RequestRefused(BentoMLException):
         index: int | None = None,
         retry_after_s: int | None = None,
     ) -> None:
-        super().__init__(message, error_code=STATUS[code])
+        super().__init__(message if index is None else f"image {index}: {message}")
         self.code = code
         self.index = index
         self.retry_after_s = retry_after_s
+
+    @property
+    def status(self) -> HTTPStatus:
+        return STATUS[self.code]

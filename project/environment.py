@@ -1,6 +1,6 @@
 """Freeze the packages that a result depends on, so that DVC reruns the chain when they change.
 
-    python -m dataset.environment --requirements requirements/train.txt --out artifacts/environment.txt
+    python -m project.environment --requirements requirements/train.txt --out artifacts/environment.txt
 
 What is installed is written, not what was asked for; a difference between the two is warned about.
 """
@@ -8,12 +8,14 @@ What is installed is written, not what was asked for; a difference between the t
 import argparse
 import platform
 import sys
-from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
+
+from project.command import command
+from project.write_whole import write_whole
 
 MISSING = "missing"
 
@@ -55,24 +57,20 @@ def installed_version(name: str) -> str:
         return MISSING
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m dataset.environment", description=__doc__.split("\n")[0])
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--requirements", type=Path, default=Path("requirements/train.txt"))
     parser.add_argument("--out", type=Path, default=Path("artifacts/environment.txt"))
-    args = parser.parse_args(argv)
-    try:
-        pins = read_pins(args.requirements)
-    except RequirementsError as exc:
-        sys.stderr.write(f"error: {exc}\n")
-        return 2
+
+
+@command(_arguments, known=(RequirementsError,), speaker="error")
+def main(args: argparse.Namespace) -> None:
+    pins = read_pins(args.requirements)
     installed = {name: installed_version(name) for name in pins}
     for name, version in installed.items():
         if version != pins[name]:
             sys.stderr.write(f"warning: {name} is {version}, but {args.requirements} pins {pins[name]}\n")
     lines = sorted(f"{name}=={version}" for name, version in installed.items())
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text("\n".join([f"python=={platform.python_version()}", *lines]) + "\n", encoding="utf-8")
-    return 0
+    write_whole(args.out, "\n".join([f"python=={platform.python_version()}", *lines]) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """A training run as a child process that cannot outlive the process that started it.
 
-`python -m training.sweeps.child_run PARENT_PID SIGNAL MODULE [ARGUMENTS]` asks the kernel for SIGNAL at its parent's
+`python -m training.process.child_run PARENT_PID SIGNAL MODULE [ARGUMENTS]` asks the kernel for SIGNAL at its parent's
 death, whatever kills the parent, and then becomes `python -m MODULE`. (A `preexec_fn` would do the same after a fork of
 a process with threads, where Python may lock up.) Linux only, as is the rest.
 """
@@ -44,7 +44,7 @@ def start_child(death_signal: signal.Signals, words: Sequence[str], log_path: Pa
     """Start `python -m WORDS` bound to this process; standard output and error go to `log_path`."""
     paths = [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TQDM_DISABLE": "1"}
-    command = [sys.executable, "-m", "training.sweeps.child_run", str(os.getpid()), str(int(death_signal)), *words]
+    command = [sys.executable, "-m", "training.process.child_run", str(os.getpid()), str(int(death_signal)), *words]
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("wb") as log:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)

@@ -7,11 +7,12 @@ A `MaskNetwork` stands where `Classifier` has a backbone: it takes normalised pi
 prediction, export and serving need not know of it. Top-down pyramid after Lin et al. 2017, "Feature pyramid networks".
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import timm
 import torch
+from timm.models import group_parameters
 from torch import nn
 from torch.nn import functional as F  # noqa: N812  # the field's name for it
 
@@ -80,6 +81,21 @@ class MaskNetwork(nn.Module):
     def get_classifier(self) -> nn.Module:
         """Return all that pretrained weights do not cover, by timm's name for it."""
         return nn.ModuleList([self.decoder, self.readout])
+
+    def fitted_parameters(self) -> list[nn.Parameter]:
+        """Return the readout's, which gradients never change."""
+        return list(self.readout.parameters())
+
+    def group_matcher(self, coarse: bool = False) -> Callable[[str], float]:
+        """Return timm's numbers of layers by a parameter's name: the backbone's own, then the rest."""
+        own = cast("Any", self.pyramid).group_matcher(coarse=coarse)
+        layers = group_parameters(self.pyramid, own, reverse=True)
+        return lambda name: layers.get(name.removeprefix("pyramid."), float("inf"))
+
+    def no_weight_decay(self) -> set[str]:
+        """Return the names of parameters that do not decay, as timm's backbone says."""
+        names: set[str] = getattr(self.pyramid, "no_weight_decay", set)()
+        return {f"pyramid.{name}" for name in names}
 
 
 def defect_numbers(pixel_logits: torch.Tensor) -> torch.Tensor:

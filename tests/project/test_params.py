@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from dataset.params import DataParams, ParamsError, SplitParams, read_section
+from dataset.params import DataParams, SplitParams
+from project.params import ParamsError, read_section
 
 REPOSITORY = Path(__file__).parents[2]
 GOOD = "split: {seed: 3, num_folds: 5, test_fold: 4}\n"

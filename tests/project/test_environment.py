@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset.environment import RequirementsError, main, read_pins
+from project.environment import RequirementsError, main, read_pins
 
 REPOSITORY = Path(__file__).parents[2]
 NUMPY = metadata.version("numpy")

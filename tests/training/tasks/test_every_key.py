@@ -1,0 +1,272 @@
+"""Every key of `params.yaml` that training reads holds with every head, or is refused by name: none is ignored.
+
+Each key is changed once in a tiny run. What the run computes must then differ, or the error must name the key. A key
+that is new in `params.yaml` or in the code fails here until a change of it is given.
+"""
+
+import copy
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from dataset.manifest import Manifest
+from project.params import Section
+from training import fit, train
+from training.batch_params import AugmentParams
+from training.engine_params import PhaseParams
+from training.params import ContractParams, ModelParams, Params, TrainParams
+from training.run import run_control
+from training.run.checkpoint import Checkpoint
+from training.run.learner import Learner
+from training.run.run_control import RunControl
+from training.segmentation_params import MaskParams
+from training.tasks.segmentation import OFF
+
+REPOSITORY = Path(__file__).parents[3]
+TIMED = ("images_per_s", "data_wait_share")
+# key -> its changed value, and what must be set beside it to matter at all, before and after
+Change = tuple[Any, dict[str, Any]]
+CHANGES: dict[str, Change] = {
+    "contract.height": (96, {}),
+    "contract.width": (96, {}),
+    "contract.resize": ("crop", {"contract.width": 32}),
+    "contract.interpolation": ("bicubic", {}),
+    "contract.max_value": (255, {}),
+    "model.backbone": ("test_efficientnet", {}),
+    "model.pretrained": ("hub", {}),
+    "model.drop_rate": (0.5, {}),
+    "model.drop_path_rate": (0.5, {}),
+    "train.seed": (1, {}),
+    "train.batch_size": (4, {}),
+    "train.weight_decay": (0.5, {}),
+    "train.accumulation": (2, {}),
+    "train.clip_grad_norm": (0.01, {}),
+    "train.ema_decay": (0.9, {}),
+    "train.early_stopping_epochs": (1, {"train.phases.0.lr": 1e-12, "train.phases.0.epochs": 3}),
+    "train.precision": ("bf16", {}),
+    "train.channels_last": (False, {}),
+    "train.compile": (True, {}),
+    "train.deterministic": (False, {}),
+    "train.sampling": ("balanced", {}),
+    "train.cache": (True, {}),
+    "train.cache_max_gib": (1e-6, {"train.cache": True}),
+    "train.loss": ("binary_cross_entropy", {}),
+    "train.label_smoothing": (0.3, {}),
+    "train.focal_gamma": (1.0, {"train.loss": "focal"}),
+    "train.class_weighting": ("effective_number", {}),
+    "train.class_weight_power": (1.0, {}),
+    "train.effective_number_beta": (0.5, {"train.class_weighting": "effective_number"}),
+    "augment.flip": (False, {}),
+    "augment.crop_min_area": (0.3, {}),
+    "augment.crop_max_aspect": (2.0, {"augment.crop_min_area": 0.3}),
+    "augment.rotate_degrees": (30, {}),
+    "augment.scale": (0.3, {}),
+    "augment.translate": (0.3, {}),
+    "augment.shear_degrees": (20, {}),
+    "augment.exposure_stops": (1, {}),
+    "augment.gamma": (2, {}),
+    "augment.brightness": (0.5, {}),
+    "augment.contrast": (0.5, {}),
+    "augment.randaugment_num_ops": (2, {}),
+    "augment.randaugment_magnitude": (1, {"augment.randaugment_num_ops": 3}),
+    "augment.erasing_probability": (1, {}),
+    "augment.erasing_max_area": (0.5, {"augment.erasing_probability": 1}),
+    "augment.mixup_alpha": (0.4, {}),
+    "augment.cutmix_alpha": (0.4, {}),
+    "augment.mix_probability": (0.1, {"augment.mixup_alpha": 0.4}),
+    "augment.off_last_epochs": (1, {}),
+    "train.phases.0.trainable": ("last_blocks(1)", {}),
+    "train.phases.0.epochs": (1, {}),
+    "train.phases.0.steps": (3, {"train.phases.0.epochs": None}),
+    "train.phases.0.lr": (0.1, {}),
+    "train.phases.0.backbone_lr_scale": (0.1, {}),
+    "train.phases.0.layer_decay": (0.1, {}),
+    "train.phases.0.schedule": ("one_cycle", {}),
+    "train.phases.0.warm_up": (0.9, {}),
+    "train.phases.0.view": (0.5, {}),
+    "mask.channels": (4, {}),
+    "mask.coarsest_stride": (16, {}),
+    "mask.defect_weight": (9.0, {}),
+    "mask.defect_view_share": (0.0, {"train.phases.0.view": 0.5}),
+    "mask.gain_stops": (1.0, {}),
+    "mask.gamma": (0.5, {}),
+    "mask.readout_c": (0.01, {}),
+}
+ELSEWHERE = {"contract.filters", "model.head"}  # the export's, and what this test is repeated for
+REFUSED = {
+    "linear": {"train.phases.0.view"},
+    "mask": {*OFF, "train.focal_gamma", "train.effective_number_beta", "augment.mix_probability"},
+}
+# An error that says what is wrong with the changed value, from what uses it.
+USED = {"model.pretrained", "train.cache_max_gib"}
+
+
+class _Log:
+    """Stands in for a run in MLflow; keeps the figures."""
+
+    figures: ClassVar[list[dict[str, Any]]] = []
+    run_id = "0"
+
+    def __init__(self, *_: Any) -> None:
+        _Log.figures = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        return None
+
+    def log_epoch(self, epoch: int, metrics: dict[str, float], *_: Any) -> None:
+        _Log.figures.append({"epoch": epoch, **{k: v for k, v in metrics.items() if k not in TIMED}})
+
+    def log_artifact(self, path: Path) -> None:
+        assert path.name
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+
+@pytest.fixture(scope="module")
+def few_tiles(tiny_tiles_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manifest of two pictures of each class for training and for validation, in a folder of its own."""
+    whole = Manifest.read(tiny_tiles_dir / "manifest.csv")
+    table = whole.table[whole.table["split"] != "test"].groupby(["label", "split"]).head(2)
+    root = tmp_path_factory.mktemp("few")
+    (root / "pictures").symlink_to(tiny_tiles_dir / "pictures")
+    Manifest(table.reset_index(drop=True), root).write(root / "manifest.csv")
+    return root / "manifest.csv"
+
+
+@pytest.fixture
+def formats(monkeypatch: pytest.MonkeyPatch) -> set[object]:
+    """What steps were computed with, beyond their figures; MLflow and the compiler are not asked."""
+    found: set[object] = set()
+    step = Learner.step
+
+    def watched(self: Learner, *rest: Any) -> Any:
+        found.add(torch.are_deterministic_algorithms_enabled())
+        found.update(
+            p.is_contiguous(memory_format=torch.channels_last) for p in self._model.parameters() if p.ndim == 4
+        )
+        return step(self, *rest)
+
+    monkeypatch.setattr(Learner, "step", watched)
+    monkeypatch.setattr(nn.Module, "compile", lambda self: found.add("compiled"))
+    monkeypatch.setattr(fit, "Run", _Log)
+    for name in ("check_store", "check_compilation", "save_contact_sheet"):
+        monkeypatch.setattr(fit, name, lambda *_: None)
+    monkeypatch.setattr(run_control, "code_sha256", lambda _: "")
+    return found
+
+
+def _document(head: str) -> dict[str, Any]:
+    """The project's own params, made tiny; those of a mask head are what holds with it, laid out as for the other."""
+    own = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    document = {name: own[name] for name in ("contract", "model", "train", "augment", "mask")}
+    if head == "mask":
+        for section in ("model", "train", "augment"):
+            document[section] |= document["mask"].pop(section)
+        document["mask"] |= {"channels": 8, "coarsest_stride": 8}
+    document["contract"] |= {"height": 64, "width": 64}
+    document["model"] |= {"backbone": "test_resnet", "pretrained": "none", "drop_rate": 0, "head": head}
+    document["train"] |= {"batch_size": 6, "label_smoothing": 0, "class_weight_power": 0, "phases": [
+        {"trainable": "all", "epochs": 2, "lr": 0.01, "warm_up": 0.3},
+    ]}  # fmt: skip
+    return document
+
+
+def _set(document: dict[str, Any], key: str, value: Any) -> None:
+    *path, last = key.split(".")
+    place: Any = document
+    for name in path:
+        place = place[int(name) if name.isdecimal() else name]
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+
+
+def _outcome(document: dict[str, Any], manifest: Path, folder: Path, formats: set[object]) -> tuple[int, str]:
+    """Train; return the exit status and a digest of all that was computed."""
+    formats.clear()
+    folder.mkdir()
+    (folder / "params.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    status = train.run(manifest, folder / "params.yaml", RunControl(folder / "run"), "group")
+    if status:
+        return status, ""
+    checkpoint = Checkpoint.load(folder / "run" / "checkpoint.pt")
+    digest = hashlib.sha256(json.dumps([_Log.figures, sorted(map(str, formats))]).encode())
+    contract = checkpoint.contract.model_dump(mode="json", exclude={"lineage"})
+    digest.update(json.dumps([contract, (manifest.parent / "cache").exists()]).encode())
+    for name, tensor in checkpoint.state_dict.items():
+        digest.update(name.encode() + tensor.numpy().tobytes())
+    return 0, digest.hexdigest()
+
+
+def test_a_change_is_known_for_every_key_that_training_reads() -> None:
+    sections: dict[str, type[Section]] = {
+        "contract": ContractParams, "model": ModelParams, "train": TrainParams, "augment": AugmentParams,
+        "mask": MaskParams, "train.phases.0": PhaseParams,
+    }  # fmt: skip
+    assert set(Params.model_fields) == {name for name in sections if "." not in name}
+    declared = {f"{name}.{key}" for name, section in sections.items() for key in section.model_fields}
+    replaced = {"mask.model", "mask.train", "mask.augment", "train.phases"}  # made of keys that are in the others
+    assert declared == set(CHANGES) | ELSEWHERE | replaced
+
+
+def test_a_mask_section_replaces_keys_one_by_one_and_its_errors_name_them_there(tmp_path: Path) -> None:
+    own = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    own["model"]["head"] = "mask"
+    own["train"]["clip_grad_norm"] = 0.5
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(own))
+    params = Params.read(path)
+    assert (params.train.batch_size, params.train.clip_grad_norm) == (8, 0.5)
+    own["mask"]["train"]["batch_size"] = 0
+    path.write_text(yaml.safe_dump(own))
+    with pytest.raises(ValueError, match=r"mask\.train\.batch_size: Input should be greater"):
+        Params.read(path)
+
+
+@pytest.mark.parametrize("head", ["linear", "mask"])
+def test_every_key_changes_what_is_trained_or_is_refused_by_name(
+    head: str, few_tiles: Path, tmp_path: Path, formats: set[object], capfd: pytest.CaptureFixture[str]
+) -> None:
+    keys = [key for key in CHANGES if head == "mask" or not key.startswith("mask.")]
+    before: dict[str, tuple[int, str]] = {}
+    ignored, refused = [], set()
+    for i, key in enumerate(keys):
+        value, beside = CHANGES[key]
+        document = _document(head)
+        for other, state in beside.items():
+            _set(document, other, state)
+        if key == "train.phases.0.steps":
+            document["train"]["phases"][0]["epochs"] = 2
+        name = json.dumps([beside, key.endswith("steps")])
+        if name not in before:
+            before[name] = _outcome(document, few_tiles, tmp_path / f"{i}-before", formats)
+            text = capfd.readouterr().err
+        if before[name][0]:  # what makes the key matter is refused already
+            assert any(other in text for other in beside), text
+            refused.add(key)
+            continue
+        changed = copy.deepcopy(document)
+        if key == "train.phases.0.steps":
+            del changed["train"]["phases"][0]["epochs"]
+        _set(changed, key, value)
+        after = _outcome(changed, few_tiles, tmp_path / f"{i}-after", formats)
+        text = capfd.readouterr().err
+        if after[0]:
+            assert key in text, f"{key} is refused without its name: {text}"
+            if key not in USED:
+                refused.add(key)
+        elif after == before[name]:
+            ignored.append(key)
+    assert not ignored
+    assert refused == REFUSED[head]
