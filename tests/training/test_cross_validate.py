@@ -17,6 +17,7 @@ from dataset.params import SplitParams
 from evaluation.params import EvaluateParams
 from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsError
 from tests.training.mask_section import mask_section
+from tests.training.records.mlflow_store import copy_empty_store
 from training import cross_validate
 from training.cross_validate import group_folds, image_split
 from training.data.tensors import Batch
@@ -31,7 +32,7 @@ EVALUATE = {"seed": 0, "confidence": 0.95, "bootstrap_samples": 100}
 def _own_tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import mlflow
 
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    mlflow.set_tracking_uri(copy_empty_store(tmp_path / "mlflow.db"))
     monkeypatch.chdir(tmp_path)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from dataset.manifest import Manifest
+from tests.training.records.mlflow_store import copy_empty_store
 from tests.training.run.interrupted_runs import assert_same
 from training.data.tensors import Batch, PictureDataset, training_batches
 from training.fit import fit
@@ -40,7 +41,7 @@ def test_the_last_planned_epochs_are_not_augmented_though_an_earlier_phase_ended
 ) -> None:
     import mlflow
 
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    mlflow.set_tracking_uri(copy_empty_store(tmp_path / "mlflow.db"))
     monkeypatch.chdir(tmp_path)
     is_plain: dict[int, bool] = {}
     leaving, leave_at = LeaveRequest(), 0
