@@ -52,7 +52,7 @@ def test_three_workers_draw_together_what_one_would_draw_alone(tmp_path: Path) -
     ]
     printed = []
     for worker in workers:
-        out, err = worker.communicate(timeout=120)
+        out, err = worker.communicate(timeout=600)
         assert worker.returncode == 0, err
         printed += out.split()
     assert sorted(map(int, printed)) == list(range(12))
@@ -145,7 +145,7 @@ def test_locks_of_a_killed_worker_are_broken_after_their_grace_period(tmp_path: 
 
     def worker(code: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", code]
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
 
     killed = worker(KILLED_WITH_BOTH_LOCKS)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
