@@ -17,6 +17,7 @@ from optuna.trial import TrialState
 
 from tests.training import stand_in_training
 from tests.training.conftest import TINY
+from tests.training.records.mlflow_store import copy_empty_store
 from tests.training.stand_in_training import BREAKS, IS_REFUSED, LEARNS, WAITS
 from training import search
 from training.params import Params
@@ -83,6 +84,7 @@ def _set_up(folder: Path, data_dir: Path, space: dict[str, Any] = SPACE["space"]
 def project(tiny_tiles_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a search whose first worker was killed while a trial trained, and whose second went on."""
     folder = tmp_path_factory.mktemp("search")
+    copy_empty_store(folder / "mlflow.db")
     _set_up(folder, tiny_tiles_dir)
     environment = _environment(folder)
     command = [sys.executable, "-m", "training.search"]
