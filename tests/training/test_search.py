@@ -178,7 +178,8 @@ sys.exit(search.main([]))
 def test_a_worker_that_is_told_to_stop_hands_its_trial_back(tiny_tiles_dir: Path, tmp_path: Path) -> None:
     _set_up(tmp_path, tiny_tiles_dir, {"train.weight_decay": {"type": "categorical", "choices": [WAITS, LEARNS]}})
     worker = subprocess.Popen([sys.executable, "-c", WORKER], cwd=tmp_path, env=_environment(tmp_path))
-    _until(lambda: _children(worker.pid))
+    log = trial_dir(tmp_path / "artifacts/search", 0) / "child.log"
+    _until(lambda: log.is_file() and _children(worker.pid))
     (child,) = _children(worker.pid)
     worker.send_signal(signal.SIGTERM)
     assert worker.wait() == 128 + signal.SIGTERM
