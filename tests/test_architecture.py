@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parent.parent
+MOST_MODULES = 18
 NEVER_IN_PRODUCTION = ("torch", "torchvision", "timm", "albumentations", "mlflow", "sklearn", "pandas", "cv2")
 
 
@@ -21,6 +22,19 @@ def _rooms() -> dict[str, set[str]]:
 
 
 ROOMS = _rooms()
+
+
+def _folders() -> dict[str, set[str]]:
+    """Read the table `| folder | what lives there | may import of its room's folders |`."""
+    rows = re.findall(
+        r"^\| `(\w+/\w+)` \| .+ \| ([\w, -]+) \|$",
+        (REPOSITORY / "docs/ARCHITECTURE.md").read_text(encoding="utf-8"),
+        re.M,
+    )
+    return {folder: set(re.findall(r"\w+", imports)) for folder, imports in rows}
+
+
+FOLDERS = _folders()
 
 
 def _files(room: str) -> list[Path]:
@@ -61,6 +75,34 @@ def test_no_product_module_is_named_like_a_test() -> None:
     """pytest collects `test_*.py` and `*_test.py`, wherever it is started."""
     named = [path for room in ROOMS for path in _files(room) if path.match("test_*.py") or path.match("*_test.py")]
     assert not named
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_folder_imports_only_the_folders_of_its_room_that_the_plan_allows(folder: str) -> None:
+    room, own = folder.split("/")
+    folders = {path.name for path in (REPOSITORY / room).iterdir() if (path / "__init__.py").is_file()}
+    assert own in folders, f"docs/ARCHITECTURE.md names {folder}, which is not there"
+    for path in _files(folder):
+        forbidden = _imported_folders(path, room) & folders - FOLDERS[folder] - {own}
+        assert not forbidden, f"{path} imports {sorted(forbidden)} of {room}"
+
+
+def _imported_folders(path: Path, room: str) -> set[str]:
+    """Return the second words of what a module imports of `room`: `run` of `training.run.state`."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name.split(".")[1] for name in names if name.startswith(f"{room}.")}
+
+
+def test_no_folder_has_more_modules_than_one_can_look_over() -> None:
+    for room in ROOMS:
+        for folder in {path.parent for path in _files(room)} - {REPOSITORY}:
+            modules = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
+            assert len(modules) <= MOST_MODULES, f"{folder} has {len(modules)} modules: give some a folder of their own"
 
 
 @pytest.mark.parametrize("room", ["service", "runtime", "demo"])

@@ -78,10 +78,10 @@ def commands() -> list[tuple[str, str]]:
         lines = re.sub(r"\\\n\s*", " ", text).splitlines()
         is_prompted = any(line.startswith("$ ") for line in lines)
         found += [(page, line.removeprefix("$ ")) for line in lines if line.startswith("$ ") or not is_prompted]
-    for page in DOCS:
+    for doc in DOCS:
         found += [
-            (page.name, line)
-            for line in re.findall(r"^    ((?:make|python -m|bentoml|\.venv/bin/\S+) .+)$", text_of(page), re.M)
+            (doc.name, line)
+            for line in re.findall(r"^    ((?:make|python -m|bentoml|\.venv/bin/\S+) .+)$", text_of(doc), re.M)
         ]
     return found
 
