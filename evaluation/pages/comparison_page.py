@@ -10,7 +10,6 @@ from evaluation.pages import sections as s
 from evaluation.pages.page import render_page, thumbnail
 from evaluation.pages.plots import draw_differences
 from evaluation.pages.wording import (
-from project.write_whole import write_whole
     HEADLINE_NAMES,
     counted,
     difference_in_words,
@@ -20,6 +19,7 @@ from project.write_whole import write_whole
     share_of_resamples,
     signed_interval,
 )
+from project.write_whole import write_whole
 
 PAGE_FILE = "comparison.html"
 _MAX_SHOWN = 24  # pictures in each direction
