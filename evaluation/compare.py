@@ -19,6 +19,7 @@ from evaluation.predictions import Predictions, PredictionsError
 from evaluation.statistics.paired import compare_predictions
 from project.command import command
 from project.params import ParamsError, add_params_option, read_section
+from project.write_whole import write_whole
 
 KNOWN_ERRORS = (EvaluationError, ManifestError, ParamsError, PredictionsError)
 
@@ -30,9 +31,8 @@ def write_comparison(
 ) -> None:
     """Write `comparison.json` and `comparison.html`. Raises EvaluationError if a picture to be shown is missing."""
     page = render_comparison(comparison, pictures_dir, verdict)
-    out_dir.mkdir(parents=True, exist_ok=True)
     comparison.write(out_dir / COMPARISON_FILE)
-    (out_dir / PAGE_FILE).write_text(page, encoding="utf-8")
+    write_whole(out_dir / PAGE_FILE, page)
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cpu_time import CpuTime
+from tests.forking_python import close_forking_python
 from tests.order import longest_first
 
 REPOSITORY = Path(__file__).parent.parent
@@ -27,6 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_HOME] = home
     os.environ.update(
         {
+            "TESTS_HOME": str(home),
             "BENTOML_HOME": str(home / "bentoml"),
             "BENTOML_DO_NOT_TRACK": "True",
             "DO_NOT_TRACK": "true",
@@ -54,6 +56,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    close_forking_python()
     if _HOME in config.stash:
         shutil.rmtree(config.stash[_HOME], ignore_errors=True)
 

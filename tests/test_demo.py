@@ -57,7 +57,7 @@ def run_demo(project: Project, *arguments: str) -> subprocess.CompletedProcess[s
         env=project.environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
 
 
@@ -73,6 +73,7 @@ def servers_of(project: Project) -> list[str]:
     return [line for line in lines if version in line]
 
 
+@pytest.mark.slow
 def test_demo_asks_about_the_first_test_picture_of_each_class_and_leaves_no_process(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,17 +95,18 @@ def test_demo_asks_about_the_first_test_picture_of_each_class_and_leaves_no_proc
     assert servers_of(project) == []
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_demo_in_one_line_and_the_server_with_it(project: Project) -> None:
     demo = subprocess.Popen(
         [sys.executable, "demo.py"], cwd=project.folder, env=project.environment, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while not servers_of(project) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert servers_of(project)
     os.killpg(demo.pid, signal.SIGINT)
-    _, error = demo.communicate(timeout=60)
+    _, error = demo.communicate(timeout=600)
     assert demo.returncode == 130
     assert error.strip().splitlines()[-1] == "demo: stopped, and the server with it; nothing was changed"
     assert "Traceback" not in error
@@ -158,6 +160,7 @@ def test_what_to_do_next_is_what_readme_says() -> None:
     assert (len(commands), own) == (4, [".venv/bin/python demo.py --picture path/to/picture.jpg"])
 
 
+@pytest.mark.slow
 def test_server_that_does_not_start_shows_its_log_and_leaves_no_process(project: Project, tmp_path: Path) -> None:
     broken = Project(project.folder, Path(shutil.copytree(project.home, tmp_path / "home")))
     [model] = broken.home.glob("models/vision-classifier/*/model.onnx")
@@ -169,6 +172,7 @@ def test_server_that_does_not_start_shows_its_log_and_leaves_no_process(project:
     assert servers_of(broken) == []
 
 
+@pytest.mark.slow
 def test_missing_bento_names_the_command(project: Project, tmp_path: Path) -> None:
     done = run_demo(Project(project.folder, tmp_path / "home"))
     assert (done.returncode, done.stderr.startswith("there is no Bento vision:latest; run `make bento`")) == (2, True)

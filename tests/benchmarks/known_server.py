@@ -76,7 +76,7 @@ def serving(server: KnownServer) -> Iterator[KnownServer]:
     thread = threading.Thread(target=lambda: loop.run_until_complete(server._run(started, stop)))
     thread.start()
     try:
-        assert started.wait(10)
+        assert started.wait(100)
         yield server
     finally:
         loop.call_soon_threadsafe(stop.set)

@@ -31,7 +31,7 @@ time.sleep(60)
 
 
 def _wait_for_log(server: ServerProcess, text: str) -> None:
-    deadline_s = time.monotonic() + 20
+    deadline_s = time.monotonic() + 200
     while text not in server.log_path.read_text():
         assert time.monotonic() < deadline_s
         time.sleep(0.02)
@@ -59,7 +59,7 @@ def test_processes_end_when_the_block_fails(tmp_path: Path) -> None:
 def test_cpu_time_of_children_counts_and_children_stay_on_their_cores(tmp_path: Path) -> None:
     core = {min(os.sched_getaffinity(0))}
     with running([sys.executable, "-c", BUSY_CHILD], tmp_path, os.environ, core) as server:
-        deadline_s = time.monotonic() + 20
+        deadline_s = time.monotonic() + 200
         while len(server.members()) < 2:
             assert time.monotonic() < deadline_s
             time.sleep(0.02)

@@ -59,7 +59,7 @@ def start(project: Path, *arguments: str) -> subprocess.Popen[str]:
 
 def run(project: Path, *arguments: str, status: int = 0) -> str:
     process = start(project, *arguments)
-    error = process.communicate(timeout=60)[1]
+    error = process.communicate(timeout=300)[1]
     assert process.returncode == status, error
     return error
 
@@ -69,7 +69,7 @@ def interrupted(project: Path, number: signal.Signals) -> tuple[int, str]:
         assert process.stdout
         assert process.stdout.readline() == "waiting\n"
         process.send_signal(number)
-        error = process.communicate(timeout=60)[1]
+        error = process.communicate(timeout=300)[1]
     return process.returncode, error
 
 

@@ -94,7 +94,7 @@ def _interrupted(command: list[str], folder: Path) -> tuple[int, str, str]:
     assert process.stdout is not None
     assert process.stdout.readline() == "begun\n"
     process.send_signal(signal.SIGINT)
-    output, error = process.communicate(timeout=60)
+    output, error = process.communicate(timeout=300)
     return process.returncode, output, error
 
 

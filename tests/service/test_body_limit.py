@@ -17,7 +17,7 @@ CHUNK = b"10000\r\n" + bytes(0x10000) + b"\r\n"
 @contextmanager
 def connection(served: Served) -> Iterator[socket.socket]:
     parts = urlsplit(served.url)
-    with socket.create_connection((parts.hostname, parts.port), timeout=30) as client:
+    with socket.create_connection((parts.hostname, parts.port), timeout=100) as client:
         yield client
 
 

@@ -43,7 +43,7 @@ def url(project: Project) -> Iterator[str]:
 
 def post(url: str, *colours: str) -> httpx.Response:
     files = [("images", png(colour=COLOURS[colour])) for colour in colours]
-    return httpx.post(f"{url}/predict", files=files, timeout=30)
+    return httpx.post(f"{url}/predict", files=files, timeout=100)
 
 
 def test_unsure_answer_says_so_names_the_threshold_and_is_counted(url: str) -> None:

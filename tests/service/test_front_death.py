@@ -105,7 +105,7 @@ def test_inference_worker_that_is_killed_costs_503s_and_comes_back(url: str) -> 
     wait_for(lambda: all(map(has_started, fronts)), "both fronts to find the worker")
     ties_before = num_ties(fronts)
     with ThreadPoolExecutor(6) as pool:
-        in_flight = [pool.submit(httpx.post, f"{url}/predict", files=files(4), timeout=90) for _ in range(6)]
+        in_flight = [pool.submit(httpx.post, f"{url}/predict", files=files(4), timeout=300) for _ in range(6)]
         wait_for(lambda: num_queued(url) > 0, "a queue")
         with stopped(parent_of(worker)):
             os.kill(int(worker.name), signal.SIGKILL)
@@ -116,8 +116,11 @@ def test_inference_worker_that_is_killed_costs_503s_and_comes_back(url: str) -> 
     for response in lost:
         assert (response.status_code, *code_and_index(response)) == (503, "inference_unavailable", None)
         assert int(response.headers["retry-after"]) >= 1
-    wait_for(lambda: httpx.get(f"{url}/readyz", timeout=30).status_code == 200, "readiness")
-    assert httpx.post(f"{url}/predict", files=files(), timeout=30).status_code in {503, 200}  # a front may be behind
+    wait_for(lambda: httpx.get(f"{url}/readyz", timeout=PATIENCE_S).status_code == 200, "readiness")
+    assert httpx.post(f"{url}/predict", files=files(), timeout=PATIENCE_S).status_code in {
+        503,
+        200,
+    }  # a front may be behind
     wait_until_idle(url)
     # Connections that are kept are closed after some seconds.
     wait_for(lambda: num_ties(fronts) <= ties_before + 2, "the fronts to let go of the dead worker")
@@ -133,5 +136,5 @@ def test_front_that_is_killed_is_started_again_and_the_worker_stays(url: str) ->
     os.kill(int(killed.name), signal.SIGKILL)
     wait_for(lambda: len(set(children_of_server(url).get("vision", [])) - {killed}) == 2, "another front")
     for _ in range(4):
-        assert httpx.post(f"{url}/predict", files=files(), timeout=30).status_code == 200
+        assert httpx.post(f"{url}/predict", files=files(), timeout=PATIENCE_S).status_code == 200
     assert children_of_server(url)["vision-inference-0"] == processes["vision-inference-0"]

@@ -32,7 +32,7 @@ def url(project: Project, request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def post(url: str, *colours: tuple[int, int, int]) -> httpx.Response:
-    return httpx.post(f"{url}/predict", files=[("images", png(colour=colour)) for colour in colours], timeout=30)
+    return httpx.post(f"{url}/predict", files=[("images", png(colour=colour)) for colour in colours], timeout=100)
 
 
 def test_picture_on_which_the_model_overflows_fails_its_own_request_alone(url: str) -> None:

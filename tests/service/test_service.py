@@ -95,7 +95,7 @@ def test_bad_image_in_a_burst_fails_only_its_own_request(served: Served) -> None
     """Sixteen requests at once, so that the dispatcher puts them into common batches; every third has a bad image."""
 
     async def burst() -> list[httpx.Response]:
-        async with httpx.AsyncClient(base_url=served.url, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=served.url, timeout=100) as client:
             names = list(COLOURS)
             posts = []
             for i in range(16):

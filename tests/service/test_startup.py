@@ -33,7 +33,7 @@ def serve(project: Project, target: str = "service:Vision", **environment: str) 
         env={**project.environment, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr

@@ -19,7 +19,7 @@ from pathlib import Path
 
 NODES = ("node1", "node2")
 DAEMONS = ("munged", "slurmctld", "slurmd", "sbatch")
-START_TIMEOUT_S = 60
+START_TIMEOUT_S = 600  # far above what a start takes
 # Seconds after which a silent node counts as dead, and after which a requeued job may start again: short, for tests.
 NODE_TIMEOUT_S, REQUEUE_WAIT_S = 8, 5
 NODE_MARKS = (b"CLUSTER_NODE=", b"SLURMD_NODENAME=")  # in the environment of daemons (ours) and of tasks (Slurm's)
@@ -134,12 +134,12 @@ class Cluster:
 
     def stop(self) -> None:
         """Stop the daemons and whatever they started, by process id."""
-        subprocess.run(["scancel", "--me", "--quiet"], env=self.environment, capture_output=True, timeout=20)
+        subprocess.run(["scancel", "--me", "--quiet"], env=self.environment, capture_output=True, timeout=120)
         for name in (*NODES, "slurmctld", "munged"):
             if (daemon := self._daemons.pop(name, None)) is not None:
                 daemon.terminate()
                 try:
-                    daemon.wait(20)
+                    daemon.wait(60)
                 except subprocess.TimeoutExpired:
                     daemon.kill()
                     daemon.wait()

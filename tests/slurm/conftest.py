@@ -126,7 +126,7 @@ def _checkout(parent: Path, cluster: Cluster) -> Project:
 
 def _clear(cluster: Cluster) -> None:
     """Leave a cluster as the next test wants it: all nodes there, no job."""
-    subprocess.run(["scancel", "--me", "--quiet"], env=cluster.environment, timeout=30)
+    subprocess.run(["scancel", "--me", "--quiet"], env=cluster.environment, timeout=120)
     for node in cluster.dead_nodes():
         cluster.start_node(node)
     cluster.wait_idle()

@@ -1,4 +1,4 @@
-"""Killing what can die under a job over two nodes: a process, the batch step, a node; and a warning before the end."""
+"""What can happen to a job over two nodes; test_train.py has a warning and the death of a node and of a batch step."""
 
 import json
 import os
@@ -60,16 +60,6 @@ def test_a_killed_process_is_started_again_and_the_result_is_the_same(counting: 
     assert f"failed (1 of 3 in a row): rank 1 on {node}: killed by SIGKILL" in counting.logs()
 
 
-def test_a_warning_has_the_job_saved_requeued_and_resumed_with_the_same_bits(counting: Project) -> None:
-    job = start(counting)
-    counting.run("scancel", "--batch", "--signal=USR1", job)
-    counting.wait_requeued(job)
-    assert json.loads((counting.folder / "run/state.json").read_text())["step"] == 3  # the step was finished first
-    (counting.folder / "run/gate").unlink()
-    assert counting.finish(job) == "COMPLETED"
-    check_result(counting)
-
-
 def test_a_time_limit_has_the_job_requeued_before_it_and_resumed(counting: Project) -> None:
     (counting.folder / "run/gate").touch()
     job = submit(counting, "--time=2", "--signal=B:USR1@90")  # Slurm may send it up to a minute earlier
@@ -101,25 +91,6 @@ def test_a_warning_while_the_nodes_are_looked_at_has_the_job_requeued(project: P
         project.run("scancel", "--batch", "--signal=USR1", job)
         project.wait_requeued(job)
     assert "PROBLEM" not in project.logs()
-
-
-def test_a_node_that_dies_has_the_job_requeued_and_resumed(counting: Project) -> None:
-    job = start(counting)
-    counting.cluster.kill_node("node2")
-    (counting.folder / "run/gate").unlink()
-    counting.wait_requeued(job)
-    counting.cluster.start_node("node2")
-    assert counting.finish(job) == "COMPLETED"
-    check_result(counting)
-
-
-def test_a_killed_batch_step_has_the_job_requeued_and_resumed(counting: Project) -> None:
-    job = start(counting)
-    counting.run("scancel", "--batch", "--signal=KILL", job)
-    counting.wait_requeued(job)
-    (counting.folder / "run/gate").unlink()
-    assert counting.finish(job) == "COMPLETED"
-    check_result(counting)
 
 
 def test_a_cancelled_job_saves_and_stays_cancelled(counting: Project) -> None:

@@ -17,11 +17,12 @@ from dataset.params import SplitParams
 from evaluation.params import EvaluateParams
 from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsError
 from tests.training.mask_section import mask_section
+from tests.training.records.mlflow_store import copy_empty_store
 from training import cross_validate
 from training.cross_validate import group_folds, image_split
 from training.data.tensors import Batch
 from training.process.signals import REQUEUE
-from training.run.learner import Learner
+from training.run.step import Learner
 from training.sweeps.cross_validation_summary import figures_of, table, write_summary
 
 EVALUATE = {"seed": 0, "confidence": 0.95, "bootstrap_samples": 100}
@@ -31,7 +32,7 @@ EVALUATE = {"seed": 0, "confidence": 0.95, "bootstrap_samples": 100}
 def _own_tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import mlflow
 
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    mlflow.set_tracking_uri(copy_empty_store(tmp_path / "mlflow.db"))
     monkeypatch.chdir(tmp_path)
 
 
@@ -135,11 +136,11 @@ def test_a_fold_is_trained_like_any_run_deterministic_and_left_when_asked_to_go_
     params_path.write_text(yaml.safe_dump(document))
     steps, real_step = [], Learner.step
 
-    def step(self: Learner, batch: Batch, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def step(self: Learner, batch: Batch, *numbers: int) -> tuple[torch.Tensor, torch.Tensor]:
         steps.append(torch.are_deterministic_algorithms_enabled())
         if len(steps) == 1:
             os.kill(os.getpid(), signal.SIGTERM)
-        return real_step(self, batch, number)
+        return real_step(self, batch, *numbers)
 
     monkeypatch.setattr(Learner, "step", step)
     handler = signal.getsignal(signal.SIGTERM)

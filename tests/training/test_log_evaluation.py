@@ -7,6 +7,7 @@ import mlflow
 import pytest
 
 from runtime.model.contract import Lineage, ModelContract
+from tests.training.records.mlflow_store import copy_empty_store
 from training import log_evaluation
 from training.records.run_log import Run
 
@@ -28,7 +29,7 @@ def arguments(root: Path, run_id: str) -> list[str]:
 
 
 def test_figures_and_files_are_found_in_the_models_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", copy_empty_store(tmp_path / "mlflow.db"))
     monkeypatch.chdir(tmp_path)  # where MLflow puts files, if a store of its own says nothing else
     with Run(tmp_path / "training", {"lr": 0.1}, {}) as run:
         run.log_epoch(1, {"val_macro_f1": 0.5})

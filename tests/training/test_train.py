@@ -17,6 +17,7 @@ from evaluation.predictions import Predictions
 from evaluation.statistics.temperature import fit_temperature
 from runtime.model.contract import ModelContract
 from tests.training.records.mlflow_files import assert_files_in_mlflow
+from tests.training.records.mlflow_store import copy_empty_store
 from tests.training.run.test_mask_resume import MASK
 from training import leaking_split as compare_protocols
 from training import predict, train
@@ -34,7 +35,7 @@ def _run(data_dir: Path, params_file: Path, out: Path, protocol: str = "group") 
 def _own_tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import mlflow
 
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    mlflow.set_tracking_uri(copy_empty_store(tmp_path / "mlflow.db"))
     monkeypatch.chdir(tmp_path)
 
 

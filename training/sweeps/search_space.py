@@ -4,11 +4,10 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-import yaml
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from project.params import ParamsError, Section
+from project.params import ParamsError, Section, read_whole
 from training.params import Params
 from training.sweeps.yaml_edit import Value, edit_yaml
 
@@ -25,7 +24,7 @@ class FloatRange(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        _check_range(self.low, self.high, self.log)
+        self.distribution()  # Optuna refuses what is no range
         return self
 
     def distribution(self) -> BaseDistribution:
@@ -46,11 +45,9 @@ class IntRange(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        _check_range(self.low, self.high, self.log)
-        if self.log and self.step != 1:
-            raise ValueError("log and step exclude each other")
         if (self.high - self.low) % self.step:
             raise ValueError(f"high ({self.high}) is not a whole number of steps of {self.step} above low ({self.low})")
+        self.distribution()  # Optuna refuses what is no range
         return self
 
     def distribution(self) -> BaseDistribution:
@@ -118,13 +115,7 @@ class SearchConfig(TrialParams):
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read the file. Raises ParamsError naming what is wrong."""
-        try:
-            return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
-            raise ParamsError(f"cannot read {path}: {exc}") from exc
-        except ValidationError as exc:
-            problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
-            raise ParamsError(f"{path}: {problems}") from exc
+        return read_whole(path, cls)
 
     def distributions(self) -> dict[str, BaseDistribution]:
         return {key: domain.distribution() for key, domain in self.space.items()}
@@ -153,13 +144,6 @@ def check_trial(params_text: str, what: str) -> None:
             Params.read(path)
         except ParamsError as exc:
             raise ParamsError(f"{what}, but {str(exc).removeprefix(f'{path}: ')}") from exc
-
-
-def _check_range(low: float, high: float, log: bool) -> None:
-    if low >= high:
-        raise ValueError(f"low ({low}) must be below high ({high})")
-    if log and low <= 0:
-        raise ValueError(f"a log range must begin above 0, got {low}")
 
 
 def _is_number(text: str) -> bool:

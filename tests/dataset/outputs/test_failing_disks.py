@@ -298,7 +298,7 @@ def test_ctrl_c_ends_a_load_in_one_line_and_a_second_one_meanwhile_is_refused(ro
             load(folder(root), data_dir, PARAMS)
         process.send_signal(signal.SIGINT)
         (data_dir / "go-on").touch()
-        _, error = process.communicate(timeout=60)
+        _, error = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "the same command goes on" in error
     assert "Traceback" not in error

@@ -12,7 +12,7 @@ from uvicorn.server import ServerState
 
 from runtime.serving.connections.header_timeout import HeaderTimeoutProtocol
 
-PATIENCE_S = 30
+PATIENCE_S = 100
 BODY = b"x" * 50_000
 REQUEST = b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
 LOOPS = pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])

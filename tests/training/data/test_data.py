@@ -77,7 +77,7 @@ def test_the_next_batch_is_read_while_one_is_used(dataset: PictureDataset) -> No
 
     ahead = one_ahead(batches())
     assert next(ahead) is batch
-    assert begun.wait(timeout=60)
+    assert begun.wait(timeout=300)
     assert len(list(ahead)) == 1
 
 

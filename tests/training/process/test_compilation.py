@@ -30,7 +30,7 @@ def _train(arguments: list[str], tmp_path: Path, compiled: bool, expected: int =
     own = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "compiled"), "TORCHINDUCTOR_COMPILE_THREADS": "1", **environment}
     out = tmp_path / f"run-{compiled}"
     words = [*arguments, "--params", str(tmp_path / f"{compiled}.yaml"), "--out", str(out)]
-    return run_in(out, "training.train", *words, expected=expected, **own)
+    return run_in(out, "training.train", *words, expected=expected, is_forked=False, **own)
 
 
 def _losses(out: Path) -> list[tuple[float, float]]:

@@ -12,7 +12,7 @@ from training.process.signals import LeaveRequest, Requeue
 def _body(this: Worker, leaving: LeaveRequest) -> None:
     leaving.is_heeded = True
     (Path(sys.argv[1]) / f"begun-{this.rank}").touch()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while time.monotonic() < deadline:
         time.sleep(0.02)  # a step
         if this.any(leaving.is_made):

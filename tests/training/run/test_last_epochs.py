@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from dataset.manifest import Manifest
+from tests.training.records.mlflow_store import copy_empty_store
 from tests.training.run.interrupted_runs import assert_same
 from training.data.tensors import Batch, PictureDataset, training_batches
 from training.fit import fit
 from training.params import Params
 from training.process.distributed import single_worker
 from training.process.signals import LeaveRequest, Requeue
-from training.run import engine
+from training.run import trainer
 from training.run.run_control import RunControl
 
 
@@ -40,7 +41,7 @@ def test_the_last_planned_epochs_are_not_augmented_though_an_earlier_phase_ended
 ) -> None:
     import mlflow
 
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    mlflow.set_tracking_uri(copy_empty_store(tmp_path / "mlflow.db"))
     monkeypatch.chdir(tmp_path)
     is_plain: dict[int, bool] = {}
     leaving, leave_at = LeaveRequest(), 0
@@ -55,7 +56,7 @@ def test_the_last_planned_epochs_are_not_augmented_though_an_earlier_phase_ended
         leaving.is_made = epoch == 6 and number == leave_at
         return batch
 
-    monkeypatch.setattr(engine, "training_batches", watched)
+    monkeypatch.setattr(trainer, "training_batches", watched)
     manifest = Manifest.read(tiny_tiles_dir / "manifest.csv")
     fit(manifest, "group", params, RunControl(tmp_path / "whole"), single_worker(), leaving)
     assert is_plain == {1: False, 2: False, 5: False, 6: True}

@@ -52,7 +52,7 @@ def test_three_workers_draw_together_what_one_would_draw_alone(tmp_path: Path) -
     ]
     printed = []
     for worker in workers:
-        out, err = worker.communicate(timeout=120)
+        out, err = worker.communicate(timeout=600)
         assert worker.returncode == 0, err
         printed += out.split()
     assert sorted(map(int, printed)) == list(range(12))
@@ -123,14 +123,14 @@ def test_a_journal_whose_last_line_was_torn_is_read_on(tmp_path: Path) -> None:
 KILLED_WITH_BOTH_LOCKS = """
 import os, signal, sys
 from pathlib import Path
-from training import study
+from training.sweeps import study
 with study._lock(Path("search/claim")), study._held(study._journal_lock(Path("search") / study.JOURNAL_FILE)):
     os.kill(os.getpid(), signal.SIGKILL)
 """
 GO_ON = """
 import warnings
 from pathlib import Path
-from training import study
+from training.sweeps import study
 from tests.training.sweeps.test_study import open_
 study.JOURNAL_GRACE_S = study.CLAIM_GRACE_S = 1
 warnings.simplefilter("ignore")  # Optuna finds a second little
@@ -145,7 +145,7 @@ def test_locks_of_a_killed_worker_are_broken_after_their_grace_period(tmp_path: 
 
     def worker(code: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", code]
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
 
     killed = worker(KILLED_WITH_BOTH_LOCKS)
     assert killed.returncode == -signal.SIGKILL, killed.stderr

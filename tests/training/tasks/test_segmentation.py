@@ -14,6 +14,7 @@ from dataset.manifest import COLUMNS, Manifest
 from evaluation.predictions import Predictions
 from tests.training.mask_section import mask_section
 from tests.training.records.mlflow_files import assert_files_in_mlflow
+from tests.training.records.mlflow_store import copy_empty_store
 from training import predict, train
 from training.engine_params import PhaseParams
 from training.network.classifier import Classifier, create_backbone, load_classifier
@@ -32,7 +33,7 @@ MASK = mask_section(
 def _own_tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import mlflow
 
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    mlflow.set_tracking_uri(copy_empty_store(tmp_path / "mlflow.db"))
     monkeypatch.chdir(tmp_path)
 
 
