@@ -207,7 +207,7 @@ def _outcome(document: dict[str, Any], manifest: Path, folder: Path, formats: se
         return status, ""
     checkpoint = Checkpoint.load(folder / "run" / "checkpoint.pt")
     digest = hashlib.sha256(json.dumps([_Log.figures, sorted(map(str, formats))]).encode())
-    contract = checkpoint.contract.model_dump(mode="json", exclude={"lineage"})
+    contract = checkpoint.contract.model_dump(mode="json")
     digest.update(json.dumps([contract, (manifest.parent / "cache").exists()]).encode())
     for name, tensor in checkpoint.state_dict.items():
         digest.update(name.encode() + tensor.numpy().tobytes())
