@@ -61,7 +61,7 @@ def _leak(by_image: Evaluation) -> s.Box:
         (
             f"That split deals out images, not groups: {seen} of its {counted(by_image.num_images, 'test image')} "
             f"({share}) show a group that the model was trained on, so that it can answer by recognising the group. "
-            "The column is given for comparison with published figures that were s.measured that way. It does not tell "
+            "The column is given for comparison with published figures that were measured that way. It does not tell "
             "how the model does on new groups.",
         ),
     )

@@ -109,7 +109,7 @@ def test_the_leaking_protocol_is_labelled_and_explained(project: Project) -> Non
     assert "Split by image LEAKING" in text
     assert f"{by_image.accuracy.value:.3f}" in text
     assert f"{by_image.num_seen_in_training} of its {by_image.num_images} test images" in text
-    assert "does not tell how the model does on new groups" in text
+    assert "published figures that were measured that way. It does not tell how the model does on new groups" in text
 
 
 def test_a_comparison_that_does_not_leak_is_not_called_leaking(project: Project) -> None:
