@@ -70,7 +70,7 @@ def _leak(by_image: Evaluation) -> s.Box:
 def _overall_rows(*evaluations: Evaluation) -> tuple[tuple[s.Line | s.Cell, ...], ...]:
     """Return a row for each figure over all classes that every evaluation s.measured, a column for each evaluation.
 
-    A document written before a figure was s.measured has none.
+    A document written before a figure was measured has none.
     """
     rows = {title: [getattr(one, name) for one in evaluations] for name, title in OVERALL_NAMES.items()}
     return tuple((title, *map(s.measured, found)) for title, found in rows.items() if None not in found)

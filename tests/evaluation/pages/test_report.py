@@ -184,7 +184,9 @@ def test_a_model_that_is_too_sure_is_said_to_be(project: Project) -> None:
 
 
 def test_defect_or_not_is_told_where_the_data_name_the_normal_class(project: Project) -> None:
-    assert "Every class but Free counts as a defect" not in report_of(project).text
+    text = report_of(project).text
+    assert "Every class but Free counts as a defect" not in text
+    assert "Defect or not The description of the data names no normal class." in text
     description = evaluate.read_description(project.data_dir)
     description.model_copy(update={"normal_class": "Free"}).write(project.data_dir)
     text = report_of(project).text
