@@ -29,7 +29,7 @@ def method_section(evaluation: Evaluation, description: DataDescription) -> s.Se
 
 
 def overall_section(evaluation: Evaluation, by_image: Evaluation | None, not_compared: str = "") -> s.Section:
-    """Give the figures over all classes, of both protocols side by side if both were s.measured.
+    """Give the figures over all classes, of both protocols side by side if both were measured.
 
     not_compared: why `by_image` is None.
     """
@@ -68,7 +68,7 @@ def _leak(by_image: Evaluation) -> s.Box:
 
 
 def _overall_rows(*evaluations: Evaluation) -> tuple[tuple[s.Line | s.Cell, ...], ...]:
-    """Return a row for each figure over all classes that every evaluation s.measured, a column for each evaluation.
+    """Return a row for each figure over all classes that every evaluation measured, a column for each evaluation.
 
     A document written before a figure was measured has none.
     """
