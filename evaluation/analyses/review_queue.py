@@ -18,8 +18,8 @@ from PIL import Image, ImageDraw, ImageFont
 from dataset.description import read_max_value
 from dataset.manifest import Manifest
 from evaluation.analyses.label_review import LabelReview
-from evaluation.pages.fonts import drawable_names, missing_in, path_for
 from evaluation.picture_files import read_thumbnail
+from project.fonts import drawable_names, missing_in, path_for
 
 CSV_FILE = "to_review.csv"
 SHEET_FILE = "to_review.png"
@@ -107,7 +107,7 @@ def labelling_interface(classes: tuple[str, ...]) -> str:
 def draw_sheet(tasks: list[Task], pictures_dir: Path, names: Mapping[str, str]) -> bytes:
     """Return a PNG of numbered pictures with label, suggestion and reason, in the order of the list.
 
-    names: class -> what a picture can show of it (`evaluation.pages.fonts.drawable_names`).
+    names: class -> what a picture can show of it (`project.fonts.drawable_names`).
     """
     rows = -(-len(tasks) // _COLUMNS)
     cell_w, cell_h = _PICTURE_PX + _GAP_PX, _PICTURE_PX + _CAPTION_PX + _GAP_PX

@@ -19,6 +19,7 @@ from evaluation.pages.wording import (
     share_of_resamples,
     signed_interval,
 )
+from project.write_whole import write_whole
 
 PAGE_FILE = "comparison.html"
 _MAX_SHOWN = 24  # pictures in each direction
@@ -72,9 +73,8 @@ def write_comparison(
 ) -> None:
     """Write `comparison.json` and `comparison.html`. Raises EvaluationError if a picture to be shown is missing."""
     page = render_comparison(comparison, pictures_dir, verdict)
-    out_dir.mkdir(parents=True, exist_ok=True)
     comparison.write(out_dir / COMPARISON_FILE)
-    (out_dir / PAGE_FILE).write_text(page, encoding="utf-8")
+    write_whole(out_dir / PAGE_FILE, page)
 
 
 def _verdict(verdict: Verdict) -> s.Section:
