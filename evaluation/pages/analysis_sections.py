@@ -23,7 +23,7 @@ from evaluation.pages.wording import (
 )
 
 _FOUR_FIFTHS = 0.8  # below this the four-fifths rule sees disparate impact
-NOT_MEASURED = (s.Paragraph("Not s.measured."),)
+NOT_MEASURED = (s.Paragraph("Not measured."),)
 
 
 def calibration_section(evaluation: Evaluation, temperature: float | None = None) -> s.Section:
@@ -104,7 +104,7 @@ def detection_section(evaluation: Evaluation) -> s.Section:
     name, title = "threshold", "Defect or not"
     detection = evaluation.detection
     if detection is None:
-        return s.Section(name, title, (s.Paragraph(evaluation.no_detection or "Not s.measured."),), in_card=False)
+        return s.Section(name, title, (s.Paragraph(evaluation.no_detection or "Not measured."),), in_card=False)
     missed, alarms = detection.chosen.miss_rate, detection.chosen.false_alarm_rate
     told = (
         "Every class but ", s.Strong(detection.normal_class),

@@ -29,7 +29,7 @@ def method_section(evaluation: Evaluation, description: DataDescription) -> s.Se
 
 
 def overall_section(evaluation: Evaluation, by_image: Evaluation | None, not_compared: str = "") -> s.Section:
-    """Give the figures over all classes, of both protocols side by side if both were s.measured.
+    """Give the figures over all classes, of both protocols side by side if both were measured.
 
     not_compared: why `by_image` is None.
     """
@@ -61,16 +61,16 @@ def _leak(by_image: Evaluation) -> s.Box:
         (
             f"That split deals out images, not groups: {seen} of its {counted(by_image.num_images, 'test image')} "
             f"({share}) show a group that the model was trained on, so that it can answer by recognising the group. "
-            "The column is given for comparison with published figures that were s.measured that way. It does not tell "
+            "The column is given for comparison with published figures that were measured that way. It does not tell "
             "how the model does on new groups.",
         ),
     )
 
 
 def _overall_rows(*evaluations: Evaluation) -> tuple[tuple[s.Line | s.Cell, ...], ...]:
-    """Return a row for each figure over all classes that every evaluation s.measured, a column for each evaluation.
+    """Return a row for each figure over all classes that every evaluation measured, a column for each evaluation.
 
-    A document written before a figure was s.measured has none.
+    A document written before a figure was measured has none.
     """
     rows = {title: [getattr(one, name) for one in evaluations] for name, title in OVERALL_NAMES.items()}
     return tuple((title, *map(s.measured, found)) for title, found in rows.items() if None not in found)
