@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
-from tqdm import tqdm
 
 from project.command import command
-from runtime.model.contract import PROBABILITIES, ModelContract
+from project.progress import progress
+from runtime.model.contract import DEFAULT_MODEL, PROBABILITIES, ModelContract
 from runtime.model.image import ImageArray, decode_image
 from runtime.model.preprocess import preprocess, read_for_model
 from runtime.model.session import Predictor
@@ -116,7 +116,7 @@ def table(comparisons: Sequence[Comparison]) -> str:
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", default="vision-classifier:latest", help="tag in the model store")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="tag in the model store")
     parser.add_argument("--pictures", type=Path, default=Path("data/pictures/images"), help="folder to take tiles from")
     parser.add_argument("--out", type=Path, help="also write the figures to this JSON file")
 
@@ -128,7 +128,7 @@ def main(args: argparse.Namespace) -> None:
         raise ValueError(f"there is no picture in {args.pictures}; run `make data`")
     predictor = Predictor.load(Path(find_model(args.model).path), "cpu", threads=1)
     drawn = pictures(found[:: max(1, len(found) // NUM_TILES)][:NUM_TILES])
-    comparisons = [compare(name, image, predictor) for name, image in tqdm(drawn, "pictures", disable=None)]
+    comparisons = [compare(name, image, predictor) for name, image in progress(drawn, "pictures")]
     sys.stdout.write(table(comparisons))
     if args.out:
         args.out.write_text(json.dumps([asdict(c) for c in comparisons], indent=2) + "\n", encoding="utf-8")

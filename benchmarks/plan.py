@@ -15,8 +15,9 @@ from pathlib import Path
 from benchmarks.rates import NodeRates, measure_node
 from project.command import UsageError, command
 from project.write_whole import write_whole
+from runtime.model.contract import DEFAULT_MODEL
 from runtime.model.session import Predictor
-from runtime.serving.model_reference import DEFAULT_MODEL, ModelUnavailable
+from runtime.serving.model_reference import ModelUnavailable
 from scoring.pictures import ScoringError
 from scoring.pipeline import Scorer
 from scoring.score import KNOWN_ERRORS

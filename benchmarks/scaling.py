@@ -18,7 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from project.command import command
-from runtime.serving.model_reference import DEFAULT_MODEL, ModelUnavailable
+from runtime.model.contract import DEFAULT_MODEL
+from runtime.serving.model_reference import ModelUnavailable
 from scoring.pictures import ScoringError, list_pictures, root_of
 from scoring.plan import write_plan
 from scoring.shard import model_folder

@@ -30,6 +30,7 @@ from benchmarks.session import Rate
 from benchmarks.workload import large_picture, small_picture
 from project.command import command
 from project.write_whole import write_whole
+from runtime.model.contract import DEFAULT_MODEL
 from runtime.serving.model_reference import ModelUnavailable, find_model
 from runtime.serving.settings import ServingSettings, SettingsError
 
@@ -168,7 +169,7 @@ def prepare(bento: str, model: str, plan: Plan, wanted: list[str]) -> tuple[Repo
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bento", default="vision:latest", help="a Bento's tag, or the project's folder")
-    parser.add_argument("--model", default="vision-classifier:latest", help="what the project's folder serves")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="what the project's folder serves")
     parser.add_argument("--quick", action="store_true", help="about two minutes instead of twenty")
     parser.add_argument("--server", action="append", default=[], help="a peer to compare with; else all (repeatable)")
     parser.add_argument("--out", type=Path, default=Path("artifacts/benchmarks"), help="folder of the report")

@@ -19,10 +19,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from project.command import command
+from project.progress import progress
 from project.write_whole import write_whole
+from runtime.model.contract import DEFAULT_MODEL
 from runtime.model.preprocess import read_for_model
 from runtime.model.session import Predictor
 from runtime.serving.model_reference import ModelUnavailable, find_model
@@ -46,7 +47,7 @@ def measure(variants: dict[str, tuple[Callable[[], object], int]], num_rounds: i
     for call, _ in variants.values():
         call()
     rates: dict[str, list[float]] = {name: [] for name in variants}
-    for _ in tqdm(range(num_rounds), "rounds", disable=None):
+    for _ in progress(range(num_rounds), "rounds"):
         for name, (call, num_images) in variants.items():
             rates[name].append(_images_per_s(call, num_images))
     quartiles = {name: np.percentile(values, (50, 25, 75)) for name, values in rates.items()}
@@ -76,7 +77,7 @@ def variants_of(predictor: Predictor, encoded: bytes) -> dict[str, tuple[Callabl
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", default="vision-classifier:latest")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--picture", type=Path, help="else the first of data/manifest.csv")
     parser.add_argument("--threads", type=int, default=0, help="of one inference; 0 takes every core")
     parser.add_argument("--rounds", type=int, default=15)

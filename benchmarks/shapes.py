@@ -29,6 +29,7 @@ from benchmarks.session import Rate
 from benchmarks.workload import large_picture, small_picture
 from project.command import command
 from project.write_whole import write_whole
+from runtime.model.contract import DEFAULT_MODEL
 
 PLAN = Plan(
     num_rounds=3, num_overload_rounds=0, clients=(), window_s=1.5, burst_window_s=2.5, ramp_s=0.3, overload_ramp_s=0.0,
@@ -141,7 +142,7 @@ def _expected(served: Served, cores: set[int]) -> dict[str, float]:
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bento", default="vision:latest", help="a Bento's tag, or the project's folder")
-    parser.add_argument("--model", default="vision-classifier:latest", help="what the project's folder serves")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="what the project's folder serves")
     parser.add_argument("--fronts", type=int, default=2, help="VISION_FRONT_WORKERS of the second shape")
     parser.add_argument("--out", type=Path, default=Path("artifacts/benchmarks"), help="folder of the report")
 

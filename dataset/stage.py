@@ -24,8 +24,8 @@ from types import FrameType
 from dataset.outputs.disk import OF_THE_MACHINE, OUT_OF_HANDLES, write_problem
 from dataset.outputs.pipeline import outputs_of
 from dataset.outputs.written import KEPT_DIR, Written, files_of, foreign_files, hashes_of
+from project.interruption import INTERRUPTED
 
-INTERRUPTED = 128 + signal.SIGINT
 _REPLACES_ITS_OUTPUTS_ITSELF = frozenset({"dataset.load"})
 
 

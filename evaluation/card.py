@@ -13,7 +13,7 @@ from evaluation.evaluate import NOT_COMPARED_FILE, read_description
 from evaluation.evaluation import BY_IMAGE_FILE, EVALUATION_FILE, Evaluation, EvaluationError
 from evaluation.model_review import REVIEW_FILE, ModelReview, ReviewError
 from evaluation.out_of_fold import OUT_OF_FOLD_FILE
-from evaluation.pages.model_card import Measured, lineage_of, render_model_card
+from evaluation.pages.model_card import Measured, lineage_section, render_model_card
 from evaluation.pages.report import Reviewed, render_report
 from evaluation.statistics.parity import Parity, ParityError
 from project.command import command
@@ -55,7 +55,7 @@ def render_complete_report(measured: Measured, by_image_dir: Path, review_dir: P
         measured.description,
         measured.manifest,
         note_path.read_text(encoding="utf-8") if note_path.exists() else "",
-        Reviewed(measured.review, review_dir, lineage_of(measured)),
+        Reviewed(measured.review, review_dir, lineage_section(measured), measured.contract.temperature),
         measured.out_of_fold,
     )
 

@@ -28,7 +28,7 @@ from evaluation.asked_model import read_asked_model
 from evaluation.assess import assess
 from evaluation.evaluation import BY_IMAGE_FILE, EVALUATION_FILE, Evaluation, EvaluationError
 from evaluation.out_of_fold import OUT_OF_FOLD_FILE, assess_out_of_fold
-from evaluation.pages.plots import HeadlinePlots
+from evaluation.pages.plots import HeadlinePlots, to_png
 from evaluation.pages.report import render_report
 from evaluation.pages.wording import HEADLINE_NAMES, estimate_in_words
 from evaluation.params import EvaluateParams
@@ -90,6 +90,8 @@ def evaluate(
         pooled = Predictions.read(out_of_fold_path)
         out_of_fold = assess_out_of_fold(pooled, manifest, params, description.normal_class, statistics)
     plots = HeadlinePlots.of(headline)
+    drawn = plots.for_png(headline)
+    pngs = {"confusion.png": to_png(drawn.confusion), "per_class_f1.png": to_png(drawn.per_class_f1)}
     report = render_report(
         headline, by_image, description, manifest, not_compared, out_of_fold=out_of_fold, headline_plots=plots
     )
@@ -104,8 +106,8 @@ def evaluate(
     metrics = json.dumps(summarise(headline, by_image), indent=2, ensure_ascii=False)
     (out_dir / METRICS_FILE).write_text(metrics + "\n", encoding="utf-8")
     _write_confusion(test_predictions.select("test"), out_dir / "confusion.csv")
-    (out_dir / "confusion.png").write_bytes(plots.confusion)
-    (out_dir / "per_class_f1.png").write_bytes(plots.per_class_f1)
+    for name, png in pngs.items():
+        (out_dir / name).write_bytes(png)
     _write_curves(headline, out_dir)
     (out_dir / REPORT_FILE).write_text(report, encoding="utf-8")
     return headline

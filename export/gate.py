@@ -22,6 +22,7 @@ from evaluation.predictions import Predictions, PredictionsError
 from evaluation.statistics.paired import compare_predictions
 from export.measured_model import MeasuredModel
 from export.params import GateParams
+from export.same_data import unknown_classes
 from project.params import ParamsError, add_params_option, read_section
 from runtime.model.contract import PROBABILITIES, ContractError
 from runtime.model.errors import ImageError
@@ -97,8 +98,12 @@ def _write_page(comparison: Comparison, out_dir: Path, pictures_dir: Path, drops
 
 
 def find_drops(comparison: Comparison, margins: GateParams) -> tuple[str, ...]:
-    """Say which figures fall by more than their margin, from the estimates; intervals are on the page."""
-    figures = [("macro-F1", comparison.macro_f1, margins.max_macro_f1_drop)]
+    """Say which figures fall by more than their margin, from the estimates; intervals are on the page.
+
+    Macro-F1 is over one class more as soon as one picture is called so, and thus says nothing where classes were added.
+    """
+    has_added = any(part.num_images == 0 for part in comparison.per_class)
+    figures = [] if has_added else [("macro-F1", comparison.macro_f1, margins.max_macro_f1_drop)]
     figures += [(f"recall of {part.name}", part.recall, margins.max_recall_drop) for part in comparison.per_class]
     return tuple(
         f"{name} falls from {figure(part.first)} to {figure(part.second)} (by more than {limit:g})"
@@ -110,25 +115,40 @@ def find_drops(comparison: Comparison, margins: GateParams) -> tuple[str, ...]:
 def compare_fairly(candidate: MeasuredModel, reference: MeasuredModel, params: EvaluateParams) -> Comparison:
     """Compare on the candidate's test pictures, leaving out what is unfair to either.
 
-    Raises GateError if the classes differ or a class has no picture that the reference was not trained or chosen on.
+    Pictures of classes that only the candidate knows are left out, its answers are not: of what the reference knew, a
+    picture that is called by a new name is lost. Raises GateError if the candidate lacks a class of the reference, or
+    if a class has no picture that the reference was not trained or chosen on.
     """
-    if set(candidate.predictions.classes) != set(reference.predictions.classes):
-        raise GateError(
-            f"{reference.name} knows the classes {', '.join(reference.predictions.classes)}, this model "
-            f"{', '.join(candidate.predictions.classes)}: they cannot be compared"
-        )
+    lost, added = unknown_classes(reference, candidate), unknown_classes(candidate, reference)
+    if lost:
+        raise GateError(f"{reference.name} knows {named(lost)}, which this model does not: they cannot be compared")
     test = candidate.predictions.select("test")
     hashes = dict(zip(candidate.manifest.table["path"], candidate.manifest.table["sha256"], strict=True))
-    names = (reference.name, candidate.name)
+    names, notes = (reference.name, candidate.name), []
+    if added:
+        known = [test.classes.index(name) for name in reference.predictions.classes]
+        test = test.take(np.flatnonzero(np.isin(test.labels, known)))
+        notes.append(f"{reference.name} does not know {named(added)}: pictures of these are left out.")
     if candidate.manifest.sha256 == reference.manifest.sha256:
-        return compare_predictions(reference.predictions.select("test"), test, names, params, hashes)
-    fair = _fair_pictures(candidate, reference, test)
-    note = (
-        f"The data or their split changed since {reference.name} was trained. It was asked again about the "
-        f"{len(fair.paths)} of {len(test.paths)} test pictures whose groups it was neither trained nor chosen on."
-    )
-    asked = predict_again(reference.model_dir, fair, candidate.manifest)
-    return compare_predictions(asked, fair, names, params, hashes, (note,))
+        before = reference.predictions.select("test")
+    else:
+        num_test, test = len(test.paths), _fair_pictures(candidate, reference, test)
+        notes.append(
+            f"The data or their split changed since {reference.name} was trained. It was asked again about the "
+            f"{len(test.paths)} of {num_test} test pictures whose groups it was neither trained nor chosen on."
+        )
+        before = predict_again(reference.model_dir, test, candidate.manifest)
+    return compare_predictions(_over(before, test.classes), test, names, params, hashes, tuple(notes))
+
+
+def _over(predictions: Predictions, classes: tuple[str, ...]) -> Predictions:
+    """Return predictions over more classes, those that the model does not know with a probability of 0."""
+    if set(classes) == set(predictions.classes):
+        return predictions
+    columns = np.asarray([classes.index(name) for name in predictions.classes], dtype=np.int64)
+    probs = np.zeros((len(predictions.labels), len(classes)))
+    probs[:, columns] = predictions.probs
+    return replace(predictions, labels=columns[predictions.labels], probs=probs, classes=classes)
 
 
 def _fair_pictures(candidate: MeasuredModel, reference: MeasuredModel, test: Predictions) -> Predictions:

@@ -20,7 +20,9 @@ from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.models import ModelStore
 from bentoml.exceptions import NotFound
 
-CLASSIFIER = "vision-classifier"
+from runtime.model.contract import MODEL_NAME
+
+CLASSIFIER = MODEL_NAME
 CHECKPOINT = "vision-checkpoint"
 _STAGING_PREFIX = "vision-register-"
 

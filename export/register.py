@@ -41,9 +41,9 @@ from export.model_store import (
 from export.same_data import find_reference
 from project.command import command
 from runtime.model.card import CardError, check_card
-from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, ContractError, ModelContract
+from runtime.model.contract import CONTRACT_FILE, MODEL_NAME, ONNX_FILE, ContractError, ModelContract
 from runtime.model.session import Predictor
-from training.records.registry import MODEL_NAME, register_version
+from training.records.registry import register_version
 from training.records.tracking import TrackingError
 
 CHECKPOINT_FILE = "checkpoint.pt"

@@ -3,11 +3,15 @@
 A folder's name says little: two projects both keep theirs in `images`, and one project's folder is called otherwise
 each month. So two models are of the same data if enough pictures of the smaller data set are in the other one too, the
 same file with the same label; or, whatever the pictures are, if `gate.task` states the same for both.
+
+Of the same pictures a model that tells other classes apart is made for another task. But one to which classes were
+added takes the place of the earlier one, so it must still know what that knew: it is compared.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from dataset.checks import named
 from export.measured_model import MeasuredModel, find_measured_model
 
 MIN_SHARED = 0.1  # of the smaller data set's pictures
@@ -41,21 +45,40 @@ def kinship(candidate: MeasuredModel, reference: MeasuredModel) -> Kinship:
     reason = f"{num_shared} of {len(ours)} pictures are in its data with the same label"
     if not is_same and candidate.data.name == reference.data.name:
         reason += f", though both are called '{candidate.data.name}'"
+    lost = unknown_classes(reference, candidate)
+    if is_same and lost:
+        return Kinship(False, f"{reason}, but it knows {named(lost)}, which this model does not: another task")
     return Kinship(is_same, reason)
 
 
+def unknown_classes(model: MeasuredModel, other: MeasuredModel) -> list[str]:
+    """Return the classes of `model` that `other` does not know."""
+    return sorted(set(model.predictions.classes) - set(other.predictions.classes))
+
+
 def find_reference(candidate: MeasuredModel, versions: Iterable[str]) -> Found:
-    """Return the first of these registered models that is of the candidate's data."""
-    others, num_unmeasured = [], 0
+    """Return the first of these registered models that is of the candidate's data and classes.
+
+    If there is none of its classes, one with fewer of them; among models of one stated task simply the first.
+    """
+    others: list[str] = []
+    num_unmeasured, smaller = 0, None
     for version in versions:
         reference = find_measured_model(version)
         if reference is None:
             num_unmeasured += 1
             continue
         found = kinship(candidate, reference)
-        if found.is_same:
+        added = unknown_classes(candidate, reference)
+        if not found.is_same:
+            others.append(f"{reference.name}: {found.reason}")
+        elif not added or candidate.task == reference.task != "":
             return Found(reference, f"compared with {reference.name} because {found.reason}")
-        others.append(f"{reference.name}: {found.reason}")
+        elif smaller is None:
+            reason = f"{found.reason}; it does not know {named(added)}, so pictures of the other classes count"
+            smaller = Found(reference, f"compared with {reference.name} because {reason}")
+    if smaller is not None:
+        return smaller
     if not others and not num_unmeasured:
         return Found(None, "compared with none because no other model is registered")
     parts = [f"of {len(others)} registered none is of this data, the newest being {others[0]}"] if others else []

@@ -5,7 +5,7 @@ key or a value out of range is an error that names the file, the section and the
 """
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-SectionT = TypeVar("SectionT", bound=Section)
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 class ParamsError(ValueError):
@@ -34,22 +34,38 @@ def add_params_option(parser: argparse._ActionsContainer, purpose: str | None = 
 
 
 def read_section(
-    path: Path, name: str, model: type[SectionT], instead: Mapping[str, Any] | None = None, by: str = ""
-) -> SectionT:
+    path: Path, name: str, model: type[ModelT], instead: Mapping[str, Any] | None = None, by: str = ""
+) -> ModelT:
     """Read section `name` of the YAML file at `path`; the keys `instead`, of the section `by`, replace its own.
 
     Raises ParamsError if the file, the section or a key is missing, unknown or out of range.
     """
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
-        raise ParamsError(f"cannot read {path}: {exc}") from exc
+    document = _read_yaml(path)
     if not isinstance(document, dict) or name not in document:
         raise ParamsError(f"{path} has no section '{name}'")
+    section = {**document[name], **instead} if instead else document[name]
+    return _validated(path, section, model, lambda keys: _place(name, keys, instead, by))
+
+
+def read_whole(path: Path, model: type[ModelT]) -> ModelT:
+    """Read a YAML file that is one section. Raises ParamsError as `read_section` does."""
+    return _validated(path, _read_yaml(path), model, lambda keys: ".".join(map(str, keys)))
+
+
+def _read_yaml(path: Path) -> object:
     try:
-        return model.model_validate({**document[name], **instead} if instead else document[name])
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
+        raise ParamsError(f"cannot read {path}: {exc}") from exc
+
+
+def _validated(
+    path: Path, document: object, model: type[ModelT], place: Callable[[tuple[int | str, ...]], str]
+) -> ModelT:
+    try:
+        return model.model_validate(document)
     except ValidationError as exc:
-        problems = "; ".join(f"{_place(name, error['loc'], instead, by)}: {error['msg']}" for error in exc.errors())
+        problems = "; ".join(f"{place(error['loc'])}: {error['msg']}" for error in exc.errors())
         raise ParamsError(f"{path}: {problems}") from exc
 
 

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from project.command import UsageError, command
-from runtime.model.contract import ONNX_FILE
-from runtime.serving.model_reference import DEFAULT_MODEL, ModelUnavailable, find_model
+from runtime.model.contract import DEFAULT_MODEL, ONNX_FILE
+from runtime.serving.model_reference import ModelUnavailable, find_model
 from scoring.pictures import ScoringError
 from scoring.plan import write_plan
 

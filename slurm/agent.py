@@ -24,12 +24,13 @@ from torch.distributed import run as torchrun
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.elastic.rendezvous import RendezvousError
 
-from project.command import command
+from project.command import EXPLAINED, command
 from project.write_whole import write_whole
 from runtime.model.cores import usable_cores
 from runtime.model.devices import visible_cuda_devices
-from slurm.agent_failure import EXPLAINED, KILLED, REQUEUE, Failure
+from slurm.agent_failure import KILLED, Failure
 from slurm.allocation import SlurmError, batch_was_killed, node_address, requeue
+from training.process.signals import REQUEUE
 
 LOOK_EVERY_S = 0.2
 PASSED_ON = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-EXPLAINED, REQUEUE = 2, 75  # exit statuses: the person must change something; saved, start me again (EX_TEMPFAIL)
 KILLED = "killed by "
 KILL_SEEN_WITHIN_S = 2
 

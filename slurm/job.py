@@ -14,11 +14,13 @@ import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from project.command import EXPLAINED
 from project.params import ParamsError
-from slurm.agent_failure import EXPLAINED, REQUEUE, first_failure
+from slurm.agent_failure import first_failure
 from slurm.allocation import Allocation, SlurmError, requeue
 from slurm.attempts import MAX_SAME_FAILURES, Attempts
 from slurm.warning import Warned, Warnings
+from training.process.signals import REQUEUE
 
 # After the first node is done the others get this long: to save, or to notice that a peer is gone.
 GRACE_S = 120

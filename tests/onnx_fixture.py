@@ -95,7 +95,7 @@ class TinyData:
 
     name: str = "colours"
     splits: tuple[str, ...] = ("train", "val", "test", "test")
-    classes: tuple[str, ...] = CLASSES
+    classes: tuple[str, ...] = CLASSES  # or the first of them
     first: int = 0
 
 
@@ -121,7 +121,7 @@ def tiny_predictions(manifest: Manifest, weights: np.ndarray[tuple[int, int], np
     rows = manifest.table[manifest.table["split"] != "train"].reset_index(drop=True)
     colours = [np.asarray(Image.open(manifest.root / path)).mean(axis=(0, 1)) for path in rows["path"]]
     scores = np.exp(np.stack(colours) @ weights)
-    return Predictions.from_table(rows, scores / scores.sum(axis=1, keepdims=True), CLASSES)
+    return Predictions.from_table(rows, scores / scores.sum(axis=1, keepdims=True), CLASSES[: weights.shape[1]])
 
 
 def write_sources(
@@ -129,8 +129,9 @@ def write_sources(
 ) -> Sources:
     """Write everything that registration asks for, all of one tiny model; another `scale` is another model."""
     export_dir, evaluation_dir = directory / "export", directory / "evaluation"
-    manifest = write_tiny_data(directory / "data", data or TinyData())
-    write_tiny_model(export_dir, scale=scale, confused=confused)
+    data = data or TinyData()
+    manifest = write_tiny_data(directory / "data", data)
+    write_tiny_model(export_dir, tiny_contract(classes=data.classes), scale=scale, confused=confused)
     parity = Parity(
         split="val", num_images=9, batch_sizes=(1, 7), max_probability_difference=1e-6, limit=limit, argmax_agreement=1
     )
@@ -147,7 +148,7 @@ def write_sources(
         data_dir=directory / "data",
         review_dir=directory / "review",
     )
-    tiny_predictions(manifest, tiny_weights(3, scale, confused)).write(sources.predictions)
+    tiny_predictions(manifest, tiny_weights(len(data.classes), scale, confused)).write(sources.predictions)
     sources.checkpoint.write_bytes(b"weights")
     sources.card.write_text(card_text(export_dir / ONNX_FILE))
     return sources

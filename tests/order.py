@@ -20,6 +20,7 @@ SLOW_FILES = (
     "tests/export/test_bento.py",
     "tests/slurm/test_score.py",
     "tests/slurm/test_doctor.py",
+    "tests/training/tasks/test_every_key.py",
     "tests/training/test_train.py",
     "tests/service/test_fronts.py",
     "tests/service/test_startup.py",

@@ -47,6 +47,7 @@ OF_OTHERS = {
     "journal.log.lock": "Optuna's",
 }
 OUTPUT = re.compile(r"[\w./-]+\.(json|jsonl|csv|png|html|pt|onnx|parquet|txt|db|lock)")
+GONE = {"VISION_BATCHING"}  # docs/BATCHING.md says why
 NOT_CODE = {"tests/test_docs.py"}
 FILE = re.compile(r"[\w*.-]+(/[\w*.-]+)*\.(py|sh|sbatch|md|jinja|toml|in)")
 
@@ -77,6 +78,11 @@ def commands() -> list[tuple[str, str]]:
         lines = re.sub(r"\\\n\s*", " ", text).splitlines()
         is_prompted = any(line.startswith("$ ") for line in lines)
         found += [(page, line.removeprefix("$ ")) for line in lines if line.startswith("$ ") or not is_prompted]
+    for doc in DOCS:
+        found += [
+            (doc.name, line)
+            for line in re.findall(r"^    ((?:make|python -m|bentoml|\.venv/bin/\S+) .+)$", text_of(doc), re.M)
+        ]
     return found
 
 
@@ -244,7 +250,7 @@ def test_every_command_in_the_text_names_what_is_there() -> None:
 
 
 def test_every_variable_of_the_environment_is_read_by_somebody() -> None:
-    known = {f"VISION_{name.upper()}" for name in ServingSettings.model_fields} | {FOLDER_VARIABLE}
+    known = {f"VISION_{name.upper()}" for name in ServingSettings.model_fields} | {FOLDER_VARIABLE, *GONE}
     named = {(page.name, name) for page in DOCS for name in re.findall(r"\bVISION_[A-Z_]*[A-Z]", text_of(page))}
     assert len(named) > 10
     assert {(page, name) for page, name in named if name not in known} == set()
@@ -263,6 +269,16 @@ def test_every_file_named_is_there() -> None:
     } == set()
 
 
+def test_every_folder_named_is_there_and_the_map_names_every_room() -> None:
+    folders = {str(parent) for path in TRACKED for parent in Path(path).parents}
+    named = {(page, words.rstrip("/")) for page, words in in_backticks() if re.fullmatch(r"\w+(/\w+)*/?", words)}
+    of_rooms = {(page, name) for page, name in named if "/" in name and name.split("/")[0] in ROOMS | {"docs"}}
+    assert len(of_rooms) > 10
+    assert {(page, name) for page, name in of_rooms if name not in folders} == set()
+    chart = text_of(REPOSITORY / "docs/ARCHITECTURE.md").split("## Map")[1].split("\n## ")[0]
+    assert {room for room in ROOMS - {"tests"} if f"`{room}/" not in chart} == set()
+
+
 def test_every_output_named_is_written_or_read_by_somebody() -> None:
     """Of outputs the code holds the name alone, which is then in no example's place."""
     code = "\n".join(
@@ -276,7 +292,7 @@ def test_every_output_named_is_written_or_read_by_somebody() -> None:
 
 
 def test_every_module_and_key_named_is_there() -> None:
-    """`training.data.cache` is a module, `train.cache: true` a key, `runtime.serving.edge.X` a name of a module."""
+    """`training.data.cache` is a module, `train.cache: true` a key of params.yaml, `runtime.x.Y` a name of a module."""
     sections = set(params()) | {"sampler", "pruner"}
     gone = []
     num_found = 0

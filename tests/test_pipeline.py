@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).parent.parent
 # Each stage is loaded in a process of its own, forked from one that holds the large packages of others already.
 PRINT_LOADED = """
 import importlib, json, os, sys
-import albumentations, bentoml, cleanlab, fairlearn, matplotlib.pyplot, mlflow, pandas, sklearn, timm, torch
+import albumentations, bentoml, cleanlab, matplotlib.pyplot, mlflow, pandas, sklearn, timm, torch
 for stage, modules in json.loads(sys.argv[1]).items():
     if os.fork() == 0:
         for module in modules:

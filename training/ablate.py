@@ -8,13 +8,11 @@ share the runs. Writes `table.csv`, `table.md`, `plot.png` to `artifacts/ablatio
 import argparse
 import hashlib
 import json
-import logging
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import optuna
 import yaml
@@ -31,13 +29,12 @@ from training.process.child_run import CHILD_LOG, DEATH_SIGNAL, read_log, start_
 from training.sweeps.ablation_table import Row, write_tables
 from training.sweeps.ablations import ABLATIONS, Arm, Document
 from training.sweeps.search_space import PrunerParams, SamplerParams, TrialParams, check_trial
-from training.sweeps.search_worker import Ended, ObsoleteError, Recipe, work
+from training.sweeps.search_worker import Recipe, work
 from training.sweeps.study import IDENTITY, REASON, SearchError, SearchStudy, open_study, trial_dir
 
 EXPLAINED = 2  # exit status of a run that has said what is wrong
 QUEUED_ONLY = TrialParams(trials=0, sampler=SamplerParams(name="random"), pruner=PrunerParams(name="none"))
 ANY_SEED = IntDistribution(0, 2**31 - 1)
-logger = logging.getLogger(__name__)
 
 
 class AblationError(RuntimeError):
@@ -72,7 +69,7 @@ class Ablation:
         for seed in range(self.num_seeds):
             wanted = [row.name for row in rows if not row.reason]
             shared.queue(({"arm": name, "seed": seed}, self._identity(name, seed)) for name in wanted)
-            work(shared, Recipe(self._recipe, self.manifest_path), self._look)
+            work(shared, Recipe(self.manifest_path, self._recipe, _name, self._look))
             rows = [self._row(shared, name, seed + 1) for name in names]
             yield rows
 
@@ -89,21 +86,15 @@ class Ablation:
         facts = [name, yaml.safe_load(self._params_text(name, seed)), self._data_sha256]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
-    def _recipe(self, trial: Trial) -> str:
-        if trial.user_attrs[IDENTITY] != self._identity(**_run_of(trial)):
-            raise ObsoleteError("it was queued for other params or other data")
-        return self._params_text(**_run_of(trial))
+    def _recipe(self, trial: Trial) -> str | None:
+        run = trial.params["arm"], trial.params["seed"]
+        return self._params_text(*run) if trial.user_attrs[IDENTITY] == self._identity(*run) else None
 
-    def _look(self, ended: Ended) -> None:
+    def _look(self, trial: Trial, _failure: str, status: int) -> None:
         """Raise AblationError if training broke; what it only refused is said in the arm's row."""
-        run = "'{name}', seed {seed}".format(**_run_of(ended.trial))
-        if ended.status not in (0, EXPLAINED):
-            log = trial_dir(self.out_dir, ended.trial.number) / CHILD_LOG
-            raise AblationError(f"{run} ended with status {ended.status}: see {log}")
-        if ended.failure:
-            logger.info("%s: not measured: %s", run, ended.failure)
-        elif ended.value is not None:
-            logger.info("%s: macro-F1 %.4f on val", run, ended.value)
+        if status not in (0, EXPLAINED):
+            log = trial_dir(self.out_dir, trial.number) / CHILD_LOG
+            raise AblationError(f"{_name(trial)} ended with status {status}: see {log}")
 
     def _row(self, shared: SearchStudy, name: str, num_seeds: int) -> Row:
         """Sum up an arm's runs with the first seeds; of several with one seed the last counts."""
@@ -167,8 +158,8 @@ def main(arguments: argparse.Namespace) -> None:
     sys.stdout.write(markdown)
 
 
-def _run_of(trial: Trial) -> dict[str, Any]:
-    return {"name": trial.params["arm"], "seed": trial.params["seed"]}
+def _name(trial: Trial) -> str:
+    return "'{arm}', seed {seed}".format(**trial.params)
 
 
 if __name__ == "__main__":

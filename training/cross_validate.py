@@ -43,10 +43,10 @@ from training.process.distributed import Worker
 from training.process.exit_status import exit_status
 from training.process.signals import LeaveRequest
 from training.run.checkpoint import Checkpoint
+from training.run.known_errors import KNOWN_ERRORS
 from training.run.run_control import RunControl
 from training.sweeps.cross_validation_summary import write_summary
 from training.tasks import TASKS
-from training.train import KNOWN_ERRORS
 
 RUN_FILE = "run.json"
 IMAGE_SHARES = {"train": 0.70, "val": 0.15, "test": 0.15}

@@ -17,11 +17,11 @@ from training.process.signals import LeaveRequest
 from training.records.run_log import Run
 from training.records.tracking import check_store
 from training.run.batch_size import with_fitting_batch
-from training.run.engine import Engine, Subject
-from training.run.keeping import Keeping
 from training.run.new_contract import with_run_id
+from training.run.position import Keeping
 from training.run.run_control import RunControl, state_dir, state_to_resume
 from training.run.task import Data
+from training.run.trainer import Subject, Trainer
 from training.tasks import TASKS
 
 CHECKPOINT_FILE = "checkpoint.pt"
@@ -75,7 +75,7 @@ def fit(
         if run:
             save_contact_sheet(data.train, contract.classes, params.train.seed, control.out_dir / CONTACT_SHEET_FILE)
             run.log_artifact(control.out_dir / CONTACT_SHEET_FILE)
-        Engine(Subject(task, model, contract, data, params), worker, run, checkpoint_path, keeping).run(state)
+        Trainer(Subject(task, model, contract, data, params), worker, run, checkpoint_path, keeping).run(state)
         if run:
             run.log_artifact(checkpoint_path)
             states.clear()

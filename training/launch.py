@@ -24,13 +24,13 @@ from types import FrameType
 from torch.distributed import run as torchrun
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
+from project.command import EXPLAINED
 from project.interruption import INTERRUPTED, said_of
 from runtime.model.cores import usable_cores
 from training.process.signals import LEAVING, REQUEUE
 
 USAGE = "usage: NPROC=1 python -m training.launch [--max-restarts N] MODULE [ARGUMENTS]"
 LOOK_EVERY_S = 0.2
-EXPLAINED = 2  # exit status of an entry point that has printed what is wrong
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -23,9 +23,9 @@ from training.data.pictures import training_pictures
 from training.data.tensors import PREFETCH, PictureDataset, training_batches
 from training.params import Params
 from training.run.batch_size import with_fitting_batch
+from training.run.known_errors import KNOWN_ERRORS
 from training.run.new_contract import input_of
 from training.sanity import add_data_options
-from training.train import KNOWN_ERRORS
 
 NEARLY = 0.95  # of the best rate
 logger = logging.getLogger(__name__)

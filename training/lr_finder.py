@@ -30,8 +30,8 @@ from training.network.optimiser import freeze_all_but, make_optimiser, trainable
 from training.params import Params
 from training.process.distributed import single_worker
 from training.run.batch_size import with_fitting_batch
+from training.run.known_errors import KNOWN_ERRORS
 from training.sanity import add_data_options, untrained
-from training.train import KNOWN_ERRORS
 
 SMOOTHING = 0.9  # of the loss's moving average, corrected for its start
 DIVERGED = 4.0  # times the least smoothed loss

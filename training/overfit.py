@@ -23,8 +23,8 @@ from training.network.losses import classifier_loss
 from training.network.optimiser import freeze_all_but, make_optimiser, trainable_parameters
 from training.params import Params
 from training.process.distributed import single_worker
+from training.run.known_errors import KNOWN_ERRORS
 from training.sanity import add_data_options, untrained
-from training.train import KNOWN_ERRORS
 
 LEARNED_LOSS = 0.1  # with all pictures right: a class's probability is 90% on average
 REPORT_STEPS = 20

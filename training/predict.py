@@ -19,8 +19,8 @@ from training.data.tensors import PictureDataset
 from training.network.classifier import load_classifier
 from training.process.distributed import single_worker
 from training.run.checkpoint import Checkpoint
+from training.run.known_errors import KNOWN_ERRORS
 from training.run.loop import run_model
-from training.train import KNOWN_ERRORS
 
 BATCH_SIZE = 32
 logger = logging.getLogger(__name__)

@@ -17,14 +17,14 @@ from pathlib import Path
 
 import optuna
 import yaml
-from optuna.trial import TrialState
+from optuna.trial import Trial, TrialState
 
 from dataset.manifest import Manifest, ManifestError
 from project.command import command
 from project.params import ParamsError, add_params_option
 from training.sweeps.search_space import SEARCH_FILE, SearchConfig
 from training.sweeps.search_summary import live_table, write_summary
-from training.sweeps.search_worker import Ended, Recipe, handing_back_on_sigterm, work
+from training.sweeps.search_worker import Recipe, handing_back_on_sigterm, work
 from training.sweeps.study import SearchError, SearchStudy, best_trial, open_study, read_study
 from training.sweeps.yaml_edit import edit_yaml
 
@@ -69,21 +69,21 @@ def search(arguments: argparse.Namespace) -> None:
         with handing_back_on_sigterm():
             _run_workers(arguments)
     # Alone, or to try again what a worker that was killed has left behind.
-    recipe = Recipe(lambda trial: edit_yaml(params_text, trial.params), arguments.manifest)
-    work(shared, recipe, _GiveUp())
+    work(shared, _recipe(arguments.manifest, params_text))
     _finish(shared)
 
 
-class _GiveUp:
-    """Told how trials end, raises SearchError if several in a row fail."""
+def _recipe(manifest: Path, params_text: str) -> Recipe:
+    failed_in_a_row: list[int] = []
 
-    def __init__(self) -> None:
-        self._num_failed = 0
+    def look(trial: Trial, failure: str, _status: int) -> None:
+        failed_in_a_row[:] = [*failed_in_a_row, trial.number] if failure else []
+        if len(failed_in_a_row) == FAILURES_IN_A_ROW:
+            raise SearchError(f"{FAILURES_IN_A_ROW} trials in a row failed, the last with: {failure}")
 
-    def __call__(self, ended: Ended) -> None:
-        self._num_failed = self._num_failed + 1 if ended.failure else 0
-        if self._num_failed == FAILURES_IN_A_ROW:
-            raise SearchError(f"{self._num_failed} trials in a row failed, the last with: {ended.failure}")
+    return Recipe(
+        manifest, lambda trial: edit_yaml(params_text, trial.params), lambda trial: f"trial {trial.number}", look
+    )
 
 
 def _run_workers(arguments: argparse.Namespace) -> None:

@@ -8,27 +8,17 @@ import argparse
 import sys
 from pathlib import Path
 
-from dataset.manifest import Manifest, ManifestError, Protocol
+from dataset.manifest import Manifest, Protocol
 from project.command import command
-from project.params import ParamsError, add_params_option
+from project.params import add_params_option
 from training.fit import fit
-from training.network.backbones import BackboneError
-from training.network.package_weights import WeightsError
 from training.params import Params
 from training.process.determinism import deterministic
 from training.process.distributed import Worker
 from training.process.exit_status import exit_status
 from training.process.signals import LeaveRequest
-from training.records.tracking import TrackingError
-from training.run.checkpoint import CheckpointError
+from training.run.known_errors import KNOWN_ERRORS
 from training.run.run_control import RunControl
-from training.run.run_state import StateError
-
-# What a user can cause and mend; anything else is a bug and shows its traceback.
-KNOWN_ERRORS = (
-    BackboneError, CheckpointError, ManifestError, ParamsError, StateError, TrackingError, WeightsError,
-    FloatingPointError,
-)  # fmt: skip
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

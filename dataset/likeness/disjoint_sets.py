@@ -13,7 +13,10 @@ IntArray = npt.NDArray[np.int64]
 class DisjointSets:
     """Which of `size` items belong together; joining is transitive.
 
-    set_of: `(size,)` the first item of each item's set.
+    scipy.cluster.hierarchy.DisjointSet takes one pair at a time: ten blocks of a million pairs, as pictures under a
+    fixed camera give them, take it 11 s instead of 0.7 s, and it has no array of sets to leave out blocks by.
+
+    set_of: `(size,)` int, equal for items of one set.
     """
 
     def __init__(self, size: int) -> None:
@@ -21,24 +24,16 @@ class DisjointSets:
 
     def join(self, pairs: Iterable[tuple[int, int]]) -> None:
         """Put both items of every pair into one set."""
-        array = np.array(list(pairs), dtype=np.int64).reshape(-1, 2)
-        self.join_arrays(array[:, 0], array[:, 1])
+        self.join_arrays(*np.array(list(pairs), dtype=np.int64).reshape(-1, 2).T)
 
     def join_arrays(self, lefts: npt.NDArray[np.integer], rights: npt.NDArray[np.integer]) -> None:
         """Put `lefts[i]` and `rights[i]` into one set; `(P,)` each."""
-        ends = np.stack([self.set_of[lefts], self.set_of[rights]])
-        ends = ends[:, ends[0] != ends[1]]
-        if not ends.size:
+        left, right = self.set_of[lefts], self.set_of[rights]
+        if (left == right).all():
             return
-        sets, edges = np.unique(ends, return_inverse=True)
-        left, right = edges.reshape(ends.shape)
-        graph = sparse.coo_array((np.ones(len(left)), (left, right)), shape=(len(sets), len(sets)))
-        number, part = connected_components(graph, directed=False)
-        first = np.full(number, len(self.set_of), dtype=np.int64)
-        np.minimum.at(first, part, sets)
-        becomes = np.arange(len(self.set_of))
-        becomes[sets] = first[part]
-        self.set_of = becomes[self.set_of]
+        shape = (len(self.set_of), len(self.set_of))
+        graph = sparse.coo_array((np.ones(len(left), dtype=np.bool_), (left, right)), shape=shape)
+        self.set_of = connected_components(graph, directed=False)[1][self.set_of]
 
     def join_equal(self, names: Iterable[str]) -> None:
         """Put items of the same name into one set; '' is no name."""

@@ -7,18 +7,19 @@ LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT names the data directory. `label_studio.x
 
 import csv
 import io
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
-from matplotlib.font_manager import FontProperties, findfont
 from PIL import Image, ImageDraw, ImageFont
 
 from dataset.description import read_max_value
 from dataset.manifest import Manifest
 from evaluation.analyses.label_review import LabelReview
 from evaluation.document import EvaluationError
+from evaluation.pages.fonts import drawable_names, missing_in, path_for
 from runtime.model.errors import ImageError
 from runtime.model.image import open_image
 
@@ -86,7 +87,8 @@ def write_queue(review: LabelReview, manifest: Manifest, out_dir: Path) -> None:
     (out_dir / INTERFACE_FILE).write_text(labelling_interface(manifest.classes), encoding="utf-8")
     (out_dir / SHEET_FILE).unlink(missing_ok=True)
     if tasks:
-        (out_dir / SHEET_FILE).write_bytes(draw_sheet(tasks[:MAX_ON_SHEET], manifest.root))
+        sheet = draw_sheet(tasks[:MAX_ON_SHEET], manifest.root, drawable_names(manifest.classes))
+        (out_dir / SHEET_FILE).write_bytes(sheet)
 
 
 def labelling_interface(classes: tuple[str, ...]) -> str:
@@ -104,22 +106,30 @@ def labelling_interface(classes: tuple[str, ...]) -> str:
     )
 
 
-def draw_sheet(tasks: list[Task], pictures_dir: Path) -> bytes:
-    """Return a PNG of numbered pictures with label, suggestion and reason, in the order of the list."""
+def draw_sheet(tasks: list[Task], pictures_dir: Path, names: Mapping[str, str]) -> bytes:
+    """Return a PNG of numbered pictures with label, suggestion and reason, in the order of the list.
+
+    names: class -> what a picture can show of it (`evaluation.pages.fonts.drawable_names`).
+    """
     rows = -(-len(tasks) // _COLUMNS)
     cell_w, cell_h = _PICTURE_PX + _GAP_PX, _PICTURE_PX + _CAPTION_PX + _GAP_PX
     sheet = Image.new("RGB", (_COLUMNS * cell_w + _GAP_PX, rows * cell_h + _GAP_PX), "white")
-    font = ImageFont.truetype(findfont(FontProperties(family="DejaVu Sans")), 12)
     draw = ImageDraw.Draw(sheet)
     max_value = read_max_value(pictures_dir)
     for index, task in enumerate(tasks):
         left, top = _GAP_PX + index % _COLUMNS * cell_w, _GAP_PX + index // _COLUMNS * cell_h
         picture = _thumbnail(pictures_dir / task.path, max_value)
         sheet.paste(picture, (left + (_PICTURE_PX - picture.width) // 2, top + (_PICTURE_PX - picture.height) // 2))
-        arrow = f" → {task.suggested_label}?" if task.suggested_label else ""
-        lines = [f"{index + 1}. {task.current_label}{arrow}", task.reason, Path(task.path).name]
+        arrow = f" → {names.get(task.suggested_label, task.suggested_label)}?" if task.suggested_label else ""
+        lines = [
+            f"{index + 1}. {names.get(task.current_label, task.current_label)}{arrow}",
+            task.reason,
+            Path(task.path).name,
+        ]
         for number, line in enumerate(lines):
-            text = _shortened(line, font)
+            readable = "".join("?" if character in missing_in(line) else character for character in line)
+            font = ImageFont.truetype(path_for(readable), 12)
+            text = _shortened(readable, font)
             draw.text((left, top + _PICTURE_PX + 2 + 16 * number), text, "#1f2933" if number == 0 else "#52606d", font)
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")

@@ -148,22 +148,14 @@ def _cells(
     known = np.flatnonzero((features != "").all(axis=1))
     if not known.size:
         return
-    features = features.iloc[known]
-    positions = features.groupby(list(features.columns), sort=True).indices
-    for values, accuracy in _accuracies(features, right[known]).items():
+    for values, positions in features.iloc[known].groupby(list(features.columns), sort=True).indices.items():
         texts = values if isinstance(values, tuple) else (values,)
-        rows = known[positions[values if len(texts) > 1 else texts[0]]]
+        rows = known[positions]
         conditions = tuple(
             Condition(attribute=a.name, value=str(text), origin=a.origin)
             for a, text in zip(attributes, texts, strict=True)
         )
-        yield conditions, rows, float(accuracy)
-
-
-def _accuracies(features: pd.DataFrame, right: BoolArray) -> pd.Series:
-    """Return the share of right images by combination of values that there is."""
-    shares: pd.Series = pd.Series(right, index=features.index).groupby([features[name] for name in features]).mean()
-    return shares
+        yield conditions, rows, float(right[rows].mean())
 
 
 def _mask(test: Predictions, rows: npt.NDArray[np.intp]) -> BoolArray:

@@ -1,14 +1,39 @@
 """A comparison as one HTML file that needs nothing beside it, and in one sentence."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from dataset.description import read_max_value
-from evaluation.comparison import Change, Comparison
-from evaluation.pages import wording
-from evaluation.pages.page import data_uri, render_page, thumbnail
+from evaluation.comparison import Change, Comparison, Difference
+from evaluation.pages.page import render_page, thumbnail
 from evaluation.pages.plots import draw_differences
+from evaluation.pages.sections import (
+    Block,
+    Box,
+    Bullets,
+    Cell,
+    Gallery,
+    Line,
+    Paragraph,
+    Picture,
+    Plot,
+    Plots,
+    Provenance,
+    Section,
+    Strong,
+    Table,
+)  # fmt: skip
+from evaluation.pages.wording import (
+    HEADLINE_NAMES,
+    counted,
+    difference_in_words,
+    figure,
+    gain,
+    p_value,
+    share_of_resamples,
+    signed_interval,
+)  # fmt: skip
 
 PAGE_FILE = "comparison.html"
 _MAX_SHOWN = 24  # pictures in each direction
@@ -26,10 +51,9 @@ class Verdict:
 def summarise_comparison(comparison: Comparison) -> str:
     """Say in one sentence what differs, with intervals."""
     return (
-        f"On {wording.counted(comparison.num_images, f'{comparison.split} picture')} of "
-        f"{wording.counted(comparison.num_groups, 'group')}, macro-F1 changes by "
-        f"{wording.difference_in_words(comparison.macro_f1)} and accuracy by "
-        f"{wording.difference_in_words(comparison.accuracy)}: {comparison.num_fixed} changed for the better, "
+        f"On {counted(comparison.num_images, f'{comparison.split} picture')} of "
+        f"{counted(comparison.num_groups, 'group')}, macro-F1 changes by {difference_in_words(comparison.macro_f1)} "
+        f"and accuracy by {difference_in_words(comparison.accuracy)}: {comparison.num_fixed} changed for the better, "
         f"{comparison.num_broken} for the worse."
     )
 
@@ -40,19 +64,92 @@ def render_comparison(comparison: Comparison, pictures_dir: Path | None, verdict
     pictures_dir: what paths are relative to; None leaves the pictures out. Raises EvaluationError if a picture to be
     shown cannot be read.
     """
+    max_value = read_max_value(pictures_dir) if pictures_dir else None
+    sections = [
+        *([_verdict(verdict)] if verdict else []),
+        _figures(comparison),
+        _chance(comparison),
+        _changed("broken", "worse", comparison.broken, comparison.num_broken),
+        _changed("fixed", "better", comparison.fixed, comparison.num_fixed, comparison.num_wrong_otherwise),
+    ]
     return render_page(
-        "comparison.html.jinja",
-        comparison=comparison,
-        summary=summarise_comparison(comparison),
-        verdict=verdict,
-        confidence=wording.share_of_resamples(comparison.confidence),
-        differences_png=data_uri(draw_differences(comparison), "png"),
-        broken=_with_pictures(comparison.broken, pictures_dir),
-        fixed=_with_pictures(comparison.fixed, pictures_dir),
+        comparison.second,
+        "Comparison of two models on the same pictures",
+        summarise_comparison(comparison),
+        sections,
+        lambda _, file: thumbnail(pictures_dir / file, max_value) if pictures_dir else "",
+        subtitle=f"against {comparison.first}",
     )
 
 
-def _with_pictures(changes: Iterable[Change], pictures_dir: Path | None) -> list[tuple[Change, str]]:
-    shown = list(changes)[:_MAX_SHOWN]
-    max_value = read_max_value(pictures_dir) if pictures_dir else None
-    return [(change, thumbnail(pictures_dir / change.path, max_value) if pictures_dir else "") for change in shown]
+def _verdict(verdict: Verdict) -> Section:
+    return Section("verdict", "Gate", (Box(verdict.title, verdict.reasons, is_warning=not verdict.passed),))
+
+
+def _figures(comparison: Comparison) -> Section:
+    named = [(Cell(title), getattr(comparison, name)) for name, title in HEADLINE_NAMES.items()]
+    for part in comparison.per_class:
+        counts = f"{counted(part.num_images, 'image')}, {counted(part.num_groups, 'group')}"
+        named.append((Cell(f"Recall of {part.name}", counts), part.recall))
+    header = ("Figure", "First", "Second", Cell("Difference", f"{share_of_resamples(comparison.confidence)} interval"))
+    told = (
+        f"First: {comparison.first}. Second: {comparison.second}. A difference is the second's figure minus the "
+        f"first's; its interval is of {comparison.bootstrap_samples} paired resamples of the "
+        f"{counted(comparison.num_groups, 'group')}, seed {comparison.seed}. There is none where fewer than two groups "
+        "contribute to the figure."
+    )
+    blocks: tuple[Block, ...] = (
+        *(Paragraph(note) for note in comparison.notes),
+        Table(header, tuple((title, *_difference(part)) for title, part in named)),
+        Paragraph(told, is_note=True),
+    )
+    return Section("figures", "Figures", blocks)
+
+
+def _difference(part: Difference) -> tuple[Line | Cell, ...]:
+    ends = signed_interval(part) if part.low is not None else ""
+    return figure(part.first), figure(part.second), Cell(gain(part.difference), ends)
+
+
+def _chance(comparison: Comparison) -> Section:
+    by_picture, by_group = comparison.mcnemar, comparison.by_group
+    tests = (
+        f"By picture (McNemar, exact): {counted(by_picture.num_second, 'picture')} only the second gets right, "
+        f"{by_picture.num_first} only the first; p = {p_value(by_picture.p_value)}. The test takes pictures as "
+        "independent, which pictures of one group are not, so that its p is too small.",
+        f"By group (sign test): the second is right on more pictures of {counted(by_group.num_second, 'group')}, the "
+        f"first of {by_group.num_first}; p = {p_value(by_group.p_value)}.",
+    )
+    alt = "Differences with their intervals; the table above holds the numbers."
+    return Section(
+        "chance",
+        "Is the difference chance?",
+        (Plots((Plot(partial(draw_differences, comparison), alt),)), Bullets(tests)),
+    )
+
+
+def _changed(
+    name: str, way: str, changes: tuple[Change, ...], number: int, num_otherwise: int | None = None
+) -> Section:
+    """Show the pictures that one model gets right and the other does not."""
+    shown = tuple(map(_picture, changes[:_MAX_SHOWN]))
+    blocks: list[Block] = [Gallery(shown)] if shown else [Paragraph("There is none.")]
+    if 0 < len(shown) < number:
+        blocks.insert(0, Paragraph(f"The {len(shown)} of {number} whose probability changed most."))
+    if num_otherwise is not None:
+        note = f"{counted(num_otherwise, 'further picture')}: wrong by both, as different classes."
+        blocks.append(Paragraph(note, is_note=True))
+    return Section(name, f"Changed for the {way}: {number}", tuple(blocks))
+
+
+def _picture(change: Change) -> Picture:
+    answers = (
+        ("first", change.first_predicted, change.first_probability),
+        ("second", change.second_predicted, change.second_probability),
+    )
+    told = (
+        (f"{which}: ", Strong(predicted), f" ({change.label} {figure(probability)})")
+        for which, predicted, probability in answers
+    )
+    provenance = Provenance(change.path, change.group, change.sha256)
+    return Picture((change.path,), (("is ", Strong(change.label)), *told), (provenance,))

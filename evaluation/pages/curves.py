@@ -1,4 +1,4 @@
-"""Curves of an evaluation, as PNG bytes: reliability, defect threshold and cost, robustness.
+"""Curves of an evaluation, drawn: reliability, defect threshold and cost, robustness.
 
 Lines differ in dash and marker as well as in colour (Okabe and Ito's colours, told apart by the colour-blind).
 """
@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 from evaluation.analyses.calibration import Calibration
 from evaluation.analyses.robustness import Robustness, RobustnessCurve
 from evaluation.analyses.threshold import DefectDetection
-from evaluation.pages.plots import quieten, to_png
+from evaluation.pages.plots import quieten
 
 _BLUE, _ORANGE, _GREEN, _INK, _FAINT = "#0072b2", "#d55e00", "#009e73", "#1f2933", "#9aa5b1"
 
 
-def draw_reliability(calibration: Calibration) -> bytes:
+def draw_reliability(calibration: Calibration) -> Figure:
     """Draw accuracy over stated probability, with intervals, above the number of images in each bin."""
     figure = Figure(figsize=(4.4, 4.4), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
@@ -39,10 +39,10 @@ def draw_reliability(calibration: Calibration) -> bytes:
     lower.set_xlim(0, 1)
     for axes in (upper, lower):
         quieten(axes)
-    return to_png(figure)
+    return figure
 
 
-def draw_threshold(detection: DefectDetection) -> bytes:
+def draw_threshold(detection: DefectDetection) -> Figure:
     """Draw miss rate and false alarm rate, and below the cost, over the threshold on the defect probability."""
     figure = Figure(figsize=(4.4, 4.4), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True)
@@ -63,10 +63,10 @@ def draw_threshold(detection: DefectDetection) -> bytes:
         axes.axvline(detection.cheapest.threshold, color=_INK, linewidth=1.5, linestyle="-.", label="least cost")
         quieten(axes)
     upper.legend(frameon=False, fontsize=8, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
-    return to_png(figure)
+    return figure
 
 
-def draw_robustness(curve: RobustnessCurve, robustness: Robustness) -> bytes:
+def draw_robustness(curve: RobustnessCurve, robustness: Robustness) -> Figure:
     """Draw accuracy and macro-F1 over the levels of one change; the dotted line is the picture as it is."""
     figure = Figure(figsize=(4.4, 3.0), layout="constrained")
     axes = figure.add_subplot()
@@ -85,7 +85,7 @@ def draw_robustness(curve: RobustnessCurve, robustness: Robustness) -> bytes:
     axes.set_title(curve.change, fontsize=10, loc="left")
     axes.legend(frameon=False, fontsize=8)
     quieten(axes)
-    return to_png(figure)
+    return figure
 
 
 def _plain(values: list[float | None]) -> list[float]:

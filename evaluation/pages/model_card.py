@@ -5,6 +5,7 @@ is said. Metadata keys: https://huggingface.co/docs/hub/model-cards#model-card-m
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCardData
 
@@ -12,17 +13,11 @@ from dataset.description import DataDescription
 from dataset.manifest import Manifest
 from evaluation.evaluation import Evaluation
 from evaluation.model_review import ModelReview
-from evaluation.pages.card_analyses import analyses
-from evaluation.pages.card_sections import (
-    DataFacts,
-    all_folds_section,
-    data_section,
-    failures_section,
-    limits_section,
-    results_section,
-)
-from evaluation.pages.markdown import code, inline, paragraph
-from evaluation.pages.wording import HEADLINE_NAMES, counted
+from evaluation.pages.card_sections import data_section, limits_section, purpose_sections
+from evaluation.pages.markdown import inline, render_sections
+from evaluation.pages.report import Reviewed, sections_of
+from evaluation.pages.sections import Code, Line, Paragraph, Section, Table, prose
+from evaluation.pages.wording import HEADLINE_NAMES, counted, sentence
 from evaluation.statistics.metrics import HEADLINE
 from evaluation.statistics.parity import Parity
 from runtime.model.card import MODEL_SHA256_KEY, CardError
@@ -86,23 +81,21 @@ class Measured:
 
 def render_model_card(measured: Measured) -> str:
     """Return the whole card; equal measurements give equal text."""
-    facts = DataFacts(measured.description, measured.manifest)
-    hashes = dict(zip(measured.manifest.table["path"], measured.manifest.table["sha256"], strict=True))
+    evaluation, description = measured.evaluation, measured.description
     sections = [
-        _header(measured),
-        f"# {inline(measured.contract.name)}: {inline(measured.description.title)}",
-        _purpose(measured),
-        data_section(facts),
-        results_section(measured.evaluation, measured.by_image),
-        *([all_folds_section(measured.out_of_fold, hashes)] if measured.out_of_fold else []),
-        failures_section(measured.evaluation, hashes),
-        *analyses(measured.evaluation, measured.contract.temperature, measured.review),
-        limits_section(measured.evaluation, facts, measured.review is not None, measured.out_of_fold is not None),
+        *purpose_sections(measured.contract, description, measured.manifest),
+        data_section(description, measured.manifest),
+        *sections_of(
+            evaluation, measured.by_image, description, measured.manifest,
+            reviewed=Reviewed(measured.review, Path(), lineage_section(measured), measured.contract.temperature),
+            out_of_fold=measured.out_of_fold,
+        ),
+        limits_section(evaluation, measured.manifest, measured.review is not None, measured.out_of_fold is not None),
         _exported_graph(measured),
-        _lineage(measured),
         _licence(measured),
-    ]
-    return "\n\n".join(sections) + "\n"
+    ]  # fmt: skip
+    title = f"# {inline(measured.contract.name)}: {inline(description.title)}"
+    return "\n\n".join([_header(measured), title, render_sections(sections)]) + "\n"
 
 
 def _header(measured: Measured) -> str:
@@ -140,36 +133,16 @@ def _weights_licence(contract: ModelContract) -> str:
     return next(known, _OTHER_WEIGHTS)
 
 
-def _purpose(measured: Measured) -> str:
-    contract, data = measured.contract, measured.description
-    classes = ", ".join(inline(name) for name in contract.classes)
-    attributes = measured.manifest.attributes
-    conditions = f", or with other values of {', '.join(map(inline, attributes))}" if attributes else ""
-    return f"""## What it is and what it is for
-
-Given one picture, the model answers with one of {len(contract.classes)} classes and a probability for each: {classes}.
-It is for pictures like those it was measured on: {paragraph(data.summary)}
-
-Pictures of any size are read as RGB and brought to {contract.height} × {contract.width} pixels (height × width, \
-{contract.resize}, {contract.interpolation}).
-
-## What it is not for
-
-- Anything that is none of these classes: the model has no answer for "something else" and will name one of the \
-{len(contract.classes)}.
-- Pictures from another source than the data below{conditions}: nothing was measured on them.
-- Where in a picture a thing lies, or how many there are: the answer is one class for the whole picture."""
-
-
-def _exported_graph(measured: Measured) -> str:
+def _exported_graph(measured: Measured) -> Section:
     parity = measured.parity
     sizes = " and ".join(str(size) for size in parity.batch_sizes)
-    return f"""## The exported graph
-
-{_which_model(measured)} Compared with the trained network on \
-{counted(parity.num_images, "image")} of the {inline(parity.split)} split at batch sizes {sizes}, the largest \
-difference of a probability is {parity.max_probability_difference:.1e} (limit {parity.limit:.0e}), and both name the \
-same class for {100 * parity.argmax_agreement:g}% of them."""
+    told = (
+        f"{_which_model(measured)} Compared with the trained network on {counted(parity.num_images, 'image')} of the "
+        f"{parity.split} split at batch sizes {sizes}, the largest difference of a probability is "
+        f"{parity.max_probability_difference:.1e} (limit {parity.limit:.0e}), and both name the same class for "
+        f"{100 * parity.argmax_agreement:g}% of them."
+    )
+    return Section("graph", "The exported graph", (Paragraph(told),))
 
 
 def _which_model(measured: Measured) -> str:
@@ -177,8 +150,8 @@ def _which_model(measured: Measured) -> str:
     subject = "the ONNX graph itself" if measured.evaluation.asked_model else "the trained network"
     others = []
     if measured.review and not measured.evaluation.asked_model:
-        agreement = " and of where it looks" if measured.review.attention.mask_agreement else ""
-        others.append(f"those of pictures that get worse{agreement} are of the ONNX graph")
+        agreement = " and of where the model looks" if measured.review.attention.mask_agreement else ""
+        others.append(f"those of robustness{agreement} are of the ONNX graph")
     if measured.by_image:
         others.append("those split by image are of another model, trained on that split")
     if measured.out_of_fold:
@@ -187,10 +160,10 @@ def _which_model(measured: Measured) -> str:
     return f"The ONNX graph is what is served. The figures above are of {subject}{but}."
 
 
-def lineage_of(measured: Measured) -> dict[str, str]:
-    """Return what the model was made of, by name; empty where it was not recorded."""
+def lineage_section(measured: Measured) -> Section:
+    """Say what the model was made of and how to make it again."""
     contract, lineage = measured.contract, measured.contract.lineage
-    return {
+    facts = {
         "ONNX file, SHA-256": measured.onnx_sha256,
         "contract, SHA-256": contract.sha256,
         "data (manifest), SHA-256": measured.evaluation.data_sha256,
@@ -199,34 +172,28 @@ def lineage_of(measured: Measured) -> dict[str, str]:
         "backbone": lineage.backbone,
         "starting weights": lineage.weights,
     }
+    rows = tuple((name, Code(value) if value else "not recorded") for name, value in facts.items())
+    blocks = (Table(("", ""), rows, is_text=True), Paragraph(_reproduction(lineage.git_commit)))
+    return Section("lineage", "Where it comes from", blocks, "Lineage")
 
 
-def _lineage(measured: Measured) -> str:
-    lineage, rows = measured.contract.lineage, lineage_of(measured)
-    table = "\n".join(f"| {name} | {code(value) if value else 'not recorded'} |" for name, value in rows.items())
-    return f"""## Where it comes from
-
-| | |
-|---|---|
-{table}
-
-{_reproduction(lineage.git_commit)}"""
-
-
-def _reproduction(commit: str) -> str:
-    data = "prepare the data so that the manifest has the hash above, and run `dvc repro`."
+def _reproduction(commit: str) -> Line:
+    data: Line = ("prepare the data so that the manifest has the hash above, and run ", Code("dvc repro"), ".")
     if commit.endswith(DIRTY):
-        return (
-            f"To reproduce: check out commit {code(commit.removesuffix(DIRTY))}, from which tracked files differed, "
-            f"put the settings of the MLflow run into `params.yaml`, {data} What else differed is not recorded."
+        settings: Line = ("put the settings of the MLflow run into ", Code("params.yaml"), ",")
+        start = (
+            "To reproduce: check out commit ",
+            Code(commit.removesuffix(DIRTY)),
+            ", from which tracked files differed,",
         )
-    return f"To reproduce: check out commit {code(commit)}, {data}" if commit else f"To reproduce: {data}"
+        return prose(start, settings, data, "What else differed is not recorded.")
+    return prose(("To reproduce: check out commit ", Code(commit), ",") if commit else "To reproduce:", data)
 
 
-def _licence(measured: Measured) -> str:
+def _licence(measured: Measured) -> Section:
     data = measured.description
-    pictures = f"Pictures: {paragraph(data.licence)}" if data.licence else "The data's source states no licence."
-    lines = [f"Code: Apache-2.0. {_weights_licence(measured.contract)} {pictures}"]
+    pictures = f"Pictures: {sentence(data.licence)}" if data.licence else "The data's source states no licence."
+    blocks = [Paragraph(prose("Code: Apache-2.0.", _weights_licence(measured.contract), pictures))]
     if data.citation:
-        lines += ["", f"Citation of the data: {paragraph(data.citation)}"]
-    return "\n".join(["## Licence and citation", "", *lines])
+        blocks.append(Paragraph(f"Citation of the data: {sentence(data.citation)}"))
+    return Section("licence", "Licence and citation", tuple(blocks))

@@ -1,21 +1,27 @@
-"""Pictures of an evaluation, as PNG bytes: equal evaluations give equal bytes (for one matplotlib version).
+"""Plots of an evaluation, as PNG or SVG: equal evaluations give equal bytes (for one matplotlib version).
 
-Figures are drawn without pyplot, so nothing global changes and no display is needed. Class names are plain text, never
-mathematics, whatever they contain.
+Figures are drawn without pyplot, so that no display is needed. Class names are plain text, never mathematics, whatever
+they contain. In an SVG text stays text, which the reader's browser draws with fonts of its own; in a PNG a class whose
+name no font of the system shows stands by its number.
 """
 
 import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 from evaluation.comparison import Comparison
 from evaluation.evaluation import Evaluation
+from evaluation.pages.fonts import drawable_names, families_for, missing_in
 from evaluation.pages.wording import HEADLINE_NAMES, confidence, counted, share_of_resamples
 
 _DPI = 160
@@ -27,22 +33,31 @@ _CELL_IN = 0.42  # room for a count of four digits
 _MAX_COUNTED = 40  # classes up to which every cell has its count; the picture is as large for any number above
 _MAX_NAMED = 220  # classes up to which each has its name on the axes: 4 points, which a reader can enlarge
 _POINTS_PER_IN = 72
+_UNMEASURED_EM = 0.4  # what the box that stands for a missing character lacks to a full square
 _MAX_BARS = 100  # classes whose F1 is drawn
 
 
 @dataclass(frozen=True)
 class HeadlinePlots:
-    """PNGs of one evaluation, drawn once for all who show them."""
+    """Plots of one evaluation, drawn once for all who show them."""
 
-    confusion: bytes
-    per_class_f1: bytes
+    confusion: Figure
+    per_class_f1: Figure
 
     @classmethod
     def of(cls, evaluation: Evaluation) -> Self:
         return cls(draw_confusion(evaluation), draw_per_class_f1(evaluation))
 
+    def for_png(self, evaluation: Evaluation) -> Self:
+        """Return these plots or, where a class's name cannot be drawn on this machine, those with its number."""
+        names = drawable_names(evaluation.classes)
+        if all(name == shown for name, shown in names.items()):
+            return self
+        results = tuple(result.model_copy(update={"name": names[result.name]}) for result in evaluation.per_class)
+        return self.of(evaluation.model_copy(update={"classes": tuple(names.values()), "per_class": results}))
 
-def draw_confusion(evaluation: Evaluation) -> bytes:
+
+def draw_confusion(evaluation: Evaluation) -> Figure:
     """Draw the confusion matrix: numbers are images, colour is the share of the row, so that rare classes show.
 
     Above _MAX_COUNTED classes colour speaks alone, for the numbers could not be read, and the picture does not grow.
@@ -70,7 +85,7 @@ def draw_confusion(evaluation: Evaluation) -> bytes:
     colour_bar = figure.colorbar(picture, ax=axes, fraction=0.046, pad=0.03)
     colour_bar.set_label("share of the actual class", fontsize=10 * larger)
     colour_bar.ax.tick_params(labelsize=font_size * larger)
-    return to_png(figure)
+    return figure
 
 
 def _draw_lines_between_cells(axes: Axes, num_classes: int) -> None:
@@ -91,13 +106,14 @@ def _name_classes(axes: Axes, classes: Sequence[str], matrix_in: float, font_siz
         if len(classes) <= _MAX_COUNTED
         else {"rotation": 90}  # slanting lines would touch
     )
-    axes.set_xticks(places, labels, parse_math=False, **slope)
-    axes.set_yticks(places, labels, parse_math=False)
+    families = families_for(labels)
+    axes.set_xticks(places, labels, parse_math=False, fontfamily=families, **slope)
+    axes.set_yticks(places, labels, parse_math=False, fontfamily=families)
     axes.tick_params(which="both", length=0)
     axes.tick_params(labelsize=min(font_size, 0.75 * pitch_points))
 
 
-def draw_per_class_f1(evaluation: Evaluation) -> bytes:
+def draw_per_class_f1(evaluation: Evaluation) -> Figure:
     """Draw each class's F1 with its interval, the highest on top; an undefined F1 is said in words.
 
     Above _MAX_BARS classes those of the lowest F1 are drawn: a taller picture could not be read, nor be drawn at all.
@@ -112,19 +128,22 @@ def draw_per_class_f1(evaluation: Evaluation) -> bytes:
         if result.f1.low is not None and result.f1.high is not None:
             axes.plot([result.f1.low, result.f1.high], [position, position], color=_BAR, linewidth=5, alpha=0.35)
         axes.plot(result.f1.value, position, "o", color=_BAR, markersize=7, clip_on=False)
+    # Only a single line stands right where a browser's font is wider than the one that was measured with.
+    parted = ": " if missing_in("".join(c.name for c in ordered)) else "\n"
     names = [
-        f"{_shortened(c.name)}\n{counted(c.num_images, 'image')}, {counted(c.num_groups, 'group')}" for c in ordered
+        f"{_shortened(c.name)}{parted}{counted(c.num_images, 'image')}, {counted(c.num_groups, 'group')}"
+        for c in ordered
     ]
-    axes.set_yticks(range(len(ordered)), names, parse_math=False)
+    axes.set_yticks(range(len(ordered)), names, parse_math=False, fontfamily=families_for(names))
     axes.set_ylim(-0.6, len(ordered) - 0.4)
     axes.set_xlim(0, 1)
     quieten(axes)
     drawn = f"the {_MAX_BARS} lowest of {len(evaluation.per_class)}\n" if len(evaluation.per_class) > _MAX_BARS else ""
     axes.set_xlabel(f"{drawn}F1, bar: {confidence(evaluation)} interval over groups")
-    return to_png(figure)
+    return figure
 
 
-def draw_differences(comparison: Comparison) -> bytes:
+def draw_differences(comparison: Comparison) -> Figure:
     """Draw the differences of two models with their intervals; right of the line the second is better."""
     rows = [(title, getattr(comparison, name)) for name, title in HEADLINE_NAMES.items()]
     rows += [(f"recall of {_shortened(part.name)}", part.recall) for part in comparison.per_class]
@@ -136,11 +155,12 @@ def draw_differences(comparison: Comparison) -> bytes:
             axes.plot([part.low, part.high], [position, position], color=_BAR, linewidth=5, alpha=0.35)
         if part.difference is not None:
             axes.plot(part.difference, position, "o", color=_BAR, markersize=7, clip_on=False)
-    axes.set_yticks(range(len(rows)), [title for title, _ in reversed(rows)], parse_math=False)
+    titles = [title for title, _ in reversed(rows)]
+    axes.set_yticks(range(len(rows)), titles, parse_math=False, fontfamily=families_for(titles))
     axes.set_ylim(-0.6, len(rows) - 0.4)
     quieten(axes)
     axes.set_xlabel(f"second minus first\nbar: {share_of_resamples(comparison.confidence)} interval over groups")
-    return to_png(figure)
+    return figure
 
 
 def quieten(axes: Axes) -> None:
@@ -164,3 +184,25 @@ def to_png(figure: Figure) -> bytes:
     FigureCanvasAgg(figure)  # draws without a display, whatever backend is configured
     figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def to_svg(figure: Figure) -> bytes:
+    """Return the figure's SVG with its text as text; equal figures give equal bytes.
+
+    Characters that no font of this machine has are measured too narrow, so that the picture gets room for them.
+    """
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure)
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "evaluation"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from")
+        figure.draw_without_rendering()
+        room = max(_missing_room_in(text) for text in figure.findobj(Text))
+        box = Bbox.from_extents(-room, -room, *figure.get_size_inches())
+        figure.savefig(buffer, format="svg", bbox_inches=box, metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
+
+
+def _missing_room_in(text: Text) -> float:
+    """Return by how many inches text is wider than measured, if each unknown character is as wide as it is high."""
+    num_missing = max(sum(map(line.count, missing_in(line))) for line in text.get_text().split("\n"))
+    return num_missing * _UNMEASURED_EM * float(text.get_fontsize()) / _POINTS_PER_IN

@@ -1,32 +1,77 @@
 """The evaluation as one HTML file that needs nothing beside it: styles inline, pictures as data URIs."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from dataset.description import DataDescription
 from dataset.manifest import Manifest
-from evaluation.analyses.image_statistics import statistics_in_words
-from evaluation.evaluation import Evaluation, EvaluationError
+from evaluation.evaluation import Estimate, Evaluation, EvaluationError
 from evaluation.model_review import ModelReview
-from evaluation.pages import wording
-from evaluation.pages.curves import draw_reliability, draw_robustness, draw_threshold
+from evaluation.pages.analysis_sections import (
+    calibration_section,
+    detection_section,
+    fairness_section,
+    labels_section,
+    review_sections,
+)  # fmt: skip
 from evaluation.pages.page import data_uri, render_page, thumbnail
 from evaluation.pages.plots import HeadlinePlots
-
-_MAX_SLICE_GALLERIES = 3  # weak slices whose errors are shown
-_MAX_LISTED = 12  # label issues and outliers shown
-_MAX_PAIRS = 6  # near-duplicates shown
+from evaluation.pages.result_sections import (
+    classes_section,
+    confusions_section,
+    errors_section,
+    fine_print_section,
+    folds_section,
+    method_section,
+    overall_section,
+)  # fmt: skip
+from evaluation.pages.sections import Section
+from evaluation.pages.slice_sections import slices_section
+from evaluation.pages.wording import HEADLINE_NAMES, confidence, counted, figure, interval, percentage
 
 
 @dataclass(frozen=True)
 class Reviewed:
-    """What is known once the model is exported: its review, the folder of the review's pictures, and its lineage."""
+    """What is known once the model is exported: its review, the folder of the review's pictures, and its lineage.
+
+    temperature: by which the contract divides logits.
+    """
 
     review: ModelReview | None
     review_dir: Path
-    lineage: Mapping[str, str]
+    lineage: Section
+    temperature: float
+
+
+def sections_of(
+    headline: Evaluation,
+    by_image: Evaluation | None,
+    description: DataDescription,
+    manifest: Manifest,
+    not_compared: str = "",
+    reviewed: Reviewed | None = None,
+    out_of_fold: Evaluation | None = None,
+    plots: HeadlinePlots | None = None,
+) -> list[Section]:
+    """Return what report and card say of the measurements, in their order; see `render_report`."""
+    hashes = dict(zip(manifest.table["path"], manifest.table["sha256"], strict=True))
+    return [
+        method_section(headline, description),
+        overall_section(headline, by_image, not_compared),
+        *([folds_section(out_of_fold, headline, hashes)] if out_of_fold else []),
+        classes_section(headline),
+        confusions_section(headline, plots),
+        errors_section(headline, hashes),
+        calibration_section(headline, reviewed.temperature if reviewed else None),
+        detection_section(headline),
+        slices_section(headline, hashes, manifest.attributes),
+        fairness_section(headline),
+        labels_section(headline, hashes),
+        *review_sections(headline, reviewed.review if reviewed else None),
+        *([reviewed.lineage] if reviewed else []),
+        fine_print_section(headline, description),
+    ]
 
 
 def render_report(
@@ -49,89 +94,33 @@ def render_report(
         raise EvaluationError("the headline must be an evaluation of a split by group without a leak")
 
     @lru_cache(maxsize=64)
-    def show(path: str) -> str:
-        return thumbnail(manifest.root / path, description.max_value)
+    def show(source: str, file: str) -> str:
+        if source == "review" and reviewed:
+            return _map(reviewed.review_dir / file)
+        return thumbnail(manifest.root / file, description.max_value)
 
-    review = reviewed.review if reviewed else None
-    headline_plots = headline_plots or HeadlinePlots.of(headline)
-    return render_page(
-        "report.html.jinja",
-        headline=headline,
-        by_image=by_image,
-        not_compared=not_compared.strip(),
-        description=description,
-        confusion_png=data_uri(headline_plots.confusion, "png"),
-        per_class_f1_png=data_uri(headline_plots.per_class_f1, "png"),
-        wrong=[(item, show(item.path)) for item in headline.wrong],
-        has_average_precision=all(result.average_precision is not None for result in headline.per_class),
-        out_of_fold=out_of_fold,
-        contents=_contents(
-            by_image is not None, bool(reviewed and reviewed.lineage), review is not None, out_of_fold is not None
-        ),
-        hashes=_hashes(headline, manifest) | (_hashes(out_of_fold, manifest) if out_of_fold else {}),
-        statistics_in_words=statistics_in_words(
-            headline.slice_search.attributes if headline.slice_search else (), manifest.attributes
-        ),
-        plots=_plots(headline, review),
-        review=review,
-        lineage=reviewed.lineage if reviewed else {},
-        show=show,
-        show_map=lambda name: _map(reviewed.review_dir / name) if reviewed else "",
-        max_slice_galleries=_MAX_SLICE_GALLERIES,
-        max_listed=_MAX_LISTED,
-        max_pairs=_MAX_PAIRS,
-        headline_names=wording.HEADLINE_NAMES,
-        figure=wording.figure,
-        interval=wording.interval,
-        counted=wording.counted,
-        confidence=wording.confidence,
-        percentage=wording.percentage,
-        confusion_in_words=wording.confusion_in_words,
+    plots = headline_plots or HeadlinePlots.of(headline)
+    sections = sections_of(headline, by_image, description, manifest, not_compared, reviewed, out_of_fold, plots)
+    return render_page(description.title, "Evaluation", _lede(headline), sections, show, tiles=_tiles(headline))
+
+
+def _lede(headline: Evaluation) -> str:
+    return (
+        f"{counted(headline.num_images - headline.num_wrong, 'image')} of {headline.num_images} are classified right. "
+        f"They show {counted(headline.num_groups, 'group')}, none of which was seen in training. Always answering "
+        f"“{headline.majority_class}” would be right in {percentage(headline.majority_share)}."
     )
 
 
-def _contents(
-    has_both_protocols: bool, has_lineage: bool, has_review: bool, has_all_folds: bool
-) -> list[tuple[str, str]]:
-    """Anchors and titles of the sections that are there."""
-    return [
-        *([("protocols", "Both protocols")] if has_both_protocols else []),
-        *([("folds", "All folds")] if has_all_folds else []),
-        ("classes", "Classes"),
-        ("confusions", "Confusions"),
-        ("errors", "Worst errors"),
-        ("calibration", "Calibration"),
-        ("threshold", "Defect or not"),
-        ("slices", "Weak slices"),
-        ("fairness", "Fairness"),
-        ("labels", "Labels to review"),
-        ("robustness", "Robustness"),
-        *([("attention", "Where it looks")] if has_review else []),
-        *([("lineage", "Lineage")] if has_lineage else []),
-        ("print", "Fine print"),
-    ]
-
-
-def _hashes(headline: Evaluation, manifest: Manifest) -> dict[str, str]:
-    """Return path -> SHA-256 of every picture that the report may show."""
-    shown = {item.path for item in headline.wrong}
-    if headline.slice_search:
-        shown |= {item.path for part in headline.slice_search.slices for item in part.wrong}
-    if headline.label_review:
-        pairs = (*headline.label_review.contradictions, *headline.label_review.near_duplicates)
-        shown |= {path for pair in pairs for path in (pair.path, pair.other_path)}
-    rows = manifest.table[manifest.table["path"].isin(shown)]
-    return dict(zip(rows["path"], rows["sha256"], strict=True))
-
-
-def _plots(headline: Evaluation, review: ModelReview | None) -> dict[str, object]:
-    return {
-        "reliability": data_uri(draw_reliability(headline.calibration), "png") if headline.calibration else "",
-        "threshold": data_uri(draw_threshold(headline.detection), "png") if headline.detection else "",
-        "robustness": [data_uri(draw_robustness(c, review.robustness), "png") for c in review.robustness.curves]
-        if review
-        else [],
-    }
+def _tiles(headline: Evaluation) -> list[tuple[str, Estimate, str, str]]:
+    """Return the figures on top: title, figure, the figure and its interval in words."""
+    tiles = []
+    for name, title in HEADLINE_NAMES.items():
+        estimate: Estimate = getattr(headline, name)
+        there_is = f"{confidence(headline)} interval: {interval(estimate)}"
+        note = there_is if estimate.low is not None else "no interval: there is one group only"
+        tiles.append((title, estimate, figure(estimate.value), note))
+    return tiles
 
 
 def _map(path: Path) -> str:

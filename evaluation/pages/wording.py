@@ -3,11 +3,10 @@
 from collections.abc import Iterable
 
 from dataset.manifest import Protocol
-from evaluation.analyses.calibration import Calibration
 from evaluation.analyses.weak_slices import Condition
 from evaluation.comparison import Difference
 from evaluation.document import Figure
-from evaluation.evaluation import Confusion, Estimate, Evaluation
+from evaluation.evaluation import Estimate, Evaluation
 
 HEADLINE_NAMES = {"macro_f1": "Macro-F1", "balanced_accuracy": "Balanced accuracy", "accuracy": "Accuracy"}
 OVERALL_NAMES = HEADLINE_NAMES | {"mcc": "Matthews' correlation coefficient (−1 to 1)"}
@@ -35,17 +34,16 @@ def interval(estimate: Estimate | Figure) -> str:
     """Write the ends of an interval, or say that there is none; ends below zero are parted by a word."""
     if estimate.low is None or estimate.high is None:
         return "no interval"
-    if estimate.low < 0:
-        return f"{estimate.low:.3f} to {estimate.high:.3f}".replace("-", "−")
-    return f"{estimate.low:.3f}–{estimate.high:.3f}"
+    between = " to " if estimate.low < 0 else "–"
+    return f"{number(estimate.low)}{between}{number(estimate.high)}"
 
 
 def estimate_in_words(estimate: Estimate | Figure) -> str:
     """Write a figure with its interval in brackets."""
-    return "undefined" if estimate.value is None else f"{figure(estimate.value)} ({interval(estimate)})"
+    return "undefined" if estimate.value is None else f"{number(estimate.value)} ({interval(estimate)})"
 
 
-def signed_interval(estimate: Figure) -> str:
+def signed_interval(estimate: Figure | Difference) -> str:
     """Write the ends of the interval of a difference, with their signs."""
     if estimate.low is None or estimate.high is None:
         return "no interval"
@@ -82,14 +80,6 @@ def confidence(evaluation: Evaluation) -> str:
     return share_of_resamples(evaluation.confidence)
 
 
-def confusion_in_words(confusion: Confusion, evaluation: Evaluation) -> tuple[str, str]:
-    """Say what share of a class one kind of error takes: text between actual and predicted name, and text after it."""
-    actual = next(c for c in evaluation.per_class if c.name == confusion.actual)
-    share = percentage(confusion.num_images / actual.num_images)
-    before = f"{confusion.num_images} of {counted(actual.num_images, 'image')} of"
-    return before, f"({share}; from {confusion.num_groups} of {counted(actual.num_groups, 'group')})"
-
-
 def share_of_resamples(share: float) -> str:
     """Write the confidence of intervals exactly: `95%`, `99.5%`."""
     return f"{100 * share:.6g}%"
@@ -110,25 +100,11 @@ def difference_in_words(difference: Difference) -> str:
     return f"{gain(difference.difference)} ({gain(difference.low)} to {gain(difference.high)})"
 
 
-def without_errors_in_words(calibration: Calibration, evaluation: Evaluation) -> str:
-    """Say what calibration figures mean where no answer is wrong: accuracy is then 1 in every resample."""
-    gap, chance = calibration.overconfidence, calibration.expected_error_p_value
-    told = (
-        ""
-        if chance is None
-        else (
-            f" Calibrated probabilities would show an expected calibration error as large with a chance of "
-            f"{p_value(chance)}."
-        )
-    )
-    return (
-        f"All {counted(evaluation.num_images, 'test image')} were answered right, and the stated probability is on "
-        f"average {points(abs(gap.value or 0))} below that ({confidence(evaluation)} interval of stated minus actual "
-        f"{signed_interval(gap)}). Without an error accuracy is the same in every resample, so that the interval holds "
-        f"the spread of the stated probabilities only.{told}"
-    )
-
-
 def p_value(value: float) -> str:
     """Write a probability with two significant digits; what is smaller than 0.001 is said to be so."""
-    return "<0.001" if value < 0.001 else f"{value:.2g}"
+    return "under 0.001" if value < 0.001 else f"{value:.2g}"
+
+
+def sentence(text: str) -> str:
+    """End a text of the data's own with a full stop."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -31,30 +31,23 @@ class RequestErrorCode(StrEnum):
     CORS_REFUSED = "cors_refused"
 
 
-STATUS: dict[RequestErrorCode | ImageErrorCode, HTTPStatus] = {
-    RequestErrorCode.UNSUPPORTED_MEDIA_TYPE: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    RequestErrorCode.MALFORMED: HTTPStatus.BAD_REQUEST,
-    RequestErrorCode.UNKNOWN_FIELD: HTTPStatus.BAD_REQUEST,
-    RequestErrorCode.NO_IMAGE: HTTPStatus.BAD_REQUEST,
-    RequestErrorCode.NOT_A_FILE: HTTPStatus.BAD_REQUEST,
-    RequestErrorCode.BAD_BASE64: HTTPStatus.BAD_REQUEST,
-    RequestErrorCode.TOO_MANY_IMAGES: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    RequestErrorCode.BODY_TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    RequestErrorCode.BODY_TIMEOUT: HTTPStatus.REQUEST_TIMEOUT,
-    RequestErrorCode.HEADER_TIMEOUT: HTTPStatus.REQUEST_TIMEOUT,
-    RequestErrorCode.OVERLOADED: HTTPStatus.SERVICE_UNAVAILABLE,
-    RequestErrorCode.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
-    RequestErrorCode.DEADLINE_EXCEEDED: HTTPStatus.GATEWAY_TIMEOUT,
+_Code = RequestErrorCode
+_CODES: dict[HTTPStatus, tuple[RequestErrorCode | ImageErrorCode, ...]] = {
+    HTTPStatus.BAD_REQUEST: (
+        *(_Code.MALFORMED, _Code.UNKNOWN_FIELD, _Code.NO_IMAGE, _Code.NOT_A_FILE, _Code.BAD_BASE64),
+        *(ImageErrorCode.EMPTY, ImageErrorCode.CORRUPT),
+    ),
+    HTTPStatus.FORBIDDEN: (_Code.CORS_REFUSED,),
+    HTTPStatus.REQUEST_TIMEOUT: (_Code.BODY_TIMEOUT, _Code.HEADER_TIMEOUT),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (_Code.TOO_MANY_IMAGES, _Code.BODY_TOO_LARGE, ImageErrorCode.TOO_MANY_PIXELS),
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: (_Code.UNSUPPORTED_MEDIA_TYPE, ImageErrorCode.UNSUPPORTED),
     # No 5xx: the picture is what brings it about, and to send it again does not help.
-    RequestErrorCode.MODEL_OUTPUT_INVALID: HTTPStatus.UNPROCESSABLE_ENTITY,
-    RequestErrorCode.FILTER_FAILED: HTTPStatus.INTERNAL_SERVER_ERROR,  # the fault of whoever runs the service
-    RequestErrorCode.FILTERS_HANG: HTTPStatus.SERVICE_UNAVAILABLE,
-    RequestErrorCode.CORS_REFUSED: HTTPStatus.FORBIDDEN,
-    ImageErrorCode.EMPTY: HTTPStatus.BAD_REQUEST,
-    ImageErrorCode.UNSUPPORTED: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    ImageErrorCode.CORRUPT: HTTPStatus.BAD_REQUEST,
-    ImageErrorCode.TOO_MANY_PIXELS: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNPROCESSABLE_ENTITY: (_Code.MODEL_OUTPUT_INVALID,),
+    HTTPStatus.INTERNAL_SERVER_ERROR: (_Code.FILTER_FAILED,),  # the fault of whoever runs the service
+    HTTPStatus.SERVICE_UNAVAILABLE: (_Code.OVERLOADED, _Code.UNAVAILABLE, _Code.FILTERS_HANG),
+    HTTPStatus.GATEWAY_TIMEOUT: (_Code.DEADLINE_EXCEEDED,),
 }
+STATUS = {code: status for status, codes in _CODES.items() for code in codes}
 
 
 class RequestRefused(Exception):  # noqa: N818 - what is said to a client, whoever finds it out

@@ -22,7 +22,8 @@ from pydantic import (
     model_validator,
 )
 
-MODEL_NAME = "vision-classifier"  # where nobody names a model: in the contract, the store and the tracking
+MODEL_NAME = "vision-classifier"  # in the contract, the model store and the tracking, where nobody names a model
+DEFAULT_MODEL = f"{MODEL_NAME}:latest"  # tag in the model store
 CONTRACT_FILE = "contract.json"
 ONNX_FILE = "model.onnx"
 CONTRACT_KEY = "vision.contract"  # key of the JSON in the ONNX file's metadata

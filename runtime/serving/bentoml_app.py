@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote
 
 import bentoml
@@ -23,12 +23,8 @@ KNOWN_VERSIONS = ("1.4.39",)
 UNKNOWN_PATH = "/{unknown}"
 
 BatchCallback = Callable[[Sequence[Any]], Coroutine[None, None, Sequence[Any]]]
-
-
-class Dispatcher(Protocol):
-    """What BentoML calls for each request of a batchable API, here named after what it is in BentoML."""
-
-    def __call__(self, compute: BatchCallback, /) -> Callable[[Any], Coroutine[None, None, Any]]: ...
+# What BentoML calls for each request of a batchable API, here named after what it is in BentoML.
+Dispatcher = Callable[[BatchCallback], Callable[[Any], Coroutine[None, None, Any]]]
 
 
 class UnknownBentoMLError(BentoMLConfigException):

@@ -2,8 +2,7 @@
 
 BentoML and Starlette answer errors in forms of their own: a list with one item, a sentence, a page of plain text.
 `ErrorBodyMiddleware` stands around all of them, also around BentoML's timeout and concurrency limit, and writes ours
-instead. What is refused before there is a request gets the same form from
-`runtime/serving/connections/early_answers.py`.
+instead. What is refused before there is a request gets the same form from `early_answer`.
 """
 
 import json
@@ -15,8 +14,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runtime.answers.refusals import RequestErrorCode, RequestRefused
+from runtime.serving.request_record import REQUEST_ID_HEADER
 
-REQUEST_ID_HEADER = "x-request-id"
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _STATE_KEY = "vision.refusal"
 _RETRY_AFTER_S = 1  # where a layer that is not ours refuses for load and does not say when to come back
@@ -41,6 +40,31 @@ _MESSAGES: dict[int, str] = {
 def request_id_of(wanted: str) -> str:
     """Return the client's own request id if it is a sane one, else a new one."""
     return wanted if _SANE_REQUEST_ID.fullmatch(wanted) else f"{random.getrandbits(128):032x}"
+
+
+def early_answer(
+    status: HTTPStatus,
+    code: str,
+    message: str,
+    request_headers: list[tuple[bytes, bytes]],
+    headers: list[tuple[bytes, bytes]],
+) -> bytes:
+    """Return a whole HTTP/1.1 answer to what is no request yet, after which the connection closes.
+
+    request_headers: those that have come, names in lower case. headers: what the answer has beside its own.
+    """
+    wanted = dict(request_headers).get(REQUEST_ID_HEADER.encode(), b"").decode("latin-1")
+    request_id = request_id_of(wanted)
+    body = _body(code, message, None, request_id)
+    lines = [
+        f"HTTP/1.1 {status.value} {status.phrase}".encode(),
+        b"content-type: application/json",
+        b"content-length: %d" % len(body),
+        f"{REQUEST_ID_HEADER}: {request_id}".encode(),
+        *(b"%b: %b" % header for header in headers),
+        b"connection: close",
+    ]
+    return b"\r\n".join([*lines, b"", b""]) + body
 
 
 def note_refusal(scope: Scope, refusal: RequestRefused) -> None:
@@ -90,12 +114,16 @@ async def _send_error(start: Message, refusals: list[RequestRefused], request_id
         retry_after_s = _RETRY_AFTER_S if code == RequestErrorCode.OVERLOADED.value else None
     if retry_after_s is not None:
         headers["retry-after"] = str(retry_after_s)
-    error = {"code": code, "message": message, "index": index, "request_id": request_id}
-    body = json.dumps({"error": error}).encode()
+    body = _body(code, message, index, request_id)
     headers["content-type"] = "application/json"
     headers["content-length"] = str(len(body))
     await send({**start, "status": status})
     await send({"type": "http.response.body", "body": body})
+
+
+def _body(code: str, message: str, index: int | None, request_id: str) -> bytes:
+    error = {"code": code, "message": message, "index": index, "request_id": request_id}
+    return json.dumps({"error": error}).encode()
 
 
 def _edge_code(status: int) -> str:

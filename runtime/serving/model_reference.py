@@ -7,11 +7,10 @@ from _bentoml_sdk.models import BentoModel
 from bentoml.exceptions import BentoMLException, NotFound
 
 from runtime.model.card import CardError, check_card
-from runtime.model.contract import ONNX_FILE
+from runtime.model.contract import DEFAULT_MODEL, ONNX_FILE
 from runtime.model.hashing import file_sha256
 from runtime.serving.settings import ServingSettings, SettingsError
 
-DEFAULT_MODEL = "vision-classifier:latest"
 HOW_TO_GET_ONE = "run `make demo`, or `make register` after training, to put one there"
 
 

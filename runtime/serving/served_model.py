@@ -7,7 +7,7 @@ import bentoml
 
 from runtime.answers.filters import FilterChain, FilterError
 from runtime.answers.results import ModelIdentity
-from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, ContractError, ModelContract, read_contract
+from runtime.model.contract import CONTRACT_FILE, DEFAULT_MODEL, ONNX_FILE, ContractError, ModelContract, read_contract
 from runtime.model.devices import DeviceError
 from runtime.model.hashing import file_sha256
 from runtime.model.session import Predictor
@@ -50,6 +50,6 @@ def load_served_model(bento: bentoml.Bento | None, computes: bool = True, device
 
 def _pinned_tag(bento: bentoml.Bento, settings: ServingSettings) -> str:
     tags = [str(info.tag) for info in bento.info.all_models]
-    if settings.model not in (*tags, ServingSettings.model_fields["model"].default):
+    if settings.model not in (*tags, DEFAULT_MODEL):
         raise SettingsError(f"VISION_MODEL={settings.model}, but this Bento holds {tags[0]}; unset it")
     return tags[0]

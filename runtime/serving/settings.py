@@ -9,6 +9,7 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from runtime.model.contract import DEFAULT_MODEL
 from runtime.model.devices import Device
 from runtime.serving.connections.origins import parse_origins
 
@@ -26,7 +27,7 @@ class ServingSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="VISION_", frozen=True)
 
-    model: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*(:[A-Za-z0-9_.-]+)?$")] = "vision-classifier:latest"
+    model: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*(:[A-Za-z0-9_.-]+)?$")] = DEFAULT_MODEL
     """Tag in the model store that is served or built into a Bento; inside a Bento only the Bento's own is accepted."""
 
     device: Device = "auto"

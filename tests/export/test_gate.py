@@ -157,6 +157,49 @@ def test_pictures_that_carry_other_labels_here_are_another_task(tmp_path: Path) 
     assert not kinship(other, measured).is_same
 
 
+TWO = TinyData(classes=("red", "green"))
+
+
+def test_a_model_of_some_of_the_classes_is_for_another_task_and_has_its_own_reference(tmp_path: Path) -> None:
+    three = register(write_sources(tmp_path / "three"), gate(tmp_path))
+    register(write_sources(tmp_path / "two", data=TWO), gate(tmp_path))
+    two = newest()
+    assert two.info.labels["gate_reason"] == (
+        f"compared with none because of 1 registered none is of this data, the newest being {three.classifier}: 16 of "
+        "16 pictures are in its data with the same label, but it knows blue, which this model does not: another task"
+    )
+    register(write_sources(tmp_path / "three again", scale=4.0), gate(tmp_path))
+    assert newest().info.labels["gate"] == f"no worse than {three.classifier} on 12 test pictures"
+    worse = write_sources(tmp_path / "worse", scale=2.0, data=TWO)
+    make_wrong(worse, "red", 1)
+    with pytest.raises(GateError, match=f"worse than {two.tag} .*: macro-F1 falls .*; recall of red falls"):
+        register(worse, gate(tmp_path))
+
+
+def test_a_model_with_a_class_more_must_still_know_the_others(tmp_path: Path) -> None:
+    """Answers of the new class count as lost; macro-F1, which one such answer changes by a class, does not decide."""
+    first = register(write_sources(tmp_path / "old", data=TWO), gate(tmp_path))
+    with pytest.raises(
+        GateError, match=r"8 test pictures: recall of green falls from 1\.000 to 0\.000 .* not know blue"
+    ):
+        register(write_sources(tmp_path / "new", confused=True), gate(tmp_path))
+    assert "does not know blue: pictures of these" in (tmp_path / "comparison/comparison.html").read_text("utf-8")
+    one_lost = write_sources(tmp_path / "nearly", scale=4.0)
+    make_wrong(one_lost, "red", 1)
+    plain = gate(tmp_path)
+    register(one_lost, replace(plain, margins=plain.margins.model_copy(update={"max_recall_drop": 0.25})))
+    assert newest().info.labels["gate"] == f"no worse than {first.classifier} on 8 test pictures"
+
+
+def test_a_class_that_is_lost_from_a_stated_task_is_refused(tmp_path: Path) -> None:
+    first = register(write_sources(tmp_path / "old"), with_task(tmp_path, "colours"))
+    two = write_sources(tmp_path / "new", data=TWO)
+    with pytest.raises(GateError, match=f"{first.classifier} knows blue, which this model does not"):
+        register(two, with_task(tmp_path, "colours"))
+    register(two, with_task(tmp_path, "warm colours"))
+    assert "is 'warm colours' here and 'colours' there" in newest().info.labels["gate_reason"]
+
+
 def test_with_new_pictures_the_registered_graph_is_asked_again(tmp_path: Path) -> None:
     """The new model's stored answers are perfect; the old graph confuses, which only its graph can tell."""
     register(write_sources(tmp_path / "old", confused=True), gate(tmp_path))

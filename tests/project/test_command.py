@@ -1,5 +1,7 @@
 """What every command does alike: tried on modules that are run as users run ours, and called as tests call them."""
 
+import argparse
+import importlib.util
 import os
 import subprocess
 import sys
@@ -7,19 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from project.command import Main, at_least, positive
+
 REPOSITORY = Path(__file__).parents[2]
 ROOM = """
 import argparse
 import logging
 import sys
 
-from project.command import UsageError, at_least, command, positive
+from project.command import UsageError, at_least, command
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", nargs="?", default="")
     parser.add_argument("--number", type=at_least(2), default=2)
-    parser.add_argument("--share", type=positive, default=1.0)
 
 
 @command(_arguments, known=(FileNotFoundError, ValueError){options})
@@ -39,62 +42,62 @@ if __name__ == "__main__":
 """
 
 
-def run(tmp_path: Path, *words: str, options: str = "") -> subprocess.CompletedProcess[str]:
+def write(tmp_path: Path, options: str = "") -> None:
     (tmp_path / "room").mkdir(exist_ok=True)
-    (tmp_path / "room/count.py").write_text(
-        f'"""Count things.\n\n    the second line\n"""\n{ROOM}'.replace("{options}", options)
-    )
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "100"}
+    text = f'"""Count things.\n\n    the second line\n"""\n{ROOM}'
+    (tmp_path / "room/count.py").write_text(text.replace("{options}", options))
+
+
+def run(tmp_path: Path, *words: str) -> tuple[int, str, str]:
     command = [sys.executable, "-m", "room.count", *words]
-    return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "100"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr
+
+
+def loaded(tmp_path: Path, options: str = "") -> Main:
+    """Return the command as a test of ours would import it."""
+    write(tmp_path, options)
+    spec = importlib.util.spec_from_file_location("room.count", tmp_path / "room/count.py")
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        del sys.modules[spec.name]
+    main: Main = module.main
+    return main
+
+
+@pytest.mark.parametrize(
+    ("options", "output", "error"),
+    [
+        ("", "", "at work\n"),
+        (', logs_to="stdout", speaker="cannot count"', "at work\n", ""),
+        (', logs_to="nothing"', "", ""),
+    ],
+)
+def test_run_as_users_run_it_it_logs_and_explains_a_known_error(
+    options: str, output: str, error: str, tmp_path: Path
+) -> None:
+    write(tmp_path, options)
+    name = "cannot count" if "speaker" in options else "count"
+    assert run(tmp_path, "no such thing") == (2, output, f"{error}{name}: no such thing\n")
 
 
 def test_help_begins_with_the_way_it_is_called_and_is_the_modules_docstring(tmp_path: Path) -> None:
-    shown = run(tmp_path, "--help").stdout
+    write(tmp_path)
+    status, shown, _ = run(tmp_path, "--help")
+    assert status == 0
     assert shown.startswith("usage: python -m room.count [-h] [--number NUMBER]")
     assert "\nCount things.\n\n    the second line\n" in shown
 
 
-@pytest.mark.parametrize(
-    ("words", "options", "status", "output", "error"),
-    [
-        ([], "", 0, "", "at work\n"),
-        ([], ', logs_to="stdout"', 0, "at work\n", ""),
-        ([], ', logs_to="nothing"', 0, "", ""),
-        (["--number", "3"], "", 3, "", "at work\n"),
-        (["no such thing"], "", 2, "", "at work\ncount: no such thing\n"),
-        (["no such thing"], ', speaker="cannot count"', 2, "", "at work\ncannot count: no such thing\n"),
-    ],
-)
-def test_status_log_and_known_errors(
-    words: list[str], options: str, status: int, output: str, error: str, tmp_path: Path
-) -> None:
-    done = run(tmp_path, *words, options=options)
-    assert (done.returncode, done.stdout, done.stderr) == (status, output, error)
-
-
-def test_arguments_that_do_not_go_together_end_as_a_wrong_one_does(tmp_path: Path) -> None:
-    done = run(tmp_path, "together")
-    assert done.returncode == 2
-    assert "usage: python -m room.count" in done.stderr
-    assert done.stderr.endswith("python -m room.count: error: these do not go together\n")
-
-
-def test_another_error_is_a_fault_with_its_traceback(tmp_path: Path) -> None:
-    done = run(tmp_path, "unknown")
-    assert done.returncode == 1
-    assert "Traceback" in done.stderr
-    assert "KeyError: 'a fault'" in done.stderr
-
-
-def test_called_from_python_it_has_the_same_name_and_status(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    from room.count import main  # type: ignore[import-not-found]
-
+def test_called_from_python_it_has_the_same_name_and_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main = loaded(tmp_path)
     assert main([]) == 0
+    assert main(["--number", "3"]) == 3
     assert main(["gone"]) == 2
     assert capsys.readouterr().err.endswith("count: gone\n")
     with pytest.raises(SystemExit, match="0"):
@@ -102,9 +105,30 @@ def test_called_from_python_it_has_the_same_name_and_status(
     assert capsys.readouterr().out.startswith("usage: python -m room.count ")
 
 
-@pytest.mark.parametrize("words", [("--number", "1"), ("--number", "1.5"), ("--share", "0"), ("--share", "inf")])
-def test_a_number_out_of_range_is_refused_with_what_is_asked_for(words: tuple[str, str], tmp_path: Path) -> None:
-    done = run(tmp_path, *words)
-    assert done.returncode == 2
-    kind = "whole number of at least 2" if words[0] == "--number" else "number above 0"
-    assert f"argument {words[0]}: must be a {kind}, got '{words[1]}'" in done.stderr
+def test_arguments_that_do_not_go_together_end_as_a_wrong_one_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        loaded(tmp_path)(["together"])
+    error = capsys.readouterr().err
+    assert error.startswith("usage: python -m room.count")
+    assert error.endswith("python -m room.count: error: these do not go together\n")
+
+
+def test_another_error_is_a_fault_and_not_explained_away(tmp_path: Path) -> None:
+    with pytest.raises(KeyError, match="a fault"):
+        loaded(tmp_path)(["unknown"])
+
+
+@pytest.mark.parametrize("text", ["1", "1.5", "-2", ""])
+def test_a_whole_number_that_is_too_low_or_none_is_refused(text: str) -> None:
+    assert at_least(2)("2") == 2
+    with pytest.raises(argparse.ArgumentTypeError, match=f"a whole number of at least 2, got '{text}'"):
+        at_least(2)(text)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "inf", "nan", "much"])
+def test_a_number_that_is_not_above_0_is_refused(text: str) -> None:
+    assert positive("1e-6") == 1e-6
+    with pytest.raises(argparse.ArgumentTypeError, match=f"a number above 0, got '{text}'"):
+        positive(text)

@@ -22,7 +22,7 @@ from training import cross_validate
 from training.cross_validate import group_folds, image_split
 from training.data.tensors import Batch
 from training.process.signals import REQUEUE
-from training.run.learner import Learner
+from training.run.step import Learner
 from training.sweeps.cross_validation_summary import figures_of, table, write_summary
 
 EVALUATE = {"seed": 0, "confidence": 0.95, "bootstrap_samples": 100}
@@ -136,11 +136,11 @@ def test_a_fold_is_trained_like_any_run_deterministic_and_left_when_asked_to_go_
     params_path.write_text(yaml.safe_dump(document))
     steps, real_step = [], Learner.step
 
-    def step(self: Learner, batch: Batch, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def step(self: Learner, batch: Batch, *numbers: int) -> tuple[torch.Tensor, torch.Tensor]:
         steps.append(torch.are_deterministic_algorithms_enabled())
         if len(steps) == 1:
             os.kill(os.getpid(), signal.SIGTERM)
-        return real_step(self, batch, number)
+        return real_step(self, batch, *numbers)
 
     monkeypatch.setattr(Learner, "step", step)
     handler = signal.getsignal(signal.SIGTERM)

@@ -40,6 +40,8 @@ def test_filters_are_no_setting_of_training(tmp_path: Path, tiny_params: dict[st
         ("train", "phases", [], r"train\.phases: .*at least 1 item"),
         ("train", "phases", [{"trainable": "last_blocks(0)", "epochs": 1, "lr": 1}], r"train\.phases\.0\.trainable: "),
         ("train", "phases", [{"trainable": "all", "epochs": 1, "lr": 0}], r"train\.phases\.0\.lr: .*greater than 0"),
+        ("train", "phases", [{"trainable": "all", "lr": 1}], r"train\.phases\.0: .*either epochs or steps"),
+        ("train", "phases", [{"trainable": "all", "lr": 1, "epochs": 1, "steps": 1}], r"phases\.0: .*epochs or steps"),
         ("train", "precision", "fp8", r"train\.precision: .*'fp32', 'bf16' or 'fp16'"),
         ("train", "ema_decay", 1, r"train\.ema_decay: .*less than 1"),
         ("train", "learning_rate", 0.1, r"train\.learning_rate: .*not permitted"),

@@ -166,7 +166,8 @@ def test_workers_of_a_search_that_is_done_train_nothing_more(project: Path, monk
 WORKER = """
 import sys
 from tests.training import stand_in_training
-from training import search, search_worker
+from training import search
+from training.sweeps import search_worker
 search_worker.start_training = stand_in_training.start_training
 sys.exit(search.main([]))
 """

@@ -7,9 +7,9 @@ store's tags. `vision-classifier` has one version a run.
 from contextlib import suppress
 from typing import Any
 
+from runtime.model.contract import MODEL_NAME
 from training.records.tracking import TrackingError, check_store, client_and_errors, explained
 
-MODEL_NAME = "vision-classifier"
 CLASSIFIER_TAG, CHECKPOINT_TAG = "bentoml_model", "bentoml_checkpoint"
 
 

@@ -11,8 +11,8 @@ from torch.nn import functional as F  # noqa: N812  # the field's name for it
 from project.progress import progress
 from training.data.tensors import Batch, TrainingData, evaluation_batches
 from training.process.distributed import Worker
-from training.run.learner import Learner
-from training.run.meter import EpochMeter
+from training.run.position import Keeper
+from training.run.step import Learner
 
 FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
@@ -25,16 +25,12 @@ class Outputs:
     losses: FloatArray
 
 
-def train_one_epoch(
-    learner: Learner, batches: Iterable[Batch], meter: EpochMeter, first_step: int, after_step: Callable[[], None]
-) -> None:
-    """Optimise over the batches.
-
-    first_step: the first batch's number over the whole run, from 1. `after_step` may save the run or end it by raising.
-    """
-    for step, batch in enumerate(meter.timed(batches), first_step):
-        meter.add(*learner.step(batch, step), learner.lr, len(batch.labels))
-        after_step()
+def train_one_epoch(learner: Learner, batches: Iterable[Batch], keeper: Keeper) -> None:
+    """Optimise over the batches. Raises Requeue if the run was asked to leave; it is saved then."""
+    at, figures = keeper.at, keeper.figures
+    for batch in figures.timed(batches):
+        figures.add(*learner.step(batch, at.step + 1, at.phase_steps), learner.lr, len(batch.labels))
+        keeper.after_step()
 
 
 def run_model(

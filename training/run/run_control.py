@@ -12,7 +12,7 @@ from dataset.manifest import Manifest, Protocol
 from training.params import Params
 from training.process.child_run import STATE_DIR
 from training.process.distributed import Worker
-from training.run.run_state import StateDir, StateError, code_sha256
+from training.run.state import StateDir, StateError, code_sha256
 
 Resume = Literal["auto", "required", "never"]
 

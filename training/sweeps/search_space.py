@@ -4,11 +4,10 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-import yaml
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from project.params import ParamsError, Section
+from project.params import ParamsError, Section, read_whole
 from training.params import Params
 from training.sweeps.yaml_edit import Value, edit_yaml
 
@@ -118,13 +117,7 @@ class SearchConfig(TrialParams):
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read the file. Raises ParamsError naming what is wrong."""
-        try:
-            return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
-            raise ParamsError(f"cannot read {path}: {exc}") from exc
-        except ValidationError as exc:
-            problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
-            raise ParamsError(f"{path}: {problems}") from exc
+        return read_whole(path, cls)
 
     def distributions(self) -> dict[str, BaseDistribution]:
         return {key: domain.distribution() for key, domain in self.space.items()}

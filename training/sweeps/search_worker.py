@@ -26,38 +26,27 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a trial's params file is made from its values. Raises ObsoleteError for one that nobody wants any more."""
+    """What trials are made from.
 
-    params_text: Callable[[Trial], str]
-    manifest: Path
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a trial ended here.
-
-    failure: why it failed, or nothing. status: exit status of its training. value: of its best epoch, if it has one.
+    params_text: the params file of a trial; None if nobody wants it any more. name: what the trial is called in
+    messages. on_end: is told why a trial failed, if it did, and the exit status of its training; raises to stop.
     """
 
-    trial: Trial
-    failure: str = ""
-    status: int = 0
-    value: float | None = None
-
-
-class ObsoleteError(Exception):
-    """A queued trial that other params or other data have overtaken."""
+    manifest: Path
+    params_text: Callable[[Trial], str | None]
+    name: Callable[[Trial], str]
+    on_end: Callable[[Trial, str, int], None]
 
 
 class _LostError(Exception):
     """Another worker took this one for dead and the trial from it."""
 
 
-def work(shared: SearchStudy, recipe: Recipe, on_end: Callable[[Ended], None]) -> None:
-    """Run trials until none is left; `on_end` is told of each and may raise to stop."""
+def work(shared: SearchStudy, recipe: Recipe) -> None:
+    """Run trials until none is left."""
     with handing_back_on_sigterm():
         while (trial := shared.claim()) is not None:
-            on_end(_run_trial(shared, recipe, trial))
+            recipe.on_end(trial, *_run_trial(shared, recipe, trial))
 
 
 @contextmanager
@@ -74,15 +63,14 @@ def handing_back_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _run_trial(shared: SearchStudy, recipe: Recipe, trial: Trial) -> Ended:
-    """Train with the trial's values and tell the study."""
-    folder = shared.trial_dir(trial.number)
+def _run_trial(shared: SearchStudy, recipe: Recipe, trial: Trial) -> tuple[str, int]:
+    """Train with the trial's values and tell the study; return why it failed, or nothing, and training's status."""
+    folder, name = shared.trial_dir(trial.number), recipe.name(trial)
+    if (text := recipe.params_text(trial)) is None:
+        shared.fail(trial.number, "it was queued for other params or other data", retry=False)
+        return "", 0
     params_path = folder / "params.yaml"
-    try:
-        params_path.write_text(recipe.params_text(trial), encoding="utf-8")
-    except ObsoleteError as exc:
-        shared.fail(trial.number, str(exc), retry=False)
-        return Ended(trial)
+    params_path.write_text(text, encoding="utf-8")
     if (stopped := trial.user_attrs.get(GOES_ON)) is not None:
         take_over_state(shared.trial_dir(stopped), folder)
     child = None
@@ -93,19 +81,20 @@ def _run_trial(shared: SearchStudy, recipe: Recipe, trial: Trial) -> Ended:
         is_pruned = watch.until_end(child)
         if not is_pruned and child.returncode in (REQUEUE, INTERRUPTED):
             shared.fail(trial.number, "it was told to stop", retry=True)
-            return Ended(trial)
+            return "", 0
         if not is_pruned and (child.returncode or not watch.values):
             reason = last_words(folder) if child.returncode else f"it logged no {shared.config.metric}"
             drop_state(folder)
             shared.fail(trial.number, reason, retry=False)
-            logger.info("trial %d failed: %s", trial.number, reason)
-            return Ended(trial, reason, child.returncode)
+            logger.info("%s failed: %s", name, reason)
+            return reason, child.returncode
         if is_pruned:
             stop_child(child)  # it saves once more
             drop_state(folder)
-        return Ended(trial, value=watch.tell(is_pruned))
+        best, metric = watch.tell(is_pruned), shared.config.metric
+        logger.info("%s: %s %.4f%s", name, metric, best, " (given up)" if is_pruned else "")
     except (_LostError, UpdateFinishedTrialError):
-        logger.info("trial %d was taken over by another worker", trial.number)
+        logger.info("%s was taken over by another worker", name)
     except BaseException:
         # Ctrl-C, SIGTERM or a bug: another worker shall not wait for the heartbeat to go stale.
         if shared.is_running(trial.number):
@@ -116,7 +105,7 @@ def _run_trial(shared: SearchStudy, recipe: Recipe, trial: Trial) -> Ended:
             stop_child(child)
             if child.returncode:
                 watch.mark_killed()
-    return Ended(trial)
+    return "", 0
 
 
 class _Watch:
@@ -151,8 +140,6 @@ class _Watch:
             self._shared.study.tell(self._trial, state=TrialState.PRUNED)
         else:
             self._shared.study.tell(self._trial, best)
-        name = self._shared.config.metric
-        logger.info("trial %d: %s %.4f%s", self._trial.number, name, best, " (given up)" if is_pruned else "")
         return best
 
     def mark_killed(self) -> None:

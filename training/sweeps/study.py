@@ -79,32 +79,27 @@ class SearchStudy:
         """Queue trials of given values, each with its identity, that nobody has finished, runs or has queued."""
         with _lock(self.out_dir / "claim"):
             self._fail_stale()
-            known = {t.user_attrs.get(IDENTITY) for t in self.study.get_trials(deepcopy=False) if self._counts(t)}
+            known = set()
+            for trial in self.study.get_trials(deepcopy=False):
+                is_lost = trial.state == TrialState.COMPLETE and not read_log(self.trial_dir(trial.number))
+                if trial.state != TrialState.FAIL and not is_lost:
+                    known.add(trial.user_attrs.get(IDENTITY))
             for values, identity in trials:
                 if identity not in known:
                     self.study.enqueue_trial(dict(values), user_attrs={IDENTITY: identity})
-
-    def _counts(self, trial: FrozenTrial) -> bool:
-        """Whether a trial need not be repeated: it did not fail, and what it wrote was not removed."""
-        is_lost = trial.state == TrialState.COMPLETE and not read_log(self.trial_dir(trial.number))
-        return trial.state != TrialState.FAIL and not is_lost
 
     def beat(self, number: int) -> None:
         """Say that the trial's worker is alive."""
         os.utime(_heartbeat_path(self.trial_dir(number)))
 
     def seconds(self, trial: FrozenTrial) -> float:
-        """Return how long a finished trial's run took, with all attempts that it went on from."""
-        trials = self.study.get_trials(deepcopy=False)
-        assert trial.datetime_start is not None
-        assert trial.datetime_complete is not None
-        total_s = (trial.datetime_complete - trial.datetime_start).total_seconds()
-        while (number := trial.user_attrs.get(GOES_ON)) is not None:
-            trial = trials[number]
-            assert trial.datetime_start is not None
-            last_beat = _heartbeat_path(self.trial_dir(number)).stat().st_mtime
-            total_s += max(0.0, last_beat - trial.datetime_start.timestamp())
-        return total_s
+        """Return how long a run took, from start to last beat, with all attempts that it went on from."""
+        trials, attempts = self.study.get_trials(deepcopy=False), [trial.number]
+        while (number := trials[attempts[-1]].user_attrs.get(GOES_ON)) is not None:
+            attempts.append(number)
+        starts = {number: trials[number].datetime_start for number in attempts}
+        beats = {number: _heartbeat_path(self.trial_dir(number)).stat().st_mtime for number in attempts}
+        return sum(beats[number] - start.timestamp() for number, start in starts.items() if start)
 
     def is_running(self, number: int) -> bool:
         """Whether a trial still belongs to its worker; another may have taken it for dead."""

@@ -29,12 +29,12 @@ def check(params: Params) -> None:
             )
 
 
-def chooses(params: Params) -> bool:  # noqa: ARG001
+def chooses(params: Params) -> bool:
     """Tell that the best epoch on validation pictures is kept."""
     return True
 
 
-def network(manifest: Manifest, train: Manifest, params: Params) -> tuple[Classifier, ModelContract]:  # noqa: ARG001
+def network(manifest: Manifest, train: Manifest, params: Params) -> tuple[Classifier, ModelContract]:
     """Build the backbone with a fresh linear layer. Raises WeightsError, BackboneError."""
     backbone, mean, std, origin = create_backbone(
         params.model, len(manifest.classes), (params.contract.height, params.contract.width)
@@ -44,10 +44,7 @@ def network(manifest: Manifest, train: Manifest, params: Params) -> tuple[Classi
 
 
 def targets(
-    train: Manifest,
-    val: Manifest,
-    contract: ModelContract,
-    params: Params,
+    train: Manifest, val: Manifest, contract: ModelContract, params: Params
 ) -> tuple[TrainingData, TrainingData]:
     """Return pictures with one-hot classes."""
     return pictures_of_run(train, val, contract, params, params.train.num_epochs)
@@ -71,7 +68,7 @@ def measure(model: Classifier, data: Data, params: Params, worker: Worker, epoch
 
 
 def finish(
-    model: Classifier, data: Data, contract: ModelContract, params: Params, worker: Worker,  # noqa: ARG001
+    model: Classifier, data: Data, contract: ModelContract, params: Params, worker: Worker,
     measured: Measured | None,
 ) -> tuple[ModelContract, dict[str, float]]:  # fmt: skip
     """Fit the temperature to validation pictures."""

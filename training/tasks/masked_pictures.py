@@ -1,7 +1,6 @@
 """Pictures with their masks for training: views that move both together, around defects more often than not."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -217,10 +216,3 @@ def outlined(image: ImageArray, mask: ImageArray) -> ImageArray:
     copy = image.copy()
     copy[marked > inside] = OUTLINE
     return copy
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as exc:
-        raise ManifestError(f"{path} can no longer be read ({exc}); run `make data` again") from exc

@@ -72,10 +72,7 @@ def network(manifest: Manifest, train: Manifest, params: Params) -> tuple[Classi
 
 
 def targets(
-    train: Manifest,
-    val: Manifest,
-    contract: ModelContract,
-    params: Params,
+    train: Manifest, val: Manifest, contract: ModelContract, params: Params
 ) -> tuple[MaskedPictures, MaskedPictures]:
     """Return pictures with their masks."""
     defects = Marks(train, contract).classes()
@@ -89,7 +86,7 @@ def scores(model: Classifier) -> nn.Module:
     return PixelScores(model)
 
 
-def loss(train: TrainingData, contract: ModelContract, params: Params, device: torch.device) -> Loss:  # noqa: ARG001
+def loss(train: TrainingData, contract: ModelContract, params: Params, device: torch.device) -> Loss:
     """Return cross-entropy plus Dice of pixels."""
     return partial(mask_loss, defect_weight=_settings(params).defect_weight)
 
@@ -110,7 +107,7 @@ def measure(model: Classifier, data: Data, params: Params, worker: Worker, epoch
 
 def finish(
     model: Classifier, data: Data, contract: ModelContract, params: Params, worker: Worker,
-    measured: Measured | None,  # noqa: ARG001
+    measured: Measured | None,
 ) -> tuple[ModelContract, dict[str, float]]:  # fmt: skip
     """Fit the readout to training pictures, and the temperature to validation pictures, if there are any."""
     readout = cast(MaskNetwork, model.backbone).readout

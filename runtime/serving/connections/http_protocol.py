@@ -14,10 +14,10 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from runtime.answers.refusals import STATUS, RequestErrorCode
-from runtime.serving.connections.early_answers import early_answer
+from runtime.serving.connections.body_limit import LINGER_S
 from runtime.serving.connections.half_closed import DepartureProbe
+from runtime.serving.error_bodies import early_answer
 
-LINGER_S = 2.0  # a client that is still sending when it is refused has read the answer by then
 _MALFORMED = RequestErrorCode.MALFORMED
 
 Headers = list[tuple[bytes, bytes]]

@@ -35,8 +35,7 @@ from runtime.serving.fronts.inference_wire import (
     LoadPage,
     load_page_path,
 )
-from runtime.serving.prometheus.metrics_files import forget_dead_processes
-from runtime.serving.prometheus.metrics_folder import use_metrics_folder
+from runtime.serving.prometheus.metrics_folder import forget_dead_processes, use_metrics_folder
 from runtime.serving.request_batching import local_batcher
 from runtime.serving.served_model import ServedModel, load_served_model
 

@@ -5,7 +5,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from runtime.answers.results import Prediction
-from runtime.serving.prometheus.metrics_files import read_unfinished_files_as_empty
+from runtime.serving.prometheus.metrics_folder import read_unfinished_files_as_empty
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry

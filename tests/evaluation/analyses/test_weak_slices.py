@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import f1_score
+from fairlearn.metrics import MetricFrame
+from sklearn.metrics import accuracy_score, f1_score
 
 from evaluation.analyses.slice_attributes import slice_attributes
 from evaluation.analyses.weak_slices import SliceSearch, WeakSlice, search_slices
@@ -138,3 +139,18 @@ def test_p_values_of_single_conditions_are_not_drowned_by_those_of_pairs() -> No
     num_single = 6 + 3 + 4
     assert found.num_tested > 3 * num_single
     assert first.adjusted_p_value == pytest.approx(first.p_value * num_single)
+
+
+def test_accuracies_of_slices_are_those_that_fairlearn_counts() -> None:
+    rng, groups, attributes = scene(3)
+    predictions = made_up(rng.random(len(groups)) < 0.8, groups, **attributes)
+    found = search(predictions)
+    assert {len(part.conditions) for part in found.slices} == {1, 2}
+    for part in found.slices:
+        names = [condition.attribute for condition in part.conditions]
+        frame = MetricFrame(
+            metrics=accuracy_score, y_true=predictions.labels, y_pred=predictions.predicted,
+            sensitive_features=predictions.attributes[names],
+        )  # fmt: skip
+        values = tuple(condition.value for condition in part.conditions)
+        assert part.accuracy.value == frame.by_group.loc[values if len(values) > 1 else values[0]]

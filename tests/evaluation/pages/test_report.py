@@ -55,7 +55,7 @@ def report_of(project: Project) -> Page:
 def test_the_report_needs_nothing_beside_it(project: Project) -> None:
     page = report_of(project)
     assert page.loaded
-    assert all(re.match(r"#\w+$|data:image/(png|jpeg);base64,", address) for address in page.loaded)
+    assert all(re.match(r"#\w+$|data:image/(png|jpeg|svg\+xml);base64,", address) for address in page.loaded)
     assert not {"script", "link", "iframe"} & set(page.tags)
     text = (project.evaluation_dir / "report.html").read_text(encoding="utf-8")
     assert "@import" not in text
@@ -98,7 +98,7 @@ def test_every_wrong_answer_shows_its_picture(project: Project) -> None:
 def test_without_a_comparison_no_leaking_figure_appears_but_the_reason_does(project: Project) -> None:
     text = report_of(project).text
     assert "LEAKING" not in text
-    assert "side by side" not in text
+    assert "for comparison only" not in text
     assert "Not compared with a split by image. Nobody asked for it." in text
 
 
@@ -109,7 +109,7 @@ def test_the_leaking_protocol_is_labelled_and_explained(project: Project) -> Non
     assert "Split by image LEAKING" in text
     assert f"{by_image.accuracy.value:.3f}" in text
     assert f"{by_image.num_seen_in_training} of its {by_image.num_images} test images" in text
-    assert "no measure of what the model does on a new group" in text
+    assert "does not tell how the model does on new groups" in text
 
 
 def test_a_comparison_that_does_not_leak_is_not_called_leaking(project: Project) -> None:
@@ -179,7 +179,7 @@ def test_a_model_that_is_too_sure_is_said_to_be(project: Project) -> None:
     calibration = Evaluation.read(project.evaluation_dir / "evaluation.json").calibration
     overconfidence = calibration.overconfidence.value if calibration else None
     assert overconfidence is not None
-    assert f"{100 * overconfidence:.1f} percentage points surer than it is right" in text
+    assert f"{100 * overconfidence:.1f} percentage points above the accuracy: the model is overconfident" in text
     assert "confidence is shown" not in text
 
 
@@ -220,6 +220,6 @@ def test_a_planted_label_error_and_a_planted_weak_slice_are_shown(tmp_path: Path
     probs[planted, 1 - read.labels[planted]] = 0.99
     replace(read, probs=probs).write(project.predictions_path)
     page = report_of(project)
-    assert re.search(r"exposure: 3 WEAK 24 24 0\.000", page.text)
+    assert re.search(r"exposure: 3 WEAK 24 \(24\) 0\.000", page.text)
     section = page.text[page.text.index("Likely label errors") :]
     assert read.paths[planted] in section[: section.index("SHA-256")]

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from runtime.serving.admission import AdmissionMiddleware
+from runtime.serving.edge import AdmissionMiddleware
 
 
 def ask(method: str, path: str, is_full: bool) -> tuple[list[Message], list[str]]:

@@ -13,8 +13,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runtime.answers.refusals import RequestRefused
-from runtime.serving.admission import AdmissionMiddleware
 from runtime.serving.connections.cors import EXPOSED_HEADERS, CorsMiddleware, cors_around
+from runtime.serving.edge import AdmissionMiddleware
 from runtime.serving.error_bodies import ErrorBodyMiddleware
 from runtime.serving.settings import ServingSettings, SettingsError
 

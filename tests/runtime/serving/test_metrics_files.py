@@ -8,7 +8,7 @@ from pathlib import Path
 WORDS = """
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
-from runtime.serving.prometheus.metrics_files import read_unfinished_files_as_empty
+from runtime.serving.prometheus.metrics_folder import read_unfinished_files_as_empty
 
 read_unfinished_files_as_empty()
 read_unfinished_files_as_empty()  # as two services in one process do

@@ -172,7 +172,7 @@ def test_output_that_is_not_finite_fails_its_own_request_and_the_batch_is_not_co
         await gate.wait()
         return await infer(items)
 
-    async def scenario() -> list[tuple[int, object]]:
+    async def scenario() -> list[tuple[int, Any]]:
         handler = make_handler(metrics)
         app = app_of(handler, infer_later)
         asked = [asyncio.create_task(call(app, body_of(1), stays=True))]
@@ -188,7 +188,6 @@ def test_output_that_is_not_finite_fails_its_own_request_and_the_batch_is_not_co
     (first, _), (second, refusal), (third, _) = asyncio.run(scenario())
     assert batches == [1, 2]
     assert (first, second, third) == (200, 422, 200)
-    assert isinstance(refusal, dict)
     error = refusal["error"]
     assert (error["code"], error["index"]) == ("model_output_invalid", 1)
     assert error["message"].startswith("image 1: the model's output for this picture is not finite")

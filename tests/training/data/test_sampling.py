@@ -45,6 +45,15 @@ def test_classes_are_mixed_and_not_drawn_in_blocks() -> None:
     assert (np.diff(labels) != 0).sum() > 20
 
 
+@pytest.mark.parametrize(("rule", "counts"), [("shuffle", {2, 3}), ("balanced", {1, 8, 17})])
+def test_an_epoch_of_more_draws_than_pictures_begins_new_rounds(rule: str, counts: set[int]) -> None:
+    order = epoch_order(LABELS, rule, 1, 1, num_draws=150)  # type: ignore[arg-type]
+    assert len({tuple(row) for row in order.tolist()}) == 150
+    drawn = np.bincount(order[:, 0], minlength=60)
+    assert all(min(abs(count - other) for other in counts) <= 1 for count in drawn.tolist())
+    assert len(epoch_order(LABELS, rule, 1, 1, num_draws=20)) == 20  # type: ignore[arg-type]
+
+
 def test_draws_that_do_not_divide_are_still_one_epoch() -> None:
     labels = [*LABELS, 0, 0]
     for epoch in range(5):

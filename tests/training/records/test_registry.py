@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from training.records.registry import MODEL_NAME, register_version
+from runtime.model.contract import MODEL_NAME
+from training.records.registry import register_version
 from training.records.run_log import Run
 from training.records.tracking import TrackingError, client_and_errors
 

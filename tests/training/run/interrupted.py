@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from training import train
-from training.run.engine import Engine
-from training.run.keeping import Keeper
+from training.run.position import Keeper
+from training.run.trainer import Trainer
 
-AFTER_STEP, KEEP = Keeper.after_step, Engine._keep
+AFTER_STEP, KEEP = Keeper.after_step, Trainer._keep
 
 
 def _interrupt_at(form: str, step: int, rank: str, marker: Path) -> None:
@@ -35,11 +35,11 @@ def _interrupt_at(form: str, step: int, rank: str, marker: Path) -> None:
         maybe(self.at.step + 1)
         AFTER_STEP(self)
 
-    def keep(self: Engine, *ready: Any) -> None:
+    def keep(self: Trainer, *ready: Any) -> None:
         maybe(-self._keeper.at.step)
         KEEP(self, *ready)
 
-    Keeper.after_step, Engine._keep = after_step, keep  # type: ignore[method-assign,assignment]
+    Keeper.after_step, Trainer._keep = after_step, keep  # type: ignore[assignment, method-assign]
 
 
 def _ask_own_group() -> None:

@@ -17,7 +17,7 @@ from training.fit import fit
 from training.params import Params
 from training.process.distributed import single_worker
 from training.process.signals import LeaveRequest, Requeue
-from training.run import engine
+from training.run import trainer
 from training.run.run_control import RunControl
 
 
@@ -56,7 +56,7 @@ def test_the_last_planned_epochs_are_not_augmented_though_an_earlier_phase_ended
         leaving.is_made = epoch == 6 and number == leave_at
         return batch
 
-    monkeypatch.setattr(engine, "training_batches", watched)
+    monkeypatch.setattr(trainer, "training_batches", watched)
     manifest = Manifest.read(tiny_tiles_dir / "manifest.csv")
     fit(manifest, "group", params, RunControl(tmp_path / "whole"), single_worker(), leaving)
     assert is_plain == {1: False, 2: False, 5: False, 6: True}

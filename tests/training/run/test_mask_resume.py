@@ -48,7 +48,7 @@ def test_a_run_killed_in_every_part_of_it_ends_with_the_same_bits(
 def test_two_processes_survive_a_kill_with_the_same_bits(
     tiny_tiles_dir: Path, params_path: Path, tmp_path: Path
 ) -> None:
-    """Asking this engine to leave is tried in `test_resume.py`, damaged states in `test_run_state.py`."""
+    """Asking this engine to leave is tried in `test_resume.py`, damaged states in `test_state.py`."""
     whole, folder = tmp_path / "whole", tmp_path / "killed"
     run_in(whole, "training.launch", "training.train", *_arguments(tiny_tiles_dir, params_path, whole), NPROC="2")
     launch = ["training.launch", "--max-restarts", "1"]

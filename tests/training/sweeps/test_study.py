@@ -123,14 +123,14 @@ def test_a_journal_whose_last_line_was_torn_is_read_on(tmp_path: Path) -> None:
 KILLED_WITH_BOTH_LOCKS = """
 import os, signal, sys
 from pathlib import Path
-from training import study
+from training.sweeps import study
 with study._lock(Path("search/claim")), study._held(study._journal_lock(Path("search") / study.JOURNAL_FILE)):
     os.kill(os.getpid(), signal.SIGKILL)
 """
 GO_ON = """
 import warnings
 from pathlib import Path
-from training import study
+from training.sweeps import study
 from tests.training.sweeps.test_study import open_
 study.JOURNAL_GRACE_S = study.CLAIM_GRACE_S = 1
 warnings.simplefilter("ignore")  # Optuna finds a second little

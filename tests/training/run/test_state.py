@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from training.process.rng import random_states, restore_random_states
-from training.run.run_state import StateDir, StateError, code_sha256, read_state
+from training.run.state import StateDir, StateError, code_sha256, read_state
 
 IDENTITY = {"params": "a", "data": "b"}
 

@@ -46,7 +46,6 @@ class Learner:
         self.optimiser = make_optimiser(model, phase, params.weight_decay)
         self._phase = phase
         self._num_steps = num_steps
-        self.num_taken = 0
         self.precision = Precision(params.precision, worker.device)
         self._network = _network(scores, params.compile, worker)
 
@@ -57,24 +56,20 @@ class Learner:
 
     def state(self) -> dict[str, Any]:
         """Return what the optimiser and the scaler have gathered, for `restore`."""
-        return {
-            "optimiser": self.optimiser.state_dict(),
-            "scaler": self.precision.scaler.state_dict(),
-            "num_taken": self.num_taken,
-        }
+        return {"optimiser": self.optimiser.state_dict(), "scaler": self.precision.scaler.state_dict()}
 
     def restore(self, state: dict[str, Any]) -> None:
         self.optimiser.load_state_dict(state["optimiser"])
         self.precision.scaler.load_state_dict(state["scaler"])
-        self.num_taken = state["num_taken"]
 
-    def step(self, batch: Batch, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def step(self, batch: Batch, step: int, phase_steps: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Change the weights by this process's share of a batch; return its mean loss and the gradient's norm.
 
-        step: counted from 1 over the whole run. The norm is of all processes' averaged gradient, before clipping.
+        step: counted from 1 over the whole run. phase_steps: taken of the phase before this one. The norm is of all
+        processes' averaged gradient, before clipping.
         """
         self._model.train()
-        set_rates(self.optimiser, self._phase.schedule, self.num_taken, self._num_steps, self._phase.warm_up)
+        set_rates(self.optimiser, self._phase.schedule, phase_steps, self._num_steps, self._phase.warm_up)
         self.optimiser.zero_grad(set_to_none=True)
         images = batch.images.to(self._worker.device, non_blocking=True).chunk(self._params.accumulation)
         targets = batch.targets.to(self._worker.device, non_blocking=True).chunk(self._params.accumulation)
@@ -87,7 +82,6 @@ class Learner:
         norm = self._clip()
         scaler.step(self.optimiser)
         scaler.update()
-        self.num_taken += 1
         if self._average is not None:
             self._average.update(self._model, step)
         return torch.stack(losses).sum(), norm

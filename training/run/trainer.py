@@ -17,9 +17,9 @@ from training.params import Params
 from training.process.distributed import Worker
 from training.run.checkpoint import Checkpoint
 from training.run.early_stopping import EarlyStopping
-from training.run.keeping import EpochLog, Keeper, Keeping
-from training.run.learner import Learner
 from training.run.loop import train_one_epoch
+from training.run.position import EpochLog, Keeper, Keeping
+from training.run.step import Learner
 from training.run.task import Data, Task
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class Subject:
     params: Params
 
 
-class Engine:
+class Trainer:
     """What is trained, how far it is, and the best epoch so far."""
 
     def __init__(
@@ -77,7 +77,7 @@ class Engine:
         while at.phase < len(phases):
             if at.phase_epochs < phases[at.phase].num_epochs:
                 self._run_phase(phases[at.phase])
-            at.phase, at.phase_epochs = at.phase + 1, 0
+            at.end_phase()
 
     def _run_phase(self, phase: PhaseParams) -> None:
         learner = self._learner = Learner(
@@ -92,7 +92,7 @@ class Engine:
         at, is_over = self._keeper.at, False
         while at.phase_epochs < phase.num_epochs and not is_over:
             score = self._run_epoch(learner, phase)
-            at.phase_epochs, at.epoch_steps = at.phase_epochs + 1, 0
+            at.end_epoch()
             is_over = self._stopping.is_over(score)
             if is_over:
                 logger.info("%d epochs brought nothing better: the phase ends", self._stopping.patience_epochs)
@@ -117,8 +117,8 @@ class Engine:
         self._keeper.restore_random_states()
         num_left, is_main = part.num_steps - at.epoch_steps, worker.is_main
         shown = progress(batches, f"epoch {at.epoch}", num_left, "step", leave=False, is_shown=is_main)
-        train_one_epoch(learner, shown, self._keeper.meter, at.step + 1, self._keeper.after_step)
-        metrics = self._keeper.meter.summary(worker)
+        train_one_epoch(learner, shown, self._keeper)
+        metrics = self._keeper.figures.summary(worker)
         if not metrics["train_loss"] < float("inf"):
             loss = metrics["train_loss"]
             raise FloatingPointError(f"the training loss of epoch {at.epoch} is {loss}: lower lr in train.phases")
@@ -146,7 +146,7 @@ class Engine:
                 model, subject.data, subject.contract, subject.params, self._worker, measured
             )
             metrics |= more
-        steps = self._keeper.meter.steps(self._worker)
+        steps = self._keeper.figures.steps(self._worker)
         if self._epoch_log is not None:
             if is_kept:
                 self._keep(model, contract, metrics)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from training.process.distributed import single_worker
-from training.run.meter import EpochMeter
+from training.run.figures import EpochFigures
 
 
 class OnGpu(torch.Tensor):
@@ -28,7 +28,7 @@ def _gpu(value: float) -> torch.Tensor:
 
 
 def test_an_epoch_goes_on_from_a_saved_part_of_it_with_numbers_from_a_gpu() -> None:
-    first, second = EpochMeter(), EpochMeter()
+    first, second = EpochFigures(), EpochFigures()
     first.add(_gpu(0.1), _gpu(2.0), 0.01, 12)
     second.restore(first.state())
     second.add(_gpu(0.3), _gpu(float("inf")), 0.02, 12)
@@ -45,8 +45,8 @@ def test_an_epoch_goes_on_from_a_saved_part_of_it_with_numbers_from_a_gpu() -> N
 
 
 def test_a_meter_that_is_restored_holds_the_same_bits() -> None:
-    meter = EpochMeter()
+    meter = EpochFigures()
     meter.add(torch.tensor(1 / 3), torch.tensor(2 / 3), 0.01, 12)
-    again = EpochMeter()
+    again = EpochFigures()
     again.restore(meter.state())
     assert again.state() == meter.state()

@@ -13,7 +13,7 @@ from training.network.losses import classifier_loss, one_hot
 from training.params import ModelParams, TrainParams
 from training.process.distributed import single_worker
 from training.run.early_stopping import EarlyStopping
-from training.run.learner import Learner
+from training.run.step import Learner
 
 ALL = PhaseParams(trainable="all", epochs=1, lr=0.01, warm_up=0)
 LOSS = classifier_loss("cross_entropy", torch.ones(3), 0.0, 0.0)
@@ -43,7 +43,7 @@ def _learner(model: Classifier, average: WeightAverage | None = None, **options:
 def _after(num_steps: int, model: Classifier, **options: Any) -> list[torch.Tensor]:
     learner = _learner(model, **options)
     for step in range(1, num_steps + 1):
-        learner.step(_batch(), step)
+        learner.step(_batch(), step, step - 1)
     return [parameter.detach().clone() for parameter in model.parameters()]
 
 
@@ -62,8 +62,8 @@ def test_a_step_is_adamw_on_the_mean_loss() -> None:
 
 def test_accumulation_changes_nothing_but_the_order_of_sums() -> None:
     model, parts = _model(), _model()
-    whole, norm = _learner(model).step(_batch(), 1)
-    summed, norm_of_parts = _learner(parts, accumulation=4).step(_batch(), 1)
+    whole, norm = _learner(model).step(_batch(), 1, 0)
+    summed, norm_of_parts = _learner(parts, accumulation=4).step(_batch(), 1, 0)
     assert float(summed) == pytest.approx(float(whole), rel=1e-5)
     assert float(norm_of_parts) == pytest.approx(float(norm), rel=1e-4)
     pairs = zip(model.parameters(), parts.parameters(), strict=True)
@@ -72,8 +72,8 @@ def test_accumulation_changes_nothing_but_the_order_of_sums() -> None:
 
 def test_clipping_bounds_the_norm_that_it_reports_unclipped() -> None:
     free, bound = _model(), _model()
-    _, norm = _learner(free).step(_batch(), 1)
-    _, reported = _learner(bound, clip_grad_norm=0.01).step(_batch(), 1)
+    _, norm = _learner(free).step(_batch(), 1, 0)
+    _, reported = _learner(bound, clip_grad_norm=0.01).step(_batch(), 1, 0)
     assert float(reported) == float(norm) > 0.01
     clipped = torch.linalg.vector_norm(torch.stack([p.grad.norm() for p in bound.parameters() if p.grad is not None]))
     assert float(clipped) == pytest.approx(0.01, rel=1e-3)
@@ -87,10 +87,10 @@ def test_low_precision_computes_in_its_format_and_keeps_weights_in_fp32(precisio
     layer.register_forward_hook(lambda _module, _inputs, output: formats.add(output.dtype))
     learner = _learner(model, precision=precision)
     before = [parameter.detach().clone() for parameter in model.parameters()]
-    loss, norm = learner.step(_batch(), 1)
+    loss, norm = learner.step(_batch(), 1, 0)
     assert formats == {torch.bfloat16 if precision == "bf16" else torch.float16}
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
-    exact, exact_norm = _learner(_model()).step(_batch(), 1)
+    exact, exact_norm = _learner(_model()).step(_batch(), 1, 0)
     assert float(loss) == pytest.approx(float(exact), rel=0.02)
     assert float(norm) == pytest.approx(float(exact_norm), rel=0.1)  # of the unscaled gradient
     assert _distance(before, [parameter.detach() for parameter in model.parameters()]) > 0.001
@@ -102,7 +102,7 @@ def test_fp16_skips_a_step_that_overflowed_and_lowers_its_scale() -> None:
     learner = _learner(model, precision="fp16")
     learner.precision.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**40)
     before = [parameter.detach().clone() for parameter in model.parameters()]
-    _, norm = learner.step(_batch(), 1)
+    _, norm = learner.step(_batch(), 1, 0)
     assert not norm.isfinite()
     assert _distance(before, [parameter.detach() for parameter in model.parameters()]) == 0
     assert learner.precision.scaler.get_scale() == 2.0**39
@@ -124,7 +124,7 @@ def test_the_average_follows_the_weights_slower_the_later_it_is() -> None:
     weight = model.head_parameters()[0]
     expected = weight.detach().clone()
     for step in range(1, 6):
-        learner.step(_batch(), step)
+        learner.step(_batch(), step, step - 1)
         decay = min(0.9, 1 - (1 + (step - 1)) ** (-2 / 3)) if step > 1 else 0.0
         expected = decay * expected + (1 - decay) * weight.detach()
     averaged = average.model.head_parameters()[0]

@@ -37,7 +37,7 @@ class _Scalars:
         return torch.cat([restored, torch.stack(self.added).float().cpu()]) if self.added else restored
 
 
-class EpochMeter:
+class EpochFigures:
     """Collects one process's steps; on a GPU nothing is read back before the epoch's end."""
 
     def __init__(self) -> None:
