@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parent.parent
+MOST_MODULES = 18
 NEVER_IN_PRODUCTION = ("torch", "torchvision", "timm", "albumentations", "mlflow", "sklearn", "pandas", "cv2")
 
 
@@ -21,6 +22,19 @@ def _rooms() -> dict[str, set[str]]:
 
 
 ROOMS = _rooms()
+
+
+def _folders() -> dict[str, set[str]]:
+    """Read the table `| folder | what lives there | may import of its room's folders |`."""
+    rows = re.findall(
+        r"^\| `(\w+/\w+)` \| .+ \| ([\w, -]+) \|$",
+        (REPOSITORY / "docs/ARCHITECTURE.md").read_text(encoding="utf-8"),
+        re.M,
+    )
+    return {folder: set(re.findall(r"\w+", imports)) for folder, imports in rows}
+
+
+FOLDERS = _folders()
 
 
 def _files(room: str) -> list[Path]:
@@ -63,6 +77,34 @@ def test_no_product_module_is_named_like_a_test() -> None:
     assert not named
 
 
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_folder_imports_only_the_folders_of_its_room_that_the_plan_allows(folder: str) -> None:
+    room, own = folder.split("/")
+    folders = {path.name for path in (REPOSITORY / room).iterdir() if (path / "__init__.py").is_file()}
+    assert own in folders, f"docs/ARCHITECTURE.md names {folder}, which is not there"
+    for path in _files(folder):
+        forbidden = _imported_folders(path, room) & folders - FOLDERS[folder] - {own}
+        assert not forbidden, f"{path} imports {sorted(forbidden)} of {room}"
+
+
+def _imported_folders(path: Path, room: str) -> set[str]:
+    """Return the second words of what a module imports of `room`: `run` of `training.run.state`."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name.split(".")[1] for name in names if name.startswith(f"{room}.")}
+
+
+def test_no_folder_has_more_modules_than_one_can_look_over() -> None:
+    for room in ROOMS:
+        for folder in {path.parent for path in _files(room)} - {REPOSITORY}:
+            modules = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
+            assert len(modules) <= MOST_MODULES, f"{folder} has {len(modules)} modules: give some a folder of their own"
+
+
 @pytest.mark.parametrize("room", ["service", "runtime", "demo"])
 def test_production_code_names_no_training_package(room: str) -> None:
     for path in _files(room):
@@ -89,6 +131,35 @@ def test_importing_a_room_reads_no_project_file_and_prints_nothing(room: str, tm
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == ""
     assert not [p for p in tmp_path.iterdir() if not p.name.startswith(".")]
+
+
+def test_one_module_each_parses_arguments_sets_up_logs_and_syncs_files() -> None:
+    """Commands share one `main`, and files are written whole in one way; each exception reads words of its own."""
+    owners = {
+        "argparse.ArgumentParser(": {"project/command.py", "benchmarks/peers/classifier.py", "demo.py"},
+        "logging.basicConfig(": {"project/command.py", "training/process/exit_status.py"},
+        "os.fsync(": {"project/write_whole.py"},
+        "yaml.safe_load(path": {"project/params.py", "dataset/source.py"},
+    }
+    files = [path for room in ROOMS for path in _files(room)]
+    for words, expected in owners.items():
+        found = {p.relative_to(REPOSITORY).as_posix() for p in files if words in p.read_text(encoding="utf-8")}
+        assert found == expected, words
+
+
+def test_every_command_is_named_where_people_look_or_started_by_another() -> None:
+    patterns = ("*.md", "docs/*.md", "Makefile", "dvc.yaml", "slurm/*.s*")
+    texts = [path.read_text(encoding="utf-8") for pattern in patterns for path in REPOSITORY.glob(pattern)]
+    sources = {path: path.read_text(encoding="utf-8") for room in ROOMS for path in _files(room)}
+    commands = {path for path, text in sources.items() if 'if __name__ == "__main__"' in text}
+    for command in commands - {
+        REPOSITORY / "demo.py",
+        *(REPOSITORY / "benchmarks/peers").iterdir(),
+    }:  # by path; by name
+        name = command.relative_to(REPOSITORY).with_suffix("").as_posix().replace("/", ".")
+        is_named = any(re.search(rf"\b{name}\b", text) for text in texts)
+        others = (text for path, text in sources.items() if path != command)
+        assert is_named or any(re.search(rf"(-m |[\"'])({name})\b", text) for text in others), name
 
 
 def test_modules_and_functions_stay_small() -> None:

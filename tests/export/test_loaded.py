@@ -28,4 +28,4 @@ def test_what_copies_files_loads_pandas_of_the_large_packages_alone(module: str)
 def test_the_export_loads_the_network_and_nothing_of_the_loop() -> None:
     loaded = _loaded("export.export")
     assert {"torch", "timm", "onnx"} <= loaded
-    assert not loaded & {"matplotlib", "mlflow", "optuna", "training.fit", "training.run.engine", "training.train"}
+    assert not loaded & {"matplotlib", "mlflow", "optuna", "training.fit", "training.run.trainer", "training.train"}
