@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 
 from evaluation.predictions import Predictions
 from tests.training import stand_in_training
+from tests.training.records.mlflow_store import copy_empty_store
 from tests.training.stand_in_training import BREAKS, IS_REFUSED
 from training import ablate, search
 from training.sweeps import ablations, search_worker
@@ -61,6 +62,7 @@ def test_a_real_ablation_measures_val_and_test_if_asked_and_says_what_it_could_n
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """No package holds weights of test_resnet."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", copy_empty_store(tmp_path / "mlflow.db"))
     _arms(monkeypatch, Arm("scratch", _from_scratch), Arm("none", _backbone("test_resnet", "package")))
     folder = tmp_path / "ablations/training/trials/0000"
     assert ablate.main(["training", *words, "--seeds", "1", "--test"]) == 0

@@ -17,6 +17,7 @@ from optuna.trial import TrialState
 
 from tests.training import stand_in_training
 from tests.training.conftest import TINY
+from tests.training.records.mlflow_store import copy_empty_store
 from tests.training.stand_in_training import BREAKS, IS_REFUSED, LEARNS, WAITS
 from training import search
 from training.params import Params
@@ -83,6 +84,7 @@ def _set_up(folder: Path, data_dir: Path, space: dict[str, Any] = SPACE["space"]
 def project(tiny_tiles_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a search whose first worker was killed while a trial trained, and whose second went on."""
     folder = tmp_path_factory.mktemp("search")
+    copy_empty_store(folder / "mlflow.db")
     _set_up(folder, tiny_tiles_dir)
     environment = _environment(folder)
     command = [sys.executable, "-m", "training.search"]
@@ -176,7 +178,8 @@ sys.exit(search.main([]))
 def test_a_worker_that_is_told_to_stop_hands_its_trial_back(tiny_tiles_dir: Path, tmp_path: Path) -> None:
     _set_up(tmp_path, tiny_tiles_dir, {"train.weight_decay": {"type": "categorical", "choices": [WAITS, LEARNS]}})
     worker = subprocess.Popen([sys.executable, "-c", WORKER], cwd=tmp_path, env=_environment(tmp_path))
-    _until(lambda: _children(worker.pid))
+    log = trial_dir(tmp_path / "artifacts/search", 0) / "child.log"
+    _until(lambda: log.is_file() and _children(worker.pid))
     (child,) = _children(worker.pid)
     worker.send_signal(signal.SIGTERM)
     assert worker.wait() == 128 + signal.SIGTERM

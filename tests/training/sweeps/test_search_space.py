@@ -38,8 +38,10 @@ def test_the_projects_own_space_fits_its_params() -> None:
 @pytest.mark.parametrize(
     ("domain", "message"),
     [
-        ({"type": "float", "low": 0.0, "high": 1.0, "log": True}, "must begin above 0"),
-        ({"type": "float", "low": 1.0, "high": 0.1}, "must be below high"),
+        ({"type": "float", "low": 0.0, "high": 1.0, "log": True}, "`low > 0` must hold for `log=True`"),
+        ({"type": "float", "low": 1.0, "high": 0.1}, "`low <= high` must hold"),
+        ({"type": "int", "low": 1, "high": 9, "step": 2, "log": True}, "only accept step is 1"),
+        ({"type": "int", "low": 4, "high": 1}, "`low <= high` must hold"),
         ({"type": "int", "low": 1, "high": 4, "step": 2}, "not a whole number of steps"),
         ({"type": "categorical", "choices": [1]}, "at least 2"),
         ({"type": "categorical", "choices": ["1e-4", 0.1]}, "write it with a dot"),
