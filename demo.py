@@ -181,7 +181,7 @@ def render(
     figures = "\n".join(
         f'<figure{"" if p.label == a.label else " class=wrong"}><img src="{_thumbnail(p.path, max_value)}" alt="">'
         f"<figcaption>is <b>{html.escape(p.label)}</b><br>called <b>{html.escape(a.label)}</b>, {a.probability:.1%}"
-        f"<br><small>{html.escape(str(p.path))}</small></figcaption></figure>"
+        f"<br><small>{html.escape(str(p.path)).replace('/', '/<wbr>')}</small></figcaption></figure>"
         for p, a in zip(pictures, answers, strict=True)
     )
     return PAGE.format(summary=html.escape(summary), figures=figures, model=html.escape(_model_of(answers[0])))

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 
 from dataset.outputs.disk import OF_THE_MACHINE, OUT_OF_HANDLES, write_problem
-from dataset.outputs.pipeline import outputs_of
+from dataset.outputs.pipeline import announce, outputs_of
 from dataset.outputs.written import KEPT_DIR, Written, files_of, foreign_files, hashes_of
 from project.interruption import INTERRUPTED
 
@@ -134,6 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments or importlib.util.find_spec(arguments[0]) is None:
         sys.stderr.write("usage: python -m dataset.stage MODULE [OPTIONS]\n")
         return 2
+    announce(arguments[0])
     return run(arguments[0], arguments[1:])
 
 

@@ -11,9 +11,8 @@ import sys
 from pathlib import Path
 
 from dataset.manifest import Manifest, ManifestError
-from evaluation.comparison import COMPARISON_FILE, Comparison
 from evaluation.evaluation import EvaluationError
-from evaluation.pages.comparison_page import PAGE_FILE, Verdict, render_comparison, summarise_comparison
+from evaluation.pages.comparison_page import PAGE_FILE, summarise_comparison, write_comparison
 from evaluation.params import EvaluateParams
 from evaluation.predictions import Predictions, PredictionsError
 from evaluation.statistics.paired import compare_predictions
@@ -23,16 +22,6 @@ from project.params import ParamsError, add_params_option, read_section
 KNOWN_ERRORS = (EvaluationError, ManifestError, ParamsError, PredictionsError)
 
 logger = logging.getLogger(__name__)
-
-
-def write_comparison(
-    comparison: Comparison, out_dir: Path, pictures_dir: Path | None, verdict: Verdict | None = None
-) -> None:
-    """Write `comparison.json` and `comparison.html`. Raises EvaluationError if a picture to be shown is missing."""
-    page = render_comparison(comparison, pictures_dir, verdict)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    comparison.write(out_dir / COMPARISON_FILE)
-    (out_dir / PAGE_FILE).write_text(page, encoding="utf-8")
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

@@ -36,6 +36,7 @@ from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsErr
 from evaluation.statistics.metrics import HEADLINE
 from project.command import command
 from project.params import ParamsError, add_params_option, read_section
+from project.write_whole import write_whole
 
 METRICS_FILE = "metrics.json"
 REPORT_FILE = "report.html"
@@ -104,12 +105,12 @@ def evaluate(
         if further:
             further.write(out_dir / name)
     metrics = json.dumps(summarise(headline, by_image), indent=2, ensure_ascii=False)
-    (out_dir / METRICS_FILE).write_text(metrics + "\n", encoding="utf-8")
+    write_whole(out_dir / METRICS_FILE, metrics + "\n")
     _write_confusion(test_predictions.select("test"), out_dir / "confusion.csv")
     for name, png in pngs.items():
-        (out_dir / name).write_bytes(png)
+        write_whole(out_dir / name, png)
     _write_curves(headline, out_dir)
-    (out_dir / REPORT_FILE).write_text(report, encoding="utf-8")
+    write_whole(out_dir / REPORT_FILE, report)
     return headline
 
 

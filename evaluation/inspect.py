@@ -27,11 +27,10 @@ from evaluation.analyses.alike_pictures import find_alike
 from evaluation.analyses.image_statistics import DEFECT_AREA, STATISTICS, STATISTICS_FILE, measure_picture
 from evaluation.analyses.label_review import NEAR_DUPLICATES_FILE
 from evaluation.document import EvaluationError
+from evaluation.picture_files import read_picture
 from project.command import command
 from project.params import ParamsError, add_params_option, read_section
 from project.progress import progress
-from runtime.model.errors import ImageError
-from runtime.model.image import decode_image
 
 # A picture's long side is decoded to no less, which is more than statistics and thumbnails need.
 _DECODED_PX = (512, 512)
@@ -55,14 +54,10 @@ def inspect(manifest: Manifest, near_duplicate_correlation: float) -> tuple[pd.D
 
 
 def _measure(root: Path, row: pd.Series, max_value: int | None) -> tuple[dict[str, float], GreyThumbnail]:
-    path = root / row["path"]
-    try:
-        image = decode_image(path.read_bytes(), at_least=_DECODED_PX, max_value=max_value)
-        statistics = measure_picture(image, int(row["width"]), int(row["height"]))
-        if row["mask"]:
-            statistics[DEFECT_AREA] = float(read_mask(root / row["mask"]).mean())
-    except (OSError, ImageError) as exc:
-        raise EvaluationError(f"cannot read the picture {path}: {exc}") from exc
+    image = read_picture(root / row["path"], _DECODED_PX, max_value)
+    statistics = measure_picture(image, int(row["width"]), int(row["height"]))
+    if row["mask"]:
+        statistics[DEFECT_AREA] = float(read_mask(root / row["mask"]).mean())
     return statistics, grey_thumbnail(image)
 
 

@@ -12,7 +12,6 @@ import argparse
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -24,17 +23,16 @@ import numpy.typing as npt
 
 from dataset.manifest import SPLIT_COLUMNS, Manifest, ManifestError, Protocol
 from evaluation.asked_model import AskedModel, write_asked_model
+from evaluation.document import EvaluationError
+from evaluation.picture_files import read_batch
 from evaluation.predictions import Predictions, PredictionsError
 from project.command import command
 from project.loopback import is_loopback
 from project.progress import progress
 from runtime.model.contract import PROBABILITIES, ContractError
-from runtime.model.errors import ImageError
-from runtime.model.preprocess import read_for_model
 from runtime.model.session import Predictor
 
 TIMEOUT_S = 60.0
-READERS = 4  # threads that decode while the model computes
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -73,18 +71,9 @@ def predict(manifest: Manifest, protocol: Protocol, ask: Ask, batch_size: int) -
 
 
 def ask_onnx(predictor: Predictor, files: Sequence[Path]) -> Answers:
-    """Ask a graph; raises PredictionsError naming a picture that cannot be read."""
-
-    def read(path: Path) -> npt.NDArray[np.uint8]:
-        try:
-            return read_for_model(path.read_bytes(), predictor.contract)
-        except (OSError, ImageError) as exc:
-            raise PredictionsError(f"cannot read the picture {path}: {exc}") from exc
-
-    with ThreadPoolExecutor(READERS) as pool:
-        images = np.stack(list(pool.map(read, files)))
-    probs = np.asarray(predictor.predict(images)[PROBABILITIES], dtype=np.float64)
-    return Answers(predictor.contract.classes, probs, predictor.sha256)
+    """Ask a graph; raises EvaluationError naming a picture that cannot be read."""
+    probs = predictor.predict(read_batch(files, predictor.contract))[PROBABILITIES]
+    return Answers(predictor.contract.classes, np.asarray(probs, dtype=np.float64), predictor.sha256)
 
 
 def ask_service(client: httpx.Client, files: Sequence[Path]) -> Answers:
@@ -143,7 +132,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("artifacts/asked.csv"))
 
 
-@command(_arguments, known=(ContractError, ManifestError, PredictionsError))
+@command(_arguments, known=(ContractError, EvaluationError, ManifestError, PredictionsError))
 def main(arguments: argparse.Namespace) -> None:
     manifest = Manifest.read(arguments.manifest)
     with _asking(arguments.model, arguments.url, manifest) as ask:

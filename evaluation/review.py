@@ -32,14 +32,14 @@ from evaluation.document import EvaluationError
 from evaluation.model_review import REVIEW_FILE, ModelReview, ReviewError
 from evaluation.pages.occlusion_picture import draw_occlusion
 from evaluation.params import EvaluateParams, ReviewParams
+from evaluation.picture_files import read_picture
 from evaluation.predictions import Predictions, PredictionsError
 from evaluation.statistics.bootstrap import Resampling
 from project.command import command
 from project.params import ParamsError, add_params_option, read_section
 from project.progress import progress
 from runtime.model.contract import PROBABILITIES, ContractError
-from runtime.model.errors import ImageError
-from runtime.model.image import ImageArray, decode_image
+from runtime.model.image import ImageArray
 from runtime.model.preprocess import preprocess, sufficient_size
 from runtime.model.session import Predictor
 
@@ -58,12 +58,8 @@ class Subject:
 
     def read(self, path: str) -> ImageArray:
         """Return a decoded picture, not below twice the model's input."""
-        try:
-            data = (self.manifest.root / path).read_bytes()
-            contract = self.predictor.contract
-            return decode_image(data, at_least=sufficient_size(contract), max_value=contract.max_value)
-        except (OSError, ImageError) as exc:
-            raise ReviewError(f"cannot read the picture {path}: {exc}") from exc
+        contract = self.predictor.contract
+        return read_picture(self.manifest.root / path, sufficient_size(contract), contract.max_value)
 
     def read_reduced(self, path: str) -> ImageArray:
         """Return a picture to be changed: a large one at an n-th of its size, not below twice the model's input.
@@ -103,9 +99,9 @@ def review(
 ) -> ModelReview:  # fmt: skip
     """Measure robustness and attention on the test split and write both to `out_dir`.
 
-    predictions: of this model; they say which test images it gets wrong. Raises ReviewError if classes differ or a
-    picture cannot be read, ManifestError if a mask cannot, ContractError for a broken model, PredictionsError for
-    predictions of other images.
+    predictions: of this model; they say which test images it gets wrong. Raises ReviewError if classes differ,
+    EvaluationError if a picture cannot be read, ManifestError if a mask cannot, ContractError for a broken model,
+    PredictionsError for predictions of other images.
     """
     refuse_other_images(predictions, manifest, "group")
     subject = Subject(Predictor.load(model_dir), manifest)

@@ -18,6 +18,7 @@ from evaluation.comparison import Comparison
 from evaluation.document import EvaluationError
 from evaluation.pages.wording import figure
 from evaluation.params import EvaluateParams
+from evaluation.picture_files import read_batch
 from evaluation.predictions import Predictions, PredictionsError
 from evaluation.statistics.paired import compare_predictions
 from export.measured_model import MeasuredModel
@@ -25,11 +26,9 @@ from export.params import GateParams
 from export.same_data import unknown_classes
 from project.params import ParamsError, add_params_option, read_section
 from runtime.model.contract import PROBABILITIES, ContractError
-from runtime.model.errors import ImageError
-from runtime.model.preprocess import read_for_model
 from runtime.model.session import Predictor
 
-_CANNOT_COMPARE = (ContractError, EvaluationError, ImageError, ManifestError, PredictionsError)
+_CANNOT_COMPARE = (ContractError, EvaluationError, ManifestError, PredictionsError)
 _BATCH_SIZE = 32
 REASON_LABEL = "gate_reason"  # why it was compared with that model, or with none
 _ROUNDING = 1e-9  # a drop of exactly the margin is no more than the margin
@@ -87,8 +86,7 @@ class Gate:
 def _write_page(comparison: Comparison, out_dir: Path, pictures_dir: Path, drops: tuple[str, ...]) -> Path:
     """Write the comparison with its verdict, and with the pictures that changed if they are there; return the page."""
     # Drawing loads matplotlib, which a gate that compares nothing does without.
-    from evaluation.compare import write_comparison
-    from evaluation.pages.comparison_page import PAGE_FILE, Verdict
+    from evaluation.pages.comparison_page import PAGE_FILE, Verdict, write_comparison
 
     first = comparison.first
     title = f"Worse than {first}" if drops else f"No worse than {first} beyond the margins"
@@ -173,24 +171,16 @@ def _fair_pictures(candidate: MeasuredModel, reference: MeasuredModel, test: Pre
 def predict_again(model_dir: Path, pictures: Predictions, manifest: Manifest) -> Predictions:
     """Return what a registered model's ONNX graph says of these pictures.
 
-    Raises ManifestError if a picture is not there or has changed, ImageError if one cannot be decoded.
+    Raises EvaluationError if a picture cannot be read.
     """
     predictor = Predictor.load(model_dir, device="cpu")
-    probs = []
-    for start in range(0, len(pictures.paths), _BATCH_SIZE):
-        batch = [_read(manifest.root / path) for path in pictures.paths[start : start + _BATCH_SIZE]]
-        images = np.stack([read_for_model(data, predictor.contract) for data in batch])
-        probs.append(predictor.predict(images)[PROBABILITIES])
+    files, probs = [manifest.root / path for path in pictures.paths], []
+    for start in range(0, len(files), _BATCH_SIZE):
+        batch = read_batch(files[start : start + _BATCH_SIZE], predictor.contract)
+        probs.append(predictor.predict(batch)[PROBABILITIES])
     classes = predictor.contract.classes
     labels = np.asarray([classes.index(pictures.classes[label]) for label in pictures.labels], dtype=np.int64)
     return replace(pictures, labels=labels, probs=np.concatenate(probs).astype(np.float64), classes=classes)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as exc:
-        raise ManifestError(f"cannot read the test picture {path}: {exc.strerror}; run `make data`") from exc
 
 
 def add_gate_arguments(parser: argparse.ArgumentParser) -> None:

@@ -22,8 +22,12 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Yield the path of a file beside `path` to be written, and move it there; an error leaves nothing behind.
 
     A reader sees the old file or the new one, also after a power cut. The temporary name is this process's own, so that
-    several may write one file. Makes the folder if it is missing; raises OSError.
+    several may write one file. Makes the folder if it is missing; raises OSError. A pipe or a device, such as
+    /dev/stdout, is written to as it is.
     """
+    if path.parent == Path("/dev") or (path.exists() and not path.is_file()):
+        yield path
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.uname().nodename}.{os.getpid()}{TEMPORARY_SUFFIX}")
     try:

@@ -53,7 +53,10 @@ class ForkingPython:
     def run(
         self, words: Sequence[str], cwd: Path, environment: Mapping[str, str], timeout_s: float
     ) -> subprocess.CompletedProcess[str]:
-        """Run `python -m WORDS` to its end, as `subprocess.run` would. Raises subprocess.TimeoutExpired."""
+        """Run `python -m WORDS`, or `python -c CODE ...`, to its end, as `subprocess.run` would.
+
+        Raises subprocess.TimeoutExpired.
+        """
         assert not [name for name in FIXED if environment.get(name) != os.environ.get(name)]
         with tempfile.TemporaryDirectory(dir=self._folder.name) as folder, socket.socket(socket.AF_UNIX) as asked:
             asked.settimeout(timeout_s)
@@ -147,7 +150,11 @@ def _become(
         ):  # it would become another program, which this fork can be at once
             words = _bound_to_parent(words)
             sys.argv = list(words)
-        runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+        if words[0] == "-c":
+            sys.argv = ["-c", *words[2:]]
+            exec(compile(words[1], "<string>", "exec"), {"__name__": "__main__"})
+        else:
+            runpy.run_module(words[0], run_name="__main__", alter_sys=True)
         status = 0
     except SystemExit as exc:
         if isinstance(exc.code, str):

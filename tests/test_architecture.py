@@ -133,6 +133,35 @@ def test_importing_a_room_reads_no_project_file_and_prints_nothing(room: str, tm
     assert not [p for p in tmp_path.iterdir() if not p.name.startswith(".")]
 
 
+def test_one_module_each_parses_arguments_sets_up_logs_and_syncs_files() -> None:
+    """Commands share one `main`, and files are written whole in one way; each exception reads words of its own."""
+    owners = {
+        "argparse.ArgumentParser(": {"project/command.py", "benchmarks/peers/classifier.py", "demo.py"},
+        "logging.basicConfig(": {"project/command.py", "training/process/exit_status.py"},
+        "os.fsync(": {"project/write_whole.py"},
+        "yaml.safe_load(path": {"project/params.py", "dataset/source.py"},
+    }
+    files = [path for room in ROOMS for path in _files(room)]
+    for words, expected in owners.items():
+        found = {p.relative_to(REPOSITORY).as_posix() for p in files if words in p.read_text(encoding="utf-8")}
+        assert found == expected, words
+
+
+def test_every_command_is_named_where_people_look_or_started_by_another() -> None:
+    patterns = ("*.md", "docs/*.md", "Makefile", "dvc.yaml", "slurm/*.s*")
+    texts = [path.read_text(encoding="utf-8") for pattern in patterns for path in REPOSITORY.glob(pattern)]
+    sources = {path: path.read_text(encoding="utf-8") for room in ROOMS for path in _files(room)}
+    commands = {path for path, text in sources.items() if 'if __name__ == "__main__"' in text}
+    for command in commands - {
+        REPOSITORY / "demo.py",
+        *(REPOSITORY / "benchmarks/peers").iterdir(),
+    }:  # by path; by name
+        name = command.relative_to(REPOSITORY).with_suffix("").as_posix().replace("/", ".")
+        is_named = any(re.search(rf"\b{name}\b", text) for text in texts)
+        others = (text for path, text in sources.items() if path != command)
+        assert is_named or any(re.search(rf"(-m |[\"'])({name})\b", text) for text in others), name
+
+
 def test_modules_and_functions_stay_small() -> None:
     for room in ROOMS:
         for path in _files(room):

@@ -123,6 +123,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 @pytest.mark.slow
 def test_the_demo_ends_with_answers_and_a_clean_checkout(checkout: Checkout) -> None:
     printed = checkout.run("make demo")
+    stages = yaml.safe_load((checkout.folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    assert [name for name, stage in stages.items() if f"\n{name}: {stage['desc']}\n" not in printed] == []
     asked = re.findall(r"^data/pictures/images/(\w+)/\S+ +(\w+) +(\w+) +\d+\.\d%(  wrong)?$", printed, re.M)
     classes = ["Blowhole", "Break", "Crack", "Fray", "Free", "Uneven"]
     assert sorted(folder for folder, *_ in asked) == classes, printed[-2000:]

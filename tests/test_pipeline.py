@@ -108,6 +108,11 @@ def test_every_stage_depends_on_the_code_that_its_command_runs() -> None:
             assert any(module == dep or module.startswith(dep + "/") for dep in stage["deps"]), name
 
 
+def test_every_stage_says_what_it_does_and_takes() -> None:
+    for name, stage in yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"].items():
+        assert re.search(r"^[a-z].+; (some \d+|a few|a) (second|minute)s?\b", stage["desc"]), name
+
+
 def test_dvc_removes_no_output_but_those_of_training() -> None:
     """What it removes before a run is gone, a person's files among it; what is left is single files of large runs."""
     removed = set()

@@ -14,9 +14,6 @@ from dataset.description import DataDescription
 from dataset.stage import fresh
 from project.command import command
 from project.params import add_params_option
-from training import predict, train
-from training.fit import CHECKPOINT_FILE
-from training.run.run_control import RunControl
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,13 +28,16 @@ def main(arguments: argparse.Namespace) -> int:
     description = DataDescription.read(arguments.data)
     out_dir: Path = arguments.out
     manifest_path = arguments.data / "manifest.csv"
-    is_main = (
-        int(os.environ.get("RANK", "0")) == 0
-    )  # the folder belongs to one process: others would take it away again
+    is_main = int(os.environ.get("RANK", "0")) == 0  # the folder is one process's: others would take it away again
     if not description.compare_protocols:
         if is_main:
             _say_why_not(out_dir, description.name)
         return 0
+    # Here, since what only leaves a note needs none of the seconds that PyTorch takes to be imported.
+    from training import predict, train
+    from training.fit import CHECKPOINT_FILE
+    from training.run.run_control import RunControl
+
     # DVC leaves the folder as it was, for the state of an interrupted run is in it; what is stale must not look new.
     for name in ("not_compared.txt", "predictions.csv") if is_main else ():
         (out_dir / name).unlink(missing_ok=True)

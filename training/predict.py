@@ -13,11 +13,13 @@ import pandas as pd
 import torch
 
 from dataset.manifest import SPLIT_COLUMNS, Manifest, Protocol
+from dataset.outputs.pipeline import announce
 from evaluation.predictions import Predictions, PredictionsError
 from project.command import command
 from training.data.tensors import PictureDataset
 from training.network.classifier import load_classifier
 from training.process.distributed import single_worker
+from training.process.memory import keep_freed_memory
 from training.run.checkpoint import Checkpoint
 from training.run.known_errors import KNOWN_ERRORS
 from training.run.loop import run_model
@@ -49,10 +51,12 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 @command(_arguments, known=(*KNOWN_ERRORS, PredictionsError))
 def main(arguments: argparse.Namespace) -> None:
+    keep_freed_memory()
     predictions = predict(Manifest.read(arguments.manifest), arguments.protocol, Checkpoint.load(arguments.checkpoint))
     predictions.write(arguments.out)
     logger.info("%d predictions in %s", len(predictions.labels), arguments.out)
 
 
 if __name__ == "__main__":
+    announce("training.predict")
     sys.exit(main())

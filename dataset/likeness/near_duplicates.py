@@ -99,18 +99,3 @@ def join_alike(sets: DisjointSets, thumbnails: NDArray[np.float32], threshold: f
 
     for block in blocks_above(thumbnails, threshold, apart):
         sets.join_arrays(*block.pairs())
-
-
-def group_by_correlation(
-    thumbnails: NDArray[np.float32], threshold: float, initial_groups: Sequence[str] | None = None
-) -> list[str]:
-    """Name a group for every picture: those whose thumbnails correlate above `threshold`, directly or in a chain.
-
-    thumbnails: `(N, 4096)` float32 of `high_pass_thumbnail`. initial_groups: N names; equal names other than '' are
-    joined beforehand. Returns N names 'g00001', 'g00002', ... in order of first appearance.
-    Raises ManifestError above 100,000 pictures.
-    """
-    groups = DisjointSets(len(thumbnails))
-    groups.join_equal(initial_groups or [])
-    join_alike(groups, thumbnails, threshold)
-    return groups.names()

@@ -1,5 +1,6 @@
-"""Read from dvc.yaml which files and folders belong to the runs."""
+"""Read from dvc.yaml which files and folders belong to the runs, and what a stage does."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,20 @@ CACHE_DIR = "cache"  # of resized pictures: docs/INPUT_PIPELINE.md
 
 def outputs_of(module: str, pipeline: Path = PIPELINE_FILE) -> list[Path]:
     """Return the outputs of the stage whose command runs `module`; none if there is no such stage."""
-    for stage in _stages(pipeline):
-        if module in str(stage.get("cmd", "")).split():
-            return list(_outputs(stage))
-    return []
+    return [output for stage in _stages_of(module, pipeline).values() for output in _outputs(stage)]
+
+
+def announce(module: str, pipeline: Path = PIPELINE_FILE) -> None:
+    """Say on stdout what the stage whose command runs `module` does and takes, as its `desc` has it."""
+    for name, stage in _stages_of(module, pipeline).items():
+        if "desc" in stage:
+            sys.stdout.write(f"{name}: {stage['desc']}\n")
+            sys.stdout.flush()  # before the stage's own output, which another process may write
 
 
 def places_of_runs(data_dir: Path, pipeline: Path = PIPELINE_FILE) -> list[Path]:
     """Return every path that a run replaces: all outputs of the stages, and what loading keeps in `data_dir`."""
-    outputs = [output for stage in _stages(pipeline) for output in _outputs(stage)]
+    outputs = [output for stage in _stages(pipeline).values() for output in _outputs(stage)]
     own = [data_dir / name for name in (PICTURES_DIR, PICTURES_CSV, STAGING_DIR, CACHE_DIR, *LISTS)]
     return [*dict.fromkeys([*outputs, *own])]
 
@@ -35,17 +41,21 @@ def files_removed_by_dvc(pipeline: Path = PIPELINE_FILE) -> list[Path]:
     """Return the outputs that are not marked `persist`: DVC removes them before it runs their stage."""
     return [
         output
-        for stage in _stages(pipeline)
+        for stage in _stages(pipeline).values()
         for output, options in _entries(stage)
         if not (options or {}).get("persist")
     ]
 
 
-def _stages(pipeline: Path) -> list[Mapping[str, Any]]:
+def _stages_of(module: str, pipeline: Path) -> dict[str, Mapping[str, Any]]:
+    return {name: stage for name, stage in _stages(pipeline).items() if module in str(stage.get("cmd", "")).split()}
+
+
+def _stages(pipeline: Path) -> dict[str, Mapping[str, Any]]:
     try:
-        return list(yaml.safe_load(pipeline.read_text(encoding="utf-8"))["stages"].values())
+        return dict(yaml.safe_load(pipeline.read_text(encoding="utf-8"))["stages"])
     except FileNotFoundError:
-        return []
+        return {}
 
 
 def _outputs(stage: Mapping[str, Any]) -> Iterator[Path]:

@@ -53,11 +53,6 @@ class FileKinds:
     closed: dict[str, str] = field(default_factory=dict)
     apple_double: list[str] = field(default_factory=list)
 
-    @property
-    def num_others(self) -> int:
-        """Return how many files are no pictures."""
-        return sum(map(len, self.others.values()))
-
 
 def tell_kinds(root: Path, paths: Iterable[str]) -> FileKinds:
     """Sort files below `root` into pictures and others. paths: relative to it; order is kept."""

@@ -18,10 +18,8 @@ from PIL import Image, ImageDraw, ImageFont
 from dataset.description import read_max_value
 from dataset.manifest import Manifest
 from evaluation.analyses.label_review import LabelReview
-from evaluation.document import EvaluationError
-from evaluation.pages.fonts import drawable_names, missing_in, path_for
-from runtime.model.errors import ImageError
-from runtime.model.image import open_image
+from evaluation.picture_files import read_thumbnail
+from project.fonts import drawable_names, missing_in, path_for
 
 CSV_FILE = "to_review.csv"
 SHEET_FILE = "to_review.png"
@@ -109,7 +107,7 @@ def labelling_interface(classes: tuple[str, ...]) -> str:
 def draw_sheet(tasks: list[Task], pictures_dir: Path, names: Mapping[str, str]) -> bytes:
     """Return a PNG of numbered pictures with label, suggestion and reason, in the order of the list.
 
-    names: class -> what a picture can show of it (`evaluation.pages.fonts.drawable_names`).
+    names: class -> what a picture can show of it (`project.fonts.drawable_names`).
     """
     rows = -(-len(tasks) // _COLUMNS)
     cell_w, cell_h = _PICTURE_PX + _GAP_PX, _PICTURE_PX + _CAPTION_PX + _GAP_PX
@@ -118,7 +116,7 @@ def draw_sheet(tasks: list[Task], pictures_dir: Path, names: Mapping[str, str]) 
     max_value = read_max_value(pictures_dir)
     for index, task in enumerate(tasks):
         left, top = _GAP_PX + index % _COLUMNS * cell_w, _GAP_PX + index // _COLUMNS * cell_h
-        picture = _thumbnail(pictures_dir / task.path, max_value)
+        picture = read_thumbnail(pictures_dir / task.path, _PICTURE_PX, max_value)
         sheet.paste(picture, (left + (_PICTURE_PX - picture.width) // 2, top + (_PICTURE_PX - picture.height) // 2))
         arrow = f" → {names.get(task.suggested_label, task.suggested_label)}?" if task.suggested_label else ""
         lines = [
@@ -134,15 +132,6 @@ def draw_sheet(tasks: list[Task], pictures_dir: Path, names: Mapping[str, str]) 
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def _thumbnail(path: Path, max_value: int | None) -> Image.Image:
-    try:
-        image = open_image(path.read_bytes(), at_least=(_PICTURE_PX, _PICTURE_PX), max_value=max_value)
-    except (OSError, ImageError) as exc:
-        raise EvaluationError(f"cannot show the picture {path}: {exc}") from exc
-    image.thumbnail((_PICTURE_PX, _PICTURE_PX))
-    return image
 
 
 def _shortened(line: str, font: ImageFont.FreeTypeFont) -> str:

@@ -5,25 +5,10 @@ from functools import partial
 from pathlib import Path
 
 from dataset.description import read_max_value
-from evaluation.comparison import Change, Comparison, Difference
+from evaluation.comparison import COMPARISON_FILE, Change, Comparison, Difference
+from evaluation.pages import sections as s
 from evaluation.pages.page import render_page, thumbnail
 from evaluation.pages.plots import draw_differences
-from evaluation.pages.sections import (
-    Block,
-    Box,
-    Bullets,
-    Cell,
-    Gallery,
-    Line,
-    Paragraph,
-    Picture,
-    Plot,
-    Plots,
-    Provenance,
-    Section,
-    Strong,
-    Table,
-)  # fmt: skip
 from evaluation.pages.wording import (
     HEADLINE_NAMES,
     counted,
@@ -33,7 +18,8 @@ from evaluation.pages.wording import (
     p_value,
     share_of_resamples,
     signed_interval,
-)  # fmt: skip
+)
+from project.write_whole import write_whole
 
 PAGE_FILE = "comparison.html"
 _MAX_SHOWN = 24  # pictures in each direction
@@ -82,36 +68,50 @@ def render_comparison(comparison: Comparison, pictures_dir: Path | None, verdict
     )
 
 
-def _verdict(verdict: Verdict) -> Section:
-    return Section("verdict", "Gate", (Box(verdict.title, verdict.reasons, is_warning=not verdict.passed),))
+def write_comparison(
+    comparison: Comparison, out_dir: Path, pictures_dir: Path | None, verdict: Verdict | None = None
+) -> None:
+    """Write `comparison.json` and `comparison.html`. Raises EvaluationError if a picture to be shown is missing."""
+    page = render_comparison(comparison, pictures_dir, verdict)
+    comparison.write(out_dir / COMPARISON_FILE)
+    write_whole(out_dir / PAGE_FILE, page)
 
 
-def _figures(comparison: Comparison) -> Section:
-    named = [(Cell(title), getattr(comparison, name)) for name, title in HEADLINE_NAMES.items()]
+def _verdict(verdict: Verdict) -> s.Section:
+    return s.Section("verdict", "Gate", (s.Box(verdict.title, verdict.reasons, is_warning=not verdict.passed),))
+
+
+def _figures(comparison: Comparison) -> s.Section:
+    named = [(s.Cell(title), getattr(comparison, name)) for name, title in HEADLINE_NAMES.items()]
     for part in comparison.per_class:
         counts = f"{counted(part.num_images, 'image')}, {counted(part.num_groups, 'group')}"
-        named.append((Cell(f"Recall of {part.name}", counts), part.recall))
-    header = ("Figure", "First", "Second", Cell("Difference", f"{share_of_resamples(comparison.confidence)} interval"))
+        named.append((s.Cell(f"Recall of {part.name}", counts), part.recall))
+    header = (
+        "Figure",
+        "First",
+        "Second",
+        s.Cell("Difference", f"{share_of_resamples(comparison.confidence)} interval"),
+    )
     told = (
         f"First: {comparison.first}. Second: {comparison.second}. A difference is the second's figure minus the "
         f"first's; its interval is of {comparison.bootstrap_samples} paired resamples of the "
         f"{counted(comparison.num_groups, 'group')}, seed {comparison.seed}. There is none where fewer than two groups "
         "contribute to the figure."
     )
-    blocks: tuple[Block, ...] = (
-        *(Paragraph(note) for note in comparison.notes),
-        Table(header, tuple((title, *_difference(part)) for title, part in named)),
-        Paragraph(told, is_note=True),
+    blocks: tuple[s.Block, ...] = (
+        *(s.Paragraph(note) for note in comparison.notes),
+        s.Table(header, tuple((title, *_difference(part)) for title, part in named)),
+        s.Paragraph(told, is_note=True),
     )
-    return Section("figures", "Figures", blocks)
+    return s.Section("figures", "Figures", blocks)
 
 
-def _difference(part: Difference) -> tuple[Line | Cell, ...]:
+def _difference(part: Difference) -> tuple[s.Line | s.Cell, ...]:
     ends = signed_interval(part) if part.low is not None else ""
-    return figure(part.first), figure(part.second), Cell(gain(part.difference), ends)
+    return figure(part.first), figure(part.second), s.Cell(gain(part.difference), ends)
 
 
-def _chance(comparison: Comparison) -> Section:
+def _chance(comparison: Comparison) -> s.Section:
     by_picture, by_group = comparison.mcnemar, comparison.by_group
     tests = (
         f"By picture (McNemar, exact): {counted(by_picture.num_second, 'picture')} only the second gets right, "
@@ -121,35 +121,35 @@ def _chance(comparison: Comparison) -> Section:
         f"first of {by_group.num_first}; p = {p_value(by_group.p_value)}.",
     )
     alt = "Differences with their intervals; the table above holds the numbers."
-    return Section(
+    return s.Section(
         "chance",
         "Is the difference chance?",
-        (Plots((Plot(partial(draw_differences, comparison), alt),)), Bullets(tests)),
+        (s.Plots((s.Plot(partial(draw_differences, comparison), alt),)), s.Bullets(tests)),
     )
 
 
 def _changed(
     name: str, way: str, changes: tuple[Change, ...], number: int, num_otherwise: int | None = None
-) -> Section:
+) -> s.Section:
     """Show the pictures that one model gets right and the other does not."""
     shown = tuple(map(_picture, changes[:_MAX_SHOWN]))
-    blocks: list[Block] = [Gallery(shown)] if shown else [Paragraph("There is none.")]
+    blocks: list[s.Block] = [s.Gallery(shown)] if shown else [s.Paragraph("There is none.")]
     if 0 < len(shown) < number:
-        blocks.insert(0, Paragraph(f"The {len(shown)} of {number} whose probability changed most."))
+        blocks.insert(0, s.Paragraph(f"The {len(shown)} of {number} whose probability changed most."))
     if num_otherwise is not None:
         note = f"{counted(num_otherwise, 'further picture')}: wrong by both, as different classes."
-        blocks.append(Paragraph(note, is_note=True))
-    return Section(name, f"Changed for the {way}: {number}", tuple(blocks))
+        blocks.append(s.Paragraph(note, is_note=True))
+    return s.Section(name, f"Changed for the {way}: {number}", tuple(blocks))
 
 
-def _picture(change: Change) -> Picture:
+def _picture(change: Change) -> s.Picture:
     answers = (
         ("first", change.first_predicted, change.first_probability),
         ("second", change.second_predicted, change.second_probability),
     )
     told = (
-        (f"{which}: ", Strong(predicted), f" ({change.label} {figure(probability)})")
+        (f"{which}: ", s.Strong(predicted), f" ({change.label} {figure(probability)})")
         for which, predicted, probability in answers
     )
-    provenance = Provenance(change.path, change.group, change.sha256)
-    return Picture((change.path,), (("is ", Strong(change.label)), *told), (provenance,))
+    provenance = s.Provenance(change.path, change.group, change.sha256)
+    return s.Picture((change.path,), (("is ", s.Strong(change.label)), *told), (provenance,))

@@ -21,8 +21,8 @@ from matplotlib.transforms import Bbox
 
 from evaluation.comparison import Comparison
 from evaluation.evaluation import Evaluation
-from evaluation.pages.fonts import drawable_names, families_for, missing_in
 from evaluation.pages.wording import HEADLINE_NAMES, confidence, counted, share_of_resamples
+from project.fonts import drawable_names, families_for, missing_in
 
 _DPI = 160
 _WIDTH_IN = 4.4  # of plots: nine points then stay readable on a phone, which shows the whole width

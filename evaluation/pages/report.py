@@ -8,13 +8,7 @@ from dataset.description import DataDescription
 from dataset.manifest import Manifest
 from evaluation.evaluation import Estimate, Evaluation, EvaluationError
 from evaluation.model_review import ModelReview
-from evaluation.pages.analysis_sections import (
-    calibration_section,
-    detection_section,
-    fairness_section,
-    labels_section,
-    review_sections,
-)  # fmt: skip
+from evaluation.pages.analysis_sections import calibration_section, detection_section, fairness_section
 from evaluation.pages.page import data_uri, render_page, thumbnail
 from evaluation.pages.plots import HeadlinePlots
 from evaluation.pages.result_sections import (
@@ -25,7 +19,8 @@ from evaluation.pages.result_sections import (
     folds_section,
     method_section,
     overall_section,
-)  # fmt: skip
+)
+from evaluation.pages.review_sections import labels_section, review_sections
 from evaluation.pages.sections import Section
 from evaluation.pages.slice_sections import slices_section
 from evaluation.pages.wording import HEADLINE_NAMES, confidence, counted, figure, interval, percentage

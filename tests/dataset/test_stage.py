@@ -15,6 +15,7 @@ PIPELINE = """
 stages:
   table:
     cmd: .venv/bin/python -m dataset.stage writing
+    desc: writes a table; a second
     outs:
       - results/table:
           persist: true
@@ -67,7 +68,7 @@ def run(project: Path, *arguments: str, status: int = 0) -> str:
 def interrupted(project: Path, number: signal.Signals) -> tuple[int, str]:
     with start(project, "b.csv", "wait") as process:
         assert process.stdout
-        assert process.stdout.readline() == "waiting\n"
+        assert [process.stdout.readline() for _ in range(2)] == ["table: writes a table; a second\n", "waiting\n"]
         process.send_signal(number)
         error = process.communicate(timeout=300)[1]
     return process.returncode, error

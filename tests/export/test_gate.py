@@ -234,7 +234,7 @@ def test_a_test_picture_that_is_gone_is_named(tmp_path: Path) -> None:
     register(write_sources(tmp_path / "old"), gate(tmp_path))
     changed = write_sources(tmp_path / "new", data=TinyData(splits=("train", "val", "test", "test", "test")))
     (changed.data_dir / "pictures/red2_1.png").unlink()
-    with pytest.raises(GateError, match=r"cannot read the test picture .*red2_1\.png"):
+    with pytest.raises(GateError, match=r"cannot read the picture .*red2_1\.png"):
         register(changed, gate(tmp_path))
 
 

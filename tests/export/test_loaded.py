@@ -25,6 +25,7 @@ def test_what_copies_files_loads_pandas_of_the_large_packages_alone(module: str)
     assert _loaded(module) & LARGE == {"pandas"}
 
 
+@pytest.mark.slow
 def test_the_export_loads_the_network_and_nothing_of_the_loop() -> None:
     loaded = _loaded("export.export")
     assert {"torch", "timm", "onnx"} <= loaded

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from runtime.answers.results import Prediction
+from runtime.results import Prediction
 
 
 def hold(prediction: Prediction, label: str, gate: str) -> Prediction:

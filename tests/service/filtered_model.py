@@ -11,7 +11,7 @@ HOOK = '''
 """Rules of this deployment."""
 import time
 
-from runtime.answers.results import Prediction
+from runtime.results import Prediction
 
 
 def check(prediction: Prediction, *, forbidden: str, renamed: dict[str, str], slow: str) -> Prediction:

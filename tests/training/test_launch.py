@@ -1,11 +1,11 @@
 """The launcher loses no request to leave, whether or not there is a process yet to take it."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.forking_python import forking_python
 
 REPOSITORY = Path(__file__).parent.parent.parent
 # Stands in for torchrun: what happens in an attempt, which then fails with the status of its one process.
@@ -68,10 +68,8 @@ INTERRUPTED_TWICE = """
 def test_a_request_reaches_processes_that_start_after_it_and_ends_restarts(
     happening: str, expected: int, num_attempts: int
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(status=happening)], cwd=REPOSITORY, env={**os.environ, "NPROC": "1"},
-        capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
+    words = ["-c", SCRIPT.format(status=happening)]
+    done = forking_python().run(words, REPOSITORY, {**os.environ, "NPROC": "1"}, timeout_s=600)
     assert done.returncode == expected, done.stderr[-2000:]
     assert done.stdout.count("attempt") == num_attempts
     assert ("all start again" in done.stderr) == (num_attempts > 1)

@@ -1,18 +1,30 @@
 """Likeness: shots of one object match under any exposure, other objects do not, and grouping is transitive."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from dataset.likeness import pair_search
 from dataset.likeness.alignment import half_size, pairs_of_neighbours, registered_correlation, spectrum
-from dataset.likeness.near_duplicates import group_by_correlation, high_pass_thumbnail, pairs_above
+from dataset.likeness.disjoint_sets import DisjointSets
+from dataset.likeness.near_duplicates import high_pass_thumbnail, join_alike, pairs_above
 from dataset.manifest import ManifestError
 from tests.dataset.picture_files import exposed, texture
 
 
 def rgb(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.repeat(grey[..., None], 3, axis=2)
+
+
+def group_by_correlation(
+    thumbnails: NDArray[np.float32], threshold: float, initial_groups: Sequence[str] = ()
+) -> list[str]:
+    groups = DisjointSets(len(thumbnails))
+    groups.join_equal(initial_groups)
+    join_alike(groups, thumbnails, threshold)
+    return groups.names()
 
 
 def test_a_thumbnail_has_zero_mean_and_unit_norm() -> None:

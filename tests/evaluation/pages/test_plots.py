@@ -11,9 +11,10 @@ from PIL import Image
 
 from evaluation.assess import assess
 from evaluation.evaluation import Estimate, Evaluation
-from evaluation.pages import fonts, plots
+from evaluation.pages import plots
 from evaluation.pages.plots import HeadlinePlots, draw_confusion, draw_per_class_f1, to_png, to_svg
 from evaluation.params import EvaluateParams
+from project import fonts
 from tests.evaluation.project import Project
 
 

@@ -10,15 +10,17 @@ from typing import Any
 import pytest
 
 from runtime.model.cores import usable_cores
+from tests.forking_python import forking_python
 from training import launch
 from training.run.checkpoint import Checkpoint
 
 REPOSITORY = Path(__file__).parents[3]
+TIMEOUT_S = 1800  # far above any run here
 
 
 def torchrun(num_processes: int, *arguments: str) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num_processes}"]
-    done = subprocess.run([*command, *arguments], cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
+    words = ["torch.distributed.run", "--standalone", f"--nproc-per-node={num_processes}", *arguments]
+    done = forking_python().run(words, REPOSITORY, os.environ, TIMEOUT_S)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
@@ -74,9 +76,8 @@ def test_a_run_of_two_processes_is_logged_once_and_ends_with_a_checkpoint(
 
 
 def _launch(num_processes: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "training.launch", *arguments]
     environment = {**os.environ, "NPROC": str(num_processes)}
-    return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=300)
+    return forking_python().run(["training.launch", *arguments], REPOSITORY, environment, TIMEOUT_S)
 
 
 @pytest.mark.slow
@@ -109,10 +110,8 @@ def test_a_crash_that_nobody_explained_is_shown_in_full() -> None:
 
 
 def test_a_wrong_number_of_processes_is_refused() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "training.launch", "training.train"],
-        cwd=REPOSITORY, env={**os.environ, "NPROC": "two"}, capture_output=True, text=True,
-    )  # fmt: skip
+    environment = {**os.environ, "NPROC": "two"}
+    done = forking_python().run(["training.launch", "training.train"], REPOSITORY, environment, TIMEOUT_S)
     assert done.returncode == 2
     assert "got NPROC=two" in done.stderr
 

@@ -11,6 +11,13 @@ from tests.forking_python import forking_python
 
 REPOSITORY = Path(__file__).parents[3]
 NUM_RUNS, TIMEOUT_S = 3, 1800
+CODE = """
+import sys
+from pathlib import Path
+from training.records.run_log import Run
+with Run(Path(sys.argv[1]), {"lr": 1}, {}) as run:
+    pass
+"""
 
 
 @pytest.mark.slow
@@ -19,8 +26,7 @@ def test_runs_that_start_at_once_all_find_the_tables(tmp_path: Path) -> None:
     python = forking_python()  # so that none has to import first what another one has already
 
     def run(number: int) -> int:
-        words = ["tests.training.records.begun_run", str(tmp_path / str(number))]
-        return python.run(words, REPOSITORY, environment, TIMEOUT_S).returncode
+        return python.run(["-c", CODE, str(tmp_path / str(number))], REPOSITORY, environment, TIMEOUT_S).returncode
 
     with ThreadPoolExecutor(NUM_RUNS) as pool:
         assert list(pool.map(run, range(NUM_RUNS))) == [0] * NUM_RUNS

@@ -68,7 +68,7 @@ def test_ctrl_c_at_a_terminal_saves_all_processes_and_leaves_none(tmp_path: Path
         [sys.executable, "-m", "training.launch", "tests.training.run.leaving", str(tmp_path)], cwd=REPOSITORY,
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 6000
+    deadline = time.monotonic() + 600
     while len(list(tmp_path.glob("begun-*"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
     children = [int(pid) for pid in _descendants(launcher.pid)]

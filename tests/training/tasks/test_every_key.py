@@ -7,6 +7,7 @@ that is new in `params.yaml` or in the code fails here until a change of it is g
 import copy
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -198,6 +199,7 @@ def _set(document: dict[str, Any], key: str, value: Any) -> None:
 def _outcome(document: dict[str, Any], manifest: Path, folder: Path, formats: set[object]) -> tuple[int, str]:
     """Train; return the exit status and a digest of all that was computed."""
     formats.clear()
+    shutil.rmtree(manifest.parent / "cache", ignore_errors=True)
     folder.mkdir()
     (folder / "params.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
     status = train.run(manifest, folder / "params.yaml", RunControl(folder / "run"), "group")
@@ -205,7 +207,7 @@ def _outcome(document: dict[str, Any], manifest: Path, folder: Path, formats: se
         return status, ""
     checkpoint = Checkpoint.load(folder / "run" / "checkpoint.pt")
     digest = hashlib.sha256(json.dumps([_Log.figures, sorted(map(str, formats))]).encode())
-    contract = checkpoint.contract.model_dump(mode="json", exclude={"lineage"})
+    contract = checkpoint.contract.model_dump(mode="json")
     digest.update(json.dumps([contract, (manifest.parent / "cache").exists()]).encode())
     for name, tensor in checkpoint.state_dict.items():
         digest.update(name.encode() + tensor.numpy().tobytes())

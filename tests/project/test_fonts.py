@@ -9,8 +9,8 @@ from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib import font_manager
 
-from evaluation.pages import fonts
-from evaluation.pages.fonts import DEFAULT_FAMILY, DEFAULT_PATH, drawable_names, families_for, missing_in, path_for
+from project import fonts
+from project.fonts import DEFAULT_FAMILY, DEFAULT_PATH, drawable_names, families_for, missing_in, path_for
 
 NAMES = ("裂纹", "傷", "균열", "🔥", "Riß é", "трещина")  # Chinese, Japanese, Korean, emoji; the last two have a font
 
