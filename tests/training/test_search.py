@@ -183,7 +183,7 @@ def test_a_worker_that_is_told_to_stop_hands_its_trial_back(tiny_tiles_dir: Path
     (child,) = _children(worker.pid)
     worker.send_signal(signal.SIGTERM)
     assert worker.wait() == 128 + signal.SIGTERM
-    assert not Path(f"/proc/{child}").exists()
+    _until(lambda: not _runs(child, stand_in_training.MODULE))
     stopped, waiting = read_study(tmp_path / "artifacts/search").get_trials()
     assert (stopped.state, waiting.state) == (TrialState.FAIL, TrialState.WAITING)
     assert stopped.user_attrs[REASON] == "its worker was stopped"
