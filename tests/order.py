@@ -42,6 +42,7 @@ SLOW_FILES = (
     "tests/training/network/test_pyramid.py",
     "tests/export/test_register_together.py",
     "tests/export/test_export_masks.py",
+    "tests/export/test_loaded.py",
     "tests/test_pipeline.py",
     "tests/slurm/test_claim.py",
     "tests/benchmarks/test_input_pipeline.py",

@@ -97,7 +97,7 @@ def test_a_file_that_is_no_state_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_code_s_hash_sees_a_changed_module(tmp_path: Path) -> None:
-    (tmp_path / "training").mkdir()
+    (tmp_path / "training/run").mkdir(parents=True)
     (tmp_path / "training/run/loop.py").write_text("a = 1\n")
     before = code_sha256(tmp_path)
     (tmp_path / "training/run/loop.py").write_text("a = 2\n")
