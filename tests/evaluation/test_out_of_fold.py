@@ -40,11 +40,12 @@ def test_figures_and_a_weak_slice_over_all_folds_stand_in_report_and_card(projec
     assert result.data_sha256 == project.manifest.sha256
     assert card.main(project.card_arguments) == 0
     text = project.card_path.read_text(encoding="utf-8")
-    section = text[text.index(f"## Over all folds: {len(table)} images") : text.index("## Failure modes")]
+    section = text[text.index("## Over all folds\n") : text.index("## Classes\n")]
+    assert f"Every image of the data, {len(table)} of " in section
     assert "| Accuracy | 0.800 (" in section
-    assert "| exposure: 5 | " in section
+    assert "| exposure: 5 **WEAK** | " in section
     page = Page((project.root / "artifacts" / "report.html").read_text(encoding="utf-8"))
-    assert "Where it is weak over all folds" in page.text
+    assert f"Every image of the data, {len(table)} of " in page.text
     assert "exposure: 5 WEAK" in page.text
 
 
