@@ -135,7 +135,7 @@ demo: before-demo bento ## everything, from pictures to the answers of a served 
 	@$(PYTHON) demo.py
 
 before-demo: setup
-	@echo "From pictures to a served Bento: each stage says what it does and how long that took for the 720 drawn pictures"
+	@echo "From pictures to a served Bento: each stage says what it does and about how long it takes for the 720 drawn pictures"
 	@echo "on 2 cores, some 6 minutes in all. What is up to date is skipped; after an interruption the same command goes on."
 
 .venv-bench/bench.stamp: requirements/install.sh requirements/bench.txt requirements/triton.txt requirements/uv.txt

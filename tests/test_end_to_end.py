@@ -235,5 +235,6 @@ def test_own_pictures_go_through_the_chain_with_and_without_a_groups_file(checko
     assert "of 3 right" in printed
 
 
+@pytest.mark.slow
 def test_every_command_of_readme_was_run(checkout: Checkout) -> None:
     assert checkout.ran | set(NOT_RUN) == COMMANDS

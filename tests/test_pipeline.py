@@ -127,6 +127,7 @@ def test_dvc_removes_no_output_but_those_of_training() -> None:
     assert all(Path(out).suffix for out in removed)
 
 
+@pytest.mark.slow
 def test_a_stage_names_every_module_of_ours_that_it_loads() -> None:
     """A module that is loaded but no dependency would change results while DVC sees nothing to do."""
     stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]

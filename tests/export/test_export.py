@@ -60,6 +60,7 @@ def _export(checkpoint: Path, data_dir: Path, out: Path, params: object) -> int:
     return export.main([*files, "--params", str(params_path)])
 
 
+@pytest.mark.slow
 def test_parity_is_proven_over_the_whole_validation_split(exported: Path, tiny_tiles_dir: Path) -> None:
     parity = json.loads((exported / "parity.json").read_text())
     assert parity["num_images"] == len(Manifest.read(tiny_tiles_dir / "manifest.csv").select("val").table)
@@ -111,6 +112,7 @@ def test_a_filter_that_no_contract_may_have_is_named(
     assert "one 'abstain'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_failing_parity_stops_the_pipeline_and_leaves_no_model(
     checkpoint_path: Path, tiny_tiles_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

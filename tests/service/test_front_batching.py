@@ -28,10 +28,12 @@ def environment(project: Project) -> dict[str, str]:
     return {**project.environment, **SETTINGS, "VISION_FRONT_WORKERS": "2"}
 
 
+@pytest.mark.slow
 def test_request_of_a_client_that_went_away_leaves_the_queue(project: Project, environment: dict[str, str]) -> None:
     test_batching.test_request_of_a_client_that_went_away_leaves_the_queue(project, environment)
 
 
+@pytest.mark.slow
 def test_request_in_flight_is_answered_when_the_server_is_stopped(
     project: Project, environment: dict[str, str]
 ) -> None:

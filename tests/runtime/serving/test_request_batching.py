@@ -141,6 +141,7 @@ def test_client_that_leaves_in_the_middle_of_its_body_is_no_malformed_request(me
     assert refusals(metrics) == {CLIENT_GONE: 1}
 
 
+@pytest.mark.slow
 def test_deadline_that_passes_while_images_are_decoded_is_answered_and_the_rest_is_not_decoded(
     metrics: ServiceMetrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
