@@ -19,8 +19,7 @@ from runtime.model.contract import ModelContract
 from tests.training.records.mlflow_files import assert_files_in_mlflow
 from tests.training.records.mlflow_store import copy_empty_store
 from tests.training.run.test_mask_resume import MASK
-from training import leaking_split as compare_protocols
-from training import predict, train
+from training import leaking_split, predict, train
 from training.run.checkpoint import Checkpoint
 
 REPOSITORY = Path(__file__).parent.parent.parent
@@ -170,10 +169,10 @@ def test_protocols_are_compared_only_where_the_data_ask_for_it(
     tiny_tiles_dir: Path, params_file: Path, tmp_path: Path
 ) -> None:
     data_dir, out = _describe(tiny_tiles_dir, tmp_path, compare=False), tmp_path / "by_image"
-    assert compare_protocols.main(["--data", str(data_dir), "--params", str(params_file), "--out", str(out)]) == 0
+    assert leaking_split.main(["--data", str(data_dir), "--params", str(params_file), "--out", str(out)]) == 0
     assert [p.name for p in out.iterdir()] == ["not_compared.txt"]
     (out / "mine.txt").write_text("mine")
-    assert compare_protocols.main(["--data", str(data_dir), "--params", str(params_file), "--out", str(out)]) == 0
+    assert leaking_split.main(["--data", str(data_dir), "--params", str(params_file), "--out", str(out)]) == 0
     assert sorted(p.name for p in out.iterdir()) == ["mine.txt", "not_compared.txt"]
     assert (out / "mine.txt").read_text() == "mine"
 
@@ -185,7 +184,7 @@ def test_of_several_processes_one_alone_touches_the_folder_of_the_comparison(
     out.mkdir()
     (out / "of_the_first").touch()
     monkeypatch.setenv("RANK", "1")
-    assert compare_protocols.main(["--data", str(data_dir), "--params", str(params_file), "--out", str(out)]) == 0
+    assert leaking_split.main(["--data", str(data_dir), "--params", str(params_file), "--out", str(out)]) == 0
     assert [p.name for p in out.iterdir()] == ["of_the_first"]
 
 
@@ -197,7 +196,7 @@ def test_what_an_earlier_comparison_left_does_not_look_new_if_training_fails(
     for name in ("not_compared.txt", "predictions.csv"):
         (out / name).write_text("of an earlier run", encoding="utf-8")
     (data_dir / "manifest.csv").write_text("nothing", encoding="utf-8")
-    assert compare_protocols.main(["--data", str(data_dir), "--params", str(params_file), "--out", str(out)]) == 2
+    assert leaking_split.main(["--data", str(data_dir), "--params", str(params_file), "--out", str(out)]) == 2
     assert not list(out.iterdir())
 
 
@@ -206,7 +205,7 @@ def test_the_compared_model_is_trained_and_tested_on_the_split_by_image(
     tiny_tiles_dir: Path, params_file: Path, tmp_path: Path
 ) -> None:
     data_dir, out = _describe(tiny_tiles_dir, tmp_path, compare=True), tmp_path / "by_image"
-    assert compare_protocols.main(["--data", str(data_dir), "--params", str(params_file), "--out", str(out)]) == 0
+    assert leaking_split.main(["--data", str(data_dir), "--params", str(params_file), "--out", str(out)]) == 0
     table = Manifest.read(data_dir / "manifest.csv").table
     tested = set(Predictions.read(out / "predictions.csv").select("test").paths)
     assert tested == set(table[table["split_by_image"] == "test"]["path"])
