@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from runtime.model.contract import FloatArray, Outputs
+from runtime.model.contract import OutputArray, Outputs
 
-Row = dict[str, FloatArray]
+Row = dict[str, OutputArray]
 """One image's part of every output."""
 
 

@@ -6,7 +6,7 @@ model store, and it is checked when a model is loaded. Nothing else says how lar
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
 from pydantic import (
@@ -22,25 +22,39 @@ from pydantic import (
     model_validator,
 )
 
+Task = Literal["classification", "segmentation"]
 MODEL_NAME = "vision-classifier"  # in the contract, the model store and the tracking, where nobody names a model
+MODEL_NAMES: dict[Task, str] = {"classification": MODEL_NAME, "segmentation": "vision-segmenter"}
 DEFAULT_MODEL = f"{MODEL_NAME}:latest"  # tag in the model store
 CONTRACT_FILE = "contract.json"
 ONNX_FILE = "model.onnx"
 CONTRACT_KEY = "vision.contract"  # key of the JSON in the ONNX file's metadata
 DIRTY = "-dirty"  # ends a lineage's commit from which tracked files differed
-PROBABILITIES, LOGITS, IMAGES = "probabilities", "logits", "images"  # names of the graph's outputs and input
+IMAGES = "images"  # name of the graph's input; of its outputs:
+PROBABILITIES, LOGITS = "probabilities", "logits"
+REGION_MAP, FOREGROUND = "region_map", "foreground"
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9-]*$"
 
 ResizeRule = Literal["stretch", "letterbox", "crop"]
 Interpolation = Literal["bilinear", "bicubic"]
 Channel3 = tuple[float, float, float]
 FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
-Outputs = dict[str, FloatArray]
+OutputArray = np.ndarray[tuple[int, ...], np.dtype[Any]]
+Outputs = dict[str, OutputArray]
 """What a graph computed of a batch: arrays by name, in the contract's order; the first axis counts images."""
 MaxValue = Annotated[int, Field(ge=2, le=2**32 - 1)]
 
 
 class ContractError(ValueError):
     """A contract that is missing, malformed, or at odds with the model it came with."""
+
+
+class OutputSpec(NamedTuple):
+    """One output of a graph: the shape that it has for one image, and the type of its elements."""
+
+    shape: tuple[int, ...]
+    dtype: Literal["float32", "uint8"] = "float32"
 
 
 class Lineage(BaseModel):
@@ -97,7 +111,7 @@ class CommonContract(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     schema_version: Literal[1] = 1
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")] = MODEL_NAME
+    name: Annotated[str, Field(pattern=NAME_PATTERN)] = MODEL_NAME
     task: str
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
     height: Annotated[int, Field(ge=8, le=4096)]
@@ -149,21 +163,68 @@ class ClassificationContract(CommonContract):
     filters: Filters = ()
 
     @property
-    def outputs(self) -> dict[str, tuple[int, ...]]:
-        """The graph's outputs, in order: the shape that each has for one image."""
-        return dict.fromkeys((PROBABILITIES, LOGITS), (len(self.classes),))
+    def outputs(self) -> dict[str, OutputSpec]:
+        """The graph's outputs, in order."""
+        return dict.fromkeys((PROBABILITIES, LOGITS), OutputSpec((len(self.classes),)))
 
     def check_outputs(self, outputs: Outputs) -> None:
         """Raise ContractError if a batch's outputs, of the right shapes, cannot be what they are named."""
-        probs = outputs[PROBABILITIES]
-        is_finite = all(np.isfinite(output).all() for output in outputs.values())
-        # 1e-3: far above what float32 or float16 softmax loses, far below what raw scores would sum to.
-        if not is_finite or probs.min() < 0 or not np.allclose(probs.sum(axis=1), 1, atol=1e-3):
-            raise ContractError(f"output '{PROBABILITIES}' does not hold probabilities: {probs[0].tolist()}")
+        _check_probabilities(outputs)
 
 
-# One member a task; the next one makes it `ClassificationContract | ...`.
-ModelContract = ClassificationContract
+class SegmentationContract(CommonContract):
+    """Where in an image each region is, and one class for the whole image.
+
+    `regions[i]` names what the value `i + 1` of `region_map` marks. Of each pixel of the network's input the graph
+    gives `foreground`, float32, the probability that it is of any region, and `region_map`, uint8, the region that it
+    is then most likely of, 1 to len(regions); it is background where `foreground` is below `threshold`. A connected
+    part of fewer than `min_region_px` pixels of the input is no region. `probabilities` and `logits` are the image's,
+    as in `ClassificationContract`.
+    """
+
+    task: Literal["segmentation"] = "segmentation"
+    name: Annotated[str, Field(pattern=NAME_PATTERN)] = MODEL_NAMES["segmentation"]
+    regions: Annotated[tuple[str, ...], Field(min_length=1, max_length=254)]
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    min_region_px: Annotated[int, Field(ge=1)] = 1
+    filters: Filters = ()
+
+    @property
+    def outputs(self) -> dict[str, OutputSpec]:
+        """The graph's outputs, in order."""
+        picture = dict.fromkeys((PROBABILITIES, LOGITS), OutputSpec((len(self.classes),)))
+        size = self.height, self.width
+        return {**picture, REGION_MAP: OutputSpec(size, "uint8"), FOREGROUND: OutputSpec(size)}
+
+    def check_outputs(self, outputs: Outputs) -> None:
+        """Raise ContractError if a batch's outputs, of the right shapes, cannot be what they are named."""
+        _check_probabilities(outputs)
+        regions, foreground = outputs[REGION_MAP], outputs[FOREGROUND]
+        if regions.min() < 1 or regions.max() > len(self.regions):
+            raise ContractError(
+                f"output '{REGION_MAP}' holds {regions.min()} to {regions.max()}, not 1 to {len(self.regions)}"
+            )
+        # 1e-3, as above.
+        if not np.isfinite(foreground).all() or foreground.min() < -1e-3 or foreground.max() > 1 + 1e-3:
+            raise ContractError(f"output '{FOREGROUND}' does not hold probabilities")
+
+    @model_validator(mode="after")
+    def _check_regions(self) -> Self:
+        if len(set(self.regions)) < len(self.regions) or not all(self.regions):
+            raise ValueError(f"names of regions must be unique and not empty, got {self.regions}")
+        return self
+
+
+def _check_probabilities(outputs: Outputs) -> None:
+    probs, logits = outputs[PROBABILITIES], outputs[LOGITS]
+    is_finite = np.isfinite(probs).all() and np.isfinite(logits).all()
+    # 1e-3: far above what float32 or float16 softmax loses, far below what raw scores would sum to.
+    if not is_finite or probs.min() < 0 or not np.allclose(probs.sum(axis=1), 1, atol=1e-3):
+        raise ContractError(f"output '{PROBABILITIES}' does not hold probabilities: {probs[0].tolist()}")
+
+
+ModelContract = ClassificationContract | SegmentationContract  # one member a task
 _ADAPTER: TypeAdapter[ModelContract] = TypeAdapter(Annotated[ModelContract, Field(discriminator="task")])
 
 

@@ -27,11 +27,12 @@ class Placement(NamedTuple):
     """Where a picture lies in the network's input: how to bring boxes and masks back to the picture.
 
     taken: the part of the upright, unreduced picture that is seen, in its pixels. filled: the part of the input that it
-    fills, in the input's; the rest is grey.
+    fills, in the input's; the rest is grey. picture: width and height of the upright, unreduced picture.
     """
 
     taken: Box
     filled: tuple[int, int, int, int]
+    picture: tuple[int, int]
 
 
 def preprocess(image_hwc: ImageArray, contract: ModelContract, view: View = WHOLE) -> ImageArray:
@@ -45,7 +46,9 @@ def preprocess(image_hwc: ImageArray, contract: ModelContract, view: View = WHOL
         raise ValueError(f"expected (height, width, 3) uint8, got {image_hwc.shape} {image_hwc.dtype}")
     if image_hwc.shape[:2] == (contract.height, contract.width) and view == WHOLE:
         return image_hwc
-    return _resize(Image.fromarray(image_hwc), contract, _place(image_hwc.shape[1], image_hwc.shape[0], contract, view))
+    return _resize(
+        Image.fromarray(image_hwc), contract, placement(image_hwc.shape[1], image_hwc.shape[0], contract, view)
+    )
 
 
 def read_for_model(
@@ -66,7 +69,7 @@ def read_placed(
     Raises ImageError as `decode_image` does.
     """
     image, profile, size = open_for_resizing(data, max_pixels, sufficient_size(contract, view), contract.max_value)
-    place = _place(image.width, image.height, contract, view)
+    place = placement(image.width, image.height, contract, view)
     if image.size == (contract.width, contract.height) and view == WHOLE:
         pixels = np.asarray(to_srgb(image, profile))
     else:
@@ -75,7 +78,7 @@ def read_placed(
         return pixels, place
     across, down = size[1] / image.width, size[0] / image.height
     left, top, right, bottom = place.taken
-    return pixels, Placement((left * across, top * down, right * across, bottom * down), place.filled)
+    return pixels, Placement((left * across, top * down, right * across, bottom * down), place.filled, size[::-1])
 
 
 def sufficient_size(contract: ModelContract, view: View = WHOLE) -> Size:
@@ -87,19 +90,19 @@ def sufficient_size(contract: ModelContract, view: View = WHOLE) -> Size:
     )
 
 
-def _place(width: int, height: int, contract: ModelContract, view: View) -> Placement:
-    """Return the place of a picture of that size by the contract's rule."""
+def placement(width: int, height: int, contract: ModelContract, view: View = WHOLE) -> Placement:
+    """Return the place of a picture of that size, in pixels, by the contract's rule."""
     size = (contract.width, contract.height)
     taken = (view[0] * width, view[1] * height, view[2] * width, view[3] * height)
     if contract.resize == "crop":
         taken = _centre_box(taken, size)
     if contract.resize != "letterbox":
-        return Placement(taken, (0, 0, *size))
+        return Placement(taken, (0, 0, *size), (width, height))
     width_taken, height_taken = taken[2] - taken[0], taken[3] - taken[1]
     scale = min(size[0] / width_taken, size[1] / height_taken)
     inner = (max(1, round(width_taken * scale)), max(1, round(height_taken * scale)))
     left, top = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
-    return Placement(taken, (left, top, left + inner[0], top + inner[1]))
+    return Placement(taken, (left, top, left + inner[0], top + inner[1]), (width, height))
 
 
 def _resize(image: Image.Image, contract: ModelContract, place: Placement, profile: bytes = b"") -> ImageArray:

@@ -33,6 +33,7 @@ import onnxruntime as ort
 
 logger = logging.getLogger("vision.session")
 
+_TENSORS = {"float32": "tensor(float)", "uint8": "tensor(uint8)"}  # ONNX Runtime's names
 _ERRORS_ONLY = 3  # ONNX Runtime's severity; warnings about unassigned nodes are of no use to an operator
 
 
@@ -87,7 +88,7 @@ class Predictor:
         """Run the graph.
 
         images_nhwc: `(N, contract.height, contract.width, 3)` uint8 with N >= 1.
-        Returns what `contract.outputs` names, each `(N, ...)` float32. Raises ValueError on another shape or type.
+        Returns what `contract.outputs` names, each `(N, ...)` of its type. Raises ValueError on another shape or type.
         """
         expected = (self.contract.height, self.contract.width, 3)
         if images_nhwc.dtype != np.uint8 or images_nhwc.ndim != 4 or images_nhwc.shape[1:] != expected:
@@ -108,7 +109,7 @@ class Predictor:
         for session, num_images in itertools.product(self.sessions, (1, 2)):
             images = np.zeros((num_images, self.contract.height, self.contract.width, 3), np.uint8)
             outputs = self._run(session, images)
-            expected = {name: (num_images, *shape) for name, shape in self.contract.outputs.items()}
+            expected = {name: (num_images, *spec.shape) for name, spec in self.contract.outputs.items()}
             got = {name: output.shape for name, output in outputs.items()}
             if got != expected:
                 raise ContractError(f"expected outputs of shapes {expected}, got {got}")
@@ -172,8 +173,8 @@ def _check_shapes(session: ort.InferenceSession, contract: ModelContract, onnx_p
             raise ContractError(f"{onnx_path} has {what} {sorted(found)}, expected {sorted(wanted)}")
     images = inputs[IMAGES]
     _check_tensor(images, "tensor(uint8)", [contract.height, contract.width, 3], onnx_path)
-    for name, shape in contract.outputs.items():
-        _check_tensor(outputs[name], "tensor(float)", list(shape), onnx_path)
+    for name, spec in contract.outputs.items():
+        _check_tensor(outputs[name], _TENSORS[spec.dtype], list(spec.shape), onnx_path)
 
 
 def _check_tensor(value: ort.NodeArg, expected_type: str, expected_tail: list[int], onnx_path: Path) -> None:

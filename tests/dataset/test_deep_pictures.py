@@ -20,7 +20,7 @@ from dataset.source import DataSource
 from dataset.splits import assign_splits
 from evaluation.inspect import inspect
 from project.params import ParamsError
-from runtime.model.contract import ModelContract
+from runtime.model.contract import ClassificationContract, ModelContract
 from runtime.model.errors import ImageError
 from runtime.model.preprocess import read_for_model
 from tests.dataset.picture_files import texture
@@ -78,7 +78,7 @@ def stated(max_value: Any = "auto") -> ContractParams:
 
 
 def contract_of(manifest: Manifest, params: ContractParams) -> ModelContract:
-    return ModelContract(classes=manifest.classes, mean=(0, 0, 0), std=(1, 1, 1), **input_of(manifest, params))
+    return ClassificationContract(classes=manifest.classes, mean=(0, 0, 0), std=(1, 1, 1), **input_of(manifest, params))
 
 
 @pytest.mark.parametrize(

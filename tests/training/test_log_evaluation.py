@@ -6,7 +6,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from runtime.model.contract import Lineage, ModelContract
+from runtime.model.contract import ClassificationContract, Lineage
 from tests.training.records.mlflow_store import copy_empty_store
 from training import log_evaluation
 from training.records.run_log import Run
@@ -16,7 +16,7 @@ def arguments(root: Path, run_id: str) -> list[str]:
     """Write the files of a run and return where they are."""
     half = (0.5, 0.5, 0.5)
     lineage = Lineage(mlflow_run_id=run_id)
-    contract = ModelContract(classes=("a", "b"), height=8, width=8, mean=half, std=half, lineage=lineage)
+    contract = ClassificationContract(classes=("a", "b"), height=8, width=8, mean=half, std=half, lineage=lineage)
     (root / "evaluation").mkdir()
     (root / "contract.json").write_text(contract.to_json())
     figures = {"test": {"macro_f1": 0.75, "macro_f1_low": None, "f1": {"a": 1.0}}, "by_image": {"leaking": True}}

@@ -16,7 +16,7 @@ from typing import Self
 
 import numpy as np
 
-from runtime.model.contract import Outputs
+from runtime.model.contract import Outputs, OutputSpec
 
 INFER_PATH, MODEL_PATH = "/infer", "/model"
 DEADLINE_HEADER = "x-deadline"  # seconds on CLOCK_MONOTONIC, which all processes of a machine share
@@ -28,7 +28,7 @@ _LOAD = struct.Struct("<dd")  # queued images, expected wait in seconds
 
 @dataclass(frozen=True)
 class InferenceReply:
-    """The outputs of a request's images, each `(N, ...)` float32 in the contract's order, with an `Outcome`'s times."""
+    """The outputs of a request's images, each `(N, ...)` in the contract's order, with an `Outcome`'s times."""
 
     outputs: Outputs
     wait_s: float
@@ -40,16 +40,18 @@ class InferenceReply:
         return times + b"".join(output.tobytes() for output in self.outputs.values())
 
     @classmethod
-    def from_bytes(cls, data: bytes, shapes: Mapping[str, tuple[int, ...]]) -> Self:
-        """Read a reply. shapes: the contract's `outputs`. Raises ValueError if it does not hold whole rows."""
-        values = np.frombuffer(data, np.float32, offset=_TIMES.size)
-        sizes = [math.prod(shape) for shape in shapes.values()]
-        num_images, rest = divmod(len(values), sum(sizes))
+    def from_bytes(cls, data: bytes, specs: Mapping[str, OutputSpec]) -> Self:
+        """Read a reply. specs: the contract's `outputs`. Raises ValueError if it does not hold whole rows."""
+        sizes = [math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in specs.values()]
+        num_images, rest = divmod(len(data) - _TIMES.size, sum(sizes))
         if rest:
-            raise ValueError(f"{len(values)} numbers are no whole rows of {sum(sizes)}")
-        parts = np.split(values, np.cumsum(sizes)[:-1] * num_images)
-        rows = zip(shapes.items(), parts, strict=True)
-        return cls({name: part.reshape(num_images, *shape) for (name, shape), part in rows}, *_TIMES.unpack_from(data))
+            raise ValueError(f"{len(data) - _TIMES.size} bytes are no whole rows of {sum(sizes)}")
+        outputs, start = {}, _TIMES.size
+        for (name, spec), size in zip(specs.items(), sizes, strict=True):
+            part = np.frombuffer(data, spec.dtype, num_images * math.prod(spec.shape), start)
+            outputs[name] = part.reshape(num_images, *spec.shape)
+            start += num_images * size
+        return cls(outputs, *_TIMES.unpack_from(data))
 
 
 class LoadPage:

@@ -9,7 +9,7 @@ import pytest
 from runtime.answers.filters import FilterChain, FilterError
 from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.answers.results import ModelIdentity, Prediction, only_predictions, to_predictions
-from runtime.model.contract import ModelContract
+from runtime.model.contract import ClassificationContract
 from tests.onnx_fixture import tiny_contract
 
 HOOKS = """
@@ -47,7 +47,7 @@ def hooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def chain(*filters: dict[str, Any]) -> FilterChain:
-    return FilterChain.load(ModelContract.model_validate({**tiny_contract().model_dump(), "filters": filters}))
+    return FilterChain.load(ClassificationContract.model_validate({**tiny_contract().model_dump(), "filters": filters}))
 
 
 def hook(name: str, **options: object) -> dict[str, Any]:

@@ -171,7 +171,7 @@ def test_contracts_that_were_written_are_read_and_written_again_byte_for_byte() 
     assert parse_contract(ranged, "c").to_json() == ranged
 
 
-@pytest.mark.parametrize("task", [None, "", "segmentation"])
+@pytest.mark.parametrize("task", [None, "", "detection"])
 def test_contract_of_a_task_that_is_not_known_is_refused_by_its_name(task: str | None) -> None:
     with pytest.raises(ContractError, match=r"Input tag .* found using 'task' does not match|valid string"):
         parse_contract(changed(task=task), "c")

@@ -16,6 +16,7 @@ from runtime.answers.filters import FilterChain
 from runtime.answers.outputs import stack_rows
 from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.answers.results import ModelIdentity, to_predictions
+from runtime.model.contract import OutputSpec
 from runtime.model.image import ImageArray
 from runtime.model.session import Predictor
 from runtime.serving.fronts.front_batcher import FrontBatcher
@@ -184,12 +185,13 @@ def test_deadline_that_has_passed_or_passes_is_no_answer(served: ServedModel, tm
 
 def test_reply_of_outputs_of_any_shape_survives_its_bytes() -> None:
     rng = np.random.default_rng(0)
-    shapes = {"probabilities": (3,), "masks": (2, 4, 6), "scores": ()}
-    outputs = {name: rng.random((5, *shape), dtype=np.float32) for name, shape in shapes.items()}
+    specs = {"region_map": OutputSpec((3, 5), "uint8"), "masks": OutputSpec((2, 4, 6)), "scores": OutputSpec(())}
+    outputs = {name: (255 * rng.random((5, *spec.shape))).astype(spec.dtype) for name, spec in specs.items()}
     data = InferenceReply(outputs, 0.25, 0.5, 7).to_bytes()
-    again = InferenceReply.from_bytes(data, shapes)
+    again = InferenceReply.from_bytes(data, specs)
     assert list(again.outputs) == list(outputs)
     assert all(np.array_equal(again.outputs[name], output) for name, output in outputs.items())
+    assert {name: output.dtype for name, output in again.outputs.items()} == {n: s.dtype for n, s in specs.items()}
     assert (again.wait_s, again.inference_s, again.batch_images) == (0.25, 0.5, 7)
-    with pytest.raises(ValueError, match="no whole rows of 52"):
-        InferenceReply.from_bytes(data[:-4], shapes)
+    with pytest.raises(ValueError, match="no whole rows of 211"):
+        InferenceReply.from_bytes(data[:-4], specs)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dataset.manifest import Manifest
-from runtime.model.contract import ModelContract
+from runtime.model.contract import ClassificationContract
 from runtime.model.image import ImageArray
 from runtime.model.preprocess import WHOLE, read_for_model
 from training.batch_params import AugmentParams
@@ -199,7 +199,7 @@ def test_the_last_epochs_are_not_augmented(image: ImageArray) -> None:
 
 def test_validation_sees_the_pixels_that_the_service_sees_in_every_epoch(tiny_tiles_dir: Path) -> None:
     manifest = Manifest.read(tiny_tiles_dir / "manifest.csv").select("val")
-    contract = ModelContract(classes=manifest.classes, height=64, width=48, mean=(0, 0, 0), std=(1, 1, 1))
+    contract = ClassificationContract(classes=manifest.classes, height=64, width=48, mean=(0, 0, 0), std=(1, 1, 1))
     dataset = PictureDataset(manifest, contract)
     expected = [read_for_model((tiny_tiles_dir / path).read_bytes(), contract) for path in manifest.table["path"][:5]]
     for epoch in (1, 2):
@@ -211,7 +211,7 @@ def test_validation_sees_the_pixels_that_the_service_sees_in_every_epoch(tiny_ti
 
 def test_training_pictures_differ_from_epoch_to_epoch(tiny_tiles_dir: Path) -> None:
     manifest = Manifest.read(tiny_tiles_dir / "manifest.csv")
-    contract = ModelContract(classes=manifest.classes, height=64, width=48, mean=(0, 0, 0), std=(1, 1, 1))
+    contract = ClassificationContract(classes=manifest.classes, height=64, width=48, mean=(0, 0, 0), std=(1, 1, 1))
     dataset = PictureDataset(manifest, contract, Augmentation(ALL, 0))
     seen = set()
     for epoch in (1, 2):

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from dataset.manifest import Manifest, ManifestError
-from runtime.model.contract import ModelContract
+from runtime.model.contract import ClassificationContract, ModelContract
 from runtime.model.hashing import file_sha256
 from runtime.model.preprocess import WHOLE, preprocess, read_for_model
 from training.batch_params import AugmentParams, BatchParams
@@ -37,7 +37,7 @@ def pictures(tiny_tiles_dir: Path, tmp_path: Path) -> Manifest:
 
 
 def _contract(resize: Literal["stretch", "letterbox", "crop"] = "stretch") -> ModelContract:
-    return ModelContract(
+    return ClassificationContract(
         classes=("Blowhole", "Break", "Crack", "Fray", "Free", "Uneven"), height=32, width=48, resize=resize,
         mean=(0, 0, 0), std=(1, 1, 1),
     )  # fmt: skip

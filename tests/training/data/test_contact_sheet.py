@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from dataset.manifest import Manifest
-from runtime.model.contract import ModelContract
+from runtime.model.contract import ClassificationContract
 from runtime.model.image import ImageArray
 from training.batch_params import AugmentParams
 from training.data.augmentation import Augmentation
@@ -24,7 +24,7 @@ def manifest(tiny_tiles_dir: Path) -> Manifest:
 
 def _sheet(manifest: Manifest, path: Path, **augment: Any) -> ImageArray:
     params = AugmentParams(**{"flip": False, "brightness": 0, "contrast": 0, "crop_min_area": 1, **augment})
-    contract = ModelContract(
+    contract = ClassificationContract(
         classes=manifest.classes, height=TILE_PX, width=TILE_PX, mean=(0, 0, 0), std=(1, 1, 1)
     )  # fmt: skip
     dataset = PictureDataset(manifest, contract, Augmentation(params, 0), Mixing(params, 0))
@@ -52,7 +52,9 @@ def test_augmented_pictures_differ_from_the_plain_one_beside_them(manifest: Mani
 
 def test_a_row_shows_pictures_of_its_class(manifest: Manifest, tmp_path: Path) -> None:
     sheet = _sheet(manifest, tmp_path / "sheet.png")
-    contract = ModelContract(classes=manifest.classes, height=TILE_PX, width=TILE_PX, mean=(0, 0, 0), std=(1, 1, 1))
+    contract = ClassificationContract(
+        classes=manifest.classes, height=TILE_PX, width=TILE_PX, mean=(0, 0, 0), std=(1, 1, 1)
+    )
     dataset = PictureDataset(manifest, contract)
     for row in range(6):
         shown = _tile(sheet, row, 0)

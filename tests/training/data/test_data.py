@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dataset.manifest import Manifest, ManifestError
-from runtime.model.contract import ModelContract
+from runtime.model.contract import ClassificationContract
 from training.batch_params import SamplingRule
 from training.data.tensors import (
     Batch,
@@ -27,7 +27,7 @@ def manifest(tiny_tiles_dir: Path) -> Manifest:
 
 @pytest.fixture
 def dataset(manifest: Manifest) -> PictureDataset:
-    contract = ModelContract(classes=manifest.classes, height=32, width=32, mean=(0, 0, 0), std=(1, 1, 1))
+    contract = ClassificationContract(classes=manifest.classes, height=32, width=32, mean=(0, 0, 0), std=(1, 1, 1))
     return PictureDataset(manifest.select("val"), contract)
 
 
@@ -118,13 +118,13 @@ def test_loader_processes_change_nothing(dataset: PictureDataset) -> None:
 
 
 def test_a_class_that_the_model_does_not_know_is_refused(manifest: Manifest) -> None:
-    contract = ModelContract(classes=("Free", "Fray"), height=32, width=32, mean=(0, 0, 0), std=(1, 1, 1))
+    contract = ClassificationContract(classes=("Free", "Fray"), height=32, width=32, mean=(0, 0, 0), std=(1, 1, 1))
     with pytest.raises(ManifestError, match="Blowhole"):
         PictureDataset(manifest, contract)
 
 
 def test_a_picture_that_went_bad_is_named(dataset: PictureDataset, manifest: Manifest, tmp_path: Path) -> None:
     table = manifest.table.head(1).assign(path="gone.jpg")
-    contract = ModelContract(classes=manifest.classes, height=32, width=32, mean=(0, 0, 0), std=(1, 1, 1))
+    contract = ClassificationContract(classes=manifest.classes, height=32, width=32, mean=(0, 0, 0), std=(1, 1, 1))
     with pytest.raises(ManifestError, match=r"gone\.jpg can no longer be read"):
         PictureDataset(Manifest(table, tmp_path), contract)[0, 0]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dataset.manifest import Manifest
-from runtime.model.contract import ModelContract
+from runtime.model.contract import ClassificationContract
 from training.batch_params import AugmentParams
 from training.data.mixing import Mixing, cut_mix, mix_up
 from training.data.tensors import PictureDataset, training_batches
@@ -82,7 +82,7 @@ def test_without_mixing_any_number_of_pictures_is_a_batch(number: int) -> None:
 
 def test_any_number_of_processes_and_of_loaders_mixes_the_same_pictures(tiny_tiles_dir: Path) -> None:
     manifest = Manifest.read(tiny_tiles_dir / "manifest.csv").select("val")
-    contract = ModelContract(classes=manifest.classes, height=32, width=32, mean=(0, 0, 0), std=(1, 1, 1))
+    contract = ClassificationContract(classes=manifest.classes, height=32, width=32, mean=(0, 0, 0), std=(1, 1, 1))
     mixing = Mixing(AugmentParams(**PLAIN, mixup_alpha=1, cutmix_alpha=1), seed=3)
 
     def first_batch(rank: int, world_size: int, num_workers: int = 0) -> Any:

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from runtime.model.contract import ModelContract
+from runtime.model.contract import ClassificationContract
 from runtime.model.preprocess import WHOLE, preprocess, sufficient_size
 from training.batch_params import AugmentParams
 from training.data.views import Boxes, boxes_in_view, draw_view
@@ -49,7 +49,7 @@ def test_no_crop_is_the_whole_picture() -> None:
 
 @pytest.mark.parametrize("resize", ["stretch", "letterbox", "crop"])
 def test_the_picture_of_a_view_is_that_of_the_cut_out_part(resize: Literal["stretch", "letterbox", "crop"]) -> None:
-    contract = ModelContract(
+    contract = ClassificationContract(
         classes=("a", "b"), height=32, width=32, resize=resize, mean=(0, 0, 0), std=(1, 1, 1)
     )  # fmt: skip
     smooth = np.linspace(0, 255, 120)[:, None, None] * 0.5 + np.linspace(0, 255, 160)[None, :, None] * 0.5
@@ -60,7 +60,7 @@ def test_the_picture_of_a_view_is_that_of_the_cut_out_part(resize: Literal["stre
 
 
 def test_boxes_lie_where_the_view_shows_them() -> None:
-    contract = ModelContract(classes=("a", "b"), height=80, width=80, mean=(0, 0, 0), std=(1, 1, 1))
+    contract = ClassificationContract(classes=("a", "b"), height=80, width=80, mean=(0, 0, 0), std=(1, 1, 1))
     image = np.zeros((80, 160, 3), dtype=np.uint8)
     image[20:40, 60:100] = 255
     view = (0.25, 0.125, 0.75, 0.625)
@@ -78,6 +78,6 @@ def test_a_box_of_which_little_is_left_is_gone() -> None:
 
 
 def test_a_small_view_is_decoded_at_a_larger_scale() -> None:
-    contract = ModelContract(classes=("a", "b"), height=100, width=50, mean=(0, 0, 0), std=(1, 1, 1))
+    contract = ClassificationContract(classes=("a", "b"), height=100, width=50, mean=(0, 0, 0), std=(1, 1, 1))
     assert sufficient_size(contract) == (200, 100)
     assert sufficient_size(contract, (0.5, 0.0, 1.0, 0.25)) == (800, 200)

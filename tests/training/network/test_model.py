@@ -6,7 +6,7 @@ import timm
 import torch
 from PIL import Image, ImageDraw
 
-from runtime.model.contract import Lineage, ModelContract
+from runtime.model.contract import ClassificationContract, Lineage
 from training.network.backbones import BackboneError, check_takes_all
 from training.network.classifier import Classifier, create_backbone, load_classifier
 from training.network.package_weights import PACKAGES, WeightsError, WeightsPackage
@@ -140,7 +140,7 @@ def test_a_backbone_takes_the_contracts_size_and_is_rebuilt_from_its_checkpoint(
     network, mean, std, _ = create_backbone(params, 2, size_px)
     assert network.training
     model = Classifier(network, mean, std).eval()
-    contract = ModelContract(
+    contract = ClassificationContract(
         classes=("a", "b"), height=size_px[0], width=size_px[1], mean=mean, std=std, lineage=Lineage(backbone=backbone)
     )
     again = load_classifier(contract, model.state_dict())

@@ -9,7 +9,7 @@ import timm
 import torch
 
 from export.graph import ServedModel, write_onnx
-from runtime.model.contract import IMAGES, Lineage, ModelContract
+from runtime.model.contract import IMAGES, ClassificationContract, Lineage
 from training.network.backbones import BackboneError
 from training.network.classifier import Classifier, load_classifier
 from training.network.pyramid import FLOOR, MaskNetwork, defect_numbers, pyramid_levels
@@ -66,7 +66,7 @@ def test_a_backbone_without_a_pyramid_is_refused_with_its_strides() -> None:
 
 def test_state_dict_alone_rebuilds_the_network() -> None:
     classes = ("a", "b", "c")
-    contract = ModelContract(
+    contract = ClassificationContract(
         classes=classes, height=64, width=96, mean=MEAN, std=STD, lineage=Lineage(backbone=BACKBONE)
     )
     for stride in (8, 32):
@@ -86,7 +86,7 @@ def test_everything_but_the_backbone_counts_as_head() -> None:
 @pytest.mark.slow
 def test_the_exported_graph_answers_as_the_network(tmp_path: Path) -> None:
     classifier = _classifier()
-    contract = ModelContract(
+    contract = ClassificationContract(
         classes=("a", "b", "c"), height=64, width=96, mean=MEAN, std=STD, temperature=1.3,
         lineage=Lineage(backbone=BACKBONE),
     )  # fmt: skip

@@ -10,7 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from dataset.manifest import Manifest
 from evaluation.statistics.metrics import confusion_matrix, metrics_of_confusion
-from runtime.model.contract import ModelContract
+from runtime.model.contract import ClassificationContract
 from training.data.tensors import PictureDataset, training_batches
 from training.network.classifier import Classifier
 from training.network.losses import cross_entropy
@@ -34,7 +34,9 @@ def main(manifest_path: str, out_dir: str) -> None:
     # 29 pictures: neither 2 nor 3 divides them, so padding or dropping would show.
     manifest = Manifest.read(Path(manifest_path))
     rows = manifest.select("val").table.head(29)
-    contract = ModelContract(classes=manifest.classes, height=64, width=64, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    contract = ClassificationContract(
+        classes=manifest.classes, height=64, width=64, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+    )
     dataset = PictureDataset(Manifest(rows, manifest.root), contract)
     with worker() as this:
         torch.manual_seed(0)

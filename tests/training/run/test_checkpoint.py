@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from runtime.model.contract import ModelContract
+from runtime.model.contract import ClassificationContract
 from training.run.checkpoint import Checkpoint, CheckpointError
 
-CONTRACT = ModelContract(classes=("a", "b"), height=32, width=32, mean=(0, 0, 0), std=(1, 1, 1))
+CONTRACT = ClassificationContract(classes=("a", "b"), height=32, width=32, mean=(0, 0, 0), std=(1, 1, 1))
 CHECKPOINT = Checkpoint({"w": torch.arange(3.0)}, CONTRACT, {"train": {"lr": 0.1}}, 4, {"val_macro_f1": 0.5})
 
 

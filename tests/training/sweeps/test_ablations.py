@@ -86,14 +86,14 @@ def test_the_two_layer_network_is_two_convolutions_that_timm_can_count() -> None
 
 
 def test_the_two_layer_network_comes_back_from_a_checkpoints_weights() -> None:
-    from runtime.model.contract import Lineage, ModelContract
+    from runtime.model.contract import ClassificationContract, Lineage
 
     params = ModelParams(backbone="two_layer_cnn", pretrained="none", drop_rate=0.1)
     backbone, mean, std, origin = create_backbone(params, 2)
     assert isinstance(backbone, small_cnn.TwoLayerCnn)
     assert "random" in origin
     lineage = Lineage(git_commit="", data_sha256="0" * 64, backbone="two_layer_cnn", weights=origin)
-    contract = ModelContract(
+    contract = ClassificationContract(
         classes=("a", "b"), height=32, width=32, resize="stretch", interpolation="bilinear", mean=mean, std=std,
         lineage=lineage,
     )  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from dataset.manifest import COLUMNS, Manifest, ManifestError
-from runtime.model.contract import Lineage, ModelContract, ResizeRule
+from runtime.model.contract import ClassificationContract, Lineage, ModelContract, ResizeRule
 from tests.training.mask_section import mask_section
 from training.data.sampling import object_draws
 from training.params import Params
@@ -19,7 +19,7 @@ from training.tasks.segmentation_loss import IGNORED
 
 
 def _contract(resize: ResizeRule = "stretch") -> ModelContract:
-    return ModelContract(
+    return ClassificationContract(
         classes=("crack", "good"), height=64, width=96, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), resize=resize,
         lineage=Lineage(backbone="test_resnet"),
     )  # fmt: skip
