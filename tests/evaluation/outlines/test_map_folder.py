@@ -51,8 +51,8 @@ def test_maps_of_other_predictions_are_refused(tmp_path: Path) -> None:
 
 
 def test_maps_of_another_size_or_region_are_named(tmp_path: Path) -> None:
-    maps = MapFolder.open(tmp_path, write(tmp_path, size=6))
-    with pytest.raises(PredictionsError, match=r"000001\.png is 6 x 6 pixels.*is 8 x 8; run python"):
+    maps = MapFolder.open(tmp_path, write(tmp_path, size=7))
+    with pytest.raises(PredictionsError, match=r"000001\.png is 7 x 7 pixels.*is 8 x 8; run python"):
         maps.read(1, 16, 16)
     write_map(tmp_path, 0, np.full((8, 8), 2, np.uint8), np.zeros((8, 8)))
     with pytest.raises(PredictionsError, match=r"000000\.png holds region 2, but its contract has 1; run python"):
