@@ -7,16 +7,16 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from dataset.annotations import MaskArray, read_mask_for_model
+from dataset.annotations import MaskArray, read_mask, read_mask_for_model
 from dataset.manifest import Manifest, ManifestError
-from runtime.model.contract import ModelContract
+from runtime.model.contract import ModelContract, SegmentationContract
 from runtime.model.image import ImageArray
 from runtime.model.preprocess import WHOLE, View
 from training.data.augmentation import Augmentation, Sample
 from training.data.cache import PictureCache
 from training.data.tensors import Batch, Draw, Picture, PictureDataset
 from training.params import Params
-from training.segmentation_params import MaskParams
+from training.segmentation_params import SegmentationParams
 from training.tasks.segmentation_loss import IGNORED
 
 MAX_KEPT_BYTES = 2**30  # of decoded pictures and masks in each process
@@ -28,20 +28,21 @@ OUTLINE = (255, 0, 0)
 class MaskedPictures(Dataset[Picture]):
     """Rows of a manifest with what their masks mark; changed at random only if views are given.
 
-    A mask is `(height, width)` uint8: 0 background, `d + 1` defect d, all 255 where a defect's mask is empty. Whole
+    A mask is `(height, width)` uint8: 0 background, `i + 1` region i, all 255 where a defect's mask is empty. Whole
     pictures and their masks are kept in memory once they were read.
     """
 
     def __init__(
-        self, manifest: Manifest, contract: ModelContract, defects: Sequence[str], cache: PictureCache | None = None,
+        self, manifest: Manifest, contract: SegmentationContract, cache: PictureCache | None = None,
         views: "Views | None" = None,
     ) -> None:  # fmt: skip
         self.whole = PictureDataset(manifest, contract, cache=cache)
         self.labels, self.groups = self.whole.labels, self.whole.groups
         self.epoch, self.phase = 0, 0
         self._marks = Marks(manifest, contract)
-        # Of each row: the number of its defect, 0 for a class that has none.
-        self._defects = [defects.index(name) + 1 if name in defects else 0 for name in manifest.table["label"]]
+        # Of each row: the value of its region, 0 for a class that is none.
+        value_of = {name: i + 1 for i, name in enumerate(contract.regions)}
+        self._regions = [value_of.get(name, 0) for name in manifest.table["label"]]
         self._views = views
         self._kept: dict[int, tuple[ImageArray, ImageArray]] = {}
         self._max_kept = MAX_KEPT_BYTES // (4 * contract.height * contract.width)
@@ -81,11 +82,11 @@ class MaskedPictures(Dataset[Picture]):
     def _read(self, index: int, part: View) -> tuple[ImageArray, ImageArray]:
         if part == WHOLE and index in self._kept:
             return self._kept[index]
-        image, marked, defect = self.whole.read(index, part), self._marks.read(index, part), self._defects[index]
-        if defect and not self._marks.are_any(index):  # the defect is there, but nobody has marked it
+        image, marked, region = self.whole.read(index, part), self._marks.read(index, part), self._regions[index]
+        if region and not self._marks.are_any(index):  # the defect is there, but nobody has marked it
             mask: ImageArray = np.full(marked.shape, IGNORED, dtype=np.uint8)
         else:
-            mask = np.where(marked, np.uint8(defect), np.uint8(0))
+            mask = np.where(marked, np.uint8(region), np.uint8(0))
         if part == WHOLE and len(self._kept) < self._max_kept:
             self._kept[index] = image, mask
         return image, mask
@@ -96,7 +97,6 @@ class Marks:
 
     def __init__(self, manifest: Manifest, contract: ModelContract) -> None:
         self._masks = [manifest.root / path if path else None for path in manifest.table["mask"]]
-        self._labels: list[str] = manifest.table["label"].tolist()
         self._contract = contract
         self._are_any: dict[int, bool] = {}
 
@@ -116,29 +116,30 @@ class Marks:
             self._are_any[index] = bool(self.read(index).any())
         return self._are_any[index]
 
-    def classes(self) -> tuple[str, ...]:
-        """Return the classes of which a mask marks a pixel, sorted. Raises ManifestError if there is none."""
-        found: set[str] = set()
-        for index, label in enumerate(self._labels):
-            if label not in found and self.are_any(index):
-                found.add(label)
-        if not found:
-            raise ManifestError(
-                "no picture of the training split has a mask that marks a defect: set model.head to linear, "
-                "or give masks"
-            )
-        return tuple(sorted(found))
+
+def marked_classes(manifest: Manifest) -> tuple[str, ...]:
+    """Return the classes of which a mask marks a pixel, sorted. Raises ManifestError if there is none."""
+    found: set[str] = set()
+    for label, path in zip(manifest.table["label"], manifest.table["mask"], strict=True):
+        if label not in found and path and read_mask(manifest.root / path).any():
+            found.add(label)
+    if not found:
+        raise ManifestError(
+            "no picture of the training split has a mask that marks anything: give masks (docs/FOLDERS.md), or train "
+            "a classification"
+        )
+    return tuple(sorted(found))
 
 
 class Views:
-    """Random views of pictures with their masks: what `augment:` asks for, then those of a phase and of `mask:`.
+    """Random views of pictures with their masks: what `augment:` asks for, then those of a phase and of this task.
 
     Every draw is seeded by (seed, epoch, picture, repeat); one that was made by `train.sampling: objects` has a seed of
     its own.
     """
 
-    def __init__(self, params: Params, mask: MaskParams) -> None:
-        self._params, self._mask = params, mask
+    def __init__(self, params: Params, own: SegmentationParams) -> None:
+        self._params, self._own = params, own
         # Mirrored here, and not once more there.
         plain = params.augment.model_copy(update={"flip": False})
         self._augmentation = Augmentation(plain, params.train.seed, params.train.num_epochs)
@@ -155,7 +156,7 @@ class Views:
         self, image: ImageArray, mask: ImageArray, phase: int, epoch: int, draw: Draw
     ) -> tuple[ImageArray, ImageArray]:
         """Return a view of the picture `(h, w, 3)` with its mask `(h, w)`."""
-        train, augment, own = self._params.train, self._params.augment, self._mask
+        train, augment, own = self._params.train, self._params.augment, self._own
         changed = self._augmentation.apply(Sample(image, mask), epoch, *draw)
         assert changed.mask is not None
         by_objects = train.sampling == "objects"
