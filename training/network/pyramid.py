@@ -74,9 +74,13 @@ class MaskNetwork(nn.Module):
         logits: torch.Tensor = self.decoder(features)
         return logits
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.readout(defect_numbers(self.pixel_logits(images)))
+    def class_logits(self, pixel_logits: torch.Tensor) -> torch.Tensor:
+        """Return `(n, classes)`, what the pixels of each picture say of its class."""
+        logits: torch.Tensor = self.readout(defect_numbers(pixel_logits))
         return logits
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.class_logits(self.pixel_logits(images))
 
     def get_classifier(self) -> nn.Module:
         """Return all that pretrained weights do not cover, by timm's name for it."""
@@ -122,6 +126,18 @@ def pyramid_levels(backbone: nn.Module, coarsest_stride: int) -> list[int]:
             "choose another model.backbone or set model.head to linear"
         )
     return levels
+
+
+def region_outputs(pixel_logits: torch.Tensor, size_px: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what a segmentation answers of each pixel of its input, `(height, width)` being `size_px`.
+
+    pixel_logits: `(n, 1 + regions, h, w)`, background first. Returns `region_map`, `(n, height, width)` uint8 in
+    [1, regions], the likeliest region, and `foreground`, float32 of that shape, one minus the probability of
+    background. Logits are made larger bilinearly, and the softmax comes after that.
+    """
+    logits = F.interpolate(pixel_logits.float(), size=size_px, mode="bilinear", align_corners=False)
+    region_map = logits[:, 1:].argmax(dim=1).add(1).to(torch.uint8)
+    return region_map, 1 - logits.softmax(dim=1)[:, 0]
 
 
 def is_mask_state(state_dict: Mapping[str, torch.Tensor]) -> bool:
