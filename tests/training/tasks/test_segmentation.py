@@ -10,6 +10,7 @@ import torch
 import yaml
 from PIL import Image
 
+from dataset.description import DataDescription
 from dataset.manifest import COLUMNS, Manifest
 from evaluation.predictions import Predictions
 from tests.training.mask_section import mask_section
@@ -58,7 +59,7 @@ def blots(tmp_path: Path) -> Path:
         marked = np.zeros((SIZE_PX, SIZE_PX), np.uint8)
         top, left = rng.integers(SIZE_PX - 8, size=2)
         if label != "good":
-            marked[top : top + 8, left : left + 8] = 255
+            marked[top : top + 8, left : left + 8] = 1 if label == "bright" else 2
             pixels[marked > 0] += 70 if label == "bright" else -70
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(tmp_path / f"{i}.png")
         Image.fromarray(marked).save(tmp_path / f"{i}.mask.png")
@@ -68,6 +69,8 @@ def blots(tmp_path: Path) -> Path:
              "sha256": str(i), "width": SIZE_PX, "height": SIZE_PX, "mask": f"{i}.mask.png"}
         )  # fmt: skip
     Manifest(pd.DataFrame(rows, columns=COLUMNS), tmp_path).write(tmp_path / "manifest.csv")
+    described = {"name": "blots", "title": "Blots", "summary": "", "group_meaning": "blot"}
+    DataDescription(**described, regions=("bright", "dark")).write(tmp_path)
     return tmp_path / "manifest.csv"
 
 
