@@ -68,11 +68,13 @@ class Objects(Document):
     """Whether defects are found, each a connected part of the truth, by the connected parts of the answer.
 
     `name` is empty where the region that was answered does not matter. `recall` and `false_alarms` (a picture) are of
-    all parts that the service would answer. `curve` is the free-response curve. `by_size` is empty for single regions.
+    all `num_parts` that the service would answer, of which `num_false` find no defect. `curve` is the free-response
+    curve; it and `by_size` are empty for single regions.
     """
 
     name: str
     num_objects: Count
+    num_found: Count
     num_groups: Count
     num_parts: Count
     num_false: Count

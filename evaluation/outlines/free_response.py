@@ -48,6 +48,7 @@ def measure_objects(name: str, found: Candidates, resampling: Resampling, *, in_
     return Objects(
         name=name,
         num_objects=len(found.defect_px),
+        num_found=int((found.found_by > NEVER).sum()),
         num_groups=bearing,
         num_parts=len(found.scores),
         num_false=num_false,
