@@ -40,11 +40,11 @@ def fit(
     """Train on the manifest's train split, keep the best epoch on val, return the checkpoint's path.
 
     Raises ManifestError if the data do not fit, WeightsError if pretrained weights cannot be had, BackboneError if the
-    backbone does not take pictures of that size, ParamsError if a key has no use with the head, if a phase does not fit
+    backbone does not take pictures of that size, ParamsError if a key has no use for the task, if a phase does not fit
     the backbone, if processes cannot share a batch or if nothing can be compiled here, StateError if a state is
     required and there is none, TrackingError if MLflow does not answer, Requeue after `leaving`.
     """
-    task = TASKS[params.model.head]
+    task = TASKS[params.task]
     task.check(params)
     if worker.is_main:
         check_store()
@@ -68,7 +68,7 @@ def fit(
     state = state_to_resume(states, control.resume, worker)
     checkpoint_path = control.out_dir / CHECKPOINT_FILE
     keeping = Keeping(states, control.save_every_steps, leaving or LeaveRequest())
-    tags = {"protocol": protocol, "git_commit": contract.lineage.git_commit}
+    tags = {"protocol": protocol, "task": params.task, "git_commit": contract.lineage.git_commit}
     facts = {**params.flat(), "data_sha256": contract.lineage.data_sha256, "weights": contract.lineage.weights}
     with Run(control.out_dir, facts, tags, state["log"] if state else None) if worker.is_main else nullcontext() as run:
         contract = with_run_id(contract, worker.broadcast(run.run_id if run else ""))

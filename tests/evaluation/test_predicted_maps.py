@@ -21,7 +21,8 @@ def test_a_map_is_read_as_it_was_written(tmp_path: Path) -> None:
     write_map(tmp_path / "maps", 123, regions, foreground)
     assert (tmp_path / "maps/000123.png").is_file()
     read_regions, read_foreground = read_map(tmp_path / "maps", 123)
-    assert (read_regions.dtype, read_foreground.dtype) == (np.uint8, np.float32)
+    assert read_regions.dtype == np.uint8
+    assert read_foreground.dtype == np.float32
     np.testing.assert_array_equal(read_regions, regions)
     assert np.abs(read_foreground - foreground).max() <= 0.5 / 255 + 1e-6
     assert read_foreground[0, :2].tolist() == [0, 1]
