@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from scipy.ndimage import binary_erosion
 
 from evaluation.outlines.document import Kind
 from evaluation.outlines.parts import IGNORED, BoolArray, ByteMap, IntArray
@@ -67,6 +68,7 @@ def draw_outlines(image_hwc: ImageArray, truth: ByteMap, answer: ByteMap) -> byt
     overlay = image_hwc.astype(np.float64)
     for where, colour in ((there & ~found, MISSED), (found & ~there, FALSE), (there & found, RIGHT)):
         overlay[where] = (1 - _OPACITY) * overlay[where] + _OPACITY * np.asarray(colour)
+        overlay[where & ~binary_erosion(where)] = colour  # so that small ones show on any ground
     overlay[_hatched(~is_known)] = UNKNOWN
     halves = [_reduced(half) for half in (image_hwc, np.rint(overlay).astype(np.uint8))]
     gap = np.full((halves[0].shape[0], _GAP_PX, 3), 255, dtype=np.uint8)

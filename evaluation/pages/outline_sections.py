@@ -132,7 +132,8 @@ def _objects(outlines: Outlines) -> s.Section:
         "A defect is a connected part of a mask. A connected part of the answer finds it if the intersection over "
         f"union of both is at least {LEAST_IOU:g} or its centre lies on the defect; a part that finds none is a false "
         "alarm.",
-        "A part must be of the defect's region to find it, but for the row of any region."
+        "A part must be of the defect's region to find it, but for the row of any region; each region has its own "
+        "false alarms."
         if len(outlines.regions) > 1
         else "",
         "Its score is the mean probability of its pixels to be of any region.",
