@@ -31,6 +31,7 @@ from training.data.tensors import PictureDataset
 from training.network.backbones import BackboneError
 from training.network.classifier import load_classifier
 from training.params import ContractParams
+from training.process.memory import keep_freed_memory
 from training.run.checkpoint import Checkpoint, CheckpointError
 
 KNOWN_ERRORS = (BackboneError, CheckpointError, ManifestError, ParamsError, ParityError)
@@ -94,6 +95,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 @command(_arguments, known=KNOWN_ERRORS)
 def main(arguments: argparse.Namespace) -> None:
+    keep_freed_memory()
     params = read_section(arguments.params, "export", ExportParams)
     filters = read_section(arguments.params, "contract", ContractParams).filters
     checkpoint, manifest = Checkpoint.load(arguments.checkpoint), Manifest.read(arguments.manifest)
