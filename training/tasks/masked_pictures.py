@@ -16,7 +16,7 @@ from training.data.augmentation import Augmentation, Sample
 from training.data.cache import PictureCache
 from training.data.tensors import Batch, Draw, Picture, PictureDataset
 from training.params import Params
-from training.segmentation_params import MaskParams
+from training.segmentation_params import SegmentationParams
 
 MAX_KEPT_BYTES = 2**30  # of decoded pictures and masks in each process
 VIEW_MULTIPLE_PX = 32  # the coarsest stride of the pyramid
@@ -85,14 +85,14 @@ class MaskedPictures(Dataset[Picture]):
 
 
 class Views:
-    """Random views of pictures with their masks: what `augment:` asks for, then those of a phase and of `mask:`.
+    """Random views of pictures with their masks: what `augment:` asks for, then those of a phase and of this task.
 
     Every draw is seeded by (seed, epoch, picture, repeat); one that was made by `train.sampling: objects` has a seed of
     its own.
     """
 
-    def __init__(self, params: Params, mask: MaskParams) -> None:
-        self._params, self._mask = params, mask
+    def __init__(self, params: Params, own: SegmentationParams) -> None:
+        self._params, self._own = params, own
         # Mirrored here, and not once more there.
         plain = params.augment.model_copy(update={"flip": False})
         self._augmentation = Augmentation(plain, params.train.seed, params.train.num_epochs)
@@ -109,7 +109,7 @@ class Views:
         self, image: ImageArray, mask: ImageArray, phase: int, epoch: int, draw: Draw
     ) -> tuple[ImageArray, ImageArray]:
         """Return a view of the picture `(h, w, 3)` with its mask `(h, w)`."""
-        train, augment, own = self._params.train, self._params.augment, self._mask
+        train, augment, own = self._params.train, self._params.augment, self._own
         changed = self._augmentation.apply(Sample(image, mask), epoch, *draw)
         assert changed.mask is not None
         by_objects = train.sampling == "objects"

@@ -12,17 +12,23 @@ from PIL import Image
 from dataset.annotations import IGNORED, write_mask
 from dataset.description import DataDescription
 from dataset.manifest import COLUMNS, Manifest, ManifestError
-from runtime.model.contract import ClassificationContract, Lineage, ModelContract, ResizeRule
-from tests.training.mask_section import mask_section
+from runtime.model.contract import Lineage, ResizeRule, SegmentationContract
+from tests.training.segmentation_section import segmentation_section
 from training.data.sampling import object_draws
 from training.params import Params
-from training.tasks.masked_pictures import MaskedPictures, Views, random_exposure, random_flips, random_view
+from training.tasks.masked_pictures import (
+    MaskedPictures,
+    Views,
+    random_exposure,
+    random_flips,
+    random_view,
+)
 
 
-def _contract(resize: ResizeRule = "stretch") -> ModelContract:
-    return ClassificationContract(
-        classes=("crack", "good"), height=64, width=96, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), resize=resize,
-        lineage=Lineage(backbone="test_resnet"),
+def _contract(resize: ResizeRule = "stretch") -> SegmentationContract:
+    return SegmentationContract(
+        classes=("crack", "good"), regions=("crack",), height=64, width=96, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5),
+        resize=resize, lineage=Lineage(backbone="test_resnet"),
     )  # fmt: skip
 
 
@@ -135,14 +141,16 @@ def test_a_draw_gives_the_same_view_wherever_it_stands_and_moves_the_mask_with_t
     tmp_path: Path, tiny_params: dict[str, Any]
 ) -> None:
     manifest = _manifest(tmp_path, [("crack", "a", _marked(5, 70, 20, 40)), ("good", "b", None)])
-    section = mask_section({"view": 0.6, "steps": 1})
+    section = segmentation_section({"view": 0.6, "steps": 1})
     tiny_params["train"] |= section["train"]
     tiny_params["augment"] |= section["augment"] | {"rotate_degrees": 20, "crop_min_area": 0.7}
-    params = Params(**{name: tiny_params[name] for name in ("contract", "model", "train", "augment")}, mask=section)
-    assert params.mask is not None
+    params = Params(
+        **{name: tiny_params[name] for name in ("contract", "model", "train", "augment")}, segmentation=section
+    )
+    assert params.segmentation is not None
     seen = []
     for order in ([(0, 5), (1, 6), (0, 7)], [(0, 7), (1, 6), (0, 5)]):
-        pictures = MaskedPictures(manifest, _contract(), None, Views(params, params.mask))
+        pictures = MaskedPictures(manifest, _contract(), None, Views(params, params.segmentation))
         seen.append({draw: pictures[draw] for draw in order})
     for draw, one in seen[0].items():
         other = seen[1][draw]
