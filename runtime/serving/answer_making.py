@@ -7,8 +7,9 @@ from typing import Any
 from pydantic import TypeAdapter
 from starlette.responses import Response
 
-from runtime.answers.mask_picture import index_mask
+from runtime.answers.index_mask import index_mask
 from runtime.answers.outputs import Row, stack_rows
+from runtime.answers.overlay import overlay
 from runtime.answers.results import ANSWERS, Prediction
 from runtime.answers.segmentation import Segmentation
 from runtime.model.contract import Task
@@ -48,15 +49,22 @@ async def make_answers(
 async def write_answer(
     predictions: Sequence[Prediction],
     wanted: WantedAnswer,
+    encoded: Sequence[bytes],
     served: ServedModel,
     record: RequestRecord,
     run: RunInThreads,
 ) -> Response:
-    """Write a request's answers, in order, in the form that it wants."""
+    """Write a request's answers, in order, in the form that it wants.
+
+    encoded: the files of its images, if the answer is drawn on them.
+    """
     if wanted.form == "json":
         return Response(_JSON[served.contract.task].dump_json(predictions), media_type=JSON)
     [answer] = predictions
     assert isinstance(answer, Segmentation)  # nothing else is answered with pictures
+    draw = partial(index_mask, answer)
+    if wanted.form == "overlay":
+        draw = partial(overlay, encoded[0], answer, "PNG", served.settings.max_pixels, served.contract.max_value)
     with record.encoding():
-        [picture] = await run([partial(index_mask, answer)])
+        [picture] = await run([draw])
     return Response(picture, media_type=PNG)

@@ -23,7 +23,7 @@ from runtime.answers.segmentation import Segmentation
 from runtime.model.contract import Task
 from runtime.serving.error_bodies import EDGE_CODES
 from runtime.serving.intake.body_forms import FILES_FIELD, JSON, MANY_FIELD, MULTIPART, ONE_FIELD
-from runtime.serving.intake.wanted_answer import PNG
+from runtime.serving.intake.wanted_answer import OVERLAY, PNG
 
 Json = dict[str, Any]
 
@@ -39,11 +39,20 @@ _PICTURES = (
     f"A request with one image that prefers {PNG} in Accept gets the index mask at the image's own size: 0 is "
     "background, i + 1 the region with class_id i."
 )
+_QUERY = [
+    {
+        "name": OVERLAY,
+        "in": "query",
+        "required": False,
+        "description": f"1 for the image with its outlines drawn on it, as {PNG}, of one image.",
+        "schema": {"type": "string", "enum": ["0", "1"]},
+    }
+]
 
 
 @dataclass(frozen=True)
 class _Endpoint:
-    """How one endpoint differs from the others. answers_pictures: whether it answers in PNG, too."""
+    """How one endpoint differs from the others. answers_pictures: whether it has a query and answers in PNG, too."""
 
     does: str
     summary: str
@@ -147,7 +156,7 @@ def _operation(name: str, endpoint: _Endpoint) -> Json:
     }
     return {
         "x-bentoml-name": name,
-        "parameters": [request_id],
+        "parameters": [request_id, *(_QUERY if endpoint.answers_pictures else [])],
         "responses": {"200": _answer(endpoint), **_errors(endpoint)},
     }
 

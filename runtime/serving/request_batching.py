@@ -130,7 +130,7 @@ class RequestHandler:
         answers = await make_answers(outcome.answers, images.places, served, record, encode)
         self.metrics.predicted(answers)
         predictions = await self._filter(only_predictions(answers), record)
-        response = await write_answer(predictions, wanted, served, record, encode)
+        response = await write_answer(predictions, wanted, images.encoded, served, record, encode)
         record.queue_s, record.inference_s = outcome.wait_s, outcome.inference_s
         record.batch_images = outcome.batch_images
         self.metrics.queue_wait.observe(outcome.wait_s)

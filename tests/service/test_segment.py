@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,11 +22,20 @@ from tests.service.conftest import SETTINGS
 from tests.service.metrics_page import read_metrics, total
 from tests.service.requests import code_and_index, png, stage_times_ms, truncated_jpeg
 from tests.service.segmenting_models import ABSTAIN_BELOW, store_both
+from tests.service.test_openapi import (
+    test_every_reference_leads_somewhere_and_every_schema_is_used,
+    test_generators_find_one_body_in_each_operation_and_send_it_under_its_own_type,
+    test_nothing_is_in_the_document_that_is_beyond_generators,
+    test_types_are_those_of_openapi,
+)
 
-pytestmark = [
-    pytest.mark.slow,
-    # pycocotools 2.0.11 decodes by NumPy's former ways.
-    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+pytestmark = pytest.mark.slow
+
+__all__ = [  # of this document, too
+    "test_every_reference_leads_somewhere_and_every_schema_is_used",
+    "test_generators_find_one_body_in_each_operation_and_send_it_under_its_own_type",
+    "test_nothing_is_in_the_document_that_is_beyond_generators",
+    "test_types_are_those_of_openapi",
 ]
 
 DEADLINE_S = 5.0
@@ -73,12 +83,42 @@ def post(url: str, *pictures: bytes, query: str = "", **headers: str) -> httpx.R
     return httpx.post(f"{url}/segment{query}", files=files, headers=headers, timeout=100)
 
 
+def pixels_of(region: Answer) -> np.ndarray[Any, Any]:
+    """Read a region's mask as a client does."""
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # pycocotools with NumPy 2
+        return np.asarray(coco.decode(region["mask"])).astype(bool)
+
+
 def mask_of(answer: Answer) -> np.ndarray[Any, Any]:
     """Draw an answer's regions as the index mask has them."""
     mask = np.zeros((answer["height"], answer["width"]), np.uint8)
     for region in answer["regions"]:
-        mask[coco.decode(region["mask"]).astype(bool)] = region["class_id"] + 1
+        mask[pixels_of(region)] = region["class_id"] + 1
     return mask
+
+
+@pytest.fixture(scope="module")
+def document(url: str) -> Answer:
+    found: Answer = httpx.get(f"{url}/docs.json").json()
+    return found
+
+
+def test_document_describes_the_answer_its_pictures_and_what_is_refused(url: str, document: Answer) -> None:
+    paths, described = document["paths"], document["components"]["schemas"]
+    endpoint = paths["/segment"]["post"]
+    assert paths["/segment/base64"]["post"]["responses"] == endpoint["responses"]
+    content = endpoint["responses"]["200"]["content"]
+    assert list(content) == ["application/json", "image/png"], "generated clients take the first"
+    assert content["application/json"]["schema"]["items"] == {"$ref": "#/components/schemas/Segmentation"}
+    [answer] = post(url, picture(1)).json()
+    [region] = answer["regions"]
+    parts = {"Segmentation": answer, "Region": region, "Box": region["box"], "RunLengths": region["mask"]}
+    for name, part in parts.items():
+        assert set(part) == set(described[name]["properties"]) == set(described[name]["required"])
+    assert [parameter["name"] for parameter in endpoint["parameters"]] == ["X-Request-ID", "overlay"]
+    assert "not_acceptable" in endpoint["responses"]["406"]["description"]
+    assert "406" not in paths["/predict"]["post"]["responses"]
+    assert "encode" in endpoint["responses"]["200"]["headers"]["Server-Timing"]["description"]
 
 
 def test_regions_lie_where_the_picture_has_them(url: str, tags: dict[str, str]) -> None:
@@ -90,7 +130,7 @@ def test_regions_lie_where_the_picture_has_them(url: str, tags: dict[str, str]) 
         assert region["label"] == name
         found = [region["box"][side] for side in ("left", "top", "right", "bottom")]
         assert found == pytest.approx(box, abs=1.5), "a cell of the network is one and a half pixels"
-        pixels = coco.decode(region["mask"])
+        pixels = pixels_of(region)
         assert region["mask"]["size"] == [72, 96]
         assert region["area_px"] == pixels.sum() == coco.area(region["mask"])
         rows, columns = np.nonzero(pixels)
@@ -131,8 +171,11 @@ def test_the_classifier_answers_beside_it_as_it_does_alone(url: str, tags: dict[
         ([picture(0)] * 5, "", "*/*", (413, "too_many_images", None)),
         ([picture(1), WHITE], "", "*/*", (422, "model_output_invalid", 1)),
         ([picture(1)], "?overlays=1", "*/*", (400, "unknown_field", None)),
+        ([picture(1)], "?overlay=yes", "*/*", (400, "malformed_request", None)),
         ([picture(1)], "", "text/html", (406, "not_acceptable", None)),
+        ([picture(1)], "?overlay=1", "application/json", (406, "not_acceptable", None)),
         ([picture(1)] * 2, "", "image/png", (406, "not_acceptable", None)),
+        ([picture(1)] * 2, "?overlay=1", "*/*", (406, "not_acceptable", None)),
         ([picture(3)], "", "image/png", (500, "filter_failed", 0)),
     ],
 )
@@ -174,6 +217,22 @@ def test_mask_holds_the_regions_of_the_answer_pixel_by_pixel(url: str, accept: s
 def test_json_is_answered_unless_a_picture_is_preferred(url: str, accept: str) -> None:
     response = post(url, picture(0), Accept=accept)
     assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
+
+
+@pytest.mark.parametrize("accept", ["*/*", "image/png"])
+def test_overlay_is_the_picture_with_its_outlines(url: str, accept: str) -> None:
+    plain = Image.open(io.BytesIO(picture(1))).convert("RGB")
+    response = post(url, picture(1), query="?overlay=1", Accept=accept)
+    assert (response.status_code, response.headers["content-type"]) == (200, "image/png")
+    drawn = Image.open(io.BytesIO(response.content)).convert("RGB")
+    scale = drawn.width // plain.width
+    assert drawn.size == (plain.width * scale, plain.height * scale), "small pictures are enlarged"
+    same = np.asarray(plain.resize(drawn.size, Image.Resampling.NEAREST)).astype(int)
+    changed = np.abs(np.asarray(drawn) - same).max(axis=2) > 30
+    rows, columns = (places / scale for places in np.nonzero(changed))
+    assert (columns.min(), columns.max(), rows.max()) == pytest.approx((20, 70, 60), abs=1), "its name is above it"
+    assert not changed[30 * scale : 50 * scale, 30 * scale : 60 * scale].any(), "inside of the outline"
+    assert post(url, picture(1), query="?overlay=0").headers["content-type"] == "application/json"
 
 
 def test_filters_get_the_segmentation_and_the_mask_holds_what_they_leave(url: str) -> None:
@@ -221,7 +280,7 @@ def test_each_endpoint_is_counted_apart(url: str) -> None:
     before = read_metrics(url)
     assert post(url, picture(2), picture(0)).status_code == 200
     assert post(url, WHITE).status_code == 422
-    assert post(url, b"\x89PNG", query="?x=2").status_code == 400
+    assert post(url, b"\x89PNG", query="?overlay=2").status_code == 400
     after = read_metrics(url)
 
     def grown(name: str, **labels: str) -> float:
@@ -231,7 +290,7 @@ def test_each_endpoint_is_counted_apart(url: str) -> None:
     assert [grown("vision_segment_predictions_total", label=label) for label in labels] == [0, 1, 1]
     assert [grown("vision_segment_regions_total", label=label) for label in ("blue", "red")] == [1, 1]
     assert grown("vision_segment_refusals_total", reason="model_output_invalid") == 1
-    assert grown("vision_segment_refusals_total", reason="unknown_field") == 1
+    assert grown("vision_segment_refusals_total", reason="malformed_request") == 1
     assert grown("vision_segment_batch_images_sum") == 3
     assert grown("vision_segment_encode_seconds_count") == 1
     for name in ("predictions_total", "refusals_total", "batch_images_count", "inference_seconds_count"):

@@ -39,11 +39,12 @@ class ReadImages(NamedTuple):
     """A request's images.
 
     pixels: `(N, height, width, 3)` uint8 in the order sent, at the model's input. places: where each picture lies in
-    it.
+    it. encoded: the files, if the answer is drawn on them; else nothing keeps their bytes.
     """
 
     pixels: ImageArray
     places: list[Placement]
+    encoded: Sequence[bytes]
 
 
 async def read_images(
@@ -62,9 +63,10 @@ async def read_images(
     read = await run(
         [partial(_to_input, data, index, contract, settings.max_pixels) for index, data in enumerate(sent)]
     )
-    images = [image for image, _ in read]
+    images = [image for image, _, _ in read]
     pixels = images[0][None] if len(images) == 1 else np.stack(images)  # nearly every request: nothing to copy
-    return ReadImages(pixels, [place for _, place in read])
+    encoded = [data for _, _, data in read] if wanted.form == "overlay" else []
+    return ReadImages(pixels, [place for _, place, _ in read], encoded)
 
 
 async def _read_body(request: Request, max_images: int, run: RunInThreads) -> Sequence[bytes | str]:
@@ -90,9 +92,9 @@ async def _read_body(request: Request, max_images: int, run: RunInThreads) -> Se
 
 def _to_input(
     encoded: bytes | str, index: int, contract: ModelContract, max_pixels: int | None
-) -> tuple[ImageArray, Placement]:
+) -> tuple[ImageArray, Placement, bytes]:
     data = decode_base64(encoded, index) if isinstance(encoded, str) else encoded
     try:
-        return read_placed(data, contract, max_pixels)
+        return *read_placed(data, contract, max_pixels), data
     except ImageError as exc:
         raise RequestRefused(exc.code, str(exc), index) from exc

@@ -1,5 +1,6 @@
 """In which form a request wants its answer: what its `Accept` and its query say, before its body is read."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,13 +11,15 @@ from runtime.model.contract import Task
 from runtime.serving.intake.body_forms import JSON, shown, shown_names
 
 PNG = "image/png"
+OVERLAY = "overlay"
+_SWITCH = {"1": True, "true": True, "0": False, "false": False}
 
-Form = Literal["json", "mask"]
+Form = Literal["json", "mask", "overlay"]
 
 
 @dataclass(frozen=True)
 class WantedAnswer:
-    """form: `json`, or of one image its index mask."""
+    """form: `json`, or of one image a picture: its index mask, or the image with its outlines."""
 
     form: Form = "json"
 
@@ -39,14 +42,18 @@ def read_wanted_answer(request: Request, task: Task) -> WantedAnswer:
     if task == "classification":
         return _PLAIN
     query = request.query_params
-    if query:
-        message = f"unknown query parameter(s) {shown_names(query)}; there is none"
+    if unknown := query.keys() - {OVERLAY}:
+        message = f"unknown query parameter(s) {shown_names(unknown)}; known: {OVERLAY}"
         raise RequestRefused(RequestErrorCode.UNKNOWN_FIELD, message)
-    return WantedAnswer(_form(", ".join(request.headers.getlist("accept"))))
+    return WantedAnswer(_form(", ".join(request.headers.getlist("accept")), _read_switch(query, OVERLAY)))
 
 
-def _form(accept: str) -> Form:
+def _form(accept: str, is_overlay: bool) -> Form:
     json, png = (_weight(accept, media_type) for media_type in (JSON, PNG))
+    if is_overlay and not png:
+        raise _not_acceptable(f"{OVERLAY} asks for {PNG}", accept)
+    if is_overlay:
+        return "overlay"
     if not json and not png:
         raise _not_acceptable(f"the answer is {JSON} or {PNG}", accept)
     return "mask" if png > json else "json"
@@ -72,6 +79,14 @@ def _read_weight(parameters: list[str]) -> float:
             except ValueError:
                 return 1.0  # as if it had none
     return 1.0
+
+
+def _read_switch(query: Mapping[str, str], name: str) -> bool:
+    value = query.get(name, "0")
+    if value.lower() not in _SWITCH:
+        message = f"the query parameter '{name}' must be 1 or 0, got {shown(value)!r}"
+        raise RequestRefused(RequestErrorCode.MALFORMED, message)
+    return _SWITCH[value.lower()]
 
 
 def _not_acceptable(what: str, accept: str) -> RequestRefused:
