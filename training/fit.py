@@ -10,6 +10,7 @@ from dataset.checks import check_every_class_trains, check_no_group_on_two_sides
 from dataset.manifest import Manifest, Protocol
 from training.data.contact_sheet import save_contact_sheet
 from training.data.sampling import describe
+from training.network.saved_results import save_results_of_relu6
 from training.params import Params
 from training.process.compilation import check_compilation
 from training.process.distributed import Worker
@@ -59,6 +60,7 @@ def fit(
         check_compilation(worker.device)
     torch.manual_seed(params.train.seed)
     model, contract = task.network(manifest, train, params)
+    save_results_of_relu6(model)
     model.to(worker.device)
     # From here on each process draws its own dropout: the model above is the same in all.
     torch.manual_seed(params.train.seed + worker.rank)

@@ -37,7 +37,9 @@ def load_served_model(bento: bentoml.Bento | None, computes: bool = True, device
         model = find_model(settings.model if bento is None else _pinned_tag(bento, settings))
         predictor, folder = None, Path(model.path)
         if computes:
-            predictor = Predictor.load(folder, settings.device, settings.threads, settings.sessions, device_index)
+            predictor = Predictor.load(
+                folder, settings.device, settings.threads, settings.sessions, device_index, spins=True
+            )
             predictor.warm_up()
         contract = predictor.contract if predictor else read_contract(folder / CONTRACT_FILE)
         sha256 = predictor.sha256 if predictor else file_sha256(folder / ONNX_FILE)

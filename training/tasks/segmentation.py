@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812  # the field's name for it
 
-from dataset.annotations import regions_of
+from dataset.annotations import IGNORED, regions_of
 from dataset.manifest import Manifest, ManifestError
 from evaluation.statistics.temperature import fit_temperature
 from project.params import ParamsError
@@ -31,7 +31,7 @@ from training.segmentation_params import SegmentationParams
 from training.tasks.classification import figures_of_classes
 from training.tasks.masked_pictures import MaskedPictures, Views, view_side
 from training.tasks.readout import fit_readout
-from training.tasks.segmentation_loss import IGNORED, mask_loss
+from training.tasks.segmentation_loss import mask_loss
 
 EVALUATION_BATCH_SIZE = 16
 # Keys that pixels have no use for, with what switches them off. Others that matter only beside these need no entry.
