@@ -132,7 +132,7 @@ def _bytes(path: Path) -> bytes:
 
 
 @contextmanager
-def _asking(model_dir: Path, url: str, manifest: Manifest, maps_dir: Path | None) -> Iterator[Ask]:
+def _asking(model_dir: Path, url: str, manifest: Manifest, maps_dir: Path | None = None) -> Iterator[Ask]:
     """Give the one way to ask, and close it after use; the folder of maps is made ready for those of a graph."""
     if url:
         with httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=not is_loopback(url)) as client:
