@@ -2,19 +2,19 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 import pandas as pd
 
 from dataset.likeness.near_duplicates import GreyThumbnail, grey_thumbnail
 from dataset.manifest import ManifestError
-from dataset.masks.source_masks import MaskError, SourceMasks
-from dataset.masks.writing import write_settled
+from dataset.masks.look import MaskFacts, fitted, look_at_mask
+from dataset.masks.source_masks import SourceMasks
+from dataset.masks.writing import settled_mask, write_settled
 from dataset.outputs.originals import OriginalError, copy_original, read_original, unread_message
 from dataset.sources.file_kinds import image_format_of
 from dataset.sources.source_picture import Collection, SourcePicture
@@ -28,16 +28,6 @@ _DECODED_PX = (448, 448)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True)
-class MaskFacts:
-    """What a mask holds: its size and the pixels of each value that occurs. problem: why it cannot be used, or ''."""
-
-    width: int = 0
-    height: int = 0
-    areas: Mapping[int, int] = field(default_factory=dict)
-    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,48 +59,44 @@ def examine(collection: Collection, staging: Path) -> list[Facts]:
             data = read_original(collection.originals.get(picture.path, staging / picture.path))
             image, (height, width) = decode_with_size(data, _DECODED_PX, collection.description.max_value)
         except OriginalError as exc:
-            return Facts(unread=str(exc))
+            facts = Facts(unread=str(exc))
         except ImageError as exc:
-            return Facts(problem=_reason(exc, data))
-        mask = None
-        if collection.masks is not None and picture.mask:
-            file = collection.originals.get(picture.mask, Path(picture.mask))
-            try:
-                mask = _facts_of_mask(collection.masks, picture)
-            except OriginalError as exc:
-                return Facts(unread=f"its mask {file}: {exc}")
-            except ImageError as exc:
-                return Facts(problem=f"its mask {file}: {exc}")
-        return Facts(hashlib.sha256(data).hexdigest(), width, height, grey_thumbnail(image), mask=mask)
+            facts = Facts(problem=_reason(exc, data))
+        else:
+            facts = Facts(hashlib.sha256(data).hexdigest(), width, height, grey_thumbnail(image))
+        return _with_mask(facts, collection.masks, picture, data) if collection.masks and picture.mask else facts
 
     return list(_in_parallel(look_at, collection.pictures, "checking"))
 
 
-def _facts_of_mask(masks: SourceMasks, picture: SourcePicture) -> MaskFacts:
+def _with_mask(facts: Facts, masks: SourceMasks, picture: SourcePicture, data: bytes) -> Facts:
+    """Return a picture's facts with those of its mask. data: the picture's file."""
     try:
-        mask = masks.read(picture.mask, picture.label)
-    except MaskError as exc:
-        return MaskFacts(problem=str(exc))
-    counts = np.bincount(mask.ravel(), minlength=256)
-    height, width = mask.shape
-    return MaskFacts(width, height, {int(value): int(counts[value]) for value in np.flatnonzero(counts)})
+        mask = look_at_mask(masks, picture.mask, picture.label)
+    except OriginalError as exc:
+        return facts if facts.unread else replace(facts, unread=f"its mask {masks.shown(picture.mask)}: {exc}")
+    except ImageError as exc:
+        return facts if facts.problem else replace(facts, problem=f"its mask {masks.shown(picture.mask)}: {exc}")
+    if mask and facts.width:
+        mask = fitted(mask, facts.width, facts.height, data)
+    return replace(facts, mask=mask)
 
 
 def copy_pictures(collection: Collection, table: pd.DataFrame, staging: Path) -> None:
     """Copy the originals of a table's pictures below `staging`, and write their masks there.
 
-    table: manifest columns `path` and `sha256`. Raises ManifestError for files that cannot be read any more or have
-    changed since they were decoded, and if a copy cannot be written.
+    table: manifest columns `path`, `sha256`, `width` and `height`. Raises ManifestError for files that cannot be read
+    any more or have changed since they were decoded, and if a copy cannot be written.
     """
-    originals = collection.originals
+    originals, regions = collection.originals, collection.description.regions
     pictures = {picture.path: picture for picture in collection.pictures}
 
-    def copy(item: tuple[str, str]) -> tuple[str, str]:
-        path, sha256 = item
+    def copy(item: tuple[str, str, int, int]) -> tuple[str, str]:
+        path, sha256, width, height = item
         try:
             if collection.masks is not None and (mask := pictures[path].mask):
-                regions = collection.description.regions
-                write_settled(collection.masks, regions, mask, pictures[path].label, staging / mask)
+                mask_values = settled_mask(collection.masks, regions, pictures[path], (height, width))
+                write_settled(mask_values, staging / mask)
             if (
                 path in originals
                 and hashlib.sha256(copy_original(originals[path], staging / path)).hexdigest() != sha256
@@ -120,7 +106,7 @@ def copy_pictures(collection: Collection, table: pd.DataFrame, staging: Path) ->
             return str(originals.get(path, path)), str(exc)
         return path, ""
 
-    items = list(table[["path", "sha256"]].itertuples(index=False, name=None))
+    items = list(table[["path", "sha256", "width", "height"]].itertuples(index=False, name=None))
     problems = {path: problem for path, problem in _in_parallel(copy, items, "copying") if problem}
     if problems:
         raise ManifestError(unread_message(problems))

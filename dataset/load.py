@@ -26,7 +26,7 @@ from dataset.examine import Facts, copy_pictures, examine
 from dataset.likeness.objects import find_objects
 from dataset.likeness.same_pictures import warn_of_contradictions
 from dataset.manifest import ATTRIBUTE_PREFIX, COLUMNS, Manifest, ManifestError
-from dataset.masks.settle import settle_masks
+from dataset.masks.settle import settle_masks, with_regions
 from dataset.outputs.disk import write_problem
 from dataset.outputs.overlap import check_apart, check_nothing_foreign
 from dataset.outputs.pipeline import (
@@ -112,6 +112,7 @@ def _stage(
     collection = settle_masks(collection, facts)
     remarks: list[str] = []
     table = tabulate(collection, facts, params, remarks, skipping)
+    collection = with_regions(collection, facts, table["path"])
     copy_pictures(collection, table, staging)
     manifest = Manifest(table, staging)
     manifest.write(staging / PICTURES_CSV)
@@ -129,7 +130,7 @@ def _collect(source: DataSource, data_dir: Path, staging: Path) -> Collection:
     if source.source == "magnetic-tile":
         return read_magnetic_tile(Path(source.path) if source.path else download_magnetic_tile(data_dir / "downloads"))
     groups_csv = Path(source.groups) if source.groups else None
-    return read_folder(Path(source.path), groups_csv, source.normal_class, source.classes)
+    return read_folder(Path(source.path), groups_csv, source.normal_class, source.classes, source.skip)
 
 
 def tabulate(

@@ -11,7 +11,8 @@ from dataset.masks.source_masks import SourceMasks
 class SourcePicture:
     """One picture of a source.
 
-    path: of the picture, relative to the data directory that holds the CSV, '/' separated. label: its class.
+    path: of the picture, relative to the data directory that holds the CSV, '/' separated. label: its class, '' where
+    its mask says it.
     group: the physical object shown; '' if unknown. mask: path like `path`, or ''. attributes: further facts as text.
     """
 
@@ -29,7 +30,8 @@ class Collection:
     originals: the user's file for each `path` and `mask` of `pictures`; empty where a source draws its pictures into
     the data directory itself. has_stated_groups: groups are facts and are kept; otherwise near-duplicates are joined
     to them, because an object seen in two groups would stand on both sides of a split. masks: reads the masks of
-    `pictures`; None where a source has none, or draws them as `dataset/annotations.py` says.
+    `pictures`; None where a source has none, or draws them as `dataset/annotations.py` says. mask_advice: what to do
+    about masks that cannot be used.
     """
 
     pictures: list[SourcePicture]
@@ -37,3 +39,4 @@ class Collection:
     has_stated_groups: bool
     originals: dict[str, Path] = field(default_factory=dict)
     masks: SourceMasks | None = None
+    mask_advice: str = "Repair or remove them"

@@ -6,7 +6,7 @@ from pathlib import Path
 MODEL_SHA256_KEY = "model_sha256"
 _DIGEST = r"['\"]?([0-9a-f]{64})['\"]?"
 _LINE = re.compile(rf"^{MODEL_SHA256_KEY}: *{_DIGEST} *$", re.MULTILINE)
-_LIST = re.compile(rf"^{MODEL_SHA256_KEY}: *\n((?:- *{_DIGEST} *(?:\n|\Z))+)", re.MULTILINE)
+_LIST = re.compile(rf"^{MODEL_SHA256_KEY}: *\n((?:- *{_DIGEST} *(?:\n|\Z))+)(?!-)", re.MULTILINE)
 
 
 class CardError(ValueError):

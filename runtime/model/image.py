@@ -79,9 +79,11 @@ def open_for_resizing(
     return shown.image, shown.profile, shown.size
 
 
-def decode_with_size(data: bytes, at_least: Size, max_value: int | None = None) -> tuple[ImageArray, Size]:
+def decode_with_size(
+    data: bytes, at_least: Size, max_value: int | None = None, max_pixels: int | None = None
+) -> tuple[ImageArray, Size]:
     """Decode like `decode_image`; return also the (height, width) that the upright picture has unreduced."""
-    shown = _read(data, _options(None, at_least, max_value))
+    shown = _read(data, _options(max_pixels, at_least, max_value))
     return np.asarray(_to_srgb(shown)), shown.size
 
 
