@@ -27,7 +27,7 @@ class NaiveSegmenter:
 
     def __init__(self, options: Options) -> None:
         threads = options.sessions * options.threads
-        self.predictor = Predictor.load(options.model_dir, device="cpu", threads=threads)
+        self.predictor = Predictor.load(options.model_dir, device="cpu", threads=threads, spins=True)
         self.predictor.warm_up()
         self.identity = ModelIdentity(name="benchmark", version="1", sha256=self.predictor.sha256)
 
