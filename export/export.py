@@ -43,6 +43,7 @@ from training.network.backbones import BackboneError
 from training.network.classifier import load_classifier
 from training.network.pyramid import MaskNetwork, region_outputs
 from training.params import ContractParams
+from training.process.memory import keep_freed_memory
 from training.run.checkpoint import Checkpoint, CheckpointError
 
 KNOWN_ERRORS = (BackboneError, CheckpointError, ManifestError, ParamsError, ParityError)
@@ -126,6 +127,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 @command(_arguments, known=KNOWN_ERRORS)
 def main(arguments: argparse.Namespace) -> None:
+    keep_freed_memory()
     artifacts = ARTIFACTS[arguments.task]
     checkpoint_path: Path = arguments.checkpoint or artifacts / "training" / "checkpoint.pt"
     params = read_section(arguments.params, "export", ExportParams)

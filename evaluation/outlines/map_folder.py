@@ -51,8 +51,7 @@ class MapFolder:
     def read(self, row: int, width: int, height: int) -> Answer:
         """Return the answer to the picture of that row of the predictions, whose upright size in pixels is stated.
 
-        Background is where `foreground` is below the threshold, in letterbox bars, and where a connected part has fewer
-        than `min_region_px` pixels. Raises PredictionsError for a map of another size or of unknown regions.
+        See `answered_regions`. Raises PredictionsError for a map of another size or of unknown regions.
         """
         contract, path = self.contract, map_path(self.folder, row)
         region_map, foreground = read_map(self.folder, row)
@@ -65,8 +64,19 @@ class MapFolder:
             raise PredictionsError(
                 f"{path} holds region {region_map.max()}, but its contract has {len(contract.regions)}; {REMEDY}"
             )
-        left, top, right, bottom = placement(width, height, contract).filled
-        regions = np.zeros_like(region_map)
-        inside = np.s_[top:bottom, left:right]
-        regions[inside] = np.where(foreground[inside] >= contract.threshold, region_map[inside], np.uint8(0))
-        return Answer(without_small(regions, contract.min_region_px), foreground)
+        return Answer(answered_regions(region_map, foreground, contract, width, height), foreground)
+
+
+def answered_regions(
+    region_map: ByteMap, foreground: Foreground, contract: SegmentationContract, width: int, height: int
+) -> ByteMap:
+    """Return `(H, W)` uint8: what is answered for a picture of that upright size, 0 where it is background.
+
+    Background is where `foreground` is below the threshold, in letterbox bars, and where a connected part has fewer
+    than `min_region_px` pixels.
+    """
+    left, top, right, bottom = placement(width, height, contract).filled
+    regions = np.zeros_like(region_map)
+    inside = np.s_[top:bottom, left:right]
+    regions[inside] = np.where(foreground[inside] >= contract.threshold, region_map[inside], np.uint8(0))
+    return without_small(regions, contract.min_region_px)

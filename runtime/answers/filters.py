@@ -17,8 +17,8 @@ from typing import Self
 
 from pydantic import ValidationError
 
+from runtime.answers.classification import Prediction
 from runtime.answers.refusals import RequestErrorCode, RequestRefused
-from runtime.answers.results import Prediction
 from runtime.model.contract import AbstainFilter, HookFilter, ModelContract
 
 logger = logging.getLogger("vision.filters")
@@ -82,13 +82,14 @@ def _load_hook(hook: HookFilter) -> Step:
 
     def call(prediction: Prediction) -> Prediction:
         returned = function(prediction, **hook.options)
-        if not isinstance(returned, Prediction):
-            raise TypeError(f"{hook.path} must return a Prediction, got {type(returned).__name__}")
+        wanted = type(prediction)  # of a segmentation model it is a Segmentation, whose regions must not be lost
+        if not isinstance(returned, wanted):
+            raise TypeError(f"{hook.path} must return a {wanted.__name__}, got {type(returned).__name__}")
         try:
             # `model_copy(update=...)`, the natural way to change a frozen value, does not check anything.
-            return Prediction.model_validate(dict(returned))
+            return wanted.model_validate(dict(returned))
         except ValidationError as exc:
-            raise ValueError(f"{hook.path} returned a Prediction that is none: {exc}") from exc
+            raise ValueError(f"{hook.path} returned a {wanted.__name__} that is none: {exc}") from exc
 
     return call
 

@@ -1,82 +1,36 @@
-"""Probabilities to an answer: the last step of the one way an image takes."""
+"""Raw output to answers, by the contract's task: the last step of the one way an image takes."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
-
+from runtime.answers.classification import ModelIdentity, Prediction, to_predictions
 from runtime.answers.refusals import RequestErrorCode, RequestRefused
-from runtime.model.contract import LOGITS, PROBABILITIES, ModelContract, Outputs
+from runtime.answers.segmentation import to_segmentations
+from runtime.model.contract import ModelContract, Outputs, SegmentationContract
 from runtime.model.preprocess import Placement
 
-# As OpenAPI 3.0 has it, which does not know JSON Schema's type "null".
-_THRESHOLD_SCHEMA = {
-    "type": "number",
-    "nullable": True,
-    "description": "calibrated probability below which the service abstains; null if it never does",
-}
+__all__ = ["ANSWERS", "NOT_FINITE", "ModelIdentity", "Prediction", "only_predictions", "to_predictions"]
+
 NOT_FINITE = "the model's output for this picture is not finite (NaN or infinity)"
+Answers = Sequence[Prediction | None]
 
 
-class ModelIdentity(BaseModel):
-    """Which model answered."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: Annotated[str, Field(description="name in the model store")]
-    version: Annotated[str, Field(description="version in the model store")]
-    sha256: Annotated[str, Field(description="SHA-256 of the ONNX file")]
+def _classification(
+    outputs: Outputs, _places: Sequence[Placement], contract: ModelContract, model: ModelIdentity
+) -> Answers:
+    return to_predictions(outputs, contract, model)
 
 
-class Prediction(BaseModel):
-    """What the model says of one image."""
-
-    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
-
-    label: Annotated[str, Field(description="the most probable class")]
-    class_id: Annotated[int, Field(ge=0, description="index of that class in the model's contract")]
-    probability: Annotated[float, Field(ge=0, le=1, description="calibrated probability of that class")]
-    probabilities: Annotated[dict[str, float], Field(description="probability of every class; sums to 1")]
-    logits: Annotated[dict[str, float], Field(description="score of every class before temperature and softmax")]
-    abstained: Annotated[
-        bool,
-        Field(description="whether the probability is too low to rely on; the label is stated anyway"),
-    ] = False
-    abstain_below: Annotated[float | None, WithJsonSchema(_THRESHOLD_SCHEMA)] = None
-    model: ModelIdentity
-
-
-def to_predictions(outputs: Outputs, contract: ModelContract, model: ModelIdentity) -> list[Prediction | None]:
-    """Give every image's row of the outputs the names that the contract has for its columns.
-
-    outputs: `probabilities` and `logits`, each `(N, C)` float32 with C = len(contract.classes). Returns N answers in
-    the same order; of equally probable classes the first wins. None stands for a row with a value that is not finite,
-    as where float16 or int8 arithmetic overflows: it concerns one image, and the others have their answers.
-    """
-    probs, logits = outputs[PROBABILITIES], outputs[LOGITS]
-    # argmax takes the first NaN for the largest, which would make the first class of nothing.
-    is_finite = np.isfinite(np.concatenate([probs, logits], axis=1)).all(axis=1)
-    rows = zip(probs, logits, probs.argmax(axis=1).tolist(), is_finite, strict=True)
-    return [
-        Prediction(
-            label=contract.classes[best],
-            class_id=best,
-            # float32 may round a certain class to just above 1.
-            probability=min(1.0, float(row[best])),
-            probabilities=dict(zip(contract.classes, row.tolist(), strict=True)),
-            logits=dict(zip(contract.classes, scores.tolist(), strict=True)),
-            model=model,
-        )
-        if is_valid
-        else None
-        for row, scores, best, is_valid in rows
-    ]
+def _segmentation(
+    outputs: Outputs, places: Sequence[Placement], contract: ModelContract, model: ModelIdentity
+) -> Answers:
+    assert isinstance(contract, SegmentationContract)
+    return to_segmentations(outputs, places, contract, model)
 
 
 # By the contract's task: what makes answers of a request's outputs, given where each picture lies in its input.
-ANSWERS: dict[str, Callable[[Outputs, Sequence[Placement], ModelContract, ModelIdentity], list[Prediction | None]]] = {
-    "classification": lambda outputs, _places, contract, model: to_predictions(outputs, contract, model),
+ANSWERS: dict[str, Callable[[Outputs, Sequence[Placement], ModelContract, ModelIdentity], Answers]] = {
+    "classification": _classification,
+    "segmentation": _segmentation,
 }
 
 

@@ -29,7 +29,6 @@ PARAMS = {
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="export writes the two outputs of a classifier, a segmentation has four")
 def test_the_exported_mask_model_gives_the_probabilities_that_were_evaluated(
     tiny_tiles_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -40,7 +39,7 @@ def test_the_exported_mask_model_gives_the_probabilities_that_were_evaluated(
     of_task = ["--task", "segmentation"]
     assert train.main([*of_task, *manifest, "--out", "training"]) == 0
     assert predict.main([*of_task, *manifest, *checkpoint, "--out", "predictions.csv"]) == 0
-    assert export.main([*manifest, *checkpoint, "--out", "export"]) == 0
+    assert export.main([*of_task, *manifest, *checkpoint, "--out", "export"]) == 0
 
     parity = json.loads(Path("export/parity.json").read_text())
     assert parity["num_images"] == len(Manifest.read(tiny_tiles_dir / "manifest.csv").select("val").table)

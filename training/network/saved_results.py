@@ -19,7 +19,7 @@ class _ClampInPlace(torch.autograd.Function):
         return result
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:  # type: ignore[override]  # torch's has *any
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
         (result,) = ctx.saved_tensors
         return cast("torch.Tensor", torch.ops.aten.hardtanh_backward(gradient, result, 0.0, 6.0))
 
@@ -30,7 +30,7 @@ class ReLU6WithSavedResult(nn.ReLU6):
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Clamp `values` of any shape to [0, 6], in place."""
         if torch.is_grad_enabled() and values.requires_grad and not torch.compiler.is_compiling():
-            return cast("torch.Tensor", _ClampInPlace.apply(values))  # type: ignore[no-untyped-call]
+            return cast("torch.Tensor", _ClampInPlace.apply(values))
         return super().forward(values)
 
 

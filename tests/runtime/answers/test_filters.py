@@ -9,6 +9,7 @@ import pytest
 from runtime.answers.filters import FilterChain, FilterError
 from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.answers.results import ModelIdentity, Prediction, only_predictions, to_predictions
+from runtime.answers.segmentation import Segmentation
 from runtime.model.contract import ClassificationContract
 from tests.onnx_fixture import tiny_contract
 
@@ -22,6 +23,9 @@ def rename(prediction, *, to, only=None):
 
 def give_up(prediction):
     sys.exit(1)
+
+def narrow(prediction):
+    return Prediction.model_validate({name: getattr(prediction, name) for name in Prediction.model_fields})
 
 def forget(prediction):
     return None
@@ -98,6 +102,15 @@ def test_hooks_get_their_options_and_run_in_the_order_of_the_contract() -> None:
 def test_hook_that_cannot_be_used_is_refused_at_start(path: str, options: dict[str, object], message: str) -> None:
     with pytest.raises(FilterError, match=message):
         chain({"kind": "hook", "path": path, "options": options})
+
+
+def test_regions_pass_a_hook_and_cannot_be_lost_in_it() -> None:
+    [before] = predictions((0.5, 0.3, 0.2))
+    outlined = Segmentation(**dict(before), width=9, height=8, regions=[], num_regions=0)
+    [after] = chain(hook("rename", to="x")).apply([outlined])
+    assert after == outlined.model_copy(update={"label": "x"})
+    with pytest.raises(RequestRefused, match="tested_hooks:narrow failed"):
+        chain(hook("narrow")).apply([outlined])
 
 
 @pytest.mark.parametrize("name", ["give_up", "forget", "invent"])

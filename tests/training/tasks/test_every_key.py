@@ -8,6 +8,7 @@ import copy
 import hashlib
 import json
 import shutil
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Self, get_args
 
@@ -170,10 +171,17 @@ def formats(monkeypatch: pytest.MonkeyPatch) -> set[object]:
     return found
 
 
+@cache
+def _own_params() -> dict[str, Any]:
+    params: dict[str, Any] = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    return params
+
+
 def _document(task: Task) -> dict[str, Any]:
     """The project's own params, made tiny; those of segmentation are what holds with it, laid out as for the other."""
-    own = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    document = {name: own[name] for name in ("contract", "model", "train", "augment", "segmentation")}
+    own = _own_params()
+    sections = ("contract", "model", "train", "augment", "segmentation")
+    document = {name: copy.deepcopy(own[name]) for name in sections}
     if task == "segmentation":
         for section in ("model", "train", "augment"):
             document[section] |= document["segmentation"].pop(section)
