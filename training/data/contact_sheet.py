@@ -13,7 +13,7 @@ from training.data.tensors import Picture, TrainingData
 
 PICTURES_A_CLASS = 3
 AUGMENTED_A_PICTURE = 3
-TILE_PX, GAP_PX, NAME_PX, CAPTION_PX = 96, 4, 110, 30
+TILE_PX, GAP_PX, NAME_PX, CAPTION_PX, LEGEND_PX = 96, 4, 110, 30, 10
 NUM_MIXED = PICTURES_A_CLASS * (1 + AUGMENTED_A_PICTURE)
 INK, PAPER = "black", "white"
 
@@ -22,7 +22,7 @@ def save_contact_sheet(dataset: TrainingData, classes: Sequence[str], seed: int,
     """Write the sheet of the first epoch as PNG, whole or not at all; the same seed shows the same pictures."""
     dataset.epoch = 1
     rows = [(name, _class_row(dataset, label, seed)) for label, name in enumerate(classes)]
-    sheet = _lay_out([row for row in rows if row[1]], _mixed_row(dataset, classes, seed))
+    sheet = _lay_out([row for row in rows if row[1]], _mixed_row(dataset, classes, seed), dataset.legend)
     with whole_file(path) as temporary:
         sheet.save(temporary, "PNG")
 
@@ -60,7 +60,11 @@ def _in_words(target: torch.Tensor, classes: Sequence[str]) -> str:
     return "\n".join(f"{target[i]:.2f} {classes[i]}" for i in order.tolist())
 
 
-def _lay_out(rows: list[tuple[str, list[ImageArray]]], mixed: list[tuple[ImageArray, str]]) -> Image.Image:
+def _lay_out(
+    rows: list[tuple[str, list[ImageArray]]],
+    mixed: list[tuple[ImageArray, str]],
+    legend: Sequence[tuple[str, tuple[int, int, int]]],
+) -> Image.Image:
     height_px, width_px = rows[0][1][0].shape[:2]
     tile = (TILE_PX, max(1, round(TILE_PX * height_px / width_px)))
     step_x, step_y = tile[0] + GAP_PX, tile[1] + GAP_PX
@@ -74,7 +78,13 @@ def _lay_out(rows: list[tuple[str, list[ImageArray]]], mixed: list[tuple[ImageAr
     sheet = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(13)
-    draw.text((GAP_PX, 8), "Training pictures. The first of each group is plain, the others are augmented.", INK, font)
+    caption = "Training pictures. The first of each group is plain, the others are augmented."
+    draw.text((GAP_PX, 8), caption, INK, font)
+    left = GAP_PX + draw.textlength(f"{caption}  ", font)
+    for name, colour in legend:  # what does not fit is cut off at the right
+        draw.rectangle((left, 10, left + LEGEND_PX, 10 + LEGEND_PX), colour)
+        draw.text((left + LEGEND_PX + GAP_PX, 8), name, INK, font)
+        left += LEGEND_PX + 3 * GAP_PX + draw.textlength(name, font)
     for i, (name, images) in enumerate(rows):
         top = CAPTION_PX + i * step_y
         draw.text((GAP_PX, top + tile[1] // 2 - 8), name, INK, font)

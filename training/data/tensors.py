@@ -64,6 +64,11 @@ class TrainingData(Protocol):
     epoch: int
     phase: int
 
+    @property
+    def legend(self) -> list[tuple[str, tuple[int, int, int]]]:
+        """Name what is drawn into pictures to look at, each with its colour."""
+        ...
+
     def __len__(self) -> int: ...
     def __getitem__(self, draw: Draw | int) -> Picture: ...
     def collate(self, pictures: Sequence[Picture]) -> Batch:
@@ -116,6 +121,11 @@ class PictureDataset(Dataset[Picture]):
         if augmentation is not None:
             image = augmentation(image, self.epoch, index, repeat)
         return Picture(image, self.labels[index], index, repeat)
+
+    @property
+    def legend(self) -> list[tuple[str, tuple[int, int, int]]]:
+        """Return nothing: nothing is drawn in."""
+        return []
 
     def plain(self, index: int) -> ImageArray:
         """Return the whole picture, unchanged by augmentation, as the service would see it."""

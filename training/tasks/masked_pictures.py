@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import torch
 from torch.utils.data import Dataset
@@ -17,11 +16,11 @@ from training.data.cache import PictureCache
 from training.data.tensors import Batch, Draw, Picture, PictureDataset
 from training.params import Params
 from training.segmentation_params import SegmentationParams
+from training.tasks.drawn_masks import Colour, colour_of, drawn_in
 
 MAX_KEPT_BYTES = 2**30  # of decoded pictures and masks in each process
 VIEW_MULTIPLE_PX = 32  # the coarsest stride of the pyramid
 VIEW_STREAM = 3  # beside the streams of training/data/augmentation.py and training/data/mixing.py
-OUTLINE = (255, 0, 0)
 
 
 class MaskedPictures(Dataset[Picture]):
@@ -64,16 +63,21 @@ class MaskedPictures(Dataset[Picture]):
         labels, indices = torch.tensor([p.label for p in pictures]), torch.tensor([p.row for p in pictures])
         return Batch(torch.from_numpy(images), labels, indices, torch.from_numpy(masks))
 
+    @property
+    def legend(self) -> list[tuple[str, Colour]]:
+        """Name the regions with the colours that they are drawn in."""
+        return [(name, colour_of(value)) for value, name in enumerate(self._masks.regions, start=1)]
+
     def plain(self, index: int) -> ImageArray:
-        """Return the whole picture with its defect outlined."""
-        return outlined(*self._read(index, WHOLE))
+        """Return the whole picture with what its mask says drawn in."""
+        return drawn_in(*self._read(index, WHOLE))
 
     def tile(self, index: int, repeat: int) -> ImageArray:
-        """Return a view, of each phase in turn, with the defect outlined."""
+        """Return a view, of each phase in turn, with what its mask says drawn in."""
         self.phase = repeat % self._views.num_phases if self._views else 0
         picture = self[index, repeat]
         assert picture.mask is not None
-        return outlined(picture.image, picture.mask)
+        return drawn_in(picture.image, picture.mask)
 
     def _read(self, index: int, part: View) -> tuple[ImageArray, ImageArray]:
         if part == WHOLE and index in self._kept:
@@ -161,12 +165,3 @@ def view_side(side_px: int, share: float) -> int:
     if share == 1:
         return side_px
     return min(side_px, max(1, round(side_px * share / VIEW_MULTIPLE_PX)) * VIEW_MULTIPLE_PX)
-
-
-def outlined(image: ImageArray, mask: ImageArray) -> ImageArray:
-    """Return a copy of the `(h, w, 3)` picture with the inner edge of what the `(h, w)` mask marks in red."""
-    marked = ((mask > 0) & (mask != IGNORED)).astype(np.uint8)
-    inside = cv2.erode(marked, cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)), borderValue=0)
-    copy = image.copy()
-    copy[marked > inside] = OUTLINE
-    return copy
