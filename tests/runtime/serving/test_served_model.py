@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import bentoml
 import pytest
@@ -14,7 +15,7 @@ from tests.runtime.answers.drawn_regions import segmenter
 
 @pytest.mark.parametrize("stated", [{"tiles": {"size_px": 512}}, {"roi": (0, 0, 20, 20)}, {}])
 def test_a_contract_of_tiles_is_refused_and_not_ignored(
-    stated: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stated: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / CONTRACT_FILE).write_text(segmenter(**stated).to_json(), encoding="utf-8")
     (tmp_path / ONNX_FILE).write_bytes(b"not read here")
