@@ -8,7 +8,6 @@ import numpy as np
 from runtime.answers.classification import ModelIdentity
 from runtime.answers.outlines import Margins
 from runtime.answers.segmentation import Segmentation, to_segmentations
-from runtime.formats.stored import Size
 from runtime.model.contract import FOREGROUND, LOGITS, PROBABILITIES, REGION_MAP, Outputs, SegmentationContract
 from runtime.model.image import ImageArray
 from runtime.model.preprocess import Placement, View, read_views
@@ -29,7 +28,9 @@ def read_tiles(
     return read_views(data, contract, partial(_views, (contract.width, contract.height), tiles, roi), max_pixels)
 
 
-def _views(network: tuple[int, int], tiles: TileParams | None, roi: PixelBox | None, size: Size) -> list[View]:
+def _views(
+    network: tuple[int, int], tiles: TileParams | None, roi: PixelBox | None, size: tuple[int, int]
+) -> list[View]:
     height, width = size
     boxes = tile_boxes((width, height), network, tiles, roi)
     return [(left / width, top / height, right / width, bottom / height) for left, top, right, bottom in boxes]

@@ -14,7 +14,7 @@ from runtime.formats.stored import StoredPicture
 from runtime.model import image
 from runtime.model.contract import Outputs, ResizeRule, SegmentationContract
 from runtime.model.errors import ViewError
-from runtime.model.preprocess import read_placed
+from runtime.model.preprocess import WHOLE, read_placed, read_views
 from runtime.model.tiles import PixelBox, TileParams, tile_boxes
 from tests.runtime.answers.drawn_regions import (
     MODEL,
@@ -158,6 +158,26 @@ def test_nothing_outside_the_region_of_interest_is_a_region(rule: ResizeRule, ti
     assert (region.box.left, region.box.top, region.box.right, region.box.bottom) == roi
     assert region.area_px == (230 - 110) * (180 - 90)
     assert (answer.width, answer.height) == (400, 300)
+
+
+def test_tiles_that_are_not_quite_of_the_inputs_shape_leave_no_cell_out() -> None:
+    """Of tiles of 17 x 13 pixels `crop` cuts an eighth of a pixel, in which several cells of this input lie."""
+    mark = np.ones((60, 60), bool)
+    answer, _ = answer_in_tiles(encoded(mark, "PNG"), segmenter(168, 224, "crop"), TileParams(size_px=17, overlap=0))
+    assert [region.area_share for region in answer.regions] == [1]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_parts_are_chosen_by_the_size_of_the_upright_picture(kind: str, orientation: int) -> None:
+    sizes = list[tuple[int, int]]()
+
+    def views_of(size: tuple[int, int]) -> list[tuple[float, float, float, float]]:
+        sizes.append(size)
+        return [WHOLE]
+
+    read_views(encoded(disc(400, 300, 150, 150, 50), kind, orientation), segmenter(), views_of)
+    assert set(sizes) == {(300, 400)}
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
