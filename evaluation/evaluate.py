@@ -101,16 +101,31 @@ def evaluate(
     if out_of_fold_path:
         pooled = Predictions.read(out_of_fold_path)
         out_of_fold = assess_out_of_fold(pooled, manifest, params, description.normal_class, statistics)
-        outlined = measure_folds(out_of_fold_path, pooled, manifest, params) if maps_dir else None
-        out_of_fold = out_of_fold.model_copy(update=_stated(outlined))
+        over_folds = measure_folds(out_of_fold_path, pooled, manifest, params) if maps_dir else None
+        out_of_fold = out_of_fold.model_copy(update=_stated(over_folds))
     plots = HeadlinePlots.of(headline)
+    drawn = plots.for_png(headline)
+    pngs = {"confusion.png": to_png(drawn.confusion), "per_class_f1.png": to_png(drawn.per_class_f1)}
     report = render_report(
         headline, by_image, description, manifest, not_compared, out_of_fold=out_of_fold, headline_plots=plots,
         drawings=measured.drawings if measured else None,
     )  # fmt: skip
     out_dir.mkdir(parents=True, exist_ok=True)
-    headline.write(out_dir / EVALUATION_FILE)
     write_queue(labels, manifest, out_dir / LABELS_DIR)
+    _write_documents(headline, by_image, out_of_fold, out_dir)
+    _write_confusion(test_predictions.select("test"), out_dir / "confusion.csv")
+    for name, png in pngs.items():
+        write_whole(out_dir / name, png)
+    _write_curves(headline, out_dir)
+    write_outlines(measured, out_dir)
+    write_whole(out_dir / REPORT_FILE, report)
+    return headline
+
+
+def _write_documents(
+    headline: Evaluation, by_image: Evaluation | None, out_of_fold: Evaluation | None, out_dir: Path
+) -> None:
+    headline.write(out_dir / EVALUATION_FILE)
     for name, further in ((BY_IMAGE_FILE, by_image), (OUT_OF_FOLD_FILE, out_of_fold)):
         # One left by an earlier run would stand in the model card as if it had been measured now.
         (out_dir / name).unlink(missing_ok=True)
@@ -118,18 +133,6 @@ def evaluate(
             further.write(out_dir / name)
     metrics = json.dumps(summarise(headline, by_image), indent=2, ensure_ascii=False)
     write_whole(out_dir / METRICS_FILE, metrics + "\n")
-    _write_plots(headline, plots, test_predictions.select("test"), out_dir)
-    write_outlines(measured, out_dir)
-    write_whole(out_dir / REPORT_FILE, report)
-    return headline
-
-
-def _write_plots(headline: Evaluation, plots: HeadlinePlots, test: Predictions, out_dir: Path) -> None:
-    drawn = plots.for_png(headline)
-    write_whole(out_dir / "confusion.png", to_png(drawn.confusion))
-    write_whole(out_dir / "per_class_f1.png", to_png(drawn.per_class_f1))
-    _write_confusion(test, out_dir / "confusion.csv")
-    _write_curves(headline, out_dir)
 
 
 def summarise(headline: Evaluation, by_image: Evaluation | None) -> dict[str, dict[str, object]]:
