@@ -1,6 +1,7 @@
 """The HTTP edge: `bentoml serve` from the repository, or from the Bento that `bentoml build` makes of it.
 
     curl -F images=@tile.jpg -F images=@other.png localhost:3000/predict
+    curl -F images=@tile.jpg localhost:3000/segment
 
 Settings are the environment variables `VISION_*` of `runtime/serving/settings.py`.
 """
@@ -11,16 +12,16 @@ from pathlib import Path
 import bentoml
 from pydantic import RootModel
 
-from runtime.answers.outputs import Row, to_rows
+from runtime.answers.outputs import Row
 from runtime.answers.results import Prediction
+from runtime.answers.segmentation import Segmentation
 from runtime.model.image import ImageArray
 from runtime.serving.bentoml_app import bentoml_home, check_bentoml
 from runtime.serving.edge import EdgeService, ImageFiles
-from runtime.serving.model_reference import VisionModel
+from runtime.serving.handlers import Handlers
 from runtime.serving.prometheus.metrics_folder import make_metrics_folder
-from runtime.serving.request_batching import RequestHandler
 from runtime.serving.request_record import log_to_stdout
-from runtime.serving.served_model import load_served_model
+from runtime.serving.served_model import load_served_models
 
 CARD_PATH = Path(__file__).parent / "artifacts" / "MODEL_CARD.md"
 NUM_THREADS = 1024  # of BentoML's calls into the model: no limit; how many run at once is the sessions' affair
@@ -35,30 +36,30 @@ NO_TELEMETRY = {"name": "BENTOML_DO_NOT_TRACK", "value": "True"}  # BentoML take
     envs=[NO_TELEMETRY],
 )
 class Vision:
-    """Classifies images with the model that the model card describes.
+    """Says what is in images, with the models that the model card describes: one, or one of each task.
 
-    `/livez` and `/readyz` answer once `__init__` is through, which loads the model, checks it and warms it up: BentoML
-    takes no connection before. A client that asks earlier waits.
+    `/livez` and `/readyz` answer once `__init__` is through, which loads the models, checks them and warms them up:
+    BentoML takes no connection before. A client that asks earlier waits. An API whose model is not there is not there.
     """
 
-    model = VisionModel(CARD_PATH)
+    card_path = CARD_PATH
 
     def __init__(self) -> None:
         inference = [service.name for service in Vision.inference_services]  # type: ignore[attr-defined]
-        self.served = load_served_model(Vision.bento, computes=not inference)  # type: ignore[attr-defined]
+        served = load_served_models(Vision.bento, computes=not inference)  # type: ignore[attr-defined]
         log_to_stdout()
-        self.handler = RequestHandler.of(self.served, inference)
-        # BentoML looks it up twice a request, and its descriptor inspects the signature each time: 0.1 ms.
-        vars(self)["predict"] = self.predict
+        self.handlers = Handlers.of(served, inference)
+        # BentoML looks them up twice a request, and its descriptor inspects the signature each time: 0.1 ms.
+        vars(self).update(predict=self.predict, segment=self.segment)
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     def refuse_to_start_without_model() -> None:
         """Check once, before any worker starts: a worker that fails would be restarted for ever."""
-        served = load_served_model(Vision.bento)  # type: ignore[attr-defined]
+        served = load_served_models(Vision.bento).values()  # type: ignore[attr-defined]
         check_bentoml()
-        if served.settings.front_workers:
-            # Processes that start later, too, serve this model and not one that is registered meanwhile.
-            os.environ["VISION_MODEL"] = f"{served.identity.name}:{served.identity.version}"
+        if any(model.settings.front_workers for model in served):
+            # Processes that start later, too, serve these models and not one that is registered meanwhile.
+            os.environ["VISION_MODEL"] = ",".join(f"{m.identity.name}:{m.identity.version}" for m in served)
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     def keep_metrics_apart() -> None:
@@ -66,25 +67,30 @@ class Vision:
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def wait_for_inference(self) -> None:
-        await self.handler.start()
+        await self.handlers.start()
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def close(self) -> None:
-        await self.handler.close()
+        await self.handlers.close()
 
     async def __is_ready__(self) -> bool:
-        return self.handler.is_ready
+        return self.handlers.is_ready
 
     async def __is_alive__(self) -> bool:
-        return self.handler.is_alive
+        return self.handlers.is_alive
+
+    # The two get the pixels of a batch. What comes before and after it concerns one request: `RequestHandler.answer`.
 
     @bentoml.api(  # type: ignore[untyped-decorator]
         batchable=True, input_spec=ImageFiles, output_spec=RootModel[list[Prediction]]
     )
     def predict(self, images: ImageArray) -> list[Row]:
-        """Classify one or more images; the answer is a list in the order sent.
+        """Classify one or more images; the answer is a list in the order sent."""
+        return self.handlers.by_api["predict"].served.compute(images)
 
-        This gets the pixels of a batch. What comes before and after it concerns one request: `RequestHandler.answer`.
-        """
-        assert self.served.predictor is not None  # a front's batcher does not call this
-        return to_rows(self.served.predictor.predict(images))
+    @bentoml.api(  # type: ignore[untyped-decorator]
+        batchable=True, input_spec=ImageFiles, output_spec=RootModel[list[Segmentation]]
+    )
+    def segment(self, images: ImageArray) -> list[Row]:
+        """Outline what is in one or more images; the answer is a list in the order sent."""
+        return self.handlers.by_api["segment"].served.compute(images)

@@ -34,7 +34,7 @@ from export.same_data import find_reference
 from project.command import command
 from project.write_whole import write_whole
 from runtime.model.contract import CONTRACT_FILE, MODEL_NAMES, Task, read_contract
-from runtime.serving.model_reference import find_model, wanted_tag
+from runtime.serving.model_reference import find_models
 
 BENTO = "vision"
 CONTENT_LABEL = "content_sha256"
@@ -52,7 +52,9 @@ def build(project_dir: Path, gate: Gate) -> tuple[Bento, bool]:
     newest = newest_bento()
     if newest is not None and newest.info.labels.get(CONTENT_LABEL) == content:
         return newest, False
-    labels = {CONTENT_LABEL: content, **admit_to_bento(find_model(wanted_tag()), newest, project_dir / "data", gate)}
+    labels = {CONTENT_LABEL: content}
+    for model in find_models().values():
+        labels.update(admit_to_bento(model, newest, project_dir / "data", gate))
     return bentoml.bentos.build_bentofile(build_ctx=str(project_dir), labels=labels), True
 
 
@@ -103,11 +105,11 @@ def newest_bento() -> Bento | None:
 
 
 def content_sha256(project_dir: Path) -> str:
-    """Hash of everything that makes a Bento: the packed files with their names, and the model's tag.
+    """Hash of everything that makes a Bento: the packed files with their names, and the models' tags.
 
     Raises ModelUnavailable (a BentoMLException) if there is no model, OSError if a file is missing.
     """
-    digest = hashlib.sha256(str(find_model(wanted_tag()).tag).encode())
+    digest = hashlib.sha256(" ".join(str(model.tag) for model in find_models().values()).encode())
     code = [path for folder in CODE for path in (project_dir / folder).rglob("*.py")]
     for name in (*PACKED, *sorted(path.relative_to(project_dir).as_posix() for path in code)):
         data = (project_dir / name).read_bytes()

@@ -32,6 +32,7 @@ SLOW_FILES = (
     "tests/runtime/serving/test_request_batching.py",
     "tests/service/test_model_output.py",
     "tests/service/test_filters.py",
+    "tests/service/test_segment.py",
     "tests/test_demo.py",
     "tests/benchmarks/test_serve_load.py",
     "tests/training/test_cross_validate.py",

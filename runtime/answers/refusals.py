@@ -17,6 +17,7 @@ class RequestErrorCode(StrEnum):
     UNKNOWN_FIELD = "unknown_field"
     NO_IMAGE = "no_image"
     NOT_A_FILE = "not_a_file"
+    NOT_ACCEPTABLE = "not_acceptable"
     BAD_BASE64 = "bad_base64"
     TOO_MANY_IMAGES = "too_many_images"
     BODY_TOO_LARGE = "body_too_large"
@@ -38,6 +39,7 @@ _CODES: dict[HTTPStatus, tuple[RequestErrorCode | ImageErrorCode, ...]] = {
         *(ImageErrorCode.EMPTY, ImageErrorCode.CORRUPT),
     ),
     HTTPStatus.FORBIDDEN: (_Code.CORS_REFUSED,),
+    HTTPStatus.NOT_ACCEPTABLE: (_Code.NOT_ACCEPTABLE,),
     HTTPStatus.REQUEST_TIMEOUT: (_Code.BODY_TIMEOUT, _Code.HEADER_TIMEOUT),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (_Code.TOO_MANY_IMAGES, _Code.BODY_TOO_LARGE, ImageErrorCode.TOO_MANY_PIXELS),
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: (_Code.UNSUPPORTED_MEDIA_TYPE, ImageErrorCode.UNSUPPORTED),

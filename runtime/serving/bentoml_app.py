@@ -60,13 +60,13 @@ def find_dispatchers(app: Starlette) -> dict[str, Any]:
     raise UnknownBentoMLError("its app keeps its dispatchers elsewhere")
 
 
-def replace_dispatcher(app: Starlette, api: str, dispatcher: Dispatcher) -> None:
-    """Have the batchable API named `api` ask `dispatcher` from now on. Raises UnknownBentoMLError."""
+def replace_dispatchers(app: Starlette, replacements: Mapping[str, Dispatcher]) -> None:
+    """Have batchable APIs, by name, ask other dispatchers from now on. Raises UnknownBentoMLError."""
     check_bentoml()
     dispatchers = find_dispatchers(app)
-    if api not in dispatchers:
-        raise UnknownBentoMLError(f"it has no dispatcher for '{api}'")
-    dispatchers[api] = dispatcher
+    if unknown := sorted(replacements.keys() - dispatchers.keys()):
+        raise UnknownBentoMLError(f"it has no dispatcher for {', '.join(unknown)}")
+    dispatchers.update(replacements)
 
 
 def leave_out_idle_tracing(app: Starlette) -> None:

@@ -17,17 +17,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.model.devices import num_inference_workers, visible_cuda_devices
-from runtime.serving.bentoml_app import BatchCallback, BoundedPaths, leave_out_idle_tracing, replace_dispatcher
+from runtime.serving.bentoml_app import BatchCallback, BoundedPaths, leave_out_idle_tracing, replace_dispatchers
 from runtime.serving.connections.body_limit import BodyLimitMiddleware
 from runtime.serving.connections.cors import cors_around
 from runtime.serving.connections.header_timeout import bound_headers
 from runtime.serving.docs_page import replace_docs_page
 from runtime.serving.error_bodies import ErrorBodyMiddleware
 from runtime.serving.fronts.inference_worker import InferenceService
-from runtime.serving.model_reference import ModelUnavailable
+from runtime.serving.handlers import APIS, Handlers
+from runtime.serving.model_reference import ModelUnavailable, VisionModel, find_models
 from runtime.serving.openapi import BASE64_PATH, OpenAPIDocument, describe
 from runtime.serving.prometheus.metrics_folder import use_metrics_folder
-from runtime.serving.request_batching import RequestHandler
 from runtime.serving.request_record import RequestRecordMiddleware, current_record
 from runtime.serving.settings import ServingSettings, SettingsError
 
@@ -51,17 +51,18 @@ class AdmissionMiddleware:
     serve would spend a fifth of its cores on saying no. BentoML's own request metrics do not count what is refused
     here; `vision_refusals_total` does. `ErrorBodyMiddleware`, around it, writes the answer.
 
-    routes: the paths that are guarded; requests to them by POST. is_refused: asked at each; notes the reason itself.
+    routes: the paths that are guarded; requests to them by POST. is_refused: asked at each, with its path; notes the
+    reason itself.
     """
 
-    def __init__(self, app: ASGIApp, routes: Collection[str], is_refused: Callable[[], bool]) -> None:
+    def __init__(self, app: ASGIApp, routes: Collection[str], is_refused: Callable[[str], bool]) -> None:
         self.app = app
         self._routes = routes
         self._is_refused = is_refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_guarded = scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._routes
-        is_refused = is_guarded and self._is_refused()
+        is_refused = is_guarded and self._is_refused(scope["path"])
         answer = Response(status_code=HTTPStatus.SERVICE_UNAVAILABLE) if is_refused else self.app
         await answer(scope, receive, send)
 
@@ -69,8 +70,14 @@ class AdmissionMiddleware:
 class EdgeService(Service):  # type: ignore[misc]  # BentoML's SDK package carries no types
     """A BentoML service whose errors all have one form: `@bentoml.service(service_class=EdgeService)`.
 
-    Its APIs are batchable and take `ImageFiles`; its instance has a `handler` that answers their requests.
+    Its APIs are batchable, take `ImageFiles` and are called as `APIS` says; those without a model are left out. Its
+    class names the `card_path` that a Bento gets, and its instance has `handlers` that answer the APIs' requests.
     """
+
+    @cached_property
+    def declared_apis(self) -> dict[str, Any]:
+        """All APIs that the class declares, with a model or without."""
+        return dict(self.apis)
 
     @cached_property
     def inference_services(self) -> list[InferenceService]:
@@ -91,14 +98,25 @@ class EdgeService(Service):  # type: ignore[misc]  # BentoML's SDK package carri
             service.bento = bento
 
     def inject_config(self) -> None:
-        """Have BentoML start as many processes as there are fronts."""
-        if num_fronts := _read_settings().front_workers:
-            self.config["workers"] = num_fronts
+        """Tell BentoML which models and APIs there are, and to start as many processes as there are fronts.
+
+        BentoML calls it before it builds, serves or makes an application. Raises ModelUnavailable.
+        """
+        settings = _read_settings()
+        found = find_models(self.bento)
+        self.models = [VisionModel(str(model.tag), self.inner.card_path) for model in found.values()]
+        declared = self.declared_apis
+        self.apis = {APIS[task]: declared[APIS[task]] for task in APIS if task in found}
+        if settings.front_workers:
+            self.config["workers"] = settings.front_workers
         super().inject_config()
 
     @property
     def openapi_spec(self) -> OpenAPIDocument:
-        return describe(super().openapi_spec.asdict(), {method.route: name for name, method in self.apis.items()})
+        tasks = {name: task for task, name in APIS.items()}
+        return describe(
+            super().openapi_spec.asdict(), {method.route: tasks[name] for name, method in self.apis.items()}
+        )
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """Wrap the whole application: a middleware that BentoML adds itself stands inside its timeout and limits.
@@ -110,8 +128,7 @@ class EdgeService(Service):  # type: ignore[misc]  # BentoML's SDK package carri
         bentoml_app = super().to_asgi(is_main)
         replace_docs_page(bentoml_app)
         routes = [method.route for method in self.apis.values()]
-        for name in self.apis:
-            replace_dispatcher(bentoml_app, name, _dispatch_by_service)
+        replace_dispatchers(bentoml_app, {name: partial(_dispatch_by_service, name) for name in self.apis})
         admitted = AdmissionMiddleware(bentoml_app, routes, _is_refused_by_service)
         leave_out_idle_tracing(bentoml_app)
         _leave_out_timeout(bentoml_app)
@@ -143,24 +160,25 @@ def _leave_out_timeout(app: Starlette) -> None:
     app.user_middleware = [entry for entry in app.user_middleware if entry.cls is not timeout]
 
 
-def _handler() -> RequestHandler:
+def _handlers() -> Handlers:
     """Return the service's own: the application is built before the service is."""
-    handler: RequestHandler = bentoml.get_current_service().handler
-    return handler
+    handlers: Handlers = bentoml.get_current_service().handlers
+    return handlers
 
 
-def _dispatch_by_service(compute: BatchCallback) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-    return partial(_handler().answer, compute=compute)
+def _dispatch_by_service(api: str, compute: BatchCallback) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    return partial(_handlers().by_api[api].answer, compute=compute)
 
 
-def _is_refused_by_service() -> bool:
-    return _handler().refuses_now()
+def _is_refused_by_service(path: str) -> bool:
+    return _handlers().of_path(path).refuses_now()
 
 
-def _note_refusal(scope: Scope, refusal: RequestRefused) -> None:  # noqa: ARG001 - the record has it
-    _handler().note(current_record(), refusal)
+def _note_refusal(scope: Scope, refusal: RequestRefused) -> None:
+    _handlers().of_path(scope["path"]).note(current_record(), refusal)
 
 
 def _count_early_refusal(code: str) -> None:
+    """Count what is refused before its path is known."""
     if code in list(RequestErrorCode):
-        _handler().metrics.refused(code)
+        _handlers().of_path("").metrics.refused(code)

@@ -1,4 +1,4 @@
-"""Which model is served, and which one a Bento gets: the newest when it is built, and that one for ever after."""
+"""Which models are served, and which a Bento gets: the newest when it is built, and those for ever after."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from _bentoml_sdk.models import BentoModel
 from bentoml.exceptions import BentoMLException, NotFound
 
 from runtime.model.card import CardError, check_card
-from runtime.model.contract import DEFAULT_MODEL, ONNX_FILE
+from runtime.model.contract import CONTRACT_FILE, DEFAULT_MODEL, ONNX_FILE, ContractError, Task, read_contract
 from runtime.model.hashing import file_sha256
 from runtime.serving.settings import ServingSettings, SettingsError
 
@@ -23,14 +23,14 @@ class StaleCard(BentoMLException):
 
 
 class VisionModel(BentoModel):  # type: ignore[misc]  # BentoML's SDK package carries no types
-    """The classifier in the model store, as `bentoml build` and `bentoml serve` meet it.
+    """One model in the store, as `bentoml build` and `bentoml serve` meet it.
 
     `card_path` is the card that the Bento gets; building is refused unless it describes the model that is packed. At
     serve time the card plays no part.
     """
 
-    def __init__(self, card_path: Path) -> None:
-        super().__init__(DEFAULT_MODEL)
+    def __init__(self, tag: str, card_path: Path) -> None:
+        super().__init__(tag)
         # BentoModel is frozen; BentoML itself sets its attributes this way.
         object.__setattr__(self, "card_path", card_path)
 
@@ -39,7 +39,7 @@ class VisionModel(BentoModel):  # type: ignore[misc]  # BentoML's SDK package ca
 
         Raises ModelUnavailable if there is no model, StaleCard if the card is missing or of another model.
         """
-        model = find_model(wanted_tag())
+        model = find_model(str(self.tag))
         try:
             check_card(self.card_path, file_sha256(Path(model.path_of(ONNX_FILE))))
         except CardError as exc:
@@ -48,14 +48,14 @@ class VisionModel(BentoModel):  # type: ignore[misc]  # BentoML's SDK package ca
 
     def resolve(self, base_path: object = None) -> bentoml.Model:
         """Find the model for serving from source; never asks a remote registry."""
-        model = find_model(wanted_tag())
+        model = find_model(str(self.tag))
         if base_path is not None:
             BentoModel(model.tag).resolve(base_path)
         return model
 
 
-def wanted_tag() -> str:
-    """Tag that the deployment asks for. Raises ModelUnavailable if the environment cannot be used."""
+def wanted_tags() -> tuple[str, ...]:
+    """Tags that the deployment asks for. Raises ModelUnavailable if the environment cannot be used."""
     try:
         return ServingSettings.read().model
     except SettingsError as exc:
@@ -68,3 +68,38 @@ def find_model(tag: str) -> bentoml.Model:
         return bentoml.models.get(tag)
     except (NotFound, FileNotFoundError) as exc:
         raise ModelUnavailable(f"there is no model '{tag}' in the model store; {HOW_TO_GET_ONE}") from exc
+
+
+def find_models(bento: bentoml.Bento | None = None) -> dict[Task, bentoml.Model]:
+    """Find what the deployment serves or builds, by task: what `bento` holds, else what `VISION_MODEL` names.
+
+    Raises ModelUnavailable if a model is missing or has no contract, or two have the same task.
+    """
+    found: dict[Task, bentoml.Model] = {}
+    tags = wanted_tags()
+    for tag in tags if bento is None else _held_tags(bento, tags):
+        model = find_model(tag)
+        try:
+            task = read_contract(Path(model.path_of(CONTRACT_FILE))).task
+        except ContractError as exc:
+            raise ModelUnavailable(f"{model.tag} cannot be used: {exc}") from exc
+        if task in found:
+            raise ModelUnavailable(
+                f"VISION_MODEL={','.join(tags)} names two models for {task}, {found[task].tag} and "
+                f"{model.tag}; name at most one of each task"
+            )
+        found[task] = model
+    return found
+
+
+def _held_tags(bento: bentoml.Bento, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """Return which of the Bento's models are served: all, unless the deployment names some of them."""
+    held = tuple(str(info.tag) for info in bento.info.all_models)
+    if wanted == (DEFAULT_MODEL,):
+        return held
+    if foreign := [tag for tag in wanted if tag not in held]:
+        raise ModelUnavailable(
+            f"VISION_MODEL={','.join(wanted)}, but this Bento holds {', '.join(held)} and not "
+            f"{', '.join(foreign)}; unset it"
+        )
+    return wanted

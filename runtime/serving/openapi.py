@@ -1,8 +1,8 @@
 """The OpenAPI document of the service: every form that is taken, every answer and every error.
 
 BentoML derives a document from Python signatures, which know one form and none of our errors. This one starts from
-BentoML's (title, version, health endpoints) and states `/predict` itself. It is served as `/docs.json`, shown at `/`
-and packed into the Bento as `apis/openapi.yaml`.
+BentoML's (title, version, health endpoints) and states `/predict` and `/segment` itself, those of them that there are.
+It is served as `/docs.json`, shown at `/` and packed into the Bento as `apis/openapi.yaml`.
 
 It is written for those who generate clients from it. OpenAPI Generator takes the parameters of a body from the first
 media type of an operation, but sends JSON where any of them is JSON; so JSON has a path of its own, which leads to the
@@ -11,15 +11,19 @@ same endpoint. A body without a name gets one that may clash with others, and `o
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 import yaml
 
-from runtime.answers.refusals import STATUS
+from runtime.answers.refusals import STATUS, RequestErrorCode
 from runtime.answers.results import Prediction
+from runtime.answers.segmentation import Segmentation
+from runtime.model.contract import Task
 from runtime.serving.error_bodies import EDGE_CODES
 from runtime.serving.intake.body_forms import FILES_FIELD, JSON, MANY_FIELD, MULTIPART, ONE_FIELD
+from runtime.serving.intake.wanted_answer import OVERLAY, PNG
 
 Json = dict[str, Any]
 
@@ -29,10 +33,46 @@ _SCHEMAS = "#/components/schemas/"
 _REQUEST_ID_PATTERN = "^[A-Za-z0-9._-]{1,128}$"
 _EDGE_STATUSES = (HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.TOO_MANY_REQUESTS)
 _BASE64_HELP = "base64 of an image file, bare or as a data: URI"
-_DESCRIPTION = (
-    "Classifies images. The model card, with what was measured and where the model fails, is the Bento's README.md."
-)
+_CARD = "The model card, with what was measured and where the model fails, is the Bento's README.md."
 BASE64_PATH = "/base64"  # behind that of the endpoint
+_PICTURES = (
+    f"A request with one image that prefers {PNG} in Accept gets the index mask at the image's own size: 0 is "
+    "background, i + 1 the region with class_id i."
+)
+_QUERY = [
+    {
+        "name": OVERLAY,
+        "in": "query",
+        "required": False,
+        "description": f"1 for the image with its outlines drawn on it, as {PNG}, of one image.",
+        "schema": {"type": "string", "enum": ["0", "1"]},
+    }
+]
+
+
+@dataclass(frozen=True)
+class _Endpoint:
+    """How one endpoint differs from the others. answers_pictures: whether it has a query and answers in PNG, too."""
+
+    does: str
+    summary: str
+    item: type[Prediction]
+    stages: str
+    answers_pictures: bool = False
+
+
+_ENDPOINTS: dict[Task, _Endpoint] = {
+    "classification": _Endpoint(
+        "Classifies images.", "Classify one or more images", Prediction, "read, decode, queue, inference, total"
+    ),
+    "segmentation": _Endpoint(
+        "Outlines what is in images.",
+        "Outline what is in one or more images",
+        Segmentation,
+        "read, decode, queue, inference, encode, total",
+        answers_pictures=True,
+    ),
+}
 
 
 class OpenAPIDocument(yaml.YAMLObject):
@@ -53,66 +93,71 @@ class OpenAPIDocument(yaml.YAMLObject):
         return dumper.represent_dict(data.content)
 
 
-def describe(derived: Json, names: Mapping[str, str]) -> OpenAPIDocument:
+def describe(derived: Json, tasks: Mapping[str, Task]) -> OpenAPIDocument:
     """Complete the document that BentoML derived.
 
-    derived: BentoML's own document. names: of the endpoints that predict, by route.
+    derived: BentoML's own document. tasks: of the endpoints that there are, by route.
     """
-    schemas = _as_doubles(Prediction.model_json_schema(ref_template=_SCHEMAS + "{model}", mode="serialization"))
-    components = {**schemas.pop("$defs"), "Prediction": schemas, **_input_schemas(), **_error_schemas()}
+    endpoints = {route: _ENDPOINTS[task] for route, task in tasks.items()}
+    components: Json = {}
+    for endpoint in endpoints.values():
+        schema = endpoint.item.model_json_schema(ref_template=_SCHEMAS + "{model}", mode="serialization")
+        components.update({name: _as_openapi(part) for name, part in schema.pop("$defs").items()})
+        components[endpoint.item.__name__] = _as_openapi(schema)
+    components.update({**_input_schemas(), **_error_schemas()})
     # The contact is that of BentoML's makers, and the description the whole model card.
-    info = {**derived["info"], "description": _DESCRIPTION}
+    does = " ".join(endpoint.does for endpoint in endpoints.values())
+    info = {**derived["info"], "description": f"{does} {_CARD}"}
     info.pop("contact", None)
     paths = dict(derived["paths"])
-    for route, name in names.items():
-        tags = paths[route]["post"]["tags"]
-        for path, operation in ((route, _predict(name)), (route + BASE64_PATH, _predict_base64(name))):
-            paths[path] = {"post": {**operation, "tags": tags}}
+    for route, endpoint in endpoints.items():
+        tags, name = paths[route]["post"]["tags"], route.removeprefix("/")
+        operations = (route, _files_operation(name, endpoint)), (route + BASE64_PATH, _base64_operation(name, endpoint))
+        paths.update({path: {"post": {**operation, "tags": tags}} for path, operation in operations})
     document = {**derived, "openapi": OPENAPI_VERSION, "info": info, "paths": paths}
     document["components"] = {"schemas": components}
     return OpenAPIDocument(json.loads(json.dumps(document)))  # copies: YAML would write anchors for shared parts
 
 
-def _predict(name: str) -> Json:
+def _files_operation(name: str, endpoint: _Endpoint) -> Json:
     raw: Json = {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in RAW_MEDIA_TYPES}
     # Without it some generators write a list of files as one text.
     encoding = {FILES_FIELD: {"style": "form", "explode": True}}
     files = {MULTIPART: {"schema": _ref("ImageFiles"), "encoding": encoding}}
     return {
-        **_operation(name),
+        **_operation(name, endpoint),
         "operationId": name,
-        "summary": "Classify one or more images.",
+        "summary": f"{endpoint.summary}.",
         "description": "The answer is a list in the order sent, with one item where one image was sent. Formats "
         "(JPEG, PNG, WebP, BMP, TIFF) are told by content, never by file name or media type.",
         "requestBody": {"required": True, "content": {**files, **raw}},
     }
 
 
-def _predict_base64(name: str) -> Json:
+def _base64_operation(name: str, endpoint: _Endpoint) -> Json:
     return {
-        **_operation(name),
+        **_operation(name, endpoint),
         "operationId": f"{name}_base64",
-        "summary": "Classify one or more images in base64.",
+        "summary": f"{endpoint.summary} in base64.",
         "description": "One of the two fields is given. This path is another name of the one above, which takes "
         "the same bodies; it is there for generated clients.",
         "requestBody": {"required": True, "content": {JSON: {"schema": _ref("ImagesInBase64")}}},
     }
 
 
-def _operation(name: str) -> Json:
+def _operation(name: str, endpoint: _Endpoint) -> Json:
     """Return what both paths of the endpoint have in common."""
+    request_id = {
+        "name": "X-Request-ID",
+        "in": "header",
+        "required": False,
+        "description": "Comes back with the answer; one that does not fit the pattern is replaced.",
+        "schema": {"type": "string", "pattern": _REQUEST_ID_PATTERN},
+    }
     return {
         "x-bentoml-name": name,
-        "parameters": [
-            {
-                "name": "X-Request-ID",
-                "in": "header",
-                "required": False,
-                "description": "Comes back with the answer; one that does not fit the pattern is replaced.",
-                "schema": {"type": "string", "pattern": _REQUEST_ID_PATTERN},
-            }
-        ],
-        "responses": {"200": _answer(), **_errors()},
+        "parameters": [request_id, *(_QUERY if endpoint.answers_pictures else [])],
+        "responses": {"200": _answer(endpoint), **_errors(endpoint)},
     }
 
 
@@ -129,19 +174,22 @@ def _input_schemas() -> Json:
     }
 
 
-def _answer() -> Json:
-    return {
-        "description": "One prediction for each image, in the order sent.",
-        "headers": _headers({"Server-Timing": "milliseconds of each step: read, decode, queue, inference, total"}),
-        "content": {JSON: {"schema": {"type": "array", "items": _ref("Prediction")}}},
-    }
+def _answer(endpoint: _Endpoint) -> Json:
+    content: Json = {JSON: {"schema": {"type": "array", "items": _ref(endpoint.item.__name__)}}}
+    description = f"One {endpoint.item.__name__.lower()} for each image, in the order sent."
+    if endpoint.answers_pictures:
+        content[PNG] = {"schema": {"type": "string", "format": "binary"}}
+        description += f" {_PICTURES}"
+    timing = {"Server-Timing": f"milliseconds of each step: {endpoint.stages}"}
+    return {"description": description, "headers": _headers(timing), "content": content}
 
 
-def _errors() -> Json:
+def _errors(endpoint: _Endpoint) -> Json:
     """Return one response for each status, naming the codes that go with it."""
     codes: dict[int, set[str]] = {status: {EDGE_CODES[status]} for status in _EDGE_STATUSES}
     for code, status in STATUS.items():
-        codes.setdefault(status, set()).add(code.value)
+        if endpoint.answers_pictures or code is not RequestErrorCode.NOT_ACCEPTABLE:
+            codes.setdefault(status, set()).add(code.value)
     retry = {"Retry-After": "whole seconds after which the same request may succeed"}
     return {
         str(int(status)): {
@@ -166,14 +214,24 @@ def _error_schemas() -> Json:
     return {"Error": _object({"error": _ref("Problem")}), "Problem": problem}
 
 
-def _as_doubles(schema: Any) -> Any:
-    """State that numbers are double precision: without it the client in Go reads float32, that in C# decimals."""
+def _as_openapi(schema: Any) -> Any:
+    """Write a JSON Schema as OpenAPI 3.0 has it.
+
+    Numbers are double precision: without it the client in Go reads float32, that in C# decimals. Tuples, of items of
+    one type, are arrays, and a bound that is not reached is a bound with a word beside it.
+    """
     if isinstance(schema, list):
-        return [_as_doubles(item) for item in schema]
+        return [_as_openapi(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    read = {name: _as_doubles(value) for name, value in schema.items()}
-    return {**read, "format": "double"} if read.get("type") == "number" else read
+    read = {name: _as_openapi(value) for name, value in schema.items()}
+    if read.get("type") == "number":
+        read["format"] = "double"
+    if isinstance(items := read.pop("prefixItems", None), list):
+        read["items"] = items[0]
+    if isinstance(bound := read.get("exclusiveMinimum"), int | float):
+        read.update({"minimum": bound, "exclusiveMinimum": True})
+    return read
 
 
 def _headers(described: Mapping[str, str]) -> Json:

@@ -1,38 +1,39 @@
 """Where HTTP requests meet the batcher: one request from its body to its answer, and all that can be said instead."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from runtime.answers.outputs import Row, stack_rows
+from runtime.answers.outputs import Row
 from runtime.answers.refusals import STATUS, RequestErrorCode, RequestRefused
-from runtime.answers.results import ANSWERS, Prediction, only_predictions
+from runtime.answers.results import Prediction, only_predictions
+from runtime.model.contract import SegmentationContract
 from runtime.model.devices import Device
 from runtime.model.image import ImageArray
+from runtime.serving.answer_making import make_answers, write_answer
 from runtime.serving.batching import Batcher, Outcome
 from runtime.serving.bentoml_app import BatchCallback
-from runtime.serving.decoders import Decoders
 from runtime.serving.disconnect import ClientGoneError, unless_disconnected
 from runtime.serving.error_bodies import note_refusal
 from runtime.serving.fronts.front_batcher import FrontBatcher
 from runtime.serving.hook_threads import HookThreads
 from runtime.serving.intake.images import read_images
+from runtime.serving.intake.wanted_answer import read_wanted_answer
 from runtime.serving.prometheus.metrics import ServiceMetrics, service_metrics
 from runtime.serving.request_record import CLIENT_GONE, RequestRecord, current_record
+from runtime.serving.request_threads import RequestThreads
 from runtime.serving.served_model import ServedModel
 
-# As BentoML would write it, but once: BentoML validates the predictions again, dumps them to look at their type, and
-# dumps them a second time.
-_ANSWER = TypeAdapter(list[Prediction])
+T = TypeVar("T")
 # Beyond it a batch gains no throughput on a CPU and only makes its first image wait: docs/BATCHING.md.
 _BATCH_IMAGES: dict[Device, int] = {"cpu": 4, "cuda": 64}
+ENCODED_TOO_LATE = "the deadline passed before the answer was made"
 _REASONS = (*(code.value for code in STATUS), CLIENT_GONE)
 
 
@@ -42,20 +43,22 @@ class RequestHandler:
 
     A request's images are read and decoded, computed in batches with those of others, and then answered and filtered on
     their own. Hooks of the filters run in threads of their own, so that one that hangs takes nothing else with it until
-    all threads hang.
+    all threads hang. Outlining has other threads than decoding: what is computed is not held up by what has just come.
     """
 
     served: ServedModel
     batcher: Batcher[ImageArray, Row] | FrontBatcher
-    decoders: Decoders
+    decoders: RequestThreads
+    encoders: RequestThreads
     metrics: ServiceMetrics
     hook_threads: HookThreads = field(default_factory=HookThreads)
 
     @classmethod
-    def of(cls, served: ServedModel, inference_services: Sequence[str] = ()) -> Self:
-        """Batch in this process, or have the services of these names do it."""
+    def of(cls, served: ServedModel, decoders: RequestThreads, inference_services: Sequence[str] = ()) -> Self:
+        """Batch in this process, or have the services of these names do it. decoders: shared with other handlers."""
         batcher = FrontBatcher.of(served, inference_services) if inference_services else local_batcher(served)
-        return cls(served, batcher, Decoders(served.settings.decode_threads), metrics_of(served))
+        encoders = RequestThreads(served.settings.decode_threads, "encode", ENCODED_TOO_LATE)
+        return cls(served, batcher, decoders, encoders, metrics_of(served))
 
     async def start(self) -> None:
         """Wait for those who compute; must be called on the loop that serves."""
@@ -77,6 +80,7 @@ class RequestHandler:
         await self.batcher.close()
         self.hook_threads.close()
         self.decoders.close()
+        self.encoders.close()
 
     def refuses_now(self) -> bool:
         """Say whether the current request, whose body is not read, would be refused now, and note the refusal if so."""
@@ -95,14 +99,13 @@ class RequestHandler:
         """
         record = current_record()
         try:
-            predictions = await self._predict(request, compute, record)
+            return await self._answer(request, compute, record)
         except ClientGoneError as exc:
             # The answer is for BentoML alone, as nobody will read it.
             record.refusal = CLIENT_GONE
             return self.note(record, RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, str(exc)))
         except RequestRefused as refusal:
             return self.note(record, refusal)
-        return Response(_ANSWER.dump_json(predictions), media_type="application/json")
 
     def note(self, record: RequestRecord, refusal: RequestRefused) -> Response:
         """Say why a request is refused: to its answer, its log line and the metrics."""
@@ -115,19 +118,30 @@ class RequestHandler:
     def _deadline_s(self) -> float:
         return self.served.settings.deadline_ms / 1e3
 
-    async def _predict(self, request: Request, compute: BatchCallback, record: RequestRecord) -> list[Prediction]:
+    async def _answer(self, request: Request, compute: BatchCallback, record: RequestRecord) -> Response:
         served = self.served
+        wanted = read_wanted_answer(request, served.contract.task)
         with self._arriving(record):
-            images, places = await read_images(request, served.contract, served.settings, self.decoders, record)
-            record.decoded(len(images))
-        outcome = await self._compute(images, compute, record)
-        answers = ANSWERS[served.contract.task](stack_rows(outcome.answers), places, served.contract, served.identity)
+            decode = partial(self._run, self.decoders, record)
+            images = await read_images(request, served.contract, served.settings, wanted, decode)
+            record.decoded(len(images.pixels))
+        outcome = await self._compute(images.pixels, compute, record)
+        encode = partial(self._run, self.encoders, record)
+        answers = await make_answers(outcome.answers, images.places, served, record, encode)
         self.metrics.predicted(answers)
         predictions = await self._filter(only_predictions(answers), record)
+        response = await write_answer(predictions, wanted, images.encoded, served, record, encode)
         record.queue_s, record.inference_s = outcome.wait_s, outcome.inference_s
         record.batch_images = outcome.batch_images
         self.metrics.queue_wait.observe(outcome.wait_s)
-        return predictions
+        if self.metrics.encode and record.encode_s is not None:
+            self.metrics.encode.observe(record.encode_s)
+        return response
+
+    async def _run(
+        self, threads: RequestThreads, record: RequestRecord, functions: Sequence[Callable[[], T]]
+    ) -> list[T]:
+        return await threads.run(functions, self._left_s(record), record.receive)
 
     @contextmanager
     def _arriving(self, record: RequestRecord) -> Iterator[None]:
@@ -185,4 +199,8 @@ def local_batcher(served: ServedModel) -> Batcher[Any, Any]:
 
 
 def metrics_of(served: ServedModel) -> ServiceMetrics:
-    return service_metrics(served.contract.classes, _REASONS)
+    """Return this process's metrics of a model; those of a classifier have the plain names."""
+    contract = served.contract
+    if isinstance(contract, SegmentationContract):
+        return service_metrics(contract.classes, _REASONS, "vision_segment", contract.regions)
+    return service_metrics(contract.classes, _REASONS)

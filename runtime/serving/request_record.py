@@ -8,7 +8,8 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ CLIENT_GONE = "client_gone"
 # What monitoring asks every few seconds; BentoML's access log passes these over, too.
 QUIET_PATHS = frozenset({"/metrics", "/healthz", "/livez", "/readyz"})
 _MAX_PATH = 200  # characters of a path that are logged
-_STAGES = ("read", "decode", "queue", "inference", "total")
+_STAGES = ("read", "decode", "queue", "inference", "encode", "total")
 
 logger = logging.getLogger("vision.request")
 _current: ContextVar["RequestRecord"] = ContextVar("vision_request_record")
@@ -32,8 +33,9 @@ class RequestRecord:
     """One request; times in seconds, None where the request did not come that far.
 
     `read_s` is from the request's first line to the last byte of its body; `decode_s` to pixels in the model's size;
-    `queue_s` to the start of its first batch; `inference_s` to the end of its last; `total_s` from the request's first
-    line to the answer's. The deadline counts from the end of `read_s`.
+    `queue_s` to the start of its first batch; `inference_s` to the end of its last; `encode_s` is what outlining and
+    drawing took; `total_s` is from the request's first line to the answer's. The deadline counts from the end of
+    `read_s`.
     """
 
     scope: Scope
@@ -48,12 +50,20 @@ class RequestRecord:
     decode_s: float | None = None
     queue_s: float | None = None
     inference_s: float | None = None
+    encode_s: float | None = None
     total_s: float | None = None
 
     def decoded(self, num_images: int) -> None:
         """Note that all images are pixels now."""
         self.num_images = num_images
         self.decode_s = time.perf_counter() - (self.received_at or self.started_at)
+
+    @contextmanager
+    def encoding(self) -> Iterator[None]:
+        """Add what the block takes to `encode_s`."""
+        began_at = time.perf_counter()
+        yield
+        self.encode_s = (self.encode_s or 0.0) + time.perf_counter() - began_at
 
     def server_timing(self) -> str:
         """Return the header's value, milliseconds: https://www.w3.org/TR/server-timing/."""

@@ -1,4 +1,4 @@
-"""What one deployment serves: model, contract, filters and settings, found and checked as one."""
+"""What one deployment serves: models, contracts, filters and settings, found and checked as one."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,12 +6,14 @@ from pathlib import Path
 import bentoml
 
 from runtime.answers.filters import FilterChain, FilterError
+from runtime.answers.outputs import Row, to_rows
 from runtime.answers.results import ModelIdentity
-from runtime.model.contract import CONTRACT_FILE, DEFAULT_MODEL, ONNX_FILE, ContractError, ModelContract, read_contract
+from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, ContractError, ModelContract, Task, read_contract
 from runtime.model.devices import DeviceError
 from runtime.model.hashing import file_sha256
+from runtime.model.image import ImageArray
 from runtime.model.session import Predictor
-from runtime.serving.model_reference import ModelUnavailable, find_model
+from runtime.serving.model_reference import ModelUnavailable, find_models
 from runtime.serving.settings import ServingSettings, SettingsError
 
 
@@ -25,33 +27,37 @@ class ServedModel:
     filters: FilterChain
     predictor: Predictor | None
 
+    def compute(self, images_nhwc: ImageArray) -> list[Row]:
+        """Run the graph in this process: `Predictor.predict`, image by image."""
+        assert self.predictor is not None  # a front's batcher does not ask
+        return to_rows(self.predictor.predict(images_nhwc))
 
-def load_served_model(bento: bentoml.Bento | None, computes: bool = True, device_index: int = 0) -> ServedModel:
-    """Load and check what is served: the model that `bento` was built with, else the tag in `VISION_MODEL`.
 
-    computes: whether this process runs it, and not another. Raises ModelUnavailable saying what is wrong and what to
+def load_served_models(
+    bento: bentoml.Bento | None, computes: bool = True, device_index: int = 0
+) -> dict[Task, ServedModel]:
+    """Load and check what is served, by task: the models of `bento`, else those that `VISION_MODEL` names.
+
+    computes: whether this process runs them, and not another. Raises ModelUnavailable saying what is wrong and what to
     run.
     """
     try:
         settings = ServingSettings.read()
-        model = find_model(settings.model if bento is None else _pinned_tag(bento, settings))
-        predictor, folder = None, Path(model.path)
-        if computes:
-            predictor = Predictor.load(
-                folder, settings.device, settings.threads, settings.sessions, device_index, spins=True
-            )
-            predictor.warm_up()
-        contract = predictor.contract if predictor else read_contract(folder / CONTRACT_FILE)
-        sha256 = predictor.sha256 if predictor else file_sha256(folder / ONNX_FILE)
-        filters = FilterChain.load(contract)
+        found = find_models(bento)
+        return {task: _load(model, settings, computes, device_index) for task, model in found.items()}
     except (ContractError, DeviceError, FilterError, SettingsError) as exc:
         raise ModelUnavailable(f"cannot serve: {exc}") from exc
+
+
+def _load(model: bentoml.Model, settings: ServingSettings, computes: bool, device_index: int) -> ServedModel:
+    predictor, folder = None, Path(model.path)
+    if computes:
+        # Each model has a session for every core, also where there are two: docs/BATCHING.md.
+        predictor = Predictor.load(
+            folder, settings.device, settings.threads, settings.sessions, device_index, spins=True
+        )
+        predictor.warm_up()
+    contract = predictor.contract if predictor else read_contract(folder / CONTRACT_FILE)
+    sha256 = predictor.sha256 if predictor else file_sha256(folder / ONNX_FILE)
     identity = ModelIdentity(name=model.tag.name, version=model.tag.version or "", sha256=sha256)
-    return ServedModel(contract, identity, settings, filters, predictor)
-
-
-def _pinned_tag(bento: bentoml.Bento, settings: ServingSettings) -> str:
-    tags = [str(info.tag) for info in bento.info.all_models]
-    if settings.model not in (*tags, DEFAULT_MODEL):
-        raise SettingsError(f"VISION_MODEL={settings.model}, but this Bento holds {tags[0]}; unset it")
-    return tags[0]
+    return ServedModel(contract, identity, settings, FilterChain.load(contract), predictor)

@@ -22,13 +22,21 @@ def _read_origins(value: object) -> object:
     return parse_origins(value) if isinstance(value, str) else value  # pydantic asks for the default, too
 
 
+def _read_tags(value: object) -> object:
+    return tuple(tag.strip() for tag in value.split(",")) if isinstance(value, str) else value
+
+
+_Tag = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*(:[A-Za-z0-9_.-]+)?$")]
+
+
 class ServingSettings(BaseSettings):
     """Deployment settings; each field is the variable `VISION_<FIELD>`."""
 
     model_config = SettingsConfigDict(env_prefix="VISION_", frozen=True)
 
-    model: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*(:[A-Za-z0-9_.-]+)?$")] = DEFAULT_MODEL
-    """Tag in the model store that is served or built into a Bento; inside a Bento only the Bento's own is accepted."""
+    model: Annotated[tuple[_Tag, ...], NoDecode, BeforeValidator(_read_tags)] = (DEFAULT_MODEL,)
+    """Tags in the model store, with commas between them, that are served or built into a Bento: one model, or one of
+    each task. A Bento serves what it holds, and accepts no other."""
 
     device: Device = "auto"
     """Where the graph runs: `auto` takes CUDA if a device is there, `cuda` refuses to start without one."""
@@ -102,7 +110,7 @@ class ServingSettings(BaseSettings):
             return cls()
         except ValidationError as exc:
             problems = "; ".join(
-                f"VISION_{'_'.join(map(str, e['loc'])).upper()}={e['input']!r}: {e['msg']}" if e["loc"] else e["msg"]
+                f"VISION_{str(e['loc'][0]).upper()}={e['input']!r}: {e['msg']}" if e["loc"] else e["msg"]
                 for e in exc.errors()
             )
             raise SettingsError(f"cannot use the environment: {problems}") from exc

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.bento_project import Project, copy_project, write_pictures
+from tests.bentoml_home import bentoml_home
+from tests.onnx_segmenter import store_segmenter
 
 pytestmark = pytest.mark.slow
 
@@ -99,3 +101,36 @@ def test_service_imports_and_predicts_where_torch_cannot_be_imported(project: Pr
         text=True,
     )
     assert done.stdout.split()[-1:] == ["green"], done.stderr
+
+
+ALONE = """
+from starlette.testclient import TestClient
+import service, sys
+with TestClient(service.Vision.to_asgi()) as client:
+    for path in ("/segment", "/segment/base64", "/predict", "/predict/base64"):
+        print(path, client.post(path, files=[("images", open(sys.argv[1], "rb"))]).status_code)
+    paths = client.get("/docs.json").json()["paths"]
+    print(*sorted(path for path, operations in paths.items() if "post" in operations))
+    from prometheus_client import REGISTRY
+    names = {metric.name for metric in REGISTRY.collect()}
+    print("vision_segment_refusals" in names, "vision_refusals" in names)
+"""
+
+
+def test_segmenter_alone_is_served_without_predict(project: Project, tmp_path: Path) -> None:
+    changed = copy_of(project, tmp_path)
+    with bentoml_home(changed.home):
+        store_segmenter()
+    picture = write_pictures(tmp_path)["red"]
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, str(picture)],
+        cwd=changed.folder,
+        env={**changed.environment, "VISION_MODEL": "vision-segmenter"},
+        capture_output=True,
+        text=True,
+    )
+    assert [line for line in done.stdout.splitlines() if not line.startswith("{")] == [
+        *("/segment 200", "/segment/base64 200", "/predict 404", "/predict/base64 404"),
+        "/segment /segment/base64",
+        "True False",
+    ], done.stderr

@@ -73,7 +73,7 @@ class _Connection:
 
 @dataclass(eq=False)
 class InferenceWorker:
-    """One inference worker as a front sees it. sha256: of the model that it must have.
+    """One inference worker as a front sees it for one model. sha256: of that model, which it must have.
 
     Whether it is there is learnt from a connection that only closes when its process ends, because the socket itself
     belongs to BentoML's first process and accepts connections while nobody is behind it.
@@ -139,12 +139,12 @@ class InferenceWorker:
         try:
             while True:
                 reply = await connection.exchange(f"GET {MODEL_PATH} HTTP/1.1\r\n")
-                if reply.body.decode() != self.sha256:
-                    logger.error("the inference worker serves another model than its fronts; restart the service")
+                if self.sha256 not in reply.body.decode().split():
+                    logger.error("the inference worker serves other models than its fronts; restart the service")
                     await asyncio.sleep(RETRY_AFTER_S)
                     return
                 if not self.is_up:
-                    self._page = LoadPage.open(load_page_path(self.socket_path))
+                    self._page = LoadPage.open(load_page_path(self.socket_path, self.sha256))
                     self.is_up = True
                 if await connection.until_closed(PING_INTERVAL_S):
                     return

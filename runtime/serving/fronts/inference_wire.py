@@ -21,7 +21,7 @@ from runtime.model.contract import Outputs, OutputSpec
 INFER_PATH, MODEL_PATH = "/infer", "/model"
 DEADLINE_HEADER = "x-deadline"  # seconds on CLOCK_MONOTONIC, which all processes of a machine share
 CODE_HEADER, RETRY_HEADER = "x-code", "retry-after"  # of a refusal
-MODEL_HEADER = "x-model"  # SHA-256 of the ONNX file that the front's contract belongs to
+MODEL_HEADER = "x-model"  # SHA-256 of the ONNX file that the front's contract belongs to: one of the worker's models
 _TIMES = struct.Struct("<ddI")  # wait_s, inference_s, batch_images
 _LOAD = struct.Struct("<dd")  # queued images, expected wait in seconds
 
@@ -55,7 +55,7 @@ class InferenceReply:
 
 
 class LoadPage:
-    """How full one inference worker's queue is; written by the worker, read by every front.
+    """How full one inference worker's queue for one model is; written by the worker, read by every front.
 
     Two aligned numbers, each of which is written at once; a front that reads between them is wrong by one request.
     """
@@ -90,5 +90,6 @@ class LoadPage:
         return int(queued_images), expected_wait_s
 
 
-def load_page_path(socket_path: Path) -> Path:
-    return socket_path.with_suffix(".load")  # BentoML removes the folder when it stops
+def load_page_path(socket_path: Path, sha256: str) -> Path:
+    """Return where the page of a worker's queue for the model with this SHA-256 is."""
+    return socket_path.with_suffix(f".{sha256[:16]}.load")  # BentoML removes the folder when it stops

@@ -1,4 +1,4 @@
-"""One inference worker: a BentoML service of its own, behind fronts, that batches over all of them.
+"""One inference worker: a BentoML service of its own, behind fronts, that batches over all of them, for every model.
 
 BentoML starts it, gives it a unix socket and restarts it when it dies; what answers there is `InferenceApp`.
 """
@@ -6,10 +6,11 @@ BentoML starts it, gives it a unix socket and restarts it when it dies; what ans
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from _bentoml_sdk import Service
@@ -18,7 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from runtime.answers.outputs import Row, stack_rows, to_rows
+from runtime.answers.outputs import Row, stack_rows
 from runtime.answers.refusals import RequestRefused
 from runtime.model.image import ImageArray
 from runtime.serving.batching import Batcher
@@ -37,7 +38,7 @@ from runtime.serving.fronts.inference_wire import (
 )
 from runtime.serving.prometheus.metrics_folder import forget_dead_processes, use_metrics_folder
 from runtime.serving.request_batching import local_batcher
-from runtime.serving.served_model import ServedModel, load_served_model
+from runtime.serving.served_model import ServedModel, load_served_models
 
 logger = logging.getLogger("vision.inference")
 
@@ -52,25 +53,54 @@ class InferenceService(Service):  # type: ignore[misc]  # BentoML's SDK package 
     def to_asgi(self, is_main: bool = False) -> ASGIApp:  # noqa: ARG002 - as BentoML calls it
         use_metrics_folder()
         return InferenceApp(
-            lambda: load_served_model(self.bento, device_index=self.device_index), socket_path_of(self.name)
+            lambda: load_served_models(self.bento, device_index=self.device_index).values(), socket_path_of(self.name)
         )
 
 
-class InferenceApp:
-    """Pure ASGI. load: called once, at start. socket_path: beside it is the page that tells fronts of the queue."""
+@dataclass(frozen=True)
+class _Desk:
+    """One model, with its queue and a thread for each of its sessions."""
 
-    def __init__(self, load: Callable[[], ServedModel], socket_path: Path) -> None:
+    served: ServedModel
+    batcher: Batcher[ImageArray, Row]
+    threads: ThreadPoolExecutor
+
+    @classmethod
+    def open(cls, served: ServedModel, socket_path: Path) -> Self:
+        page = LoadPage.create(load_page_path(socket_path, served.identity.sha256))
+        batcher: Batcher[ImageArray, Row] = local_batcher(served)
+        count_queued = batcher.on_queue
+
+        def publish(num_images: int) -> None:
+            count_queued(num_images)
+            page.write(num_images, batcher.expected_wait_s)
+
+        batcher.on_queue = publish
+        return cls(served, batcher, ThreadPoolExecutor(batcher.num_sessions, thread_name_prefix="session"))
+
+    async def compute(self, items: Sequence[ImageArray]) -> Sequence[Sequence[Row]]:
+        batch: Any = items[0] if len(items) == 1 else np.concatenate(items)
+        rows = iter(await asyncio.get_running_loop().run_in_executor(self.threads, self.served.compute, batch))
+        return [[next(rows) for _ in item] for item in items]
+
+    async def close(self) -> None:
+        await self.batcher.close()
+        self.threads.shutdown()
+
+
+class InferenceApp:
+    """Pure ASGI. load: called once, at start. socket_path: beside it are the pages that tell fronts of the queues."""
+
+    def __init__(self, load: Callable[[], Iterable[ServedModel]], socket_path: Path) -> None:
         self._load = load
         self._socket_path = socket_path
-        self._served: ServedModel
-        self._batcher: Batcher[ImageArray, Row]
-        self._threads: ThreadPoolExecutor
+        self._desks: dict[str, _Desk] = {}  # by the SHA-256 of the model
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["path"] == MODEL_PATH:
-            await PlainTextResponse(self._served.identity.sha256)(scope, receive, send)
+            await PlainTextResponse("\n".join(self._desks))(scope, receive, send)
         else:
             try:
                 response = await self._answer(scope, receive)
@@ -90,44 +120,26 @@ class InferenceApp:
             return
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await self._batcher.close()
-        self._threads.shutdown()
+        await asyncio.gather(*(desk.close() for desk in self._desks.values()))
         await send({"type": "lifespan.shutdown.complete"})
 
     def _start(self) -> None:
-        self._served = self._load()
+        models = list(self._load())
         forget_dead_processes()
-        page = LoadPage.create(load_page_path(self._socket_path))
-        batcher: Batcher[ImageArray, Row] = local_batcher(self._served)
-        count_queued = batcher.on_queue
-
-        def publish(num_images: int) -> None:
-            count_queued(num_images)
-            page.write(num_images, batcher.expected_wait_s)
-
-        batcher.on_queue = publish
-        self._batcher = batcher
-        self._threads = ThreadPoolExecutor(batcher.num_sessions, thread_name_prefix="session")
+        self._desks = {served.identity.sha256: _Desk.open(served, self._socket_path) for served in models}
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
         headers = Headers(scope=scope)
         body = await Request(scope, receive).body()
-        if headers[MODEL_HEADER] != self._served.identity.sha256:
-            raise unavailable(f"the inference worker serves {self._served.identity.sha256[:12]}")
-        contract = self._served.contract
+        desk = self._desks.get(headers[MODEL_HEADER])
+        if desk is None:
+            raise unavailable(f"the inference worker serves {', '.join(sha256[:12] for sha256 in self._desks)}")
+        contract = desk.served.contract
         images = np.frombuffer(body, np.uint8).reshape(-1, contract.height, contract.width, 3)
         left_s = float(headers[DEADLINE_HEADER]) - time.monotonic()
-        outcome = await unless_disconnected(self._batcher.submit(images, self._compute, left_s), receive)
+        outcome = await unless_disconnected(desk.batcher.submit(images, desk.compute, left_s), receive)
         outputs = stack_rows(outcome.answers)
         return Response(InferenceReply(outputs, outcome.wait_s, outcome.inference_s, outcome.batch_images).to_bytes())
-
-    async def _compute(self, items: Sequence[ImageArray]) -> Sequence[Sequence[Row]]:
-        batch: Any = items[0] if len(items) == 1 else np.concatenate(items)
-        predictor = self._served.predictor
-        assert predictor is not None
-        outputs = await asyncio.get_running_loop().run_in_executor(self._threads, predictor.predict, batch)
-        rows = iter(to_rows(outputs))
-        return [[next(rows) for _ in item] for item in items]
 
 
 def _refusal(refusal: RequestRefused) -> Response:

@@ -4,10 +4,9 @@ Nothing here computes a prediction and nothing fetches anything. Which form a bo
 `runtime/serving/intake/body_forms.py`.
 """
 
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from starlette.requests import ClientDisconnect, Request
@@ -17,13 +16,12 @@ from runtime.model.contract import ModelContract
 from runtime.model.errors import ImageError
 from runtime.model.image import ImageArray
 from runtime.model.preprocess import Placement, read_placed
-from runtime.serving.decoders import Decoders
 from runtime.serving.disconnect import ClientGoneError
 from runtime.serving.intake.base64_text import decode_base64
 from runtime.serving.intake.body_forms import Form, tell_form
 from runtime.serving.intake.json_body import read_json
 from runtime.serving.intake.multipart import read_multipart
-from runtime.serving.request_record import RequestRecord
+from runtime.serving.intake.wanted_answer import WantedAnswer
 from runtime.serving.settings import ServingSettings
 
 T = TypeVar("T")
@@ -31,37 +29,47 @@ T = TypeVar("T")
 MAX_INLINE_BYTES = 2**18
 
 
-async def read_images(
-    request: Request, contract: ModelContract, settings: ServingSettings, decoders: Decoders, record: RequestRecord
-) -> tuple[ImageArray, list[Placement]]:
-    """Read the images of a request in any of the four forms and bring each to the model's input.
+class RunInThreads(Protocol):
+    """Calls each function in a thread, within the request's deadline, and returns what they return, in order."""
 
-    Parsing JSON and large forms, base64, decoding and resizing run in `decoders`, never on the event loop. Returns
-    `(N, height, width, 3)` uint8 in the order sent, and where each picture lies in its input. Raises RequestRefused
-    naming the first image that cannot be read, ClientGoneError.
+    def __call__(self, functions: Sequence[Callable[[], T]], /) -> Awaitable[list[T]]: ...
+
+
+class ReadImages(NamedTuple):
+    """A request's images.
+
+    pixels: `(N, height, width, 3)` uint8 in the order sent, at the model's input. places: where each picture lies in
+    it. encoded: the files, if the answer is drawn on them; else nothing keeps their bytes.
     """
 
-    async def run(functions: Sequence[Callable[[], T]]) -> list[T]:
-        passed_s = time.perf_counter() - (record.received_at or record.started_at)
-        return await decoders.run(functions, settings.deadline_ms / 1e3 - passed_s, record.receive)
+    pixels: ImageArray
+    places: list[Placement]
+    encoded: Sequence[bytes]
 
+
+async def read_images(
+    request: Request, contract: ModelContract, settings: ServingSettings, wanted: WantedAnswer, run: RunInThreads
+) -> ReadImages:
+    """Read the images of a request in any of the four forms and bring each to the model's input.
+
+    Parsing JSON and large forms, base64, decoding and resizing are left to `run`, never done on the event loop. Raises
+    RequestRefused naming the first image that cannot be read, ClientGoneError.
+    """
     try:
-        encoded = await _read_body(request, settings.max_images_per_request, run)
+        sent = await _read_body(request, settings.max_images_per_request, run)
     except ClientDisconnect as exc:
         raise ClientGoneError("the client closed the connection before its body ended") from exc
+    wanted.check_number(len(sent))
     read = await run(
-        [partial(_to_input, data, index, contract, settings.max_pixels) for index, data in enumerate(encoded)]
+        [partial(_to_input, data, index, contract, settings.max_pixels) for index, data in enumerate(sent)]
     )
-    images = [image for image, _ in read]
-    places = [place for _, place in read]
-    return images[0][None] if len(images) == 1 else np.stack(images), places  # nearly every request: nothing to copy
+    images = [image for image, _, _ in read]
+    pixels = images[0][None] if len(images) == 1 else np.stack(images)  # nearly every request: nothing to copy
+    encoded = [data for _, _, data in read] if wanted.form == "overlay" else []
+    return ReadImages(pixels, [place for _, place, _ in read], encoded)
 
 
-async def _read_body(
-    request: Request,
-    max_images: int,
-    run: Callable[[Sequence[Callable[[], Sequence[bytes | str]]]], Awaitable[list[Sequence[bytes | str]]]],
-) -> Sequence[bytes | str]:
+async def _read_body(request: Request, max_images: int, run: RunInThreads) -> Sequence[bytes | str]:
     """Return encoded images: bytes, or text in base64."""
     encoding = request.headers.get("content-encoding", "identity").lower()
     if encoding not in ("identity", ""):
@@ -76,17 +84,17 @@ async def _read_body(
     if form is Form.MULTIPART and len(body) <= MAX_INLINE_BYTES:
         return read_multipart(content_type, body, max_images)
     if form is Form.MULTIPART:
-        [images] = await run([partial(read_multipart, content_type, body, max_images)])
-    else:
-        [images] = await run([partial(read_json, body, max_images)])
-    return images
+        [files] = await run([partial(read_multipart, content_type, body, max_images)])
+        return files
+    [texts] = await run([partial(read_json, body, max_images)])
+    return texts
 
 
 def _to_input(
     encoded: bytes | str, index: int, contract: ModelContract, max_pixels: int | None
-) -> tuple[ImageArray, Placement]:
+) -> tuple[ImageArray, Placement, bytes]:
     data = decode_base64(encoded, index) if isinstance(encoded, str) else encoded
     try:
-        return read_placed(data, contract, max_pixels)
+        return *read_placed(data, contract, max_pixels), data
     except ImageError as exc:
         raise RequestRefused(exc.code, str(exc), index) from exc

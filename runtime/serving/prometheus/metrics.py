@@ -5,6 +5,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from runtime.answers.results import Prediction
+from runtime.answers.segmentation import Segmentation
 from runtime.serving.prometheus.metrics_folder import read_unfinished_files_as_empty
 
 if TYPE_CHECKING:
@@ -19,37 +20,48 @@ class ServiceMetrics:
     """The metrics of one worker; make it once a process, after BentoML has set up Prometheus.
 
     classes: the model's, so that each has a series from the start. reasons: codes that a request can be refused with.
-    registry: where they are kept; Prometheus's own, which `/metrics` shows, by default.
+    registry: where they are kept; Prometheus's own, which `/metrics` shows, by default. prefix: how their names begin:
+    two models of one process count apart. regions: names that the model gives to parts of an image, if it does.
     """
 
     def __init__(
-        self, classes: Iterable[str], reasons: Iterable[str], registry: "CollectorRegistry | None" = None
+        self,
+        classes: Iterable[str],
+        reasons: Iterable[str],
+        registry: "CollectorRegistry | None" = None,
+        prefix: str = "vision",
+        regions: Iterable[str] = (),
     ) -> None:
         # Not at the top: it reads on import where to keep the numbers of several processes, and BentoML sets that late.
         from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
         kept = registry or REGISTRY
         histogram, counter = partial(Histogram, registry=kept), partial(Counter, registry=kept)
-        self.batch_images = histogram("vision_batch_images", "Images in one batch", buckets=_IMAGES)
-        self.batch_requests = histogram("vision_batch_requests", "Requests in one batch", buckets=_IMAGES)
+        self.batch_images = histogram(f"{prefix}_batch_images", "Images in one batch", buckets=_IMAGES)
+        self.batch_requests = histogram(f"{prefix}_batch_requests", "Requests in one batch", buckets=_IMAGES)
         self.queue_images = Gauge(
-            "vision_queue_images", "Images that wait for a session", multiprocess_mode="livesum", registry=kept
+            f"{prefix}_queue_images", "Images that wait for a session", multiprocess_mode="livesum", registry=kept
         )
         self.queue_wait = histogram(
-            "vision_queue_wait_seconds", "From decoded images to the start of their batch", buckets=_SECONDS
+            f"{prefix}_queue_wait_seconds", "From decoded images to the start of their batch", buckets=_SECONDS
         )
         self.decode = histogram(
-            "vision_decode_seconds", "From a request's last byte to its decoded images", buckets=_SECONDS
+            f"{prefix}_decode_seconds", "From a request's last byte to its decoded images", buckets=_SECONDS
         )
-        self.inference = histogram("vision_inference_seconds", "One batch in the model", buckets=_SECONDS)
+        self.inference = histogram(f"{prefix}_inference_seconds", "One batch in the model", buckets=_SECONDS)
         self.confidence = histogram(
-            "vision_confidence", "Calibrated probability of the most probable class", buckets=_CONFIDENCE
+            f"{prefix}_confidence", "Calibrated probability of the most probable class", buckets=_CONFIDENCE
         )
-        refusals = counter("vision_refusals", "Requests that got an error instead of predictions", ["reason"])
-        predictions = counter("vision_predictions", "Images by most probable class", ["label"])
-        self._abstentions = counter("vision_abstentions", "Images whose answer says that the model is not sure")
+        refusals = counter(f"{prefix}_refusals", "Requests that got an error instead of predictions", ["reason"])
+        predictions = counter(f"{prefix}_predictions", "Images by most probable class", ["label"])
+        self._abstentions = counter(f"{prefix}_abstentions", "Images whose answer says that the model is not sure")
         self._refusals = {reason: refusals.labels(reason) for reason in reasons}
         self._predictions = {label: predictions.labels(label) for label in classes}
+        self.encode: Histogram | None = None
+        if regions := tuple(regions):
+            self.encode = histogram(f"{prefix}_encode_seconds", "From outputs to a request's answer", buckets=_SECONDS)
+            found = counter(f"{prefix}_regions", "Regions found, by name", ["label"])
+            self._regions = {label: found.labels(label) for label in regions}
 
     def refused(self, reason: str) -> None:
         """Count a refused request."""
@@ -71,10 +83,14 @@ class ServiceMetrics:
             if answer is not None:
                 self._predictions[answer.label].inc()
                 self.confidence.observe(answer.probability)
+                for region in answer.regions if isinstance(answer, Segmentation) else ():
+                    self._regions[region.label].inc()
 
 
 @cache
-def service_metrics(classes: tuple[str, ...], reasons: tuple[str, ...]) -> ServiceMetrics:
+def service_metrics(
+    classes: tuple[str, ...], reasons: tuple[str, ...], prefix: str = "vision", regions: tuple[str, ...] = ()
+) -> ServiceMetrics:
     """Return this process's metrics: Prometheus refuses the same names twice, and a test may start a service twice."""
     read_unfinished_files_as_empty()
-    return ServiceMetrics(classes, reasons)
+    return ServiceMetrics(classes, reasons, prefix=prefix, regions=regions)

@@ -22,7 +22,7 @@ def ask(method: str, path: str, is_full: bool) -> tuple[list[Message], list[str]
     async def send(message: Message) -> None:
         sent.append(message)
 
-    gate = AdmissionMiddleware(app, ["/predict", "/segment"], lambda: is_full)
+    gate = AdmissionMiddleware(app, ["/predict", "/segment"], lambda _path: is_full)
     asyncio.run(gate({"type": "http", "method": method, "path": path}, receive, send))
     return sent, reached
 
@@ -58,5 +58,5 @@ def test_what_is_no_http_passes() -> None:
     async def unused_send(message: Message) -> None:
         raise AssertionError
 
-    asyncio.run(AdmissionMiddleware(app, [], lambda: True)({"type": "lifespan"}, unused, unused_send))
+    asyncio.run(AdmissionMiddleware(app, [], lambda _path: True)({"type": "lifespan"}, unused, unused_send))
     assert reached == ["lifespan"]

@@ -35,7 +35,7 @@ def bentoml_app(*middleware: Middleware) -> Starlette:
 
 def edge(app: Starlette, origins: tuple[str, ...]) -> tuple[ASGIApp, CorsMiddleware | None]:
     """The service's order, with a gate that refuses everything before BentoML."""
-    admitted = AdmissionMiddleware(app, ["/predict"], lambda: True)
+    admitted = AdmissionMiddleware(app, ["/predict"], lambda _path: True)
     cors = cors_around(admitted, app, origins, ignore)
     return ErrorBodyMiddleware(cors or admitted), cors
 

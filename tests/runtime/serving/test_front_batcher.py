@@ -4,7 +4,7 @@ The workers' real application and uvicorn run here on one event loop; tests/serv
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from runtime.serving.fronts.inference_worker import InferenceApp
 from runtime.serving.served_model import ServedModel
 from runtime.serving.settings import ServingSettings
 from tests.onnx_fixture import COLOURS, tiny_contract, write_tiny_model
+from tests.onnx_segmenter import GREY, REGION_COLOURS, write_segmenter
 
 RED, GREEN = (np.full((1, 16, 24, 3), COLOURS[name], np.uint8) for name in ("red", "green"))
 
@@ -51,8 +52,10 @@ class UnsignalledServer(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(served: ServedModel, socket_path: Path) -> AsyncIterator[uvicorn.Server]:
-    app = InferenceApp(lambda: served, socket_path)
+async def serving(
+    served: ServedModel, socket_path: Path, beside: Sequence[ServedModel] = ()
+) -> AsyncIterator[uvicorn.Server]:
+    app = InferenceApp(lambda: [served, *beside], socket_path)
     server = UnsignalledServer(uvicorn.Config(app, uds=str(socket_path), log_config=None, timeout_graceful_shutdown=5))
     task = asyncio.create_task(server.serve())
     try:
@@ -103,9 +106,9 @@ def test_requests_are_answered_in_their_order_by_whoever_has_least_to_do(served:
             both = np.concatenate([GREEN, RED])
             answers = await asyncio.gather(*(ask(front, both if i % 2 else RED) for i in range(20)))
             assert answers == [["green", "red"] if i % 2 else ["red"] for i in range(20)]
-            LoadPage.create(load_page_path(paths[0])).write(20, 0.5)
+            LoadPage.create(load_page_path(paths[0], served.identity.sha256)).write(20, 0.5)
             assert front._choose() is front.workers[1]
-            LoadPage.create(load_page_path(paths[1])).write(30, 0.7)
+            LoadPage.create(load_page_path(paths[1], served.identity.sha256)).write(30, 0.7)
             assert front._choose() is front.workers[0]
 
     run(scenario())
@@ -117,7 +120,7 @@ def test_front_refuses_before_decoding_by_what_the_workers_page_says(served: Ser
         async with serving(served, path), connected(served, path) as front:
             await until(lambda: front.is_ready)
             front.refuse_if_full(deadline_s=1)
-            LoadPage.create(load_page_path(path)).write(31, 2.4)
+            LoadPage.create(load_page_path(path, served.identity.sha256)).write(31, 2.4)
             with pytest.raises(RequestRefused, match=r"the wait would be 2.4 s") as refused:
                 front.refuse_if_full(deadline_s=1)
             assert refused.value.retry_after_s == 3  # after 2 s it would be refused again
@@ -164,6 +167,32 @@ def test_worker_of_another_model_is_never_asked(served: ServedModel, tmp_path: P
             with pytest.raises(RequestRefused, match="the inference worker serves") as refused:
                 front._read(reply)
             assert (refused.value.code, refused.value.retry_after_s) == (RequestErrorCode.UNAVAILABLE, 2)
+
+    run(scenario())
+
+
+def test_worker_of_two_models_answers_each_fronts_own(served: ServedModel, tmp_path: Path) -> None:
+    contract = write_segmenter(tmp_path / "segmenter")
+    predictor = Predictor.load(tmp_path / "segmenter", "cpu", threads=1)
+    identity = ModelIdentity(name="s", version="1", sha256=predictor.sha256)
+    segmenter = ServedModel(contract, identity, served.settings, FilterChain(), predictor)
+    images = np.full((2, contract.height, contract.width, 3), REGION_COLOURS["red"], np.uint8)
+    images[1] = GREY
+
+    async def scenario() -> None:
+        path = tmp_path / "a.sock"
+        both = serving(served, path, beside=[segmenter])
+        async with both, connected(served, path) as front, connected(segmenter, path) as other:
+            await until(lambda: front.is_ready and other.is_ready)
+            labels, outcome = await asyncio.gather(ask(front, RED), other.submit(images, never, 20))
+            assert labels == ["red"]
+            got, expected = stack_rows(outcome.answers), predictor.predict(images)
+            assert list(got) == list(expected)
+            assert all(np.array_equal(got[name], expected[name]) for name in expected)
+            LoadPage.create(load_page_path(path, identity.sha256)).write(32, 0.5)
+            front.refuse_if_full(deadline_s=1)
+            with pytest.raises(RequestRefused, match="32 images wait"):
+                other.refuse_if_full(deadline_s=1)
 
     run(scenario())
 

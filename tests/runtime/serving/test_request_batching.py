@@ -6,6 +6,7 @@ import io
 import json
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,21 +19,22 @@ from starlette.types import Message, Receive, Scope, Send
 from runtime.answers.filters import FilterChain
 from runtime.answers.outputs import Row
 from runtime.answers.refusals import RequestErrorCode, RequestRefused
-from runtime.answers.results import ModelIdentity, Prediction
+from runtime.answers.results import ANSWERS, ModelIdentity, Prediction
 from runtime.model.contract import ModelContract
 from runtime.model.image import ImageArray
 from runtime.model.preprocess import Placement, read_placed
 from runtime.serving.batching import Batcher
 from runtime.serving.bentoml_app import BatchCallback
-from runtime.serving.decoders import Decoders
 from runtime.serving.error_bodies import ErrorBodyMiddleware
 from runtime.serving.hook_threads import HookThreads
 from runtime.serving.prometheus.metrics import ServiceMetrics
-from runtime.serving.request_batching import RequestHandler
+from runtime.serving.request_batching import ENCODED_TOO_LATE, RequestHandler
 from runtime.serving.request_record import CLIENT_GONE, RequestRecordMiddleware, current_record
+from runtime.serving.request_threads import RequestThreads
 from runtime.serving.served_model import ServedModel
 from runtime.serving.settings import ServingSettings
 from tests.onnx_fixture import tiny_contract
+from tests.onnx_segmenter import segmentation_contract
 
 LONG_MS = 60_000
 OVERFLOWS = 255  # red of a picture on which the model does
@@ -49,12 +51,20 @@ def make_handler(
     deadline_ms: int = LONG_MS,
     filters: FilterChain | None = None,
     hook_threads: HookThreads | None = None,
+    contract: ModelContract | None = None,
 ) -> RequestHandler:
     settings = ServingSettings(deadline_ms=deadline_ms)
     identity = ModelIdentity(name="m", version="1", sha256="0" * 64)
-    served = ServedModel(tiny_contract(), identity, settings, filters or FilterChain(), None)
+    served = ServedModel(contract or tiny_contract(), identity, settings, filters or FilterChain(), None)
     batcher: Batcher[ImageArray, Row] = Batcher(1, 4, queue)
-    return RequestHandler(served, batcher, Decoders(1), metrics, hook_threads or HookThreads())
+    return RequestHandler(
+        served,
+        batcher,
+        RequestThreads(1),
+        RequestThreads(1, "encode", ENCODED_TOO_LATE),
+        metrics,
+        hook_threads or HookThreads(),
+    )
 
 
 async def infer(items: Sequence[ImageArray]) -> list[list[Row]]:
@@ -231,6 +241,40 @@ def test_hooks_that_all_hang_are_an_answer_before_decoding_and_tell_the_orchestr
     assert refusals(metrics) == {RequestErrorCode.DEADLINE_EXCEEDED: 1, RequestErrorCode.FILTERS_HANG: 1}
 
 
+def test_outlining_holds_up_no_other_request_and_misses_its_own_deadline_alone(
+    metrics: ServiceMetrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, begun = threading.Event(), threading.Event()
+
+    def outline_for_ever(*_arguments: object) -> list[Prediction | None]:
+        begun.set()
+        gate.wait(60)
+        raise AssertionError("nobody waits any more")
+
+    async def infer_maps(items: Sequence[ImageArray]) -> list[list[Row]]:
+        maps: Row = {"region_map": np.ones((48, 64), np.uint8), "foreground": np.zeros((48, 64), np.float32)}
+        return [[row_of(image) | maps for image in item] for item in items]
+
+    async def scenario() -> None:
+        decoders = RequestThreads(1)
+        segmenter = replace(make_handler(metrics, deadline_ms=500, contract=segmentation_contract()), decoders=decoders)
+        classifier = replace(make_handler(metrics), decoders=decoders)
+        hanging = asyncio.create_task(call(app_of(segmenter, infer_maps), body_of(1), stays=True))
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        assert (await call(app_of(classifier, infer), body_of(1), stays=True))[0] == 200
+        assert not hanging.done()
+        status, answer = await hanging
+        assert (status, answer["error"]["message"]) == (504, "the deadline passed before the answer was made")
+
+    monkeypatch.setitem(ANSWERS, "segmentation", outline_for_ever)
+    try:
+        asyncio.run(scenario())
+    finally:
+        gate.set()
+    assert refusals(metrics) == {RequestErrorCode.DEADLINE_EXCEEDED: 1}
+
+
 def refusals(metrics: ServiceMetrics) -> dict[str, float]:
     """How many of each reason there were."""
     counts = {reason: counter._value.get() for reason, counter in metrics._refusals.items()}
@@ -255,5 +299,5 @@ async def call(
     async def send(message: Message) -> None:
         answer.append(message)
 
-    await app({"type": "http", "method": "POST", "path": "/predict", "headers": []}, receive, send)
+    await app({"type": "http", "method": "POST", "path": "/predict", "query_string": b"", "headers": []}, receive, send)
     return (answer[0]["status"], json.loads(answer[1]["body"])) if answer else (0, None)

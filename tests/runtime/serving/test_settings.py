@@ -9,7 +9,15 @@ def test_variables_override_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VISION_THREADS", "3")
     monkeypatch.setenv("VISION_DEVICE", "cpu")
     settings = ServingSettings.read()
-    assert (settings.threads, settings.device, settings.model) == (3, "cpu", "vision-classifier:latest")
+    assert (settings.threads, settings.device, settings.model) == (3, "cpu", ("vision-classifier:latest",))
+
+
+def test_models_are_named_with_commas_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISION_MODEL", "vision-classifier:latest, my-segmenter:1")
+    assert ServingSettings.read().model == ("vision-classifier:latest", "my-segmenter:1")
+    monkeypatch.setenv("VISION_MODEL", "vision-classifier:latest,")
+    with pytest.raises(SettingsError, match="VISION_MODEL=''"):
+        ServingSettings.read()
 
 
 @pytest.mark.parametrize(

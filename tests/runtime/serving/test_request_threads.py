@@ -12,8 +12,8 @@ import pytest
 from starlette.types import Message
 
 from runtime.answers.refusals import RequestRefused
-from runtime.serving.decoders import Decoders
 from runtime.serving.disconnect import ClientGoneError
+from runtime.serving.request_threads import RequestThreads
 
 LONG_S = 60.0
 
@@ -32,16 +32,16 @@ async def leaves() -> Message:
 
 
 @pytest.fixture
-def decoders() -> Iterator[Decoders]:
-    with closing(Decoders(1)) as decoders:
-        yield decoders
+def threads() -> Iterator[RequestThreads]:
+    with closing(RequestThreads(1)) as threads:
+        yield threads
 
 
 @pytest.mark.parametrize(
     ("left_s", "receive", "error"), [(0.01, stays, RequestRefused), (LONG_S, leaves, ClientGoneError)]
 )
 def test_what_is_given_up_is_not_begun_and_holds_nothing(
-    decoders: Decoders, left_s: float, receive: Callable[[], object], error: type[Exception]
+    threads: RequestThreads, left_s: float, receive: Callable[[], object], error: type[Exception]
 ) -> None:
     gate, begun = threading.Event(), list[str]()
 
@@ -52,7 +52,7 @@ def test_what_is_given_up_is_not_begun_and_holds_nothing(
         return name
 
     async def scenario() -> None:
-        slow = asyncio.create_task(decoders.run([partial(decode, "slow")], LONG_S, stays))
+        slow = asyncio.create_task(threads.run([partial(decode, "slow")], LONG_S, stays))
         while not begun:
             await asyncio.sleep(0.001)
         picture = Picture()
@@ -60,13 +60,13 @@ def test_what_is_given_up_is_not_begun_and_holds_nothing(
         waiting = [partial(decode, "given up", picture), partial(decode, "given up")]
         del picture
         with pytest.raises(error):
-            await decoders.run(waiting, left_s, receive)  # type: ignore[arg-type]
+            await threads.run(waiting, left_s, receive)  # type: ignore[arg-type]
         del waiting
         gc.collect()
         assert is_there() is None  # though the one thread is still busy
         gate.set()
         assert await slow == ["slow"]
-        assert await decoders.run([partial(decode, "next")], LONG_S, stays) == ["next"]
+        assert await threads.run([partial(decode, "next")], LONG_S, stays) == ["next"]
 
     try:
         asyncio.run(scenario())
@@ -75,14 +75,14 @@ def test_what_is_given_up_is_not_begun_and_holds_nothing(
     assert begun == ["slow", "next"]
 
 
-def test_request_of_which_an_image_has_begun_does_not_wait_for_it(decoders: Decoders) -> None:
+def test_request_of_which_an_image_has_begun_does_not_wait_for_it(threads: RequestThreads) -> None:
     gate = threading.Event()
 
     async def scenario() -> None:
         with pytest.raises(RequestRefused, match="deadline passed"):
-            await decoders.run([partial(gate.wait, LONG_S)] * 8, 0.01, stays)
+            await threads.run([partial(gate.wait, LONG_S)] * 8, 0.01, stays)
         with pytest.raises(RequestRefused, match="deadline passed"):
-            await decoders.run([partial(pytest.fail, "begun too late")], 0.0, stays)
+            await threads.run([partial(pytest.fail, "begun too late")], 0.0, stays)
         gate.set()
 
     try:
@@ -91,7 +91,7 @@ def test_request_of_which_an_image_has_begun_does_not_wait_for_it(decoders: Deco
         gate.set()
 
 
-def test_first_failure_in_order_is_raised_once_all_are_done(decoders: Decoders) -> None:
+def test_first_failure_in_order_is_raised_once_all_are_done(threads: RequestThreads) -> None:
     done = list[int]()
 
     def decode(index: int) -> int:
@@ -102,8 +102,8 @@ def test_first_failure_in_order_is_raised_once_all_are_done(decoders: Decoders) 
 
     async def scenario() -> None:
         with pytest.raises(ValueError, match="image 1"):
-            await decoders.run([partial(decode, index) for index in range(5)], LONG_S, stays)
-        assert await decoders.run([partial(decode, 2)], LONG_S, stays) == [2]
+            await threads.run([partial(decode, index) for index in range(5)], LONG_S, stays)
+        assert await threads.run([partial(decode, 2)], LONG_S, stays) == [2]
 
     asyncio.run(scenario())
     assert done == [0, 1, 2, 3, 4, 2]
