@@ -1,17 +1,22 @@
-"""Build the Bento of the newest registered model, unless the newest Bento is already made of the same things.
+"""Build the Bento of the newest registered models, unless the newest Bento is already made of the same things.
 
     python -m export.bento --record artifacts/bento.json
+    python -m export.bento --task both
 
 A model that is worse than the one in the newest Bento, or than the newest registered one, is refused:
 docs/COMPARISON.md. Otherwise it is what `bentoml build` does, with a label `content_sha256` over code, requirements,
-card and model.
+card and models. `VISION_MODEL` may name other models than the newest.
 """
 
 import argparse
 import hashlib
 import json
 import os
+import shutil
 import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import chdir, contextmanager
 from pathlib import Path
 
 import bentoml
@@ -30,35 +35,86 @@ from export.gate import (
 )
 from export.measured_model import find_measured_model, registered_tags, with_pictures
 from export.model_store import StoreError, check_store
+from export.packed_models import MODEL_VARIABLE, TASKS, Models, bento_card, find_models
 from export.same_data import find_reference
 from project.command import command
 from project.write_whole import write_whole
-from runtime.model.contract import CONTRACT_FILE, MODEL_NAMES, Task, read_contract
-from runtime.serving.model_reference import find_models
+from runtime.model.contract import MODEL_NAMES, Task
 
 BENTO = "vision"
 CONTENT_LABEL = "content_sha256"
-PACKED = ("bentofile.yaml", "service.py", "requirements/serve.txt", "artifacts/MODEL_CARD.md")
+CARD = "artifacts/MODEL_CARD.md"
+PACKED = ("bentofile.yaml", "service.py", "requirements/serve.txt", CARD)
 CODE = ("runtime", "hooks")  # the latter is the user's own, if there is one
 
 
-def build(project_dir: Path, gate: Gate) -> tuple[Bento, bool]:
-    """Return the Bento of what is in `project_dir` and in the model store, and whether it was built now.
+def build(project_dir: Path, models: Models, gate: Gate) -> tuple[Bento, bool]:
+    """Return the Bento of what is in `project_dir` and of these models, and whether it was built now.
 
-    Raises BentoMLException if there is no model or the card is not of it, OSError if a file to pack is missing,
-    GateError if the model is worse than what is there.
+    Raises BentoMLException if a card is not of its model, OSError if a file to pack is missing, GateError if a model is
+    worse than what is there.
     """
-    content = content_sha256(project_dir)
+    card = bento_card(project_dir, models)
+    content = content_sha256(project_dir, models, card)
     newest = newest_bento()
     if newest is not None and newest.info.labels.get(CONTENT_LABEL) == content:
         return newest, False
-    labels = {CONTENT_LABEL: content}
-    for model in find_models().values():
-        labels.update(admit_to_bento(model, newest, project_dir / "data", gate))
-    return bentoml.bentos.build_bentofile(build_ctx=str(project_dir), labels=labels), True
+    outcomes = {
+        str(model.tag.name): admit_to_bento(model, task, newest, project_dir / "data", gate)
+        for task, model in models.items()
+    }
+    labels = {"task": " and ".join(models), CONTENT_LABEL: content, **_one_outcome(outcomes)}
+    with _context(project_dir, card) as folder, _environment(MODEL_VARIABLE, _tags(models)):
+        return bentoml.bentos.build_bentofile(build_ctx=str(folder), labels=labels), True
 
 
-def admit_to_bento(model: bentoml.Model, newest: Bento | None, data_dir: Path, gate: Gate) -> dict[str, str]:
+@contextmanager
+def _context(project_dir: Path, card: str) -> Iterator[Path]:
+    """Yield the folder to build from: the project, or a copy of what is packed, with this card instead of its own."""
+    if (project_dir / CARD).is_file() and (project_dir / CARD).read_text(encoding="utf-8") == card:
+        yield project_dir
+        return
+    with tempfile.TemporaryDirectory(prefix="vision-bento-") as folder:
+        for name in (*PACKED, *_code(project_dir)):
+            if name == CARD:
+                continue
+            (Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(project_dir / name, Path(folder) / name)
+        write_whole(Path(folder) / CARD, card)
+        with chdir(folder):  # BentoML refuses to read anything outside the current directory
+            yield Path(folder)
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def _tags(models: Models) -> str:
+    return ",".join(str(model.tag) for model in models.values())
+
+
+def _one_outcome(outcomes: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Return the labels of one model's outcome, or those of several, each with its model's name."""
+    if len(outcomes) == 1:
+        return dict(next(iter(outcomes.values())))
+    keys = dict.fromkeys(key for labels in outcomes.values() for key in labels)
+    return {
+        key: "; ".join(f"{name}: {labels[key]}" for name, labels in outcomes.items() if key in labels) for key in keys
+    }
+
+
+def admit_to_bento(
+    model: bentoml.Model, task: Task, newest: Bento | None, data_dir: Path, gate: Gate
+) -> dict[str, str]:
     """Return the labels that record why the model may be packed. Raises GateError if it may not.
 
     A reason for which the model was registered although it is worse is taken over. data_dir: where the pictures are,
@@ -68,7 +124,7 @@ def admit_to_bento(model: bentoml.Model, newest: Bento | None, data_dir: Path, g
         return {
             name: text for name, text in model.info.labels.items() if name in ("gate", REASON_LABEL, "accepted_worse")
         }
-    tag, task = str(model.tag), read_contract(Path(model.path_of(CONTRACT_FILE))).task
+    tag = str(model.tag)
     measured, packed = find_measured_model(tag), _packed_tags(newest, task)
     others = [other for other in dict.fromkeys([*packed, *registered_tags(task)]) if other != tag]
     if not others:
@@ -104,21 +160,26 @@ def newest_bento() -> Bento | None:
         return None
 
 
-def content_sha256(project_dir: Path) -> str:
+def content_sha256(project_dir: Path, models: Models, card: str) -> str:
     """Hash of everything that makes a Bento: the packed files with their names, and the models' tags.
 
-    Raises ModelUnavailable (a BentoMLException) if there is no model, OSError if a file is missing.
+    Raises OSError if a file is missing.
     """
-    digest = hashlib.sha256(" ".join(str(model.tag) for model in find_models().values()).encode())
-    code = [path for folder in CODE for path in (project_dir / folder).rglob("*.py")]
-    for name in (*PACKED, *sorted(path.relative_to(project_dir).as_posix() for path in code)):
-        data = (project_dir / name).read_bytes()
+    digest = hashlib.sha256(_tags(models).encode())
+    for name in (*PACKED, *_code(project_dir)):
+        data = card.encode() if name == CARD else (project_dir / name).read_bytes()
         digest.update(f"\0{name}\0{len(data)}\0".encode())
         digest.update(data)
     return digest.hexdigest()
 
 
+def _code(project_dir: Path) -> list[str]:
+    paths = [path for folder in CODE for path in (project_dir / folder).rglob("*.py")]
+    return sorted(path.relative_to(project_dir).as_posix() for path in paths)
+
+
 def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--task", choices=TASKS, default="classification", help="whose models it holds")
     parser.add_argument("--record", type=Path, default=Path("artifacts/bento.json"), help="where to note the tag")
     add_gate_arguments(parser)
 
@@ -127,7 +188,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     os.environ["BENTOML_DO_NOT_TRACK"] = "True"  # BentoML takes no other word, "1" included
     check_store()
-    bento, is_new = build(Path.cwd(), read_gate(args))
+    bento, is_new = build(Path.cwd(), find_models(TASKS[args.task]), read_gate(args))
     models = [str(info.tag) for info in bento.info.all_models]
     record = {"tag": str(bento.tag), "path": bento.path, "models": models}
     write_whole(args.record, json.dumps(record, indent=2) + "\n")

@@ -13,8 +13,10 @@ from PIL import Image
 
 from export import register
 from export.register import Sources
+from runtime.model.contract import MODEL_NAMES
 from tests.bentoml_home import bentoml_home
 from tests.onnx_fixture import COLOURS, write_sources
+from tests.onnx_segmenter import write_segmenter_sources
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,8 +43,13 @@ class Project:
         sources = write_sources(self.folder / "artifacts", scale=scale, confused=confused)
         return self.register_sources(sources, "--accept-worse", accept_worse)
 
+    def register_segmenter(self, scale: float = 50.0) -> str:
+        """Register a tiny segmentation model (another `scale` is another model) with its card; returns its tag."""
+        sources = write_segmenter_sources(self.folder / "artifacts/segmentation", scale=scale)
+        return self.register_sources(sources, "--task", "segmentation")
+
     def register_sources(self, sources: Sources, *options: str) -> str:
-        """Register what `write_sources` wrote to `artifacts`; returns the classifier's tag.
+        """Register what was written to `artifacts` or, of segmentation, below it; returns the exported model's tag.
 
         The command runs in this process: one of its own would take seconds to import the same again.
         """
@@ -56,7 +63,8 @@ class Project:
         ):
             status = register.main([*arguments, *options])
         assert status == 0, complained.getvalue()
-        return next(word for word in said.getvalue().split() if word.startswith("vision-classifier:"))
+        names = tuple(f"{name}:" for name in MODEL_NAMES.values())
+        return next(word for word in said.getvalue().split() if word.startswith(names))
 
     def build(self) -> subprocess.CompletedProcess[str]:
         """Plain `bentoml build`, as a user types it."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 SLOW_FILES = (
     "tests/test_end_to_end.py",
     "tests/slurm/test_train.py",
-    "tests/training/run/test_mask_resume.py",
+    "tests/training/run/test_segmentation_resume.py",
     "tests/training/run/test_resume.py",
     "tests/slurm/test_job.py",
     "tests/training/test_search.py",
@@ -18,6 +18,7 @@ SLOW_FILES = (
     "tests/training/process/test_distributed.py",
     "tests/training/test_ablate.py",
     "tests/export/test_bento.py",
+    "tests/export/test_bento_segmentation.py",
     "tests/slurm/test_score.py",
     "tests/slurm/test_doctor.py",
     "tests/training/tasks/test_every_key.py",
