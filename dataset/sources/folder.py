@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dataset.manifest import ManifestError
+from dataset.masks.coco_folder import find_coco, read_coco_folder
+from dataset.masks.masked_folder import CLASS_MAP, holds_masks, read_masked_folder
 from dataset.readable_name import readable
 from dataset.sources.class_folders import check_class_folders, check_normal, pictures_by_class
-from dataset.sources.coco_folder import find_coco, read_coco_folder
 from dataset.sources.file_kinds import tell_kinds
 from dataset.sources.file_tree import read_tree
 from dataset.sources.folder_options import ClassFolders, SkipName
 from dataset.sources.left_out import report_left_out, without
 from dataset.sources.listing import describe, listed
-from dataset.sources.masked_folder import CLASS_MAP, holds_masks, read_masked_folder
 from dataset.sources.source_picture import Collection, SourcePicture
 
 
