@@ -13,6 +13,9 @@ NORMAL ?=
 SKIP ?=
 # `top`: each folder at the top is a class, whatever lies in it; only for a folder.
 CLASSES ?=
+# What the model tells: `classify` (the class of a picture, also if empty) or `segment` (outlines, from masks); the Bento
+# may hold `both`.
+TASK ?=
 # Anything here makes `make bench` a short run.
 QUICK ?=
 # Why a model that is worse than the registered one is taken all the same: docs/COMPARISON.md.
@@ -30,9 +33,25 @@ export TYPED_NORMAL := $(call typed,NORMAL)
 export TYPED_SKIP := $(call typed,SKIP)
 export TYPED_CLASSES := $(call typed,CLASSES)
 export TYPED_ACCEPT_WORSE := $(call typed,ACCEPT_WORSE)
-ONLY_TYPED := DATA GROUPS NORMAL SKIP CLASSES ACCEPT_WORSE
+ONLY_TYPED := DATA GROUPS NORMAL SKIP CLASSES TASK ACCEPT_WORSE
 NOT_TAKEN := $(foreach name,$(ONLY_TYPED),$(if $(value $(name)),$(if $(filter environment,$(firstword $(origin $(name)))),$(name))))
 unexport $(ONLY_TYPED)
+
+TYPED_TASK := $(or $(call typed,TASK),classify)
+ifeq ($(filter classify segment both,$(TYPED_TASK)),)
+  $(error TASK is $(TYPED_TASK), which is none of classify, segment and, of the Bento, both)
+endif
+# Where the stages of that task are described, and what its other commands are told.
+PIPELINE := $(if $(filter segment,$(TYPED_TASK)),segmentation/dvc.yaml:)
+OF_TASK := $(if $(filter segment,$(TYPED_TASK)),--task segmentation)
+OF_BENTO := $(if $(filter both,$(TYPED_TASK)),--task both,$(OF_TASK))
+# Other targets would do their work for classification without a word.
+KNOW_SEGMENT := train predict eval export review card register mlflow
+KNOW_BOTH := help setup source data load split inspect register bento serve
+NOT_OF_TASK := $(filter-out $(KNOW_BOTH) $(if $(PIPELINE),$(KNOW_SEGMENT)),$(MAKECMDGOALS))
+ifneq ($(if $(filter-out classify,$(TYPED_TASK)),$(NOT_OF_TASK)),)
+  $(error TASK=$(TYPED_TASK) is not for $(NOT_OF_TASK), but for $(KNOW_BOTH) $(if $(PIPELINE),$(KNOW_SEGMENT)))
+endif
 
 # DVC asks for the user's name; a container may run under a number that has none.
 ifeq ($(LOGNAME)$(USER),)
@@ -87,7 +106,7 @@ source: setup
 store: .venv/train.stamp
 	@$(PYTHON) -m export.store
 
-# Each stage of dvc.yaml, with the stages before it; what is up to date is skipped.
+# Each stage of the task's dvc.yaml, with the stages before it; what is up to date is skipped.
 .PHONY: data load split train predict compare inspect eval export review card
 data: split ## pictures -> manifest with splits (DATA=, GROUPS=)
 load: source
@@ -95,35 +114,41 @@ load: source
 split: source
 	@$(PYTHON) -m dvc repro split
 train: source ## -> artifacts/training/checkpoint.pt (NPROC=)
-	@$(PYTHON) -m dvc repro train
+	@$(PYTHON) -m dvc repro $(PIPELINE)train
 predict: source
-	@$(PYTHON) -m dvc repro predict
+	@$(PYTHON) -m dvc repro $(PIPELINE)predict
 compare: source
 	@$(PYTHON) -m dvc repro compare
 inspect: source ## -> artifacts/inspection: image statistics, near-duplicates
 	@$(PYTHON) -m dvc repro inspect
 eval: source ## -> artifacts/evaluation/report.html
-	@$(PYTHON) -m dvc repro evaluate
+	@$(PYTHON) -m dvc repro $(PIPELINE)evaluate
 export: source ## -> artifacts/export/model.onnx, parity proven
-	@$(PYTHON) -m dvc repro export
+	@$(PYTHON) -m dvc repro $(PIPELINE)export
 review: source ## -> artifacts/review: robustness, and where the model looks
-	@$(PYTHON) -m dvc repro review
+	@$(PYTHON) -m dvc repro $(PIPELINE)review
 card: source ## -> artifacts/MODEL_CARD.md
-	@$(PYTHON) -m dvc repro
+	@$(PYTHON) -m dvc repro $(PIPELINE:=card)
 
 .PHONY: register
+ifeq ($(TYPED_TASK),both)
+register:
+	@$(MAKE) --no-print-directory register TASK=classify
+	@$(MAKE) --no-print-directory register TASK=segment
+else
 register: store card ## both models into the BentoML model store
 	@echo "register: both models into the BentoML model store, if no worse than the registered ones; some 10 seconds"
-	@$(PYTHON) -m export.register $${TYPED_ACCEPT_WORSE:+--accept-worse="$$TYPED_ACCEPT_WORSE"}
+	@$(PYTHON) -m export.register $(OF_TASK) $${TYPED_ACCEPT_WORSE:+--accept-worse="$$TYPED_ACCEPT_WORSE"}
+endif
 
 .PHONY: mlflow
 mlflow: card ## report, card and figures into the training run's MLflow record
-	@$(PYTHON) -m training.log_evaluation
+	@$(PYTHON) -m training.log_evaluation $(OF_TASK)
 
 .PHONY: bento
 bento: register ## -> a versioned Bento, vision:latest
 	@echo "bento: builds the Bento of the service and the model; some 10 seconds"
-	@$(PYTHON) -m export.bento $${TYPED_ACCEPT_WORSE:+--accept-worse="$$TYPED_ACCEPT_WORSE"}
+	@$(PYTHON) -m export.bento $(OF_BENTO) $${TYPED_ACCEPT_WORSE:+--accept-worse="$$TYPED_ACCEPT_WORSE"}
 
 .PHONY: serve
 serve: bento ## serve the Bento on the loopback (PORT=)

@@ -86,7 +86,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 @command(_arguments, known=(ModelUnavailable, OSError), speaker="benchmark")
 def main(arguments: argparse.Namespace) -> None:
-    predictor = Predictor.load(Path(find_model(arguments.model).path), threads=arguments.threads)
+    predictor = Predictor.load(Path(find_model(arguments.model).path), threads=arguments.threads, spins=True)
     encoded = (arguments.picture or _first_picture(Path("data/manifest.csv"))).read_bytes()
     rates = measure(variants_of(predictor, encoded), arguments.rounds)
     cores = len(os.sched_getaffinity(0))

@@ -1,10 +1,10 @@
-"""Decode every picture once, where it lies, before anything is copied; then copy those that are taken."""
+"""Decode every picture and mask once, where it lies, before anything is copied; then copy those that are taken."""
 
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,6 +12,9 @@ import pandas as pd
 
 from dataset.likeness.near_duplicates import GreyThumbnail, grey_thumbnail
 from dataset.manifest import ManifestError
+from dataset.masks.look import MaskFacts, fitted, look_at_mask
+from dataset.masks.source_masks import SourceMasks
+from dataset.masks.writing import settled_mask, write_settled
 from dataset.outputs.originals import OriginalError, copy_original, read_original, unread_message
 from dataset.sources.file_kinds import image_format_of
 from dataset.sources.source_picture import Collection, SourcePicture
@@ -29,9 +32,10 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What decoding tells of one picture.
+    """What decoding tells of one picture, and of its mask where it has one.
 
-    problem: why it is no picture that can be decoded, or ''. unread: why its file cannot be read from its disk, or ''.
+    problem: why it, or its mask, is no picture that can be decoded, or ''. unread: why a file of its cannot be read
+    from its disk, or ''.
     """
 
     sha256: str = ""
@@ -40,6 +44,7 @@ class Facts:
     thumbnail: GreyThumbnail | None = None
     problem: str = ""
     unread: str = ""
+    mask: MaskFacts | None = None
 
 
 def examine(collection: Collection, staging: Path) -> list[Facts]:
@@ -54,27 +59,44 @@ def examine(collection: Collection, staging: Path) -> list[Facts]:
             data = read_original(collection.originals.get(picture.path, staging / picture.path))
             image, (height, width) = decode_with_size(data, _DECODED_PX, collection.description.max_value)
         except OriginalError as exc:
-            return Facts(unread=str(exc))
+            facts = Facts(unread=str(exc))
         except ImageError as exc:
-            return Facts(problem=_reason(exc, data))
-        return Facts(hashlib.sha256(data).hexdigest(), width, height, grey_thumbnail(image))
+            facts = Facts(problem=_reason(exc, data))
+        else:
+            facts = Facts(hashlib.sha256(data).hexdigest(), width, height, grey_thumbnail(image))
+        return _with_mask(facts, collection.masks, picture, data) if collection.masks and picture.mask else facts
 
     return list(_in_parallel(look_at, collection.pictures, "checking"))
 
 
+def _with_mask(facts: Facts, masks: SourceMasks, picture: SourcePicture, data: bytes) -> Facts:
+    """Return a picture's facts with those of its mask. data: the picture's file."""
+    try:
+        mask = look_at_mask(masks, picture.mask, picture.label)
+    except OriginalError as exc:
+        return facts if facts.unread else replace(facts, unread=f"its mask {masks.shown(picture.mask)}: {exc}")
+    except ImageError as exc:
+        return facts if facts.problem else replace(facts, problem=f"its mask {masks.shown(picture.mask)}: {exc}")
+    if mask and facts.width:
+        mask = fitted(mask, facts.width, facts.height, data)
+    return replace(facts, mask=mask)
+
+
 def copy_pictures(collection: Collection, table: pd.DataFrame, staging: Path) -> None:
-    """Copy the originals of a table's pictures, and of their masks, below `staging`.
+    """Copy the originals of a table's pictures below `staging`, and write their masks there.
 
-    table: manifest columns `path`, `mask` and `sha256`. Raises ManifestError for files that cannot be read any more or
-    have changed since they were decoded, and if a copy cannot be written.
+    table: manifest columns `path`, `sha256`, `width` and `height`. Raises ManifestError for files that cannot be read
+    any more or have changed since they were decoded, and if a copy cannot be written.
     """
-    originals = collection.originals
+    originals, regions = collection.originals, collection.description.regions
+    pictures = {picture.path: picture for picture in collection.pictures}
 
-    def copy(item: tuple[str, str, str]) -> tuple[str, str]:
-        path, mask, sha256 = item
+    def copy(item: tuple[str, str, int, int]) -> tuple[str, str]:
+        path, sha256, width, height = item
         try:
-            if mask in originals:
-                copy_original(originals[mask], staging / mask)
+            if collection.masks is not None and (mask := pictures[path].mask):
+                mask_values = settled_mask(collection.masks, regions, pictures[path], (height, width))
+                write_settled(mask_values, staging / mask)
             if (
                 path in originals
                 and hashlib.sha256(copy_original(originals[path], staging / path)).hexdigest() != sha256
@@ -84,7 +106,7 @@ def copy_pictures(collection: Collection, table: pd.DataFrame, staging: Path) ->
             return str(originals.get(path, path)), str(exc)
         return path, ""
 
-    items = list(table[["path", "mask", "sha256"]].itertuples(index=False, name=None))
+    items = list(table[["path", "sha256", "width", "height"]].itertuples(index=False, name=None))
     problems = {path: problem for path, problem in _in_parallel(copy, items, "copying") if problem}
     if problems:
         raise ManifestError(unread_message(problems))

@@ -1,7 +1,7 @@
-"""Keep git and the local dvc.lock out of each other's way: `python -m dataset.lock_in_git hide|show`.
+"""Keep git and the local dvc.lock, of each task, out of each other's way: `python -m dataset.lock_in_git hide|show`.
 
-Every run writes dvc.lock. The repository does not track it, DVC works without git (`core.no_scm`), and `hide` names it
-in the checkout's own exclude file; so a run leaves `git status` clean and `git pull` nothing to overwrite. `show`
+Every run writes one. The repository tracks none, DVC works without git (`core.no_scm`), and `hide` names them in the
+checkout's own exclude file; so a run leaves `git status` clean and `git pull` nothing to overwrite. `show`
 undoes that in this checkout, for those who commit and compare runs of their own (`dvc exp run`, `dvc metrics diff`).
 """
 
@@ -11,9 +11,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from dataset.outputs.tasks import PIPELINES
 from project.command import command
 
-LOCK_FILE = Path("dvc.lock")
+_LOCK_FILES = tuple(file.with_suffix(".lock") for file in PIPELINES.values())
+_OLD_LOCK_FILE = Path("dvc.lock")  # the one that was tracked once
 _FOLDERS = ("data", "artifacts")
 _LOCAL_CONFIG = Path(".dvc/config.local")
 _HIDDEN = ("S", "h", "s")  # what `git ls-files -v` says of files that git was told not to look at
@@ -27,19 +29,19 @@ def hide() -> None:
     """
     if _is_shown():
         _check_no_link()
-    listed = _git("ls-files", "-v", "--", str(LOCK_FILE))
+    listed = _git("ls-files", "-v", "--", str(_OLD_LOCK_FILE))
     if listed is None:
         return
     if listed.startswith(_HIDDEN):
         for flag in ("--no-skip-worktree", "--no-assume-unchanged"):  # git does one of them at a time
-            _git("update-index", flag, str(LOCK_FILE))
+            _git("update-index", flag, str(_OLD_LOCK_FILE))
         sys.stderr.write("dvc.lock was hidden from git by a flag, which stops `git pull`; it is seen again, as it is\n")
     if not listed and not _is_shown():
-        exclude, pattern = _exclude()
+        exclude, patterns = _exclude()
         lines = exclude.read_text(encoding="utf-8").splitlines() if exclude.is_file() else []
-        if pattern not in lines:
+        if new := [pattern for pattern in patterns if pattern not in lines]:
             exclude.parent.mkdir(parents=True, exist_ok=True)
-            exclude.write_text("\n".join([*lines, pattern]) + "\n", encoding="utf-8")
+            exclude.write_text("\n".join([*lines, *new]) + "\n", encoding="utf-8")
 
 
 def show() -> None:
@@ -48,10 +50,10 @@ def show() -> None:
         raise RuntimeError("this is no git checkout: there is nothing that could hold a run (git init makes one)")
     _check_no_link()
     hide()
-    exclude, pattern = _exclude()
+    exclude, patterns = _exclude()
     if exclude.is_file():
         lines = exclude.read_text(encoding="utf-8").splitlines()
-        exclude.write_text("".join(f"{line}\n" for line in lines if line != pattern), encoding="utf-8")
+        exclude.write_text("".join(f"{line}\n" for line in lines if line not in patterns), encoding="utf-8")
     command = [sys.executable, "-m", "dvc", "config", "--local", "core.no_scm", "false"]
     subprocess.run(command, check=True)
 
@@ -72,10 +74,11 @@ def _is_shown() -> bool:
     return not config.getboolean("core", "no_scm", fallback=True)
 
 
-def _exclude() -> tuple[Path, str]:
-    """Return the checkout's own exclude file and the line in it that names dvc.lock."""
+def _exclude() -> tuple[Path, list[str]]:
+    """Return the checkout's own exclude file and the lines in it that name the lock files."""
     exclude, prefix = _git("rev-parse", "--git-path", "info/exclude"), _git("rev-parse", "--show-prefix")
-    return Path((exclude or "").rstrip("\n")), f"/{(prefix or '').rstrip()}{LOCK_FILE}"
+    root = f"/{(prefix or '').rstrip()}"
+    return Path((exclude or "").rstrip("\n")), [f"{root}{file.as_posix()}" for file in _LOCK_FILES]
 
 
 def _git(*arguments: str) -> str | None:

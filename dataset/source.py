@@ -202,7 +202,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("wanted", nargs="?", default="", metavar="PATH_OR_NAME")
     parser.add_argument("--groups", default="", metavar="CSV", help="columns path,group and attributes")
     parser.add_argument("--normal", default="", metavar="CLASS", help="the class that is no defect, if there is one")
-    parser.add_argument("--skip", default="", metavar="LIST", help="what may be left out: unreadable, rare")
+    parser.add_argument("--skip", default="", metavar="LIST", help="what may be left out: unreadable, rare, masks")
     for option in get_args(SkipName):
         parser.add_argument(
             f"--skip-{option}", dest="skipped", action="append_const", const=option, default=[], help=f"--skip {option}"

@@ -111,7 +111,7 @@ def run(module: str, options: Sequence[str]) -> int:
     """Run a stage's module with its outputs cleared and return its exit status."""
     signal.signal(signal.SIGTERM, _stop)
     try:
-        with fresh([] if module in _REPLACES_ITS_OUTPUTS_ITSELF else outputs_of(module)):
+        with fresh([] if module in _REPLACES_ITS_OUTPUTS_ITSELF else outputs_of([module, *options])):
             sys.argv = [module, *options]
             runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as exc:
@@ -134,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments or importlib.util.find_spec(arguments[0]) is None:
         sys.stderr.write("usage: python -m dataset.stage MODULE [OPTIONS]\n")
         return 2
-    announce(arguments[0])
+    announce(arguments, "dataset.stage")
     return run(arguments[0], arguments[1:])
 
 

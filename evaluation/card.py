@@ -13,6 +13,7 @@ from evaluation.evaluate import NOT_COMPARED_FILE, read_description
 from evaluation.evaluation import BY_IMAGE_FILE, EVALUATION_FILE, Evaluation, EvaluationError
 from evaluation.model_review import REVIEW_FILE, ModelReview, ReviewError
 from evaluation.out_of_fold import OUT_OF_FOLD_FILE
+from evaluation.outlines.document import Outlines
 from evaluation.pages.model_card import Measured, lineage_section, render_model_card
 from evaluation.pages.report import Reviewed, render_report
 from evaluation.statistics.parity import Parity, ParityError
@@ -46,18 +47,28 @@ def read_measured(
     )
 
 
-def render_complete_report(measured: Measured, by_image_dir: Path, review_dir: Path) -> str:
+def render_complete_report(measured: Measured, evaluation_dir: Path, by_image_dir: Path, review_dir: Path) -> str:
     """Return the report's HTML. Raises EvaluationError if a picture to be shown is missing."""
     note_path = by_image_dir / NOT_COMPARED_FILE
+    outlines = measured.evaluation.outlines
     return render_report(
         measured.evaluation,
         measured.by_image,
         measured.description,
         measured.manifest,
-        note_path.read_text(encoding="utf-8") if note_path.exists() else "",
+        note_path.read_text(encoding="utf-8") if note_path.exists() and not outlines else "",
         Reviewed(measured.review, review_dir, lineage_section(measured), measured.contract.temperature),
         measured.out_of_fold,
+        drawings=_read_drawings(outlines, evaluation_dir) if outlines else None,
     )
+
+
+def _read_drawings(outlines: Outlines, evaluation_dir: Path) -> dict[str, bytes]:
+    """Read the drawings of the worst outlines. Raises EvaluationError naming one that is missing."""
+    try:
+        return {item.picture: (evaluation_dir / item.picture).read_bytes() for item in outlines.worst}
+    except OSError as exc:
+        raise EvaluationError(f"cannot show the drawing {exc.filename}: {exc.strerror}; run `make eval`") from exc
 
 
 def _sha256(path: Path) -> str:
@@ -90,7 +101,7 @@ def main(arguments: argparse.Namespace) -> None:
         arguments.review,
     )
     card = render_model_card(measured)
-    report = render_complete_report(measured, arguments.by_image, arguments.review)
+    report = render_complete_report(measured, arguments.evaluation, arguments.by_image, arguments.review)
     write_whole(arguments.report, report)
     write_whole(arguments.out, card)
     logger.info("report: %s", arguments.report)

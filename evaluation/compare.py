@@ -3,6 +3,8 @@
     python -m evaluation.compare before/predictions.csv artifacts/predictions.csv
 
 Writes `comparison.json` and `comparison.html` to `--out`. The pictures that changed are shown if `--data` holds them.
+Outlines of test pictures are compared, too, where `regions.csv` of `evaluation.evaluate` lies beside both tables or in
+`evaluation/` beside them.
 """
 
 import argparse
@@ -11,7 +13,10 @@ import sys
 from pathlib import Path
 
 from dataset.manifest import Manifest, ManifestError
+from evaluation.comparison import Comparison
 from evaluation.evaluation import EvaluationError
+from evaluation.outlines.paired import compare_outlines, find_region_table, read_region_table
+from evaluation.outlines.region_table import REGIONS_FILE
 from evaluation.pages.comparison_page import PAGE_FILE, summarise_comparison, write_comparison
 from evaluation.params import EvaluateParams
 from evaluation.predictions import Predictions, PredictionsError
@@ -34,6 +39,22 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     add_params_option(parser)
 
 
+def _with_outlines(
+    comparison: Comparison, paths: tuple[Path, Path], pictures: Predictions, params: EvaluateParams
+) -> Comparison:
+    """Add the outlines, where both models' pixels are counted; say so where only one's are."""
+    tables = [find_region_table(path) for path in paths]
+    if tables[0] and tables[1]:
+        first, second = (read_region_table(path, pictures) for path in (tables[0], tables[1]))
+        outlines = compare_outlines(first, second, (str(tables[0]), str(tables[1])), params)
+        return comparison.model_copy(update={"outlines": outlines})
+    if not any(tables):
+        return comparison
+    without = paths[tables.index(None)]
+    note = f"Outlines were not compared: beside {without} lies no {REGIONS_FILE}."
+    return comparison.model_copy(update={"notes": (*comparison.notes, note)})
+
+
 @command(_arguments, known=KNOWN_ERRORS)
 def main(arguments: argparse.Namespace) -> None:
     params = read_section(arguments.params, "evaluate", EvaluateParams)
@@ -42,6 +63,8 @@ def main(arguments: argparse.Namespace) -> None:
     hashes = {} if manifest is None else dict(zip(manifest.table["path"], manifest.table["sha256"], strict=True))
     names = (str(arguments.first), str(arguments.second))
     comparison = compare_predictions(first, second, names, params, hashes)
+    if arguments.split == "test":
+        comparison = _with_outlines(comparison, (arguments.first, arguments.second), first, params)
     write_comparison(comparison, arguments.out, manifest.root if manifest else None)
     logger.info("%s", summarise_comparison(comparison))
     logger.info("comparison: %s", arguments.out / PAGE_FILE)

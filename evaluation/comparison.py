@@ -38,6 +38,16 @@ class ClassDifference(Document):
     recall: Difference
 
 
+class OutlineDifference(Document):
+    """How well one region is outlined, any if `name` is empty, pooled over the pixels of all pictures."""
+
+    name: str
+    num_images: Count
+    num_groups: Count
+    dice: Difference
+    iou: Difference
+
+
 class SignTest(Document):
     """How many favour one model or the other, and the exact two-sided binomial probability of a split as uneven.
 
@@ -67,7 +77,8 @@ class Comparison(Document):
 
     `mcnemar` counts images, as if they were independent; `by_group` counts groups on which one model gets more images
     right. `fixed` and `broken` list what changed for better and for worse, the largest change of probability first,
-    at most `MAX_CHANGED` of `num_fixed` and `num_broken`. `notes` say what the comparison left out.
+    at most `MAX_CHANGED` of `num_fixed` and `num_broken`. `outlines` begin with any region; empty where none of both
+    models, or only one, outlines. `notes` say what the comparison left out.
     """
 
     schema_version: Literal[1] = 1
@@ -81,6 +92,7 @@ class Comparison(Document):
     balanced_accuracy: Difference
     accuracy: Difference
     per_class: tuple[ClassDifference, ...]
+    outlines: tuple[OutlineDifference, ...] = ()
     mcnemar: SignTest
     by_group: SignTest
     num_fixed: Count
@@ -92,3 +104,8 @@ class Comparison(Document):
     bootstrap_samples: Count
     seed: Count
     notes: tuple[str, ...] = ()
+
+    @property
+    def shown_outlines(self) -> tuple[OutlineDifference, ...]:
+        """Return any region and each; where there is one region only, it says what any region says and is left out."""
+        return self.outlines[:1] if len(self.outlines) == 2 else self.outlines

@@ -3,7 +3,9 @@
 Writes to `--out`: `evaluation.json` (everything), `metrics.json` (what `dvc metrics` compares), `confusion.csv`,
 `reliability.csv` and `threshold.csv` (what `dvc plots` draws), `confusion.png`, `per_class_f1.png`, `report.html`,
 `labels/` (what a person should look at again: `to_review.csv` and `label_studio.xml` for Label Studio, `to_review.png`
-to look at), `by_image.json` if the leaking split was measured as well, and `out_of_fold.json` if all folds were.
+to look at), `by_image.json` if the leaking split was measured as well, and `out_of_fold.json` if all folds were. With
+`--maps`, of a segmentation model: `regions.csv` (pixels of each region in each test picture) and `worst/` (drawings of
+the pictures that were outlined worst).
 """
 
 import argparse
@@ -28,6 +30,10 @@ from evaluation.asked_model import read_asked_model
 from evaluation.assess import assess
 from evaluation.evaluation import BY_IMAGE_FILE, EVALUATION_FILE, Evaluation, EvaluationError
 from evaluation.out_of_fold import OUT_OF_FOLD_FILE, assess_out_of_fold
+from evaluation.outlines.document import Outlines
+from evaluation.outlines.map_folder import MapFolder
+from evaluation.outlines.measure import MeasuredOutlines, measure_outlines, write_outlines
+from evaluation.pages.outline_sections import outline_tiles
 from evaluation.pages.plots import HeadlinePlots, to_png
 from evaluation.pages.report import render_report
 from evaluation.pages.wording import HEADLINE_NAMES, estimate_in_words
@@ -57,21 +63,24 @@ def read_description(data_dir: Path) -> DataDescription:
 
 def evaluate(
     predictions_path: Path,
-    by_image_dir: Path,
+    by_image_dir: Path | None,
     data_dir: Path,
     inspection_dir: Path,
     out_dir: Path,
     params: EvaluateParams,
     data_params: DataParams,
     out_of_fold_path: Path | None = None,
+    maps_dir: Path | None = None,
 ) -> Evaluation:
     """Evaluate, write all files to `out_dir` and return the headline's evaluation.
 
-    inspection_dir: what `evaluation.inspect` wrote of the same manifest. out_of_fold_path: pooled predictions of all
-    folds (`training.cross_validate`), if there are any.
+    by_image_dir: of the leaking split, None where it is no question. inspection_dir: what `evaluation.inspect` wrote of
+    the same manifest. out_of_fold_path: pooled predictions of all folds (`training.cross_validate`), if there are any.
+    maps_dir: predicted maps of the same rows, for a segmentation model.
 
-    Raises ManifestError if the split by group leaks, PredictionsError if predictions are not usable or not of this
-    manifest, EvaluationError if `by_image_dir` or a picture that the report shows is missing.
+    Raises ManifestError if the split by group leaks or a mask cannot be read, PredictionsError if predictions or maps
+    are not usable or not of this manifest, EvaluationError if `by_image_dir` or a picture that the report shows is
+    missing.
     """
     manifest, description = Manifest.read(data_dir / "manifest.csv"), read_description(data_dir)
     statistics = read_statistics(inspection_dir / STATISTICS_FILE, manifest)
@@ -84,7 +93,8 @@ def evaluate(
         counts.num_across_splits if counts else None,
     )  # fmt: skip
     asked_model = read_asked_model(predictions_path)
-    headline = headline.model_copy(update={"label_review": labels, "asked_model": asked_model})
+    measured = _measure_outlines(maps_dir, manifest, test_predictions, params)
+    headline = headline.model_copy(update={"label_review": labels, "asked_model": asked_model, **_stated(measured)})
     by_image, not_compared = _by_image(by_image_dir, manifest, params, description.normal_class, statistics)
     out_of_fold = None
     if out_of_fold_path:
@@ -94,8 +104,9 @@ def evaluate(
     drawn = plots.for_png(headline)
     pngs = {"confusion.png": to_png(drawn.confusion), "per_class_f1.png": to_png(drawn.per_class_f1)}
     report = render_report(
-        headline, by_image, description, manifest, not_compared, out_of_fold=out_of_fold, headline_plots=plots
-    )
+        headline, by_image, description, manifest, not_compared, out_of_fold=out_of_fold, headline_plots=plots,
+        drawings=measured.drawings if measured else None,
+    )  # fmt: skip
     out_dir.mkdir(parents=True, exist_ok=True)
     headline.write(out_dir / EVALUATION_FILE)
     write_queue(labels, manifest, out_dir / LABELS_DIR)
@@ -110,6 +121,7 @@ def evaluate(
     for name, png in pngs.items():
         write_whole(out_dir / name, png)
     _write_curves(headline, out_dir)
+    write_outlines(measured, out_dir)
     write_whole(out_dir / REPORT_FILE, report)
     return headline
 
@@ -127,12 +139,42 @@ def _figures(evaluation: Evaluation) -> dict[str, object]:
     for name in HEADLINE:
         estimate = getattr(evaluation, name)
         figures |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-    return figures | {"f1": {result.name: result.f1.value for result in evaluation.per_class}}
+    return (
+        figures
+        | _outline_figures(evaluation.outlines)
+        | {"f1": {result.name: result.f1.value for result in evaluation.per_class}}
+    )
+
+
+def _outline_figures(outlines: Outlines | None) -> dict[str, object]:
+    if outlines is None:
+        return {}
+    whole = {"dice": outlines.any_region.dice, "iou": outlines.any_region.iou, "recall": outlines.any_object.recall}
+    figures: dict[str, object] = {}
+    for name, estimate in whole.items():
+        figures |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    by_region = {part.name: part.dice.value for part in outlines.overlaps[1:]}
+    return {"outlines": {**figures, "dice_of": by_region}}
+
+
+def _measure_outlines(
+    maps_dir: Path | None, manifest: Manifest, predictions: Predictions, params: EvaluateParams
+) -> MeasuredOutlines | None:
+    if maps_dir is None:
+        return None
+    return measure_outlines(MapFolder.open(maps_dir, predictions), manifest, predictions, params)
+
+
+def _stated(measured: MeasuredOutlines | None) -> dict[str, object]:
+    """Return what the document states of outlines."""
+    return {"outlines": measured.outlines, "no_outlines": measured.why_not} if measured else {}
 
 
 def _by_image(
-    by_image_dir: Path, manifest: Manifest, params: EvaluateParams, normal_class: str, statistics: pd.DataFrame
+    by_image_dir: Path | None, manifest: Manifest, params: EvaluateParams, normal_class: str, statistics: pd.DataFrame
 ) -> tuple[Evaluation | None, str]:
+    if by_image_dir is None:
+        return None, ""
     predictions_path, note_path = by_image_dir / PREDICTIONS_FILE, by_image_dir / NOT_COMPARED_FILE
     if predictions_path.exists():
         return assess(Predictions.read(predictions_path), manifest, "image", params, normal_class, statistics), ""
@@ -170,7 +212,8 @@ def _write_table(path: Path, names: Sequence[str], rows: Iterable[Sequence[objec
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--predictions", type=Path, default=Path("artifacts/predictions.csv"))
-    parser.add_argument("--by-image", type=Path, default=Path("artifacts/by_image"))
+    parser.add_argument("--maps", type=Path, help="predicted maps of a segmentation model, from training.predict")
+    parser.add_argument("--by-image", type=Path, help="of the leaking split; artifacts/by_image, but none with --maps")
     parser.add_argument("--out-of-fold", type=Path, help="predictions of all folds, from training.cross_validate")
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--inspection", type=Path, default=Path("artifacts/inspection"))
@@ -181,12 +224,16 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 @command(_arguments, known=KNOWN_ERRORS)
 def main(arguments: argparse.Namespace) -> None:
     params = read_section(arguments.params, "evaluate", EvaluateParams)
+    by_image = arguments.by_image or (None if arguments.maps else Path("artifacts/by_image"))
     headline = evaluate(
-        arguments.predictions, arguments.by_image, arguments.data, arguments.inspection, arguments.out, params,
-        read_section(arguments.params, "data", DataParams), arguments.out_of_fold,
+        arguments.predictions, by_image, arguments.data, arguments.inspection, arguments.out, params,
+        read_section(arguments.params, "data", DataParams), arguments.out_of_fold, arguments.maps,
     )  # fmt: skip
-    for name, title in HEADLINE_NAMES.items():
-        logger.info("%s on %d test images: %s", title, headline.num_images, estimate_in_words(getattr(headline, name)))
+    named = [(title, getattr(headline, name)) for name, title in HEADLINE_NAMES.items()]
+    for title, estimate in [*named, *(outline_tiles(headline.outlines) if headline.outlines else ())]:
+        logger.info("%s on %d test images: %s", title, headline.num_images, estimate_in_words(estimate))
+    if headline.no_outlines:
+        logger.info("outlines: %s", headline.no_outlines)
     logger.info("report: %s", arguments.out / REPORT_FILE)
 
 

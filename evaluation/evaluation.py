@@ -17,6 +17,7 @@ from evaluation.document import Count, Document, Figure, Share, SinceEstimated, 
 from evaluation.document import Estimate as Estimate
 from evaluation.document import EvaluationError as EvaluationError
 from evaluation.document import WrongPrediction as WrongPrediction
+from evaluation.outlines.document import Outlines
 
 EVALUATION_FILE = "evaluation.json"
 BY_IMAGE_FILE = "by_image.json"
@@ -63,7 +64,8 @@ class Evaluation(Document):
     answering the most frequent class, `majority_class`. `wrong` lists the most confident wrong predictions, of
     `num_wrong`. `mcc` is Matthews' correlation coefficient for several classes (Gorodkin 2004), in [-1, 1].
     `asked_model` is the model that `evaluation.predict` asked, null for predictions of the trained checkpoint.
-    `detection` is null where `no_detection` says why. Analyses that were not made are null.
+    `detection` is null where `no_detection` says why, `outlines` where `no_outlines` does or for a model that has none.
+    Analyses that were not made are null.
     """
 
     schema_version: Literal[1] = 1
@@ -92,6 +94,8 @@ class Evaluation(Document):
     detection: DefectDetection | None = None
     no_detection: str = ""
     slice_search: SliceSearch | None = None
+    outlines: Outlines | None = None
+    no_outlines: str = ""
     fairness: Fairness | None = None
     label_review: LabelReview | None = None
     confidence: Share

@@ -28,11 +28,12 @@ from export.gate import (
     outcome_in_words,
     read_gate,
 )
-from export.measured_model import find_measured_model, registered_versions, with_pictures
-from export.model_store import CLASSIFIER, StoreError, check_store
+from export.measured_model import find_measured_model, registered_tags, with_pictures
+from export.model_store import StoreError, check_store
 from export.same_data import find_reference
 from project.command import command
 from project.write_whole import write_whole
+from runtime.model.contract import CONTRACT_FILE, MODEL_NAMES, Task, read_contract
 from runtime.serving.model_reference import find_models
 
 BENTO = "vision"
@@ -53,7 +54,8 @@ def build(project_dir: Path, gate: Gate) -> tuple[Bento, bool]:
         return newest, False
     labels = {CONTENT_LABEL: content}
     for model in find_models().values():
-        labels.update(admit_to_bento(model, newest, project_dir / "data", gate))
+        for name, text in admit_to_bento(model, newest, project_dir / "data", gate).items():
+            labels[name] = f"{labels[name]}; {text}" if name in labels else text
     return bentoml.bentos.build_bentofile(build_ctx=str(project_dir), labels=labels), True
 
 
@@ -67,9 +69,9 @@ def admit_to_bento(model: bentoml.Model, newest: Bento | None, data_dir: Path, g
         return {
             name: text for name, text in model.info.labels.items() if name in ("gate", REASON_LABEL, "accepted_worse")
         }
-    version = str(model.tag.version)
-    measured = find_measured_model(version)
-    others = [v for v in dict.fromkeys([*_packed_versions(newest), *registered_versions()]) if v != version]
+    tag, task = str(model.tag), read_contract(Path(model.path_of(CONTRACT_FILE))).task
+    measured, packed = find_measured_model(tag), _packed_tags(newest, task)
+    others = [other for other in dict.fromkeys([*packed, *registered_tags(task)]) if other != tag]
     if not others:
         return {
             "gate": "first model: there is none to compare with",
@@ -78,10 +80,9 @@ def admit_to_bento(model: bentoml.Model, newest: Bento | None, data_dir: Path, g
     if measured is None:
         raise GateError(f"{model.tag} was registered without its predictions: run `make register`, then build again")
     measured = with_pictures(measured, data_dir)
-    packed = _packed_versions(newest)
     # The one in the newest Bento, and the newest registered one: both must be passed.
-    searches = [find_reference(measured, [v for v in packed if v != version])] if set(packed) - {version} else []
-    searches.append(find_reference(measured, [v for v in others if v not in packed] or others))
+    searches = [find_reference(measured, [other for other in packed if other != tag])] if set(packed) - {tag} else []
+    searches.append(find_reference(measured, [other for other in others if other not in packed] or others))
     references = {found.reference.name: found for found in searches if found.reference is not None}
     if not references:
         return first_of_its_data(measured.data.name, searches[-1].reason)
@@ -91,9 +92,9 @@ def admit_to_bento(model: bentoml.Model, newest: Bento | None, data_dir: Path, g
     return {**merged, **joined}
 
 
-def _packed_versions(newest: Bento | None) -> list[str]:
+def _packed_tags(newest: Bento | None, task: Task) -> list[str]:
     tags = [info.tag for info in newest.info.all_models] if newest else []
-    return [str(tag.version) for tag in tags if tag.name == CLASSIFIER]
+    return [str(tag) for tag in tags if tag.name == MODEL_NAMES[task]]
 
 
 def newest_bento() -> Bento | None:

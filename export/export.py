@@ -6,31 +6,44 @@ Writes `model.onnx`, `contract.json` and `parity.json` to `--out`. Failing parit
 import argparse
 import logging
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 
 from dataset.manifest import Manifest, ManifestError
+from dataset.outputs.tasks import ARTIFACTS, add_task_option
 from evaluation.statistics.parity import (
     PARITY_FILE,
-    FloatArray,
+    Compute,
     ImageBatch,
     Parity,
     ParityError,
-    Predict,
     measure_parity,
 )
-from export.graph import ServedModel, write_onnx
+from export.graph import ServedModel, ServedSegmenter, served_model, write_onnx
 from export.params import ExportParams
-from project.command import command
+from project.command import UsageError, command
 from project.params import ParamsError, add_params_option, read_section
 from project.write_whole import write_whole
-from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, PROBABILITIES, Filters
+from runtime.model.contract import (
+    CONTRACT_FILE,
+    FOREGROUND,
+    ONNX_FILE,
+    PROBABILITIES,
+    REGION_MAP,
+    Filters,
+    Outputs,
+    SegmentationContract,
+)
 from runtime.model.session import Predictor
 from training.data.tensors import PictureDataset
 from training.network.backbones import BackboneError
 from training.network.classifier import load_classifier
+from training.network.pyramid import MaskNetwork, region_outputs
 from training.params import ContractParams
+from training.process.memory import keep_freed_memory
 from training.run.checkpoint import Checkpoint, CheckpointError
 
 KNOWN_ERRORS = (BackboneError, CheckpointError, ManifestError, ParamsError, ParityError)
@@ -49,20 +62,19 @@ def export_checkpoint(
     onnx_path = out_dir / ONNX_FILE
     contract = checkpoint.contract.model_copy(update={"filters": filters})
     logger.info("exporting %s to ONNX", contract.lineage.backbone)
-    model = ServedModel(load_classifier(contract, checkpoint.state_dict), contract.temperature).eval()
+    model = served_model(load_classifier(contract, checkpoint.state_dict), contract)
     write_onnx(model, contract, onnx_path, params.opset)
     write_whole(out_dir / CONTRACT_FILE, contract.to_json())
-    dataset = PictureDataset(manifest.select("val"), contract)
-    images = [dataset[i].image for i in range(len(dataset))]
     parity = measure_parity(
-        images,
-        expected=_torch_probabilities(model),
-        exported=_onnx_probabilities(out_dir),
+        _Images(PictureDataset(manifest.select("val"), contract)),
+        expected=_by_network(model),
+        exported=Predictor.load(out_dir).predict,
         batch_sizes=params.batch_sizes,
         limit=params.max_probability_difference,
         split="val",
+        threshold=contract.threshold if isinstance(contract, SegmentationContract) else None,
     )
-    write_whole(out_dir / PARITY_FILE, parity.model_dump_json(indent=2) + "\n")
+    write_whole(out_dir / PARITY_FILE, parity.to_json())
     try:
         parity.check()
     except ParityError:
@@ -71,37 +83,72 @@ def export_checkpoint(
     return parity
 
 
-def _torch_probabilities(model: ServedModel) -> Predict:
+@dataclass(frozen=True)
+class _Images:
+    """The pictures as the model takes them, read when they are asked for."""
+
+    dataset: PictureDataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> ImageBatch:
+        return self.dataset[index].image
+
+
+def _by_network(model: ServedModel) -> Compute:
+    """Return what computes a graph's outputs by the trained network itself, which knows nothing of serving."""
+    classifier = model.classifier
+
     @torch.inference_mode()
-    def predict(images: ImageBatch) -> FloatArray:
-        probabilities: FloatArray = model(torch.from_numpy(images))[0].numpy()
-        return probabilities
+    def compute(images: ImageBatch) -> Outputs:
+        pixels, outputs = torch.from_numpy(images), {}
+        if isinstance(model, ServedSegmenter):
+            network = cast(MaskNetwork, classifier.backbone)
+            scores = network.pixel_logits(classifier.normalise(pixels))
+            size_px = cast("tuple[int, int]", images.shape[1:3])
+            outputs[REGION_MAP], outputs[FOREGROUND] = region_outputs(scores, size_px)
+            logits = network.class_logits(scores)
+        else:
+            logits = classifier(pixels)
+        outputs[PROBABILITIES] = (logits / model.temperature).softmax(dim=1)
+        return {name: output.numpy() for name, output in outputs.items()}
 
-    return predict
-
-
-def _onnx_probabilities(model_dir: Path) -> Predict:
-    predictor = Predictor.load(model_dir)
-    return lambda images: predictor.predict(images)[PROBABILITIES]
+    return compute
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--checkpoint", type=Path, default=Path("artifacts/training/checkpoint.pt"))
+    add_task_option(parser)
+    parser.add_argument("--checkpoint", type=Path, help="artifacts/training/checkpoint.pt, or that of the task")
     parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
     add_params_option(parser)
-    parser.add_argument("--out", type=Path, default=Path("artifacts/export"))
+    parser.add_argument("--out", type=Path, help="artifacts/export, or that of the task")
 
 
 @command(_arguments, known=KNOWN_ERRORS)
 def main(arguments: argparse.Namespace) -> None:
+    keep_freed_memory()
+    artifacts = ARTIFACTS[arguments.task]
+    checkpoint_path: Path = arguments.checkpoint or artifacts / "training" / "checkpoint.pt"
     params = read_section(arguments.params, "export", ExportParams)
     filters = read_section(arguments.params, "contract", ContractParams).filters
-    checkpoint, manifest = Checkpoint.load(arguments.checkpoint), Manifest.read(arguments.manifest)
-    parity = export_checkpoint(checkpoint, manifest, params, filters, arguments.out)
+    checkpoint, manifest = Checkpoint.load(checkpoint_path), Manifest.read(arguments.manifest)
+    if checkpoint.contract.task != arguments.task:
+        raise UsageError(f"{checkpoint_path} is of {checkpoint.contract.task}: say --task {checkpoint.contract.task}")
+    parity = export_checkpoint(checkpoint, manifest, params, filters, arguments.out or artifacts / "export")
     logger.info(
-        "parity over %d val pictures at batches %s: largest difference of a probability %.2e, same class in all",
-        parity.num_images, list(parity.batch_sizes), parity.max_probability_difference,
+        "parity over %d val pictures at batches %s: largest difference of a probability %.2e, same class in all%s",
+        parity.num_images, list(parity.batch_sizes), parity.max_probability_difference, _pixels_in_words(parity),
     )  # fmt: skip
+
+
+def _pixels_in_words(parity: Parity) -> str:
+    if parity.map_agreement is None:
+        return ""
+    return (
+        f", of a pixel's probability {parity.max_foreground_difference:.2e}, same region in "
+        f"{parity.map_agreement:.4%} of the pixels"
+    )
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,16 +17,18 @@ from dataset.checks import named
 from dataset.manifest import Manifest, ManifestError
 from evaluation.comparison import Comparison
 from evaluation.document import EvaluationError
+from evaluation.outlines.region_table import RegionTable
 from evaluation.pages.wording import figure
 from evaluation.params import EvaluateParams
 from evaluation.picture_files import read_batch
 from evaluation.predictions import Predictions, PredictionsError
 from evaluation.statistics.paired import compare_predictions
 from export.measured_model import MeasuredModel
+from export.outlines import PixelCounts, find_dice_drops, lost_regions
 from export.params import GateParams
 from export.same_data import unknown_classes
 from project.params import ParamsError, add_params_option, read_section
-from runtime.model.contract import PROBABILITIES, ContractError
+from runtime.model.contract import PROBABILITIES, ContractError, SegmentationContract
 from runtime.model.session import Predictor
 
 _CANNOT_COMPARE = (ContractError, EvaluationError, ManifestError, PredictionsError)
@@ -57,10 +60,12 @@ class Gate:
         `out_dir` if the candidate's manifest has them.
         """
         try:
-            comparison = compare_fairly(candidate, reference, self.evaluate)
+            fair = fair_test(candidate, reference)
+            names, hashes = (reference.name, candidate.name), _hashes(candidate.manifest)
+            comparison = compare_predictions(fair.before, fair.after, names, self.evaluate, hashes, fair.notes)
         except (GateError, *_CANNOT_COMPARE) as exc:
             return self._accepted(f"not comparable with {reference.name}", str(exc), reason)
-        drops = find_drops(comparison, self.margins)
+        drops = find_drops(comparison, self.margins) + self._dice_drops(fair)
         page = _write_page(comparison, self.out_dir, candidate.manifest.root, drops)
         if not drops:
             return {
@@ -73,6 +78,11 @@ class Gate:
             f"{'; '.join(drops)}. Every picture that changed: {page}",
             reason,
         )
+
+    def _dice_drops(self, fair: "FairTest") -> tuple[str, ...]:
+        if fair.regions is None:
+            return ()
+        return find_dice_drops(*fair.regions, list(fair.after.paths), self.margins.max_dice_drop)
 
     def _accepted(self, outcome: str, problem: str, reason: str) -> dict[str, str]:
         if not self.accept_worse:
@@ -110,33 +120,51 @@ def find_drops(comparison: Comparison, margins: GateParams) -> tuple[str, ...]:
     )
 
 
-def compare_fairly(candidate: MeasuredModel, reference: MeasuredModel, params: EvaluateParams) -> Comparison:
-    """Compare on the candidate's test pictures, leaving out what is unfair to either.
+class FairTest(NamedTuple):
+    """What the earlier model and the new one say of the pictures that are fair to both, in the order of `after`.
+
+    regions: both models' pixels of at least these pictures, of segmentation; None otherwise. notes: what was left out.
+    """
+
+    before: Predictions
+    after: Predictions
+    regions: tuple[RegionTable, RegionTable] | None
+    notes: tuple[str, ...]
+
+
+def fair_test(candidate: MeasuredModel, reference: MeasuredModel) -> FairTest:
+    """Return the candidate's test pictures without those that are unfair to either.
 
     Pictures of classes that only the candidate knows are left out, its answers are not: of what the reference knew, a
-    picture that is called by a new name is lost. Raises GateError if the candidate lacks a class of the reference, or
-    if a class has no picture that the reference was not trained or chosen on.
+    picture that is called by a new name is lost. Raises GateError if the candidate lacks a class or a region of the
+    reference, or if a class has no picture that the reference was not trained or chosen on.
     """
     lost, added = unknown_classes(reference, candidate), unknown_classes(candidate, reference)
     if lost:
         raise GateError(f"{reference.name} knows {named(lost)}, which this model does not: they cannot be compared")
+    if lost_names := lost_regions(reference.regions, candidate.regions):
+        raise GateError(f"{reference.name} outlines {lost_names}, which this model does not: they cannot be compared")
     test = candidate.predictions.select("test")
-    hashes = dict(zip(candidate.manifest.table["path"], candidate.manifest.table["sha256"], strict=True))
-    names, notes = (reference.name, candidate.name), []
+    notes = []
     if added:
         known = [test.classes.index(name) for name in reference.predictions.classes]
         test = test.take(np.flatnonzero(np.isin(test.labels, known)))
         notes.append(f"{reference.name} does not know {named(added)}: pictures of these are left out.")
     if candidate.manifest.sha256 == reference.manifest.sha256:
-        before = reference.predictions.select("test")
+        before, regions_before = reference.predictions.select("test"), reference.regions
     else:
         num_test, test = len(test.paths), _fair_pictures(candidate, reference, test)
         notes.append(
             f"The data or their split changed since {reference.name} was trained. It was asked again about the "
             f"{len(test.paths)} of {num_test} test pictures whose groups it was neither trained nor chosen on."
         )
-        before = predict_again(reference.model_dir, test, candidate.manifest)
-    return compare_predictions(_over(before, test.classes), test, names, params, hashes, tuple(notes))
+        before, regions_before = predict_again(reference.model_dir, test, candidate.manifest)
+    regions = (regions_before, candidate.regions) if regions_before and candidate.regions else None
+    return FairTest(_over(before, test.classes), test, regions, tuple(notes))
+
+
+def _hashes(manifest: Manifest) -> dict[str, str]:
+    return dict(zip(manifest.table["path"], manifest.table["sha256"], strict=True))
 
 
 def _over(predictions: Predictions, classes: tuple[str, ...]) -> Predictions:
@@ -168,19 +196,24 @@ def _fair_pictures(candidate: MeasuredModel, reference: MeasuredModel, test: Pre
     return test.take(np.flatnonzero(is_fair))
 
 
-def predict_again(model_dir: Path, pictures: Predictions, manifest: Manifest) -> Predictions:
-    """Return what a registered model's ONNX graph says of these pictures.
+def predict_again(model_dir: Path, pictures: Predictions, manifest: Manifest) -> tuple[Predictions, RegionTable | None]:
+    """Return what a registered model's ONNX graph says of these pictures, and of segmentation the pixels it outlines.
 
-    Raises EvaluationError if a picture cannot be read.
+    Raises EvaluationError if a picture cannot be read, ManifestError if a mask cannot be or marks what the model does
+    not know.
     """
     predictor = Predictor.load(model_dir, device="cpu")
-    files, probs = [manifest.root / path for path in pictures.paths], []
-    for start in range(0, len(files), _BATCH_SIZE):
-        batch = read_batch(files[start : start + _BATCH_SIZE], predictor.contract)
-        probs.append(predictor.predict(batch)[PROBABILITIES])
-    classes = predictor.contract.classes
-    labels = np.asarray([classes.index(pictures.classes[label]) for label in pictures.labels], dtype=np.int64)
-    return replace(pictures, labels=labels, probs=np.concatenate(probs).astype(np.float64), classes=classes)
+    contract, probs = predictor.contract, []
+    counts = PixelCounts(manifest, contract) if isinstance(contract, SegmentationContract) else None
+    for start in range(0, len(pictures.paths), _BATCH_SIZE):
+        paths = pictures.paths[start : start + _BATCH_SIZE].tolist()
+        outputs = predictor.predict(read_batch([manifest.root / path for path in paths], contract))
+        probs.append(outputs[PROBABILITIES])
+        if counts:
+            counts.add(paths, outputs)
+    labels = np.asarray([contract.classes.index(pictures.classes[label]) for label in pictures.labels], dtype=np.int64)
+    answers = replace(pictures, labels=labels, probs=np.concatenate(probs).astype(np.float64), classes=contract.classes)
+    return answers, counts.table(pictures) if counts else None
 
 
 def add_gate_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,7 @@
 """A model with what it was measured on: from the files of this run, or from the model store.
 
-The store keeps `predictions.csv`, `manifest.csv` and `description.json` with the checkpoint, which no Bento packs.
+The store keeps `predictions.csv`, `manifest.csv`, `description.json` and, of segmentation, `regions.csv` with the
+checkpoint, which no Bento packs.
 """
 
 from collections.abc import Mapping
@@ -15,9 +16,19 @@ from dataset.description import DESCRIPTION_FILE, DataDescription
 from dataset.manifest import Manifest, ManifestError
 from evaluation.analyses.leakage import refuse_other_images
 from evaluation.asked_model import refuse_other_model
+from evaluation.document import EvaluationError
+from evaluation.outlines.region_table import REGIONS_FILE, RegionTable
 from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsError
-from export.model_store import CHECKPOINT, CLASSIFIER
-from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, read_contract
+from export.model_store import CHECKPOINT_NAMES
+from runtime.model.contract import (
+    CONTRACT_FILE,
+    MODEL_NAMES,
+    ONNX_FILE,
+    ModelContract,
+    SegmentationContract,
+    Task,
+    read_contract,
+)
 from runtime.model.hashing import file_sha256
 
 MANIFEST_FILE = "manifest.csv"
@@ -28,8 +39,8 @@ TASK_LABEL = "task"
 class MeasuredModel:
     """A model and what it was measured on.
 
-    predictions: of the manifest's validation and test pictures; `manifest.root` may lack the pictures. task: what
-    `gate.task` stated, or ''.
+    predictions: of the manifest's validation and test pictures; `manifest.root` may lack the pictures. regions: pixels
+    of each test picture, of segmentation; None otherwise. task: what `gate.task` stated, or ''.
     """
 
     name: str
@@ -38,22 +49,26 @@ class MeasuredModel:
     manifest: Manifest
     data: DataDescription
     task: str = ""
+    regions: RegionTable | None = None
 
 
-def measured_files(predictions: Path, data_dir: Path) -> Mapping[str, Path]:
+def measured_files(task: Task, predictions: Path, data_dir: Path, evaluation_dir: Path) -> Mapping[str, Path]:
     """Return what the store keeps with a checkpoint: name in the model -> file to copy."""
     return {
         PREDICTIONS_FILE: predictions,
         MANIFEST_FILE: data_dir / MANIFEST_FILE,
         DESCRIPTION_FILE: data_dir / DESCRIPTION_FILE,
+        **({REGIONS_FILE: evaluation_dir / REGIONS_FILE} if task == "segmentation" else {}),
     }
 
 
-def read_measured_model(name: str, model_dir: Path, predictions: Path, data_dir: Path, task: str = "") -> MeasuredModel:
+def read_measured_model(
+    name: str, model_dir: Path, predictions: Path, data_dir: Path, evaluation_dir: Path, task: str = ""
+) -> MeasuredModel:
     """Read this run's model.
 
-    Raises ManifestError or PredictionsError if a file is missing or malformed, or if manifest, predictions and
-    model are not of one run.
+    Raises ManifestError, PredictionsError or EvaluationError if a file is missing or malformed, or if manifest,
+    predictions, pixels and model are not of one run.
     """
     manifest = Manifest.read(data_dir / MANIFEST_FILE)
     read = Predictions.read(predictions)
@@ -67,7 +82,20 @@ def read_measured_model(name: str, model_dir: Path, predictions: Path, data_dir:
         raise PredictionsError(f"{predictions} is of other classes than the model")
     refuse_other_images(read, manifest, "group")
     refuse_other_model(predictions, file_sha256(model_dir / ONNX_FILE))
-    return MeasuredModel(name, model_dir, read, manifest, _read_description(data_dir / DESCRIPTION_FILE), task)
+    regions = _read_regions(evaluation_dir / REGIONS_FILE, contract, read)
+    return MeasuredModel(name, model_dir, read, manifest, _read_description(data_dir / DESCRIPTION_FILE), task, regions)
+
+
+def _read_regions(path: Path, contract: ModelContract, predictions: Predictions) -> RegionTable | None:
+    """Read the pixels of a segmentation's test pictures, which are those of the predictions."""
+    if not isinstance(contract, SegmentationContract):
+        return None
+    table = RegionTable.read(path)
+    if table.regions != contract.regions:
+        raise EvaluationError(f"{path} is of other regions than the model")
+    if set(table.paths) != set(predictions.select("test").paths):
+        raise EvaluationError(f"{path} is not of the predictions' test pictures")
+    return table
 
 
 def with_pictures(model: MeasuredModel, data_dir: Path) -> MeasuredModel:
@@ -79,32 +107,36 @@ def with_pictures(model: MeasuredModel, data_dir: Path) -> MeasuredModel:
     return replace(model, manifest=manifest) if manifest.sha256 == model.manifest.sha256 else model
 
 
-def registered_versions() -> list[str]:
-    """Return the versions of the classifier in the store, the newest first."""
+def registered_tags(task: Task) -> list[str]:
+    """Return the tags of the task's models in the store, the newest first."""
     try:
-        models = bentoml.models.list(CLASSIFIER)
+        models = bentoml.models.list(MODEL_NAMES[task])
     except (NotFound, FileNotFoundError):
         return []
-    newest_first = sorted(models, key=lambda model: model.info.creation_time, reverse=True)
-    return [str(model.tag.version) for model in newest_first]
+    return [str(model.tag) for model in sorted(models, key=lambda model: model.info.creation_time, reverse=True)]
 
 
-def find_measured_model(version: str) -> MeasuredModel | None:
+def find_measured_model(tag: str) -> MeasuredModel | None:
     """Read a registered model; None if its checkpoint is not there or was stored without what it was measured on."""
+    name, version = tag.split(":")
+    task = next((task for task, known in MODEL_NAMES.items() if known == name), None)
+    if task is None:
+        return None
     try:
-        classifier = bentoml.models.get(f"{CLASSIFIER}:{version}")
-        stored = Path(bentoml.models.get(f"{CHECKPOINT}:{version}").path)
+        model = bentoml.models.get(tag)
+        stored = Path(bentoml.models.get(f"{CHECKPOINT_NAMES[task]}:{version}").path)
     except (NotFound, FileNotFoundError):
         return None
-    if not all((stored / name).is_file() for name in (PREDICTIONS_FILE, MANIFEST_FILE, DESCRIPTION_FILE)):
+    if not all((stored / name).is_file() for name in measured_files(task, stored, stored, stored)):
         return None
     return MeasuredModel(
-        f"{CLASSIFIER}:{version}",
-        Path(classifier.path),
+        tag,
+        Path(model.path),
         Predictions.read(stored / PREDICTIONS_FILE),
         Manifest.read(stored / MANIFEST_FILE),
         _read_description(stored / DESCRIPTION_FILE),
-        classifier.info.labels.get(TASK_LABEL, ""),
+        model.info.labels.get(TASK_LABEL, ""),
+        RegionTable.read(stored / REGIONS_FILE) if task == "segmentation" else None,
     )
 
 

@@ -1,8 +1,8 @@
-"""Put checkpoint and classifier into BentoML's model store: both whole, or neither.
+"""Put a checkpoint and the model exported from it into BentoML's model store: both whole, or neither.
 
 BentoML copies a new model file by file to its final place, so a killed process leaves a directory there that breaks
 `bentoml models list`. Here both models are made in a store of their own beside the real one and moved in with one
-rename each, the classifier last. What a killed registration left behind is cleared away by the next one.
+rename each, the exported one last. What a killed registration left behind is cleared away by the next one.
 """
 
 import fcntl
@@ -20,10 +20,11 @@ from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.models import ModelStore
 from bentoml.exceptions import NotFound
 
-from runtime.model.contract import MODEL_NAME
+from runtime.model.contract import MODEL_NAMES, Task
 
-CLASSIFIER = MODEL_NAME
-CHECKPOINT = "vision-checkpoint"
+CHECKPOINT_NAMES: dict[Task, str] = {
+    "classification": "vision-checkpoint", "segmentation": "vision-segmenter-checkpoint",
+}  # fmt: skip
 _STAGING_PREFIX = "vision-register-"
 
 
@@ -59,13 +60,13 @@ class Registered:
     """Tags of a pair in the model store, and whether this registration put it there."""
 
     checkpoint: str
-    classifier: str
+    model: str
     is_new: bool
 
 
 def register_pair(
     checkpoint: ModelContent,
-    classifier: ModelContent,
+    exported: ModelContent,
     labels: Mapping[str, str],
     admit: Callable[[], Mapping[str, str]],
 ) -> Registered:
@@ -76,19 +77,19 @@ def register_pair(
     """
     with _only_one_at_a_time():
         _clear_leftovers()
-        newest = _newest_version(classifier.name)
-        if newest and all(_is_same(content, newest, labels) for content in (checkpoint, classifier)):
-            return Registered(f"{checkpoint.name}:{newest}", f"{classifier.name}:{newest}", is_new=False)
+        newest = _newest_version(exported.name)
+        if newest and all(_is_same(content, newest, labels) for content in (checkpoint, exported)):
+            return Registered(f"{checkpoint.name}:{newest}", f"{exported.name}:{newest}", is_new=False)
         labels = {**labels, **admit()}
-        version = str(bentoml.Tag(classifier.name, None).make_new_version().version)
+        version = str(bentoml.Tag(exported.name, None).make_new_version().version)
         staging = _temporary_dir() / f"{_STAGING_PREFIX}{version}"
         try:
-            for content in (checkpoint, classifier):
+            for content in (checkpoint, exported):
                 _stage(content, version, labels, staging)
-            _move_in([checkpoint.name, classifier.name], version, staging)
+            _move_in([checkpoint.name, exported.name], version, staging)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-        return Registered(f"{checkpoint.name}:{version}", f"{classifier.name}:{version}", is_new=True)
+        return Registered(f"{checkpoint.name}:{version}", f"{exported.name}:{version}", is_new=True)
 
 
 def _stage(content: ModelContent, version: str, labels: Mapping[str, str], staging: Path) -> None:
@@ -118,17 +119,18 @@ def _move_in(names: list[str], version: str, staging: Path) -> None:
 
 
 def _clear_leftovers() -> None:
-    """Finish or undo registrations that were killed: finished if the classifier had moved in, undone if not."""
+    """Finish or undo registrations that were killed: finished if the exported model had moved in, undone if not."""
     for staging in _temporary_dir().glob(f"{_STAGING_PREFIX}*"):
         if not staging.is_dir():
             continue
         version = staging.name.removeprefix(_STAGING_PREFIX)
-        has_classifier = (_store_dir() / CLASSIFIER / version).is_dir()
-        for name in (CHECKPOINT, CLASSIFIER):
-            if has_classifier:
-                _point_latest_at(name, version)
-            else:
-                _remove(name, version)
+        for task, model in MODEL_NAMES.items():  # a version is of one task, whose name it does not say
+            has_moved_in = (_store_dir() / model / version).is_dir()
+            for name in (CHECKPOINT_NAMES[task], model):
+                if has_moved_in:
+                    _point_latest_at(name, version)
+                else:
+                    _remove(name, version)
         shutil.rmtree(staging)
 
 

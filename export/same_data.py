@@ -56,15 +56,15 @@ def unknown_classes(model: MeasuredModel, other: MeasuredModel) -> list[str]:
     return sorted(set(model.predictions.classes) - set(other.predictions.classes))
 
 
-def find_reference(candidate: MeasuredModel, versions: Iterable[str]) -> Found:
-    """Return the first of these registered models that is of the candidate's data and classes.
+def find_reference(candidate: MeasuredModel, tags: Iterable[str]) -> Found:
+    """Return the first of these registered models, all of its task, that is of the candidate's data and classes.
 
     If there is none of its classes, one with fewer of them; among models of one stated task simply the first.
     """
     others: list[str] = []
     num_unmeasured, smaller = 0, None
-    for version in versions:
-        reference = find_measured_model(version)
+    for tag in tags:
+        reference = find_measured_model(tag)
         if reference is None:
             num_unmeasured += 1
             continue

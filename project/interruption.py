@@ -15,11 +15,11 @@ def end_in_one_line(package: str) -> None:
     Called where the package is imported, before any of its modules: importing PyTorch takes seconds. What is open is
     closed as ever; only the traceback is left out.
     """
-    if _command().startswith(f"{package}."):
+    if running_command().startswith(f"{package}."):
         sys.excepthook = _say
 
 
-def _command() -> str:
+def running_command() -> str:
     """Return the module that this process was told to run, '' if it was told otherwise."""
     words = sys.orig_argv[1:]
     options = next((i for i, word in enumerate(words) if not word.startswith("-") or word == "-m"), len(words))
@@ -30,7 +30,7 @@ def _say(kind: type[BaseException], exc: BaseException, trace: TracebackType | N
     if not issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, exc, trace)
         return
-    sys.stderr.write(f"\n{said_of(_command())}\n")
+    sys.stderr.write(f"\n{said_of(running_command())}\n")
     raise SystemExit(INTERRUPTED)  # Python takes it from here as it does from a module
 
 

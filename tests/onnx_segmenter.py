@@ -5,15 +5,25 @@ where half of a pixel is coloured and half grey. So a region begins, at the cont
 pixel is covered. The picture's class comes from the shares of the picture that are red and blue; 2% decide.
 """
 
+import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import bentoml
 import numpy as np
 import onnx
+import pandas as pd
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image, ImageDraw
 
+from dataset.annotations import write_mask
+from dataset.description import DataDescription
+from dataset.manifest import COLUMNS, Manifest
+from evaluation.outlines.region_table import RegionTable
+from evaluation.predictions import Predictions
+from evaluation.statistics.parity import Parity
+from export.register import Sources
 from runtime.model.contract import (
     CONTRACT_FILE,
     CONTRACT_KEY,
@@ -23,8 +33,12 @@ from runtime.model.contract import (
     ONNX_FILE,
     PROBABILITIES,
     REGION_MAP,
+    Outputs,
     SegmentationContract,
 )
+from runtime.model.hashing import file_sha256
+from runtime.model.session import Predictor
+from tests.onnx_fixture import card_text
 
 REGIONS = ("blue", "red")  # 1 and 2 in `region_map`
 SEGMENTER_CLASSES = ("blue", "grey", "red")
@@ -119,11 +133,108 @@ def store_segmenter(contract: SegmentationContract | None = None, scale: float =
     return str(model.tag)
 
 
-def draw_spots(width: int, height: int, spots: Sequence[Spot]) -> Image.Image:
+def draw_spots(width: int, height: int, spots: Sequence[Spot], background: tuple[int, int, int] = GREY) -> Image.Image:
     """Draw ellipses in the colours of regions on grey, at the sides half covered: drawn at 4 times the size."""
-    image = Image.new("RGB", (width * 4, height * 4), GREY)
+    image = Image.new("RGB", (width * 4, height * 4), background)
     draw = ImageDraw.Draw(image)
     for name, box in spots:
         left, top, right, bottom = (round(4 * side) for side in box)
         draw.ellipse((left, top, right - 1, bottom - 1), fill=REGION_COLOURS[name])
     return image.resize((width, height), Image.Resampling.BOX)
+
+
+@dataclass(frozen=True)
+class SpottedData:
+    """Pictures of one spot each, or of none: of every class one object for each of `splits`, two pictures of each.
+
+    first: the number of the first object; an object looks the same in every data set that has it.
+    """
+
+    splits: tuple[str, ...] = ("train", "val", "test", "test")
+    first: int = 0
+
+
+def write_spotted_data(data_dir: Path, data: SpottedData) -> Manifest:
+    """Write pictures of the model's size, their masks, manifest and description."""
+    rows = []
+    for label, (number, split), shot in itertools.product(
+        SEGMENTER_CLASSES, enumerate(data.splits, data.first), (1, 2)
+    ):
+        name = f"{label}{number}_{shot}.png"
+        rng = np.random.default_rng([*label.encode(), number, shot])
+        left, top = rng.integers(2, 20, size=2).tolist()
+        spots = [(label, (left, top, left + 26, top + 20))] if label in REGIONS else []
+        picture = draw_spots(64, 48, spots, (int(rng.integers(60, 180)),) * 3)
+        (data_dir / "pictures/images").mkdir(parents=True, exist_ok=True)
+        picture.save(data_dir / "pictures/images" / name)
+        mask = ""
+        if label in REGIONS:
+            mask = f"pictures/masks/{name}"
+            red, _, blue = np.moveaxis(np.asarray(picture, np.float32), 2, 0)
+            is_spot = np.abs(red - blue) >= _RANGE / 2
+            write_mask(data_dir / mask, np.where(is_spot, REGIONS.index(label) + 1, 0).astype(np.uint8))
+        path = f"pictures/images/{name}"
+        rows.append([path, label, f"{label}{number}", split, split, file_sha256(data_dir / path), 64, 48, mask])
+    manifest = Manifest(pd.DataFrame(rows, columns=COLUMNS), data_dir)
+    manifest.write(data_dir / "manifest.csv")
+    DataDescription(
+        name="spots", title="Spots", summary="One spot each.", group_meaning="object", normal_class="grey",
+        regions=REGIONS,
+    ).write(data_dir)  # fmt: skip
+    return manifest
+
+
+def write_segmenter_sources(
+    directory: Path, data: SpottedData | None = None, scale: float = 50.0, sensitivity: float = 1.0,
+    confused: bool = False,
+) -> Sources:  # fmt: skip
+    """Write everything that registration asks for, all of one tiny model; another `scale` is another model.
+
+    A `sensitivity` below 0.5 outlines nothing, and still tells the pictures' classes.
+    """
+    sources = Sources(
+        checkpoint=directory / "checkpoint.pt",
+        export_dir=directory / "export",
+        evaluation_dir=directory / "evaluation",
+        card=directory / "MODEL_CARD.md",
+        predictions=directory / "predictions.csv",
+        data_dir=directory / "data",
+        review_dir=directory / "review",
+    )
+    manifest = write_spotted_data(sources.data_dir, data or SpottedData())
+    contract = write_segmenter(sources.export_dir, None, scale, sensitivity, confused)
+    parity = Parity(
+        split="val", num_images=6, batch_sizes=(1, 7), max_probability_difference=1e-6, limit=1e-4, argmax_agreement=1,
+        max_foreground_difference=1e-6, map_agreement=1,
+    )  # fmt: skip
+    (sources.export_dir / "parity.json").write_text(parity.to_json())
+    sources.evaluation_dir.mkdir(parents=True, exist_ok=True)
+    (sources.evaluation_dir / "evaluation.json").write_text('{"accuracy": 1.0}')
+    (sources.evaluation_dir / "metrics.json").write_text('{"accuracy": 1.0, "macro_f1": {"value": 1.0}}')
+    rows = manifest.table[manifest.table["split"] != "train"].reset_index(drop=True)
+    pixels = [np.asarray(Image.open(manifest.root / path)) for path in rows["path"]]
+    outputs = Predictor.load(sources.export_dir, device="cpu", threads=1).predict(np.stack(pixels))
+    Predictions.from_table(rows, outputs[PROBABILITIES].astype(np.float64), contract.classes).write(sources.predictions)
+    counted_regions(rows, outputs, contract, manifest.root).write(sources.evaluation_dir / "regions.csv")
+    sources.checkpoint.write_bytes(b"weights")
+    sources.card.write_text(card_text(sources.export_dir / ONNX_FILE))
+    return sources
+
+
+def counted_regions(
+    rows: pd.DataFrame, outputs: Outputs, contract: SegmentationContract, data_dir: Path
+) -> RegionTable:
+    """Count the pixels of test pictures as evaluation does, one comparison of maps a region."""
+    counts = []
+    is_test = (rows["split"] == "test").to_numpy()
+    for row in np.flatnonzero(is_test):
+        foreground, mask = outputs[FOREGROUND][row], rows["mask"].iloc[row]
+        found = np.where(foreground >= contract.threshold, outputs[REGION_MAP][row], 0)
+        there = np.asarray(Image.open(data_dir / mask)) if mask else np.zeros_like(found)
+        pairs = [(found > 0, there > 0), *((found == value, there == value) for value in (1, 2))]
+        counts.append([[(f & t).sum(), f.sum(), t.sum()] for f, t in pairs])
+    test = rows[is_test]
+    return RegionTable(
+        test["path"].to_numpy(dtype=object), test["group"].to_numpy(dtype=object), contract.regions,
+        np.full(len(test), contract.height * contract.width), np.asarray(counts, dtype=np.int64),
+    )  # fmt: skip

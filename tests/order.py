@@ -45,6 +45,7 @@ SLOW_FILES = (
     "tests/training/records/test_moved_store.py",
     "tests/training/network/test_pyramid.py",
     "tests/export/test_register_together.py",
+    "tests/export/test_export_segmentation.py",
     "tests/export/test_export_masks.py",
     "tests/export/test_loaded.py",
     "tests/test_pipeline.py",

@@ -1,4 +1,4 @@
-"""dvc.yaml: what a stage reads is what makes it run again."""
+"""dvc.yaml of each task: what a stage reads is what makes it run again."""
 
 import json
 import os
@@ -12,19 +12,29 @@ from typing import Any
 import pytest
 import yaml
 
+from dataset.outputs.tasks import ARTIFACTS, PIPELINES
 from dataset.source import DataSource
+from runtime.model.contract import Task
 from tests.dataset.picture_files import make_folder
+from tests.forking_python import forking_python
 
 REPOSITORY = Path(__file__).parent.parent
+TIMEOUT_S = 600  # far above what loading takes
+STAGES: dict[Task, dict[str, Any]] = {
+    task: yaml.safe_load((REPOSITORY / path).read_text(encoding="utf-8"))["stages"] for task, path in PIPELINES.items()
+}
+TASKS = pytest.mark.parametrize("task", STAGES)
 # Each stage is loaded in a process of its own, forked from one that holds the large packages of others already.
+# `__main__` is that one's.
 PRINT_LOADED = """
 import importlib, json, os, sys
-import albumentations, bentoml, cleanlab, matplotlib.pyplot, mlflow, pandas, sklearn, timm, torch
+import bentoml, cleanlab
 for stage, modules in json.loads(sys.argv[1]).items():
     if os.fork() == 0:
         for module in modules:
             importlib.import_module(module)
-        files = [module.__file__ for module in list(sys.modules.values()) if getattr(module, "__file__", None)]
+        loaded = [module for name, module in list(sys.modules.items()) if name != "__main__"]
+        files = [module.__file__ for module in loaded if getattr(module, "__file__", None)]
         print(json.dumps([stage, files]), flush=True)
         os._exit(0)
     assert os.wait()[1] == 0, stage
@@ -89,34 +99,39 @@ def test_an_interrupted_comparison_finds_its_state_when_the_stage_runs_again(env
     assert (environment_project / "artifacts/by_image/predictions.csv").read_text() == "resumed\n"
 
 
-def test_every_stage_but_the_first_hangs_on_the_frozen_environment() -> None:
-    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
-    others = {name for name in stages if name != "environment"}
-    assert others == {name for name in others if "artifacts/environment.txt" in stages[name]["deps"]}
+@TASKS
+def test_every_stage_but_the_first_hangs_on_the_frozen_environment(task: Task) -> None:
+    others = {name for name in STAGES[task] if name != "environment"}
+    assert others == {name for name in others if "artifacts/environment.txt" in STAGES[task][name]["deps"]}
 
 
 def _modules(stage: dict[str, Any]) -> list[str]:
-    """The modules that a stage's command names: `.venv/bin/python -m RUNNER MODULE`."""
+    """The modules that a stage's command names: `.venv/bin/python -m RUNNER MODULE OPTIONS`."""
     words: list[str] = stage["cmd"].split()
-    return words[words.index("-m") + 1 :]
+    after = words[words.index("-m") + 1 :]
+    options = [i for i, word in enumerate(after) if word.startswith("--")]
+    return after[: options[0]] if options else after
 
 
-def test_every_stage_depends_on_the_code_that_its_command_runs() -> None:
-    for name, stage in yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"].items():
+@TASKS
+def test_every_stage_depends_on_the_code_that_its_command_runs(task: Task) -> None:
+    for name, stage in STAGES[task].items():
         for module in (f"{module.replace('.', '/')}.py" for module in _modules(stage)):
             assert (REPOSITORY / module).is_file(), name
             assert any(module == dep or module.startswith(dep + "/") for dep in stage["deps"]), name
 
 
-def test_every_stage_says_what_it_does_and_takes() -> None:
-    for name, stage in yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"].items():
+@TASKS
+def test_every_stage_says_what_it_does_and_takes(task: Task) -> None:
+    for name, stage in STAGES[task].items():
         assert re.search(r"^[a-z].+; (some \d+|a few|a) (second|minute)s?\b", stage["desc"]), name
 
 
-def test_dvc_removes_no_output_but_those_of_training() -> None:
+@TASKS
+def test_dvc_removes_no_output_but_those_of_training(task: Task) -> None:
     """What it removes before a run is gone, a person's files among it; what is left is single files of large runs."""
     removed = set()
-    for name, stage in yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"].items():
+    for name, stage in STAGES[task].items():
         for out in [*stage["outs"], *stage.get("plots", ())]:
             if isinstance(out, str):
                 removed.add(out)
@@ -127,33 +142,55 @@ def test_dvc_removes_no_output_but_those_of_training() -> None:
     assert all(Path(out).suffix for out in removed)
 
 
+def test_what_segmentation_reads_is_made_by_its_chain_or_by_the_part_that_both_share() -> None:
+    """And a stage of one task writes nothing of the other's."""
+    outs = {task: [_path(out) for stage in stages.values() for out in _outs(stage)] for task, stages in STAGES.items()}
+    own = ARTIFACTS["segmentation"]
+    assert all(out.is_relative_to(own) for out in outs["segmentation"])
+    assert not any(out.is_relative_to(own) for out in outs["classification"])
+    shared = {_path(out) for name in ("environment", "load", "split", "inspect")
+              for out in _outs(STAGES["classification"][name])}  # fmt: skip
+    for name, stage in STAGES["segmentation"].items():
+        assert stage["wdir"] == "..", name
+        made = [Path(dep) for dep in stage["deps"] if dep.startswith(("data/", "artifacts/"))]
+        known = {*shared, *outs["segmentation"]}
+        assert not [dep for dep in made if not any(dep.is_relative_to(out) for out in known)], name
+        told = [Path(word) for word in stage["cmd"].split() if word.startswith("artifacts/")]
+        assert not [word for word in told if not word.is_relative_to(own)], name
+
+
+def _outs(stage: dict[str, Any]) -> list[Any]:
+    return [out for key in ("outs", "metrics", "plots") for out in stage.get(key, ())]
+
+
+def _path(out: str | dict[str, Any]) -> Path:
+    return Path(out if isinstance(out, str) else next(iter(out)))
+
+
 @pytest.mark.slow
 def test_a_stage_names_every_module_of_ours_that_it_loads() -> None:
     """A module that is loaded but no dependency would change results while DVC sees nothing to do."""
-    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+    stages = {f"{task} {name}": stage for task, own in STAGES.items() for name, stage in own.items()}
     modules = json.dumps({name: _modules(stage) for name, stage in stages.items()})
-    command = [sys.executable, "-c", PRINT_LOADED, modules]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    done = forking_python().run(["-c", PRINT_LOADED, modules], REPOSITORY, os.environ, TIMEOUT_S)
     assert done.returncode == 0, done.stderr
     found = dict(json.loads(line) for line in done.stdout.splitlines())
     assert found.keys() == stages.keys()
     for name, stage in stages.items():
         loaded = {Path(f).relative_to(REPOSITORY).as_posix() for f in found[name] if _is_ours(Path(f))}
         missing = {f for f in loaded if not any(f == dep or f.startswith(dep + "/") for dep in stage["deps"])}
-        assert not missing, f"stage {name} loads {sorted(missing)}, which dvc.yaml does not name"
+        assert not missing, f"stage {name} loads {sorted(missing)}, which its dvc.yaml does not name"
 
 
-def test_code_of_the_service_alone_reruns_no_stage_and_dependencies_on_code_are_folders() -> None:
-    dependencies = {
-        dep
-        for stage in yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"].values()
-        for dep in stage["deps"]
-    }
+@TASKS
+def test_code_of_the_service_alone_reruns_no_stage_and_dependencies_on_code_are_folders(task: Task) -> None:
+    dependencies = {dep for stage in STAGES[task].values() for dep in stage["deps"]}
     serving = {"service.py", "runtime", "runtime/serving"}
     assert not {dep for dep in dependencies if dep in serving or dep.startswith("runtime/serving/")}
     # Modules that only read and write what other rooms make: their folder would have training run again for a page.
     assert {dep for dep in dependencies if dep.endswith(".py")} <= {
         "evaluation/document.py",
+        "evaluation/predicted_maps.py",
         "evaluation/predictions.py",
     }
 
@@ -162,13 +199,40 @@ def _is_ours(path: Path) -> bool:
     return path.is_relative_to(REPOSITORY) and ".venv" not in path.parts and path.name != "__init__.py"
 
 
-def test_every_stage_has_a_make_target() -> None:
+@TASKS
+def test_every_stage_has_a_make_target(task: Task) -> None:
     makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
-    reproduced = set(re.findall(r"dvc repro ?(\w*)$", makefile, re.M))
+    reproduced = set(re.findall(r"dvc repro ?(?:\$\(PIPELINE\))?(\w*)$", makefile, re.M))
+    of_both = set(re.findall(r"dvc repro \$\(PIPELINE\)(\w*)$", makefile, re.M))
     last = "card"  # `make card` runs the whole pipeline
-    stages = set(yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"])
-    assert stages - {"environment", last} == reproduced - {""}
-    assert "" in reproduced
+    assert re.search(r"dvc repro \$\(PIPELINE:=card\)$", makefile, re.M)
+    if task == "classification":
+        assert set(STAGES[task]) - {"environment", last} == reproduced
+    else:
+        assert set(STAGES[task]) - {last} == of_both
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["TASK=segment", "card"], "dvc repro segmentation/dvc.yaml:card"),
+        (["TASK=segment", "predict"], "dvc repro segmentation/dvc.yaml:predict"),
+        (["TASK=classify", "train"], "dvc repro train"),
+        (["train"], "dvc repro train"),
+        (["TASK=segment", "mlflow"], "training.log_evaluation --task segmentation"),
+        (["TASK=both", "bento"], "export.bento --task both"),
+        (["TASK=segments", "train"], "TASK is segments, which is none of classify, segment and"),
+        (["TASK=segment", "overfit", "train"], "TASK=segment is not for overfit, but for help"),
+        (["TASK=both", "train"], "TASK=both is not for train, but for help"),
+    ],
+)
+def test_the_task_counts_as_it_is_typed_and_never_passes_unheard(words: list[str], expected: str) -> None:
+    command = ["make", "-n", "-C", str(REPOSITORY), *words]
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS", "TYPED_"))}
+    environment = inherited | {"TASK": "both"}  # of a container, say: not typed
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert expected in done.stdout + done.stderr
+    assert (done.returncode == 0) == ("TASK" not in expected)
 
 
 class Project:

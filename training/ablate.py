@@ -148,7 +148,7 @@ def main(arguments: argparse.Namespace) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if arguments.seeds < 1:
         raise UsageError(f"--seeds must be at least 1, got {arguments.seeds}")
-    Params.read(arguments.params).require_linear_head("training.ablate")  # of masks only the last epoch is measured
+    Params.read(arguments.params)
     document = yaml.safe_load(arguments.params.read_text(encoding="utf-8"))
     out_dir = arguments.out / arguments.name
     arms = ABLATIONS[arguments.name]

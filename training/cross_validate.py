@@ -8,8 +8,8 @@ another `--out`.
 
 By group, the folds are those of `split.seed` and `split.num_folds`; what is pooled covers every picture once. By
 image, each seed draws one split of 70% for training, 15% for validation and 15% for test, as is usual for published
-figures: it leaks where an object has several pictures. A mask head without early stopping chooses nothing on validation
-pictures, so these train as well, by group and by image.
+figures: it leaks where an object has several pictures. Segmentation without early stopping chooses no epoch on
+validation pictures, so these train as well, by group and by image.
 """
 
 import argparse
@@ -29,15 +29,16 @@ from sklearn.model_selection import train_test_split
 
 from dataset.description import find_description
 from dataset.manifest import SPLIT_COLUMNS, Manifest, ManifestError, Protocol
+from dataset.outputs.tasks import ARTIFACTS, add_task_option
 from dataset.params import SplitParams
 from dataset.splits import assign_fold
 from evaluation.params import EvaluateParams
+from evaluation.predicted_maps import MAPS_DIR
 from evaluation.predictions import PREDICTIONS_FILE, PredictionsError
 from project.command import command
 from project.params import add_params_option, read_section
 from training.fit import fit
 from training.params import Params
-from training.predict import predict
 from training.process.determinism import deterministic
 from training.process.distributed import Worker
 from training.process.exit_status import exit_status
@@ -47,6 +48,7 @@ from training.run.known_errors import KNOWN_ERRORS
 from training.run.run_control import RunControl
 from training.sweeps.cross_validation_summary import write_summary
 from training.tasks import TASKS
+from training.tasks.prediction import predict
 
 RUN_FILE = "run.json"
 IMAGE_SHARES = {"train": 0.70, "val": 0.15, "test": 0.15}
@@ -123,13 +125,15 @@ def run_fold(
     if this.is_main:
         cost = {"wall_s": time.monotonic() - start_wall_s, "cpu_s": time.process_time() - start_cpu_s}
         (out_dir / RUN_FILE).write_text(json.dumps(cost, indent=2) + "\n", encoding="utf-8")
-        predict(manifest, protocol, Checkpoint.load(checkpoint_path)).select("test").write(out_dir / PREDICTIONS_FILE)
+        maps_dir = out_dir / MAPS_DIR if params.task == "segmentation" else None
+        found = predict(manifest, protocol, Checkpoint.load(checkpoint_path), ("test",), maps_dir)
+        found.write(out_dir / PREDICTIONS_FILE)
     this.broadcast("")
 
 
 def run(arguments: argparse.Namespace, this: Worker, leaving: LeaveRequest) -> None:
     """Run all that is asked for, then pool and sum up what is there. Raises Requeue after `leaving`."""
-    manifest, params = Manifest.read(arguments.pictures), Params.read(arguments.params)
+    manifest, params = Manifest.read(arguments.pictures), Params.read(arguments.params, arguments.task)
     split = read_section(arguments.params, "split", SplitParams)
     description = find_description(manifest.root)
     normal_class = description.normal_class if description else ""
@@ -137,10 +141,10 @@ def run(arguments: argparse.Namespace, this: Worker, leaving: LeaveRequest) -> N
         raise ManifestError(
             f"the data call {normal_class!r} normal, but have no such class: run python -m dataset.load"
         )
-    out_dir: Path = arguments.out
+    out_dir: Path = arguments.out or ARTIFACTS[arguments.task] / "cross_validation"
     _check_same_run(out_dir, manifest, params, split, this)
     # Where nothing is chosen on validation pictures, they may train as well.
-    keeps_val = TASKS[params.model.head].chooses(params)
+    keeps_val = TASKS[params.task].chooses(params)
     for seed in arguments.seeds:
         if arguments.protocol == "image":
             folds: Iterator[Fold] = iter([image_split(manifest.table, seed, keeps_val)])
@@ -174,7 +178,10 @@ def _check_same_run(out_dir: Path, manifest: Manifest, params: Params, split: Sp
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pictures", type=Path, default=Path("data/pictures.csv"))
     add_params_option(parser)
-    parser.add_argument("--out", type=Path, default=Path("artifacts/cross_validation"))
+    add_task_option(parser)
+    parser.add_argument(
+        "--out", type=Path, help="artifacts/cross_validation, or artifacts/segmentation/cross_validation"
+    )
     parser.add_argument("--protocol", choices=("group", "image"), default="group")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--folds", type=int, nargs="+", help="only these, to share the work out; all if left out")

@@ -10,6 +10,7 @@ from dataset.checks import check_every_class_trains, check_no_group_on_two_sides
 from dataset.manifest import Manifest, Protocol
 from training.data.contact_sheet import save_contact_sheet
 from training.data.sampling import describe
+from training.network.saved_results import save_results_of_relu6
 from training.params import Params
 from training.process.compilation import check_compilation
 from training.process.distributed import Worker
@@ -40,11 +41,11 @@ def fit(
     """Train on the manifest's train split, keep the best epoch on val, return the checkpoint's path.
 
     Raises ManifestError if the data do not fit, WeightsError if pretrained weights cannot be had, BackboneError if the
-    backbone does not take pictures of that size, ParamsError if a key has no use with the head, if a phase does not fit
+    backbone does not take pictures of that size, ParamsError if a key has no use for the task, if a phase does not fit
     the backbone, if processes cannot share a batch or if nothing can be compiled here, StateError if a state is
     required and there is none, TrackingError if MLflow does not answer, Requeue after `leaving`.
     """
-    task = TASKS[params.model.head]
+    task = TASKS[params.task]
     task.check(params)
     if worker.is_main:
         check_store()
@@ -59,6 +60,7 @@ def fit(
         check_compilation(worker.device)
     torch.manual_seed(params.train.seed)
     model, contract = task.network(manifest, train, params)
+    save_results_of_relu6(model)
     model.to(worker.device)
     # From here on each process draws its own dropout: the model above is the same in all.
     torch.manual_seed(params.train.seed + worker.rank)
@@ -68,7 +70,7 @@ def fit(
     state = state_to_resume(states, control.resume, worker)
     checkpoint_path = control.out_dir / CHECKPOINT_FILE
     keeping = Keeping(states, control.save_every_steps, leaving or LeaveRequest())
-    tags = {"protocol": protocol, "git_commit": contract.lineage.git_commit}
+    tags = {"protocol": protocol, "task": params.task, "git_commit": contract.lineage.git_commit}
     facts = {**params.flat(), "data_sha256": contract.lineage.data_sha256, "weights": contract.lineage.weights}
     with Run(control.out_dir, facts, tags, state["log"] if state else None) if worker.is_main else nullcontext() as run:
         contract = with_run_id(contract, worker.broadcast(run.run_id if run else ""))

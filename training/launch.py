@@ -42,11 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not words or not num_restarts.isdigit() or not num_processes.isdigit() or num_processes == "0":
         sys.stderr.write(f"{USAGE}; got NPROC={num_processes}, --max-restarts {num_restarts}, MODULE {words[:1]}\n")
         return EXPLAINED
-    announce(words[0])
+    announce(words, "training.launch")
     # torchrun would set 1 for several processes, which leaves cores idle, and warn about it.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // int(num_processes))))
-    # Threads that spin until the slowest of them is done burn the cores that it waits for. Read when OpenMP is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the failure is reported below
     options = ["--standalone", f"--nproc-per-node={num_processes}", "--signals-to-handle=SIGHUP,SIGQUIT"]
     messenger = _Messenger()

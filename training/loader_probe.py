@@ -86,7 +86,6 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     manifest, params = Manifest.read(arguments.manifest), Params.read(arguments.params)
-    params.require_linear_head("training.loader_probe")
     train = manifest.select("train")
     params = with_fitting_batch(params, len(train.table), min_steps=2)  # a rate needs two
     # Mean and std are the model's business and change no speed.

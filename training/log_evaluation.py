@@ -10,6 +10,7 @@ import logging
 import sys
 from pathlib import Path
 
+from dataset.outputs.tasks import ARTIFACTS, add_task_option
 from project.command import command
 from runtime.model.contract import ContractError, read_contract
 from training.records.run_log import send_unsent
@@ -33,28 +34,39 @@ def read_figures(metrics_path: Path) -> dict[str, float]:
     return {name: float(value) for name, value in pairs if type(value) in (int, float)}
 
 
+# Each option's place among the artifacts of the task.
+PLACES = {
+    "contract": "export/contract.json",
+    "evaluation": "evaluation",
+    "report": "report.html",
+    "card": "MODEL_CARD.md",
+    "training": "training",
+}
+
+
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--contract", type=Path, default=Path("artifacts/export/contract.json"))
-    parser.add_argument("--evaluation", type=Path, default=Path("artifacts/evaluation"))
-    parser.add_argument("--report", type=Path, default=Path("artifacts/report.html"))
-    parser.add_argument("--card", type=Path, default=Path("artifacts/MODEL_CARD.md"))
-    parser.add_argument("--training", type=Path, default=Path("artifacts/training"), help="--out of the run")
+    add_task_option(parser)
+    for option, place in PLACES.items():
+        parser.add_argument(f"--{option}", type=Path, help=f"artifacts/{place}, or that of the task")
     parser.add_argument("--unsent-only", action="store_true", help="send what MLflow did not take, and nothing else")
 
 
 @command(_arguments, known=(ContractError, TrackingError))
 def main(arguments: argparse.Namespace) -> None:
-    found = [path for pattern in PICTURES_AND_DOCUMENTS for path in sorted(arguments.evaluation.glob(pattern))]
-    if not send_unsent(arguments.training) and arguments.unsent_only:
-        logger.info("MLflow has all of the run in %s", arguments.training)
+    given = vars(arguments)
+    paths = {option: given[option] or ARTIFACTS[arguments.task] / place for option, place in PLACES.items()}
+    found = [path for pattern in PICTURES_AND_DOCUMENTS for path in sorted(paths["evaluation"].glob(pattern))]
+    if not send_unsent(paths["training"]) and arguments.unsent_only:
+        logger.info("MLflow has all of the run in %s", paths["training"])
     if arguments.unsent_only:
         return
-    run_id = read_contract(arguments.contract).lineage.mlflow_run_id
-    missing = [str(path) for path in (arguments.report, arguments.card) if not path.is_file()]
+    run_id = read_contract(paths["contract"]).lineage.mlflow_run_id
+    documents = [paths["report"], paths["card"]]
+    missing = [str(path) for path in documents if not path.is_file()]
     if missing:
         raise TrackingError(f"there is no {' and no '.join(missing)}; run `make card`")
-    figures = read_figures(arguments.evaluation / "metrics.json")
-    log_to_run(run_id, figures, [arguments.report, arguments.card, *found], "evaluation")
+    figures = read_figures(paths["evaluation"] / "metrics.json")
+    log_to_run(run_id, figures, [*documents, *found], "evaluation")
     logger.info("%d figures and %d files in MLflow run %s", len(figures), 2 + len(found), run_id)
 
 

@@ -140,7 +140,6 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.lowest >= arguments.highest:
         raise UsageError(f"--from must be below --to, got {arguments.lowest:g} and {arguments.highest:g}")
     manifest, params = Manifest.read(arguments.manifest), Params.read(arguments.params)
-    params.require_linear_head("training.lr_finder")
     number = len(params.train.phases) - 1 if arguments.phase is None else arguments.phase
     if not 0 <= number < len(params.train.phases):
         raise ParamsError(f"there is no phase {number}: train.phases has {len(params.train.phases)}, from 0")

@@ -99,7 +99,6 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 @command(_arguments, known=KNOWN_ERRORS)
 def main(arguments: argparse.Namespace) -> int:
     manifest, params = Manifest.read(arguments.manifest), Params.read(arguments.params)
-    params.require_linear_head("training.overfit")
     result = overfit(manifest, params, arguments.pictures, arguments.steps, arguments.lr)
     if result.is_learned:
         logger.info("all pictures are known by heart after %d steps", result.num_steps)

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from project.params import ParamsError, Section, read_section
-from runtime.model.contract import Filters, Interpolation, MaxValue, ResizeRule
+from project.params import ParamsError, Section, has_section, read_section
+from runtime.model.contract import Filters, Interpolation, MaxValue, ResizeRule, Task
 from training.batch_params import AugmentParams, BatchParams
 from training.engine_params import Count, EngineParams
-from training.segmentation_params import MaskParams
+from training.segmentation_params import SegmentationParams
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -30,9 +30,6 @@ class ContractParams(Section):
     filters: Annotated[Filters, Field(exclude=True)] = ()
 
 
-Head = Literal["linear", "mask"]
-
-
 class ModelParams(Section):
     """`model:` which timm backbone and where its weights come from."""
 
@@ -40,7 +37,13 @@ class ModelParams(Section):
     pretrained: Literal["package", "hub", "none"]
     drop_rate: Share
     drop_path_rate: Share = 0.0  # stochastic depth
-    head: Head = "linear"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_head(cls, section: Any) -> Any:
+        if isinstance(section, dict) and "head" in section:
+            raise ValueError("'head' is no key any more: take it out, and say --task segmentation for per-pixel scores")
+        return section
 
 
 class TrainParams(EngineParams, BatchParams):
@@ -59,28 +62,30 @@ class Params(Section):
     model: ModelParams
     train: TrainParams
     augment: AugmentParams
-    mask: MaskParams | None = None  # with `model.head: mask` only
+    segmentation: SegmentationParams | None = None  # of that task only
 
     @classmethod
-    def read(cls, path: Path) -> "Params":
-        """Read the sections, with what `mask:` puts instead. Raises ParamsError naming the key that is wrong."""
-        has_masks = read_section(path, "model", ModelParams).head == "mask"
-        mask = read_section(path, "mask", MaskParams) if has_masks else None
+    def read(cls, path: Path, task: Task = "classification") -> "Params":
+        """Read the sections as `task` has them: `segmentation:` puts keys of its own in the place of others.
+
+        Raises ParamsError naming the key that is wrong.
+        """
+        if has_section(path, "mask"):
+            raise ParamsError(f"{path}: the section 'mask' is called 'segmentation' now, with the same keys: rename it")
+        own = read_section(path, "segmentation", SegmentationParams) if task == "segmentation" else None
+        by = "segmentation"
         return cls(
             contract=read_section(path, "contract", ContractParams),
-            model=read_section(path, "model", ModelParams, mask.model if mask else {}, "mask"),
-            train=read_section(path, "train", TrainParams, mask.train if mask else {}, "mask"),
-            augment=read_section(path, "augment", AugmentParams, mask.augment if mask else {}, "mask"),
-            mask=mask,
+            model=read_section(path, "model", ModelParams, own.model if own else {}, by),
+            train=read_section(path, "train", TrainParams, own.train if own else {}, by),
+            augment=read_section(path, "augment", AugmentParams, own.augment if own else {}, by),
+            segmentation=own,
         )
 
-    def require_linear_head(self, command: str) -> None:
-        """Raise ParamsError if there is another head than the one that `command` knows."""
-        if self.model.head != "linear":
-            raise ParamsError(
-                f"model.head is {self.model.head}, but {command} knows only the linear head and would try another "
-                "network than training: set model.head to linear"
-            )
+    @property
+    def task(self) -> Task:
+        """The task that these are the params of."""
+        return "classification" if self.segmentation is None else "segmentation"
 
     def flat(self) -> dict[str, str | int | float | bool]:
         """Return `{"train.seed": 0, "train.phases.0.lr": 0.003, ...}`."""

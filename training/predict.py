@@ -1,6 +1,8 @@
 """Run a checkpoint over validation and test pictures: `python -m training.predict`.
 
-Writes one CSV row a picture with the probability of every class; evaluation reads nothing else of the model.
+Writes one CSV row a picture with the probability of every class. Of segmentation (`--task segmentation`) it writes to
+`--maps`, too, what the model answers for each pixel, one PNG a row, with the contract beside them. Evaluation reads
+nothing else of the model.
 """
 
 import argparse
@@ -8,55 +10,46 @@ import logging
 import sys
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-import torch
-
-from dataset.manifest import SPLIT_COLUMNS, Manifest, Protocol
+from dataset.manifest import Manifest
 from dataset.outputs.pipeline import announce
-from evaluation.predictions import Predictions, PredictionsError
-from project.command import command
-from training.data.tensors import PictureDataset
-from training.network.classifier import load_classifier
-from training.process.distributed import single_worker
+from dataset.outputs.tasks import ARTIFACTS, add_task_option
+from evaluation.predicted_maps import MAPS_DIR
+from evaluation.predictions import PREDICTIONS_FILE, PredictionsError
+from project.command import UsageError, command
 from training.process.memory import keep_freed_memory
 from training.run.checkpoint import Checkpoint
 from training.run.known_errors import KNOWN_ERRORS
-from training.run.loop import run_model
+from training.tasks.prediction import predict
 
-BATCH_SIZE = 32
 logger = logging.getLogger(__name__)
-
-
-def predict(manifest: Manifest, protocol: Protocol, checkpoint: Checkpoint) -> Predictions:
-    """Return the probabilities of all pictures of val and test, softmax(logits / temperature)."""
-    contract = checkpoint.contract
-    column = SPLIT_COLUMNS[protocol]
-    rows = manifest.table[manifest.table[column].isin(["val", "test"])].reset_index(drop=True)
-    rows = rows.assign(split=rows[column])
-    this = single_worker()
-    model = load_classifier(contract, checkpoint.state_dict).to(this.device)
-    dataset = PictureDataset(Manifest(rows, manifest.root), contract)
-    logits = run_model(model, dataset, BATCH_SIZE, this, "predict").logits
-    probs = torch.from_numpy(logits.astype(np.float64) / contract.temperature).softmax(dim=1).numpy()
-    return Predictions.from_table(pd.DataFrame(rows), probs, contract.classes)
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
-    parser.add_argument("--checkpoint", type=Path, default=Path("artifacts/training/checkpoint.pt"))
-    parser.add_argument("--out", type=Path, default=Path("artifacts/predictions.csv"))
+    add_task_option(parser)
+    parser.add_argument("--checkpoint", type=Path, help="artifacts/training/checkpoint.pt, or that of the task")
+    parser.add_argument("--out", type=Path, help="artifacts/predictions.csv, or that of the task")
+    parser.add_argument("--maps", type=Path, help="of segmentation: maps/ beside the predictions")
     parser.add_argument("--protocol", choices=("group", "image"), default="group")
 
 
 @command(_arguments, known=(*KNOWN_ERRORS, PredictionsError))
 def main(arguments: argparse.Namespace) -> None:
     keep_freed_memory()
-    predictions = predict(Manifest.read(arguments.manifest), arguments.protocol, Checkpoint.load(arguments.checkpoint))
-    predictions.write(arguments.out)
-    logger.info("%d predictions in %s", len(predictions.labels), arguments.out)
+    artifacts = ARTIFACTS[arguments.task]
+    checkpoint_path: Path = arguments.checkpoint or artifacts / "training" / "checkpoint.pt"
+    out: Path = arguments.out or artifacts / PREDICTIONS_FILE
+    checkpoint = Checkpoint.load(checkpoint_path)
+    if checkpoint.contract.task != arguments.task:
+        raise UsageError(f"{checkpoint_path} is of {checkpoint.contract.task}: say --task {checkpoint.contract.task}")
+    if arguments.maps and arguments.task != "segmentation":
+        raise UsageError("--maps is of segmentation: leave it out")
+    maps_dir = (arguments.maps or out.parent / MAPS_DIR) if arguments.task == "segmentation" else None
+    predictions = predict(Manifest.read(arguments.manifest), arguments.protocol, checkpoint, maps_dir=maps_dir)
+    predictions.write(out)
+    logger.info("%d predictions in %s%s", len(predictions.labels), out, f", maps in {maps_dir}" if maps_dir else "")
 
 
 if __name__ == "__main__":
-    announce("training.predict")
+    announce(["training.predict", *sys.argv[1:]], "training.predict")
     sys.exit(main())

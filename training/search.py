@@ -1,8 +1,9 @@
 """Search for better values of `params.yaml`: `python -m training.search`, again to go on, many at once to go faster.
 
 Draws values from `search.yaml`, trains with them in a child process, gives up early what looks worse than others, and
-writes to `--out` (`artifacts/search`) the journal that all workers share, a folder for each trial, a table and plots.
-`--table` shows the best so far; `--write-best FILE` writes params.yaml with the best values. See docs/SEARCH.md.
+writes to `--out` (`artifacts/search`, or `artifacts/segmentation/search`) the journal that all workers share, a folder
+for each trial, a table and plots. `--table` shows the best so far; `--write-best FILE` writes params.yaml with the best
+values. See docs/SEARCH.md.
 """
 
 import argparse
@@ -20,8 +21,10 @@ import yaml
 from optuna.trial import Trial, TrialState
 
 from dataset.manifest import Manifest, ManifestError
+from dataset.outputs.tasks import ARTIFACTS, add_task_option
 from project.command import command
 from project.params import ParamsError, add_params_option
+from runtime.model.contract import Task
 from training.sweeps.search_space import SEARCH_FILE, SearchConfig
 from training.sweeps.search_summary import live_table, write_summary
 from training.sweeps.search_worker import Recipe, handing_back_on_sigterm, work
@@ -29,7 +32,7 @@ from training.sweeps.study import SearchError, SearchStudy, best_trial, open_stu
 from training.sweeps.yaml_edit import edit_yaml
 
 KNOWN_ERRORS = (ManifestError, ParamsError, SearchError)
-OUT_DIR = Path("artifacts/search")
+OUT_DIR = "search"  # among the artifacts of the task
 FAILURES_IN_A_ROW = 3  # after so many failed trials something is wrong that no values mend
 logger = logging.getLogger(__name__)
 
@@ -38,7 +41,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--space", type=Path, default=SEARCH_FILE)
     add_params_option(parser)
     parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
-    parser.add_argument("--out", type=Path, default=OUT_DIR)
+    add_task_option(parser)
+    parser.add_argument("--out", type=Path, help="artifacts/search, or artifacts/segmentation/search")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="workers here, each on its share of the cores")
     parser.add_argument("--table", action="store_true", help="print the trials so far and end")
     parser.add_argument("--every", type=float, metavar="SECONDS", help="with --table: print again until none runs")
@@ -48,6 +52,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 @command(_arguments, known=KNOWN_ERRORS)
 def main(arguments: argparse.Namespace) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    arguments.out = arguments.out or ARTIFACTS[arguments.task] / OUT_DIR
     if arguments.table:
         _show_table(arguments.out, arguments.every)
     elif arguments.write_best:
@@ -62,18 +67,18 @@ def search(arguments: argparse.Namespace) -> None:
         raise SearchError(f"--jobs must be at least 1, got {arguments.jobs}")
     config, manifest = SearchConfig.read(arguments.space), Manifest.read(arguments.manifest)
     params_text = _read_params(arguments.params)
-    config.check(params_text)
-    identity = _identity(config, params_text, manifest)
+    config.check(params_text, arguments.task)
+    identity = _identity(config, params_text, manifest, arguments.task)
     shared = open_study(arguments.out, config, config.distributions(), identity)
     if arguments.jobs > 1:
         with handing_back_on_sigterm():
             _run_workers(arguments)
     # Alone, or to try again what a worker that was killed has left behind.
-    work(shared, _recipe(arguments.manifest, params_text))
+    work(shared, _recipe(arguments.manifest, params_text, arguments.task))
     _finish(shared)
 
 
-def _recipe(manifest: Path, params_text: str) -> Recipe:
+def _recipe(manifest: Path, params_text: str, task: Task) -> Recipe:
     failed_in_a_row: list[int] = []
 
     def look(trial: Trial, failure: str, _status: int) -> None:
@@ -82,14 +87,14 @@ def _recipe(manifest: Path, params_text: str) -> Recipe:
             raise SearchError(f"{FAILURES_IN_A_ROW} trials in a row failed, the last with: {failure}")
 
     return Recipe(
-        manifest, lambda trial: edit_yaml(params_text, trial.params), lambda trial: f"trial {trial.number}", look
+        manifest, lambda trial: edit_yaml(params_text, trial.params), lambda trial: f"trial {trial.number}", look, task
     )
 
 
 def _run_workers(arguments: argparse.Namespace) -> None:
     """Start workers as processes of their own, each on its share of the cores, and wait for them."""
     cores = sorted(os.sched_getaffinity(0))
-    names = ("space", "params", "manifest", "out")
+    names = ("space", "params", "manifest", "out", "task")
     options = [word for name in names for word in (f"--{name}", str(getattr(arguments, name)))]
     # Ctrl-C reaches this process alone, which ends them in order; they end with it, too, if it is killed.
     bound = ["training.process.child_run", str(os.getpid()), str(int(signal.SIGTERM)), "training.search"]
@@ -120,14 +125,14 @@ def _finish(shared: SearchStudy) -> None:
     logger.info("best: trial %d, %s %.4f with %s", best.number, shared.config.metric, best.value, values)
 
 
-def _identity(config: SearchConfig, params_text: str, manifest: Manifest) -> str:
+def _identity(config: SearchConfig, params_text: str, manifest: Manifest, task: Task) -> str:
     """Name what a trial's figure depends on; keys that the search itself sets count by their ranges."""
     document = {
         "metric": config.metric,
         "space": config.model_dump(mode="json")["space"],
         "params": yaml.safe_load(edit_yaml(params_text, dict.fromkeys(config.space, ""))),
         "data": manifest.sha256,
-    }
+    } | ({"task": task} if task != "classification" else {})
     return hashlib.sha256(yaml.safe_dump(document, sort_keys=True).encode()).hexdigest()
 
 

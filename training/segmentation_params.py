@@ -1,4 +1,4 @@
-"""Section `mask:` of `params.yaml`: what a model with `model.head: mask` has beside and instead of other sections."""
+"""Section `segmentation:` of `params.yaml`: what this task has of its own, and instead of keys of other sections."""
 
 from typing import Annotated, Any, Literal
 
@@ -10,8 +10,8 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class MaskParams(Section):
-    """`mask:` read only with `model.head: mask`.
+class SegmentationParams(Section):
+    """`segmentation:` read only with `--task segmentation`.
 
     model, train, augment: keys that replace those of the sections of that name, one by one.
     """

@@ -50,7 +50,7 @@ class Classifier:
     @classmethod
     def load(cls, model_dir: Path, threads: int) -> Self:
         """Load and warm up. Raises ContractError if there is no model."""
-        predictor = Predictor.load(model_dir, device="cpu", threads=threads)
+        predictor = Predictor.load(model_dir, device="cpu", threads=threads, spins=True)
         predictor.warm_up()
         return cls(predictor, ModelIdentity(name="benchmark", version="1", sha256=predictor.sha256))
 

@@ -7,28 +7,29 @@ What `dvc.lock` does not know there is moved to `kept/` beside the output before
 import hashlib
 import logging
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from dataset.outputs.pipeline import PIPELINE_FILE, files_removed_by_dvc
+from dataset.outputs.pipeline import files_removed_by_dvc
+from dataset.outputs.tasks import PIPELINES
 from dataset.outputs.written import KEPT_DIR
 
-_LOCK_FILE = Path("dvc.lock")
 _RUN_STATE = "state"  # beside what an interrupted training wrote, which the same command goes on from
 
 logger = logging.getLogger(__name__)
 
 
-def keep_own(pipeline: Path = PIPELINE_FILE, lock: Path = _LOCK_FILE) -> list[Path]:
+def keep_own(pipelines: Iterable[Path] = PIPELINES.values()) -> list[Path]:
     """Move to `kept/` the files that DVC would remove and that are not as its last run left them; return their places.
 
     What an interrupted training wrote stays: its state lies beside it.
     """
-    known = _known(lock)
+    known = {path: md5 for file in pipelines for path, md5 in _known(file.with_suffix(".lock")).items()}
     kept = []
-    for output in files_removed_by_dvc(pipeline):
+    for output in (output for file in pipelines for output in files_removed_by_dvc(file)):
         if not output.is_file() or (output.parent / _RUN_STATE).is_dir() or _md5(output) == known.get(str(output)):
             continue
         place = output.parent / KEPT_DIR / f"{output.stem}-{time.strftime('%Y%m%d-%H%M%S')}{output.suffix}"

@@ -87,7 +87,7 @@ def _foreign_message(output: Path, files: Sequence[str]) -> str:
             f"{named(files)} was not written by a run, or was changed since; a run would replace it. Nothing was "
             f"touched. Move or rename it: mv {output} {output.name}.mine"
         )
-    # A run's own layout holds masks beside the pictures, which no folder of classes does.
+    # A run's own layout holds masks beside the pictures, whose values the description beside it names.
     classes = output / IMAGES_DIR if all(Path(file).is_relative_to(output / IMAGES_DIR) for file in files) else output
     return (
         f"{output} belongs to the runs, which replace it, but {len(files)} file(s) there were put or changed by "

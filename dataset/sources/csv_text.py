@@ -44,8 +44,11 @@ class CsvText:
     is_guessed: bool
 
 
-def read_csv_text(path: Path) -> CsvText:
-    """Read a file as text. Raises ManifestError, with the true reason, if it cannot be read or is no CSV."""
+def read_csv_text(path: Path, header: str = "path,group") -> CsvText:
+    """Read a file as text. header: what its first line must be.
+
+    Raises ManifestError, with the true reason, if it cannot be read or is no CSV.
+    """
     try:
         data = path.read_bytes()
     except OSError as exc:
@@ -55,7 +58,7 @@ def read_csv_text(path: Path) -> CsvText:
             raise ManifestError(f"{readable(str(path))} is no CSV but {what}. {_SAVE_AS}")
     text, is_guessed = _decode(data, path)
     if not text.strip():
-        raise ManifestError(f"{readable(str(path))} is empty. Its first line must be path,group")
+        raise ManifestError(f"{readable(str(path))} is empty. Its first line must be {header}")
     first, _, rest = text.partition("\n")
     if match := _SEP_LINE.fullmatch(first.rstrip("\r")):
         return CsvText(rest, 2, match[1], is_guessed)

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from dataset.manifest import ManifestError
 
-SkipName = Literal["unreadable", "rare"]
+SkipName = Literal["unreadable", "rare", "masks"]
 ClassFolders = Literal["", "top"]
 
 

@@ -71,8 +71,9 @@ def check_mask_files(root: Path, pictures: Iterable[str]) -> None:
     if len(masks) >= 2 and 10 * len(masks) >= len(stems):
         raise ManifestError(
             f"{len(masks)} file(s) in {readable(str(root))} are masks by name, beside the pictures they belong to: "
-            f"{named([readable(path) for path in masks])}. They would be trained as pictures: move them out of the "
-            f"class folders; if they are pictures, say so with {_SAY_TOP}"
+            f"{named([readable(path) for path in masks])}. They would be trained as pictures: move pictures to "
+            "DATA/images/<class> and masks, each called as its picture is, to DATA/masks/<class>, or masks away; if "
+            f"they are pictures, say so with {_SAY_TOP}"
         )
 
 
@@ -92,8 +93,9 @@ def _refuse_annotations(root: Path, place: str, pictures: list[str], names: list
         raise ManifestError(
             f"{readable(str(root))} holds pictures beside folders of masks, boxes or labels ({seen}), as data for "
             "segmentation or detection do. Here the class of a picture is the folder it lies in: "
-            "DATA/<class>/<picture>. Sort the pictures into one folder a class, without the annotations; if the "
-            f"folders at the top are classes as they are, say so with {_SAY_TOP}"
+            "DATA/<class>/<picture>. Masks are read from DATA/masks/<class>/<picture>.png beside "
+            "DATA/images/<class>/<picture>.jpg. Sort the pictures so, or into one folder a class without the "
+            f"annotations; if the folders at the top are classes as they are, say so with {_SAY_TOP}"
         )
 
 

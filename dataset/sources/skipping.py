@@ -135,7 +135,7 @@ def _emptied(pictures: Sequence[SourcePicture], broken: Sequence[Skipped]) -> st
     empty = [
         f"{label} ({sizes[label]} picture(s); {counts.most_common(1)[0][0]})"
         for label, counts in sorted(reasons.items())
-        if counts.total() == sizes[label]
+        if label and counts.total() == sizes[label]
     ]
     return f"no picture can be read of class(es) {named(empty)}" if empty else ""
 

@@ -4,13 +4,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dataset.description import DataDescription
+from dataset.masks.source_masks import SourceMasks
 
 
 @dataclass(frozen=True, slots=True)
 class SourcePicture:
     """One picture of a source.
 
-    path: of the picture, relative to the data directory that holds the CSV, '/' separated. label: its class.
+    path: of the picture, relative to the data directory that holds the CSV, '/' separated. label: its class, '' where
+    its mask says it.
     group: the physical object shown; '' if unknown. mask: path like `path`, or ''. attributes: further facts as text.
     """
 
@@ -27,10 +29,14 @@ class Collection:
 
     originals: the user's file for each `path` and `mask` of `pictures`; empty where a source draws its pictures into
     the data directory itself. has_stated_groups: groups are facts and are kept; otherwise near-duplicates are joined
-    to them, because an object seen in two groups would stand on both sides of a split.
+    to them, because an object seen in two groups would stand on both sides of a split. masks: reads the masks of
+    `pictures`; None where a source has none, or draws them as `dataset/annotations.py` says. mask_advice: what to do
+    about masks that cannot be used.
     """
 
     pictures: list[SourcePicture]
     description: DataDescription
     has_stated_groups: bool
     originals: dict[str, Path] = field(default_factory=dict)
+    masks: SourceMasks | None = None
+    mask_advice: str = "Repair or remove them"

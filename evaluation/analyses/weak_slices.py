@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
-from scipy.stats import false_discovery_control
 
 from evaluation.analyses.slice_attributes import SliceAttribute
 from evaluation.analyses.worst_errors import most_confident_errors
@@ -166,6 +165,8 @@ def _mask(test: Predictions, rows: npt.NDArray[np.intp]) -> BoolArray:
 
 def _adjust(tested: list[_Candidate]) -> npt.NDArray[np.float64]:
     """Correct p-values within each family: the many pairs of conditions must not drown single ones."""
+    from scipy.stats import false_discovery_control  # takes half a second: whoever only reads figures needs none of it
+
     p_values = np.array([candidate.p_value for candidate in tested])
     num_conditions = np.array([len(candidate.conditions) for candidate in tested])
     for family in np.unique(num_conditions):

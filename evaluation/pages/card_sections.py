@@ -3,9 +3,10 @@
 from dataset.description import DataDescription
 from dataset.manifest import SPLITS, Manifest
 from evaluation.evaluation import Evaluation
+from evaluation.pages.outline_sections import threshold_in_words
 from evaluation.pages.sections import Block, Bullets, Line, Link, Paragraph, Section, Table
 from evaluation.pages.wording import counted, interval, sentence
-from runtime.model.contract import ModelContract
+from runtime.model.contract import ModelContract, SegmentationContract
 
 _MAX_VALUES = 20  # of an attribute, listed by name
 # With fewer groups a percentile bootstrap gives intervals that are too narrow; 10 is where the card begins to warn.
@@ -16,23 +17,36 @@ def purpose_sections(contract: ModelContract, data: DataDescription, manifest: M
     """Say what the model is for and what not."""
     others = f", or with other values of {', '.join(manifest.attributes)}" if manifest.attributes else ""
     num_classes = len(contract.classes)
-    use = (
-        f"Given one picture, the model answers with one of {num_classes} classes and a probability for each: "
-        f"{', '.join(contract.classes)}. It is for pictures like those it was measured on: {sentence(data.summary)}"
-    )
+    names = f"{num_classes} classes and a probability for each: {', '.join(contract.classes)}."
+    fit = f"It is for pictures like those it was measured on: {sentence(data.summary)}"
     size = (
         f"Pictures of any size are read as RGB and brought to {contract.height} × {contract.width} pixels (height × "
         f"width, {contract.resize}, {contract.interpolation})."
     )
-    not_for = (
+    not_for = [
         'Anything that is none of these classes: the model has no answer for "something else" and will name one of the '
         f"{num_classes}.",
         f"Pictures from another source than the data below{others}: nothing was measured on them.",
-        "Where in a picture a thing lies, or how many there are: the answer is one class for the whole picture.",
-    )
+    ]
+    if isinstance(contract, SegmentationContract):
+        use = (
+            f"Given one picture, the model outlines what it shows of {', '.join(contract.regions)}: for each connected "
+            "part what it is, a score, a box, an area and a mask of the picture's own size. It also answers one of "
+            f"{names} {fit}"
+        )
+        size += f" {threshold_in_words(contract.threshold, contract.min_region_px)}"
+        not_for.append(
+            f"Outlines finer than the network's input of {contract.height} × {contract.width} pixels: they are brought "
+            "to the picture's own size and gain no detail there."
+        )
+    else:
+        use = f"Given one picture, the model answers with one of {names} {fit}"
+        not_for.append(
+            "Where in a picture a thing lies, or how many there are: the answer is one class for the whole picture."
+        )
     return (
         Section("purpose", "What it is and what it is for", (Paragraph(use), Paragraph(size))),
-        Section("not-for", "What it is not for", (Bullets(not_for),)),
+        Section("not-for", "What it is not for", (Bullets(tuple(not_for)),)),
     )
 
 

@@ -36,9 +36,11 @@ class Verdict:
 
 def summarise_comparison(comparison: Comparison) -> str:
     """Say in one sentence what differs, with intervals."""
+    outlined = f"Dice changes by {difference_in_words(comparison.outlines[0].dice)}, " if comparison.outlines else ""
     return (
         f"On {counted(comparison.num_images, f'{comparison.split} picture')} of "
-        f"{counted(comparison.num_groups, 'group')}, macro-F1 changes by {difference_in_words(comparison.macro_f1)} "
+        f"{counted(comparison.num_groups, 'group')}, {outlined}"
+        f"macro-F1 changes by {difference_in_words(comparison.macro_f1)} "
         f"and accuracy by {difference_in_words(comparison.accuracy)}: {comparison.num_fixed} changed for the better, "
         f"{comparison.num_broken} for the worse."
     )
@@ -83,6 +85,7 @@ def _verdict(verdict: Verdict) -> s.Section:
 
 def _figures(comparison: Comparison) -> s.Section:
     named = [(s.Cell(title), getattr(comparison, name)) for name, title in HEADLINE_NAMES.items()]
+    named += _outline_rows(comparison)
     for part in comparison.per_class:
         counts = f"{counted(part.num_images, 'image')}, {counted(part.num_groups, 'group')}"
         named.append((s.Cell(f"Recall of {part.name}", counts), part.recall))
@@ -104,6 +107,18 @@ def _figures(comparison: Comparison) -> s.Section:
         s.Paragraph(told, is_note=True),
     )
     return s.Section("figures", "Figures", blocks)
+
+
+def _outline_rows(comparison: Comparison) -> list[tuple[s.Cell, Difference]]:
+    """Return the differences of outlines with their titles."""
+    rows = []
+    for part in comparison.shown_outlines:
+        counts = f"{counted(part.num_images, 'image')}, {counted(part.num_groups, 'group')}"
+        rows += [
+            (s.Cell(f"{title} of {part.name or 'any region'}", counts), difference)
+            for title, difference in (("Dice", part.dice), ("IoU", part.iou))
+        ]
+    return rows
 
 
 def _difference(part: Difference) -> tuple[s.Line | s.Cell, ...]:

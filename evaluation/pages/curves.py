@@ -1,4 +1,4 @@
-"""Curves of an evaluation, drawn: reliability, defect threshold and cost, robustness.
+"""Curves of an evaluation, drawn: reliability, defect threshold and cost, robustness, free response.
 
 Lines differ in dash and marker as well as in colour (Okabe and Ito's colours, told apart by the colour-blind).
 """
@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from evaluation.analyses.calibration import Calibration
 from evaluation.analyses.robustness import Robustness, RobustnessCurve
 from evaluation.analyses.threshold import DefectDetection
+from evaluation.outlines.document import Objects, PixelCalibration
 from evaluation.pages.plots import quieten
 
 _BLUE, _ORANGE, _GREEN, _INK, _FAINT = "#0072b2", "#d55e00", "#009e73", "#1f2933", "#9aa5b1"
@@ -90,3 +91,45 @@ def draw_robustness(curve: RobustnessCurve, robustness: Robustness) -> Figure:
 
 def _plain(values: list[float | None]) -> list[float]:
     return [math.nan if value is None else value for value in values]
+
+
+def draw_free_response(objects: Objects) -> Figure:
+    """Draw the share of defects that is found over the false alarms a picture; dotted where recall is stated."""
+    figure = Figure(figsize=(4.4, 3.0), layout="constrained")
+    axes = figure.add_subplot()
+    alarms, recalls = ([getattr(point, name) for point in objects.curve] for name in ("false_alarms", "recall"))
+    axes.step([0, *alarms], [0, *recalls], where="post", color=_BLUE)
+    axes.plot(alarms[-1], recalls[-1], "o", color=_BLUE, markersize=6, clip_on=False)
+    furthest = max(alarms[-1], min(at.false_alarms for at in objects.recall_at)) * 1.05
+    for at in objects.recall_at:
+        if at.false_alarms <= furthest:
+            axes.axvline(at.false_alarms, color=_INK, linewidth=1.2, linestyle=":")
+    axes.set_xlim(0, furthest)
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_xlabel("false alarms an image")
+    axes.set_ylabel("defects found")
+    quieten(axes)
+    return figure
+
+
+def draw_pixel_reliability(calibration: PixelCalibration) -> Figure:
+    """Draw the share of pixels that are of a region over the stated one, above the number of pixels in each bin."""
+    figure = Figure(figsize=(4.4, 4.4), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    upper.plot([0, 1], [0, 1], "--", color=_FAINT, linewidth=1.2, label="taken at its word")
+    stated, true = ([getattr(part, name) for part in calibration.bins] for name in ("stated", "true"))
+    upper.plot(stated, true, "o-", color=_BLUE, linewidth=1, markersize=6, label="measured")
+    upper.set_ylim(-0.02, 1.02)
+    upper.set_ylabel("share that is of a region")
+    upper.legend(frameon=False, fontsize=9, loc="upper left")
+    widths = [part.high - part.low for part in calibration.bins]
+    lower.bar(
+        [p.low for p in calibration.bins], [p.num_px for p in calibration.bins], widths, align="edge", color=_BLUE
+    )
+    lower.set_yscale("log")
+    lower.set_ylabel("pixels")
+    lower.set_xlabel("probability to be of any region")
+    lower.set_xlim(0, 1)
+    for axes in (upper, lower):
+        quieten(axes)
+    return figure

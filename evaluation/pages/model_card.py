@@ -11,6 +11,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from dataset.description import DataDescription
 from dataset.manifest import Manifest
+from evaluation.document import Estimate
 from evaluation.evaluation import Evaluation
 from evaluation.model_review import ModelReview
 from evaluation.pages.card_sections import data_section, limits_section, purpose_sections
@@ -21,7 +22,7 @@ from evaluation.pages.wording import HEADLINE_NAMES, counted, sentence
 from evaluation.statistics.metrics import HEADLINE
 from evaluation.statistics.parity import Parity
 from runtime.model.card import MODEL_SHA256_KEY, CardError
-from runtime.model.contract import DIRTY, ModelContract
+from runtime.model.contract import DIRTY, ModelContract, SegmentationContract
 
 # Origins that training writes, and what is known of their terms. The package states no licence; its weights are those
 # of https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite (Apache-2.0).
@@ -69,6 +70,7 @@ class Measured:
                 f"the review is of the ONNX file {self.review.onnx_sha256[:12]}, the model is {self.onnx_sha256[:12]}; "
                 "run dvc repro"
             )
+        self._check_outlines()
         asked = self.evaluation.asked_model
         if asked and asked.onnx_sha256 != self.onnx_sha256:
             raise CardError(
@@ -77,6 +79,27 @@ class Measured:
             )
         if self.evaluation.protocol != "group" or self.evaluation.leaking:
             raise CardError("the card's headline must be an evaluation of a split by group without a leak")
+
+    def _check_outlines(self) -> None:
+        """Raise CardError if the outlines were measured for another contract, or not at all."""
+        outlines, contract = self.evaluation.outlines, self.contract
+        if isinstance(contract, SegmentationContract) and not outlines and not self.evaluation.no_outlines:
+            raise CardError(
+                "the model outlines regions, but the evaluation measured no outlines; run python -m "
+                "evaluation.evaluate with --maps"
+            )
+        if outlines is None:
+            return
+        if not isinstance(contract, SegmentationContract):
+            raise CardError("the evaluation is of outlines, but the model gives none; run dvc repro")
+        names = "regions", "threshold", "min_region_px", "height", "width"
+        differ = [name for name in names if getattr(outlines, name) != getattr(contract, name)]
+        if differ:
+            stated = "; ".join(f"{name}: {getattr(outlines, name)}, {getattr(contract, name)}" for name in differ)
+            raise CardError(
+                f"the outlines were measured by another contract than the model's ({stated}); predict and evaluate "
+                "again with this model"
+            )
 
 
 def render_model_card(measured: Measured) -> str:
@@ -100,32 +123,49 @@ def render_model_card(measured: Measured) -> str:
 
 def _header(measured: Measured) -> str:
     evaluation, contract, data = measured.evaluation, measured.contract, measured.description
+    task_type = "image-segmentation" if isinstance(contract, SegmentationContract) else "image-classification"
     results = [
         EvalResult(
-            task_type="image-classification",
+            task_type=task_type,
             dataset_type=data.name,
             dataset_name=data.title,
             dataset_split=evaluation.split,
-            metric_type=_METRIC_TYPES[name],
-            metric_name=f"{HEADLINE_NAMES[name]} (test, split by group)",
-            metric_value=value,
+            metric_type=metric_type,
+            metric_name=f"{metric_name} (test, split by group)",
+            metric_value=estimate.value,
         )
-        for name in HEADLINE
-        if (value := getattr(evaluation, name).value) is not None
+        for metric_type, metric_name, estimate in _headline(evaluation)
+        if estimate.value is not None
     ]
     is_other = _weights_licence(contract) == _OTHER_WEIGHTS
     header = ModelCardData(
         license="other" if is_other else "apache-2.0",
         license_name="terms-of-the-starting-weights" if is_other else None,
         library_name="onnx",
-        pipeline_tag="image-classification",
-        tags=["image-classification", "onnx", "bentoml"],
+        pipeline_tag=task_type,
+        tags=[task_type, "onnx", "bentoml"],
         metrics=[result.metric_type for result in results],
         model_name=contract.name,
         eval_results=results,
     )
     setattr(header, MODEL_SHA256_KEY, measured.onnx_sha256)
     return f"---\n{header.to_yaml(line_break=chr(10))}\n---"
+
+
+def _headline(evaluation: Evaluation) -> list[tuple[str, str, Estimate]]:
+    """Return the figures of the header, outlines first: type, name, figure."""
+    figures = [(_METRIC_TYPES[name], HEADLINE_NAMES[name], getattr(evaluation, name)) for name in HEADLINE]
+    outlines = evaluation.outlines
+    if not outlines:
+        return figures
+    whole = outlines.any_region
+    return [
+        ("dice", "Dice, pooled, any region", whole.dice),
+        ("iou", "IoU, pooled, any region", whole.iou),
+        ("mean_iou", "IoU, pooled, mean over regions", outlines.mean_iou),
+        ("recall", "Marked defects found", outlines.any_object.recall),
+        *figures,
+    ]
 
 
 def _weights_licence(contract: ModelContract) -> str:

@@ -15,7 +15,7 @@ from evaluation.picture_files import read_thumbnail
 TEMPLATES_DIR = Path(__file__).with_name("templates")
 _THUMBNAIL_PX = 240  # the longer side: sharp on a phone, and 24 of them stay under half a megabyte
 
-# Takes where a picture lies, `data` or `review`, and its file; returns an address, '' to leave the picture out.
+# Takes where a picture lies, a `Gallery.source`, and its file; returns an address, '' to leave the picture out.
 Show = Callable[[str, str], str]
 
 

@@ -146,6 +146,7 @@ def draw_per_class_f1(evaluation: Evaluation) -> Figure:
 def draw_differences(comparison: Comparison) -> Figure:
     """Draw the differences of two models with their intervals; right of the line the second is better."""
     rows = [(title, getattr(comparison, name)) for name, title in HEADLINE_NAMES.items()]
+    rows += [(f"Dice of {_shortened(part.name) or 'any region'}", part.dice) for part in comparison.shown_outlines]
     rows += [(f"recall of {_shortened(part.name)}", part.recall) for part in comparison.per_class]
     figure = Figure(figsize=(_WIDTH_IN, 0.9 + 0.36 * len(rows)), layout="constrained")
     axes = figure.add_subplot()

@@ -1,5 +1,6 @@
 """The evaluation as one HTML file that needs nothing beside it: styles inline, pictures as data URIs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -8,7 +9,9 @@ from dataset.description import DataDescription
 from dataset.manifest import Manifest
 from evaluation.evaluation import Estimate, Evaluation, EvaluationError
 from evaluation.model_review import ModelReview
+from evaluation.outlines.document import Objects
 from evaluation.pages.analysis_sections import calibration_section, detection_section, fairness_section
+from evaluation.pages.outline_sections import outline_sections, outline_tiles
 from evaluation.pages.page import data_uri, render_page, thumbnail
 from evaluation.pages.plots import HeadlinePlots
 from evaluation.pages.result_sections import (
@@ -53,6 +56,7 @@ def sections_of(
     hashes = dict(zip(manifest.table["path"], manifest.table["sha256"], strict=True))
     return [
         method_section(headline, description),
+        *outline_sections(headline),
         overall_section(headline, by_image, not_compared),
         *([folds_section(out_of_fold, headline, hashes)] if out_of_fold else []),
         classes_section(headline),
@@ -78,11 +82,13 @@ def render_report(
     reviewed: Reviewed | None = None,
     out_of_fold: Evaluation | None = None,
     headline_plots: HeadlinePlots | None = None,
+    drawings: Mapping[str, bytes] | None = None,
 ) -> str:
     """Return the report's HTML.
 
     manifest: of the pictures that are shown. not_compared: why `by_image` is None. reviewed: None before the export.
     out_of_fold: of `assess_out_of_fold`, if all folds were measured. headline_plots: if they are drawn already.
+    drawings: PNGs of the worst outlines, by their files' names.
     Raises EvaluationError if the headline leaks or a picture to be shown cannot be read.
     """
     if headline.protocol != "group" or headline.leaking:
@@ -92,6 +98,8 @@ def render_report(
     def show(source: str, file: str) -> str:
         if source == "review" and reviewed:
             return _map(reviewed.review_dir / file)
+        if source == "outlines" and drawings:
+            return data_uri(drawings[file], "png")
         return thumbnail(manifest.root / file, description.max_value)
 
     plots = headline_plots or HeadlinePlots.of(headline)
@@ -100,18 +108,27 @@ def render_report(
 
 
 def _lede(headline: Evaluation) -> str:
+    found = headline.outlines.any_object if headline.outlines else None
     return (
+        f"{_defects_found(found) if found else ''}"
         f"{counted(headline.num_images - headline.num_wrong, 'image')} of {headline.num_images} are classified right. "
         f"They show {counted(headline.num_groups, 'group')}, none of which was seen in training. Always answering "
         f"“{headline.majority_class}” would be right in {percentage(headline.majority_share)}."
     )
 
 
+def _defects_found(objects: Objects) -> str:
+    verb = "is" if objects.num_found == 1 else "are"
+    return f"Of {counted(objects.num_objects, 'marked defect')} {objects.num_found} {verb} found by an outline. "
+
+
 def _tiles(headline: Evaluation) -> list[tuple[str, Estimate, str, str]]:
     """Return the figures on top: title, figure, the figure and its interval in words."""
+    named = [(title, getattr(headline, name)) for name, title in HEADLINE_NAMES.items()]
+    if headline.outlines:
+        named = [*outline_tiles(headline.outlines), named[0]]
     tiles = []
-    for name, title in HEADLINE_NAMES.items():
-        estimate: Estimate = getattr(headline, name)
+    for title, estimate in named:
         there_is = f"{confidence(headline)} interval: {interval(estimate)}"
         note = there_is if estimate.low is not None else "no interval: there is one group only"
         tiles.append((title, estimate, figure(estimate.value), note))

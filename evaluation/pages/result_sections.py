@@ -34,6 +34,8 @@ def overall_section(evaluation: Evaluation, by_image: Evaluation | None, not_com
     not_compared: why `by_image` is None.
     """
     title = f"Results on {counted(evaluation.num_images, 'test image')} of {counted(evaluation.num_groups, 'group')}"
+    if evaluation.outlines or evaluation.no_outlines:
+        title = f"The image's own label: {title[0].lower()}{title[1:]}"
     majority = s.Paragraph(
         f"Always answering “{evaluation.majority_class}” has an accuracy of {figure(evaluation.majority_share)} on the "
         "same images."

@@ -8,7 +8,6 @@ more than its number of groups can.
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import hypergeom
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
@@ -39,6 +38,8 @@ def p_value_of_being_worse(right: BoolArray, inside: BoolArray, group_ids: IdArr
 
     right, inside: `(N,)`, with images on both sides. correlation: of `intraclass_correlation` over all images.
     """
+    from scipy.stats import hypergeom  # takes half a second: whoever only reads figures needs none of it
+
     num_inside, num_right_inside = _effective(right, inside, group_ids, correlation)
     num_outside, num_right_outside = _effective(right, ~inside, group_ids, correlation)
     total, num_right = num_inside + num_outside, num_right_inside + num_right_outside

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse, stats
+from scipy import sparse
 
 from dataset.checks import named
 from evaluation.comparison import MAX_CHANGED, Change, ClassDifference, Comparison, Difference, SignTest
@@ -144,8 +144,10 @@ def _per_class(
 
 
 def _sign_test(num_first: int, num_second: int) -> SignTest:
+    from scipy.stats import binomtest  # takes half a second: whoever only reads figures needs none of it
+
     total = num_first + num_second
-    p_value = min(1.0, float(stats.binomtest(num_first, total).pvalue)) if total else 1.0
+    p_value = min(1.0, float(binomtest(num_first, total).pvalue)) if total else 1.0
     return SignTest(num_first=num_first, num_second=num_second, p_value=p_value)
 
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
 TEMPERATURE_RANGE = (0.25, 10.0)
@@ -14,6 +13,8 @@ def fit_temperature(logits: npt.ArrayLike, labels: npt.ArrayLike) -> float:
     logits: `(N, C)`, N >= 1; log-probabilities serve as well. labels: `(N,)` int. The result lies in [0.25, 10]: where
     every image is right the best temperature would be 0, certainty that no finite set of images supports.
     """
+    from scipy.optimize import minimize_scalar  # takes half a second: whoever only reads figures needs none of it
+
     scores, actual = np.asarray(logits, dtype=np.float64), np.asarray(labels, dtype=np.int64)
     if scores.ndim != 2 or actual.shape != scores.shape[:1] or not len(actual):
         raise ValueError(f"expected (N, C) logits and (N,) labels with N >= 1, got {scores.shape} and {actual.shape}")

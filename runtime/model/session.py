@@ -54,13 +54,15 @@ class Predictor:
 
     @classmethod
     def load(
-        cls, model_dir: Path, device: Device = "auto", threads: int = 0, sessions: int = 1, device_index: int = 0
-    ) -> Self:
+        cls, model_dir: Path, device: Device = "auto", threads: int = 0, sessions: int = 1, device_index: int = 0,
+        spins: bool = False,
+    ) -> Self:  # fmt: skip
         """Load `model.onnx` and `contract.json` from `model_dir`.
 
         sessions: how many batches may run at once; 0 for one for every `threads` cores (one thread if that is 0 too)
         on a CPU and one on a GPU. threads: of one inference on a CPU, 0 for the session's share of the cores.
-        device_index: which of the CUDA devices that this process may use.
+        device_index: which of the CUDA devices that this process may use. spins: whether threads of an inference stay
+        awake while they wait for each other, which answers one request sooner and burns cores that others want.
         Raises ContractError if a file is missing or broken or the two disagree, DeviceError if `device` is "cuda"
         and no CUDA device can be used.
         """
@@ -71,13 +73,13 @@ class Predictor:
         except OSError as exc:
             raise ContractError(f"cannot read the model {onnx_path}: {exc.strerror}") from exc
         num_sessions, threads = share_cores(usable_cores(), sessions, threads)
-        first = _open(onnx_path, device, threads, device_index)
+        first = _open(onnx_path, device, threads, device_index, spins)
         _check_metadata(first, contract, onnx_path)
         _check_shapes(first, contract, onnx_path)
         used: Device = "cuda" if first.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
         if used == "cuda":
             num_sessions = sessions or 1
-        others = (_open(onnx_path, used, threads, device_index) for _ in range(num_sessions - 1))
+        others = (_open(onnx_path, used, threads, device_index, spins) for _ in range(num_sessions - 1))
         return cls(contract, onnx_sha256, used, (first, *others))
 
     def __post_init__(self) -> None:
@@ -126,11 +128,8 @@ def providers_of(device_index: int | None) -> list[tuple[str, dict[str, str]]]:
     return [*cuda, ("CPUExecutionProvider", {})]
 
 
-def _open(onnx_path: Path, device: Device, threads: int, device_index: int) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
+def _open(onnx_path: Path, device: Device, threads: int, device_index: int, spins: bool) -> ort.InferenceSession:
+    options = _options(threads, spins)
     can_cuda = "CUDAExecutionProvider" in ort.get_available_providers()
     # The driver is asked before ONNX Runtime, which prints errors where there is no device.
     has_cuda = device != "cpu" and can_cuda and visible_cuda_devices() > 0
@@ -148,6 +147,15 @@ def _open(onnx_path: Path, device: Device, threads: int, device_index: int) -> o
             raise DeviceError("VISION_DEVICE=cuda, but ONNX Runtime cannot load its CUDA libraries (see its log)")
         logger.warning("a CUDA device is present, but ONNX Runtime cannot use it; running on the CPU")
     return session
+
+
+def _options(threads: int, spins: bool) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spins)))
+    return options
 
 
 def _check_metadata(session: ort.InferenceSession, contract: ModelContract, onnx_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A whole project's files in a temporary folder, small but real: pictures, manifest, predictions and an export."""
 
 import hashlib
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,6 +75,11 @@ class Project:
         paths |= {"onnx": self.export_dir / "model.onnx", "by-image": self.by_image_dir}
         paths |= {"review": self.review_dir, "report": self.root / "artifacts" / "report.html"}
         return [part for name, path in paths.items() for part in (f"--{name}", str(path))]
+
+    def copied_to(self, root: Path) -> "Project":
+        """Copy all files to a folder of a test's own; none of them holds a path outside the project."""
+        shutil.copytree(self.root, root, dirs_exist_ok=True)
+        return Project(root, self.classes)
 
     def inspect(self) -> None:
         """Look at the pictures of the manifest as it is now, with no near-duplicate below an exact copy."""

@@ -1,12 +1,15 @@
 """`python -m evaluation.compare`: two tables of predictions to one JSON and one page."""
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from evaluation import compare
+from evaluation.outlines.region_table import RegionTable
 from evaluation.predictions import Predictions
 from tests.evaluation.pages.test_report import Page
 from tests.evaluation.project import Project
@@ -58,3 +61,29 @@ def test_a_table_of_other_pictures_is_refused_by_name(project: Project, capsys: 
     assert message.startswith("compare: ")
     assert f"only in {arguments[0]}, such as {table[-1].split(',')[0]}" in message
     assert not (project.root / "out").exists()
+
+
+def test_outlines_are_compared_where_both_models_pixels_are_counted(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = two_models(project)
+    test = Predictions.read(project.predictions_path).select("test")
+    counts = np.tile([4, 8, 8], (len(test.paths), 2, 1))
+    table = RegionTable(test.paths, test.groups, ("Crack",), np.full(len(test.paths), 64), counts)
+    table.write(project.evaluation_dir / "regions.csv")
+    assert compare.main(arguments) == 0
+    page = Page((project.root / "out/comparison.html").read_text(encoding="utf-8"))
+    assert f"Outlines were not compared: beside {arguments[1]} lies no regions.csv." in page.text
+    counts[:, :, 0] = 6
+    dataclasses.replace(table, pixels=counts).write(project.root / "regions.csv")
+    assert compare.main(arguments) == 0
+    document = json.loads((project.root / "out/comparison.json").read_text())
+    assert [part["name"] for part in document["outlines"]] == ["", "Crack"]
+    assert document["outlines"][0]["dice"]["difference"] == pytest.approx(0.25)
+    page = Page((project.root / "out/comparison.html").read_text(encoding="utf-8"))
+    assert "Dice changes by +0.250 (+0.250 to +0.250), macro-F1 changes by" in page.text
+    assert "Dice of any region" in page.text
+    assert "Dice of Crack" not in page.text  # says the same
+    table.take(np.arange(3)).write(project.root / "regions.csv")
+    assert compare.main(arguments) == 2
+    assert f"{project.root / 'regions.csv'} is not of the pictures that are compared" in capsys.readouterr().err

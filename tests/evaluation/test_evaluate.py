@@ -36,12 +36,15 @@ def written(project: Project) -> dict[str, bytes]:
 
 def run(project: Project) -> Evaluation:
     assert evaluate.main(project.evaluate_arguments) == 0
+    return evaluation_of(project)
+
+
+def evaluation_of(project: Project) -> Evaluation:
     return Evaluation.read(project.evaluation_dir / "evaluation.json")
 
 
-def test_all_files_are_written_and_nothing_else(project: Project) -> None:
-    run(project)
-    assert set(written(project)) == OUTPUTS
+def test_all_files_are_written_and_nothing_else(shared_carded: Project) -> None:
+    assert set(written(shared_carded)) == OUTPUTS
 
 
 def test_plots_are_drawn_once_for_the_file_and_the_report(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,9 +64,9 @@ def _noting(drawn: list[str], name: str, draw: Callable[[Evaluation], Figure], e
     return draw(evaluation)
 
 
-def test_figures_are_those_of_the_test_rows(project: Project) -> None:
-    evaluation = run(project)
-    table = pd.read_csv(project.predictions_path)
+def test_figures_are_those_of_the_test_rows(shared_carded: Project) -> None:
+    evaluation = evaluation_of(shared_carded)
+    table = pd.read_csv(shared_carded.predictions_path)
     table = table[table["split"] == "test"]
     assert evaluation.num_images == len(table) == 30
     assert evaluation.num_groups == 6
@@ -79,9 +82,9 @@ def test_figures_are_those_of_the_test_rows(project: Project) -> None:
     assert sum(map(sum, evaluation.confusion)) == 30
 
 
-def test_worst_errors_are_wrong_and_the_surest_of_every_group_come_first(project: Project) -> None:
-    evaluation = run(project)
-    table = pd.read_csv(project.predictions_path).set_index("path")
+def test_worst_errors_are_wrong_and_the_surest_of_every_group_come_first(shared_carded: Project) -> None:
+    evaluation = evaluation_of(shared_carded)
+    table = pd.read_csv(shared_carded.predictions_path).set_index("path")
     assert len(evaluation.wrong) == min(evaluation.num_wrong, 24)
     num_groups = len({item.group for item in evaluation.wrong})
     assert num_groups < len(evaluation.wrong)
@@ -97,9 +100,9 @@ def test_worst_errors_are_wrong_and_the_surest_of_every_group_come_first(project
         assert item.probability == pytest.approx(row[f"probability.{item.predicted}"])
 
 
-def test_metrics_hold_the_same_numbers_as_the_evaluation(project: Project) -> None:
-    evaluation = run(project)
-    metrics = json.loads((project.evaluation_dir / "metrics.json").read_text(encoding="utf-8"))
+def test_metrics_hold_the_same_numbers_as_the_evaluation(shared_carded: Project) -> None:
+    evaluation = evaluation_of(shared_carded)
+    metrics = json.loads((shared_carded.evaluation_dir / "metrics.json").read_text(encoding="utf-8"))
     assert set(metrics) == {"test"}
     assert metrics["test"]["macro_f1"] == evaluation.macro_f1.value
     assert metrics["test"]["macro_f1_low"] == evaluation.macro_f1.low
@@ -107,9 +110,9 @@ def test_metrics_hold_the_same_numbers_as_the_evaluation(project: Project) -> No
     assert metrics["test"]["f1"] == {result.name: result.f1.value for result in evaluation.per_class}
 
 
-def test_confusion_csv_has_one_row_an_image(project: Project) -> None:
-    evaluation = run(project)
-    table = pd.read_csv(project.evaluation_dir / "confusion.csv")
+def test_confusion_csv_has_one_row_an_image(shared_carded: Project) -> None:
+    evaluation = evaluation_of(shared_carded)
+    table = pd.read_csv(shared_carded.evaluation_dir / "confusion.csv")
     assert list(table.columns) == ["actual", "predicted"]
     crosstab = pd.crosstab(table["actual"], table["predicted"]).reindex(
         index=evaluation.classes, columns=evaluation.classes, fill_value=0
@@ -117,11 +120,10 @@ def test_confusion_csv_has_one_row_an_image(project: Project) -> None:
     assert crosstab.to_numpy().tolist() == [list(row) for row in evaluation.confusion]
 
 
-def test_running_twice_writes_the_same_bytes(project: Project) -> None:
-    run(project)
-    first = written(project)
-    run(project)
-    assert first == written(project)
+def test_running_twice_writes_the_same_bytes(evaluated: Project) -> None:
+    first = written(evaluated)
+    run(evaluated)
+    assert first == written(evaluated)
 
 
 def test_the_split_by_image_is_measured_and_called_leaking(project: Project) -> None:
@@ -244,10 +246,10 @@ def test_neither_predictions_by_image_nor_a_reason_is_refused(
     assert "holds neither predictions.csv nor not_compared.txt" in capsys.readouterr().err
 
 
-def test_a_missing_picture_is_refused_by_name(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
-    wrong = run(project).wrong[0]
-    (project.data_dir / wrong.path).unlink()
-    assert evaluate.main(project.evaluate_arguments) == 2
+def test_a_missing_picture_is_refused_by_name(evaluated: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = evaluation_of(evaluated).wrong[0]
+    (evaluated.data_dir / wrong.path).unlink()
+    assert evaluate.main(evaluated.evaluate_arguments) == 2
     assert wrong.path in capsys.readouterr().err
 
 
@@ -282,9 +284,8 @@ def test_a_class_that_is_never_predicted_has_a_null_precision(project: Project) 
     assert evaluation.macro_f1.value == pytest.approx(sum(c.f1.value or 0 for c in evaluation.per_class) / 3)
 
 
-def test_a_damaged_evaluation_is_refused_by_name(project: Project) -> None:
-    run(project)
-    path = project.evaluation_dir / "evaluation.json"
+def test_a_damaged_evaluation_is_refused_by_name(evaluated: Project) -> None:
+    path = evaluated.evaluation_dir / "evaluation.json"
     path.write_text(path.read_text(encoding="utf-8").replace('"macro_f1"', '"micro_f1"'), encoding="utf-8")
     with pytest.raises(EvaluationError, match=r"evaluation\.json is not a valid evaluation"):
         Evaluation.read(path)
@@ -307,8 +308,8 @@ def test_a_near_duplicate_on_the_other_side_of_the_split_is_found(project: Proje
     assert set(listed["path"]) >= {table["path"][trained], table["path"][tested]}
 
 
-def test_figures_of_defect_or_not_need_a_normal_class(project: Project) -> None:
-    assert "names no normal class" in run(project).no_detection
+def test_figures_of_defect_or_not_need_a_normal_class(project: Project, shared_carded: Project) -> None:
+    assert "names no normal class" in evaluation_of(shared_carded).no_detection
     description = DataDescription.read(project.data_dir)
     description.model_copy(update={"normal_class": "Free"}).write(project.data_dir)
     evaluation = run(project)

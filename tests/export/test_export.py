@@ -11,7 +11,6 @@ import torch
 import yaml
 
 from dataset.manifest import Manifest
-from evaluation.statistics.parity import ParityError, measure_parity
 from export import export
 from export.graph import ServedModel, write_onnx
 from runtime.model.contract import CONTRACT_KEY, ClassificationContract, Lineage, parse_contract, read_contract
@@ -128,35 +127,6 @@ def test_a_missing_checkpoint_is_one_clear_line(
 ) -> None:
     assert _export(tmp_path / "none.pt", tiny_tiles_dir, tmp_path, PARAMS) == 2
     assert "run `make train`" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("exported_probs", "message"),
-    [
-        ([[0.6, 0.4], [0.4, 0.6]], "same class in 50"),
-        ([[0.6, 0.4], [0.6002, 0.3998]], r"by up to 2\.00e-04"),
-        ([[0.6, 0.4], [float("nan"), 0.4]], "by up to inf"),
-    ],
-)
-def test_parity_sees_another_class_a_difference_and_nan(exported_probs: list[list[float]], message: str) -> None:
-    images = [np.full((2, 2, 3), value, np.uint8) for value in (0, 1)]
-    expected = np.array([[0.6, 0.4], [0.6, 0.4]])
-    got = np.array(exported_probs)
-    parity = measure_parity(
-        images,
-        expected=lambda batch: expected[batch[:, 0, 0, 0]],
-        exported=lambda batch: got[batch[:, 0, 0, 0]],
-        batch_sizes=(1,),
-        limit=1e-4,
-        split="val",
-    )
-    with pytest.raises(ParityError, match=message):
-        parity.check()
-
-
-def test_parity_over_no_picture_proves_nothing() -> None:
-    with pytest.raises(ParityError, match="no val picture"):
-        measure_parity([], lambda batch: np.zeros(0), lambda batch: np.zeros(0), (1,), 1e-4, "val")
 
 
 def test_a_failed_export_leaves_an_earlier_model(tmp_path: Path) -> None:

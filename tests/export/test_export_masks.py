@@ -1,4 +1,4 @@
-"""A model with a mask head goes through the whole chain: trained, predicted, exported with parity, asked by ONNX."""
+"""A segmentation goes through the whole chain: trained, predicted, exported with parity, asked by ONNX."""
 
 import json
 from pathlib import Path
@@ -12,18 +12,18 @@ from evaluation.predictions import Predictions
 from export import export
 from runtime.model.preprocess import read_for_model
 from runtime.model.session import Predictor
-from tests.training.mask_section import mask_section
+from tests.training.segmentation_section import segmentation_section
 from training import predict, train
 
 PARAMS = {
     "contract": {"height": 64, "width": 64, "resize": "stretch", "interpolation": "bilinear"},
-    "model": {"backbone": "test_resnet", "pretrained": "none", "drop_rate": 0.0, "head": "mask"},
+    "model": {"backbone": "test_resnet", "pretrained": "none", "drop_rate": 0.0},
     "train": {
         "seed": 0, "batch_size": 12, "phases": [{"trainable": "all", "epochs": 1, "lr": 0.01}], "weight_decay": 0.01,
         "label_smoothing": 0, "class_weight_power": 0,
     },
     "augment": {"flip": True, "brightness": 0, "contrast": 0, "crop_min_area": 1},
-    "mask": mask_section({"steps": 20}, batch_size=6),
+    "segmentation": segmentation_section({"steps": 20}, batch_size=6),
     "export": {"opset": 18, "max_probability_difference": 0.0001, "batch_sizes": [1, 7]},
 }  # fmt: skip
 
@@ -36,9 +36,10 @@ def test_the_exported_mask_model_gives_the_probabilities_that_were_evaluated(
     Path("params.yaml").write_text(yaml.safe_dump(PARAMS), encoding="utf-8")
     manifest = ["--manifest", str(tiny_tiles_dir / "manifest.csv")]
     checkpoint = ["--checkpoint", "training/checkpoint.pt"]
-    assert train.main([*manifest, "--out", "training"]) == 0
-    assert predict.main([*manifest, *checkpoint, "--out", "predictions.csv"]) == 0
-    assert export.main([*manifest, *checkpoint, "--out", "export"]) == 0
+    of_task = ["--task", "segmentation"]
+    assert train.main([*of_task, *manifest, "--out", "training"]) == 0
+    assert predict.main([*of_task, *manifest, *checkpoint, "--out", "predictions.csv"]) == 0
+    assert export.main([*of_task, *manifest, *checkpoint, "--out", "export"]) == 0
 
     parity = json.loads(Path("export/parity.json").read_text())
     assert parity["num_images"] == len(Manifest.read(tiny_tiles_dir / "manifest.csv").select("val").table)

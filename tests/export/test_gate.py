@@ -48,11 +48,11 @@ def test_a_worse_model_is_refused_with_the_figures_and_the_page(tmp_path: Path) 
     ) as refused:
         register(worse, gate(tmp_path))
     assert "macro-F1 falls from 1.000 to 0.556" in str(refused.value)
-    assert f"worse than {first.classifier} on the same 12 test pictures" in str(refused.value)
+    assert f"worse than {first.model} on the same 12 test pictures" in str(refused.value)
     assert "--accept-worse" in str(refused.value)
-    assert str(newest().tag) == first.classifier
+    assert str(newest().tag) == first.model
     page = (tmp_path / "comparison/comparison.html").read_text(encoding="utf-8")
-    assert f"Worse than {first.classifier}" in page
+    assert f"Worse than {first.model}" in page
     assert page.count("data:image/jpeg") == 4  # every green test picture
 
 
@@ -76,14 +76,14 @@ def test_told_to_the_worse_model_is_taken_and_the_reason_recorded(tmp_path: Path
     worse = write_sources(tmp_path / "new", confused=True)
     register(worse, gate(tmp_path, "green tiles are no longer made"))
     assert newest().info.labels["accepted_worse"] == "green tiles are no longer made"
-    assert newest().info.labels["gate"] == f"worse than {first.classifier}"
+    assert newest().info.labels["gate"] == f"worse than {first.model}"
 
 
 def test_a_model_as_good_passes_and_says_against_what(tmp_path: Path) -> None:
     first = register(write_sources(tmp_path / "old"), gate(tmp_path))
     register(write_sources(tmp_path / "new", scale=4.0), gate(tmp_path, "a reason that is not needed"))
     labels = newest().info.labels
-    assert labels["gate"] == f"no worse than {first.classifier} on 12 test pictures"
+    assert labels["gate"] == f"no worse than {first.model} on 12 test pictures"
     assert "accepted_worse" not in labels
 
 
@@ -100,7 +100,7 @@ def test_the_same_pictures_under_another_folders_name_are_compared(tmp_path: Pat
     with pytest.raises(GateError, match="recall of green falls") as refused:
         register(write_sources(tmp_path / "new", confused=True, data=TinyData("april")), gate(tmp_path))
     assert (
-        f"compared with {first.classifier} because 24 of 24 pictures are in its data with the same label"
+        f"compared with {first.model} because 24 of 24 pictures are in its data with the same label"
         in str(refused.value)
     )  # fmt: skip
 
@@ -109,7 +109,7 @@ def test_other_pictures_under_the_same_folders_name_are_another_data_set_and_it_
     first = register(write_sources(tmp_path / "old", data=TinyData("images")), gate(tmp_path))
     register(write_sources(tmp_path / "new", confused=True, data=TinyData("images", first=50)), gate(tmp_path))
     assert newest().info.labels["gate_reason"] == (
-        f"compared with none because of 1 registered none is of this data, the newest being {first.classifier}: 0 of "
+        f"compared with none because of 1 registered none is of this data, the newest being {first.model}: 0 of "
         "24 pictures are in its data with the same label, though both are called 'images'"
     )
 
@@ -131,7 +131,7 @@ def test_a_stated_task_decides_whatever_the_pictures_are(tmp_path: Path) -> None
     first = register(write_sources(tmp_path / "old"), with_task(tmp_path, "colours of tiles"))
     assert newest().info.labels["task"] == "colours of tiles"
     renewed = write_sources(tmp_path / "new", confused=True, data=TinyData("other", first=50))
-    with pytest.raises(GateError, match=f"compared with {first.classifier} because gate.task is 'colours of tiles'"):
+    with pytest.raises(GateError, match=f"compared with {first.model} because gate.task is 'colours of tiles'"):
         register(renewed, with_task(tmp_path, "colours of tiles"))
     same_pictures = write_sources(tmp_path / "twin", confused=True)
     register(same_pictures, with_task(tmp_path, "colours of cups"))
@@ -146,7 +146,7 @@ def test_a_task_that_only_one_states_leaves_it_to_the_pictures(tmp_path: Path) -
 
 def test_pictures_that_carry_other_labels_here_are_another_task(tmp_path: Path) -> None:
     first = register(write_sources(tmp_path / "old"), gate(tmp_path))
-    measured = find_measured_model(first.classifier.split(":")[1])
+    measured = find_measured_model(first.model)
     assert measured is not None
     table = measured.manifest.table.assign(label=measured.manifest.table["label"] + "-wood")
     other = replace(measured, manifest=Manifest(table, measured.manifest.root))
@@ -165,11 +165,11 @@ def test_a_model_of_some_of_the_classes_is_for_another_task_and_has_its_own_refe
     register(write_sources(tmp_path / "two", data=TWO), gate(tmp_path))
     two = newest()
     assert two.info.labels["gate_reason"] == (
-        f"compared with none because of 1 registered none is of this data, the newest being {three.classifier}: 16 of "
+        f"compared with none because of 1 registered none is of this data, the newest being {three.model}: 16 of "
         "16 pictures are in its data with the same label, but it knows blue, which this model does not: another task"
     )
     register(write_sources(tmp_path / "three again", scale=4.0), gate(tmp_path))
-    assert newest().info.labels["gate"] == f"no worse than {three.classifier} on 12 test pictures"
+    assert newest().info.labels["gate"] == f"no worse than {three.model} on 12 test pictures"
     worse = write_sources(tmp_path / "worse", scale=2.0, data=TWO)
     make_wrong(worse, "red", 1)
     with pytest.raises(GateError, match=f"worse than {two.tag} .*: macro-F1 falls .*; recall of red falls"):
@@ -188,13 +188,13 @@ def test_a_model_with_a_class_more_must_still_know_the_others(tmp_path: Path) ->
     make_wrong(one_lost, "red", 1)
     plain = gate(tmp_path)
     register(one_lost, replace(plain, margins=plain.margins.model_copy(update={"max_recall_drop": 0.25})))
-    assert newest().info.labels["gate"] == f"no worse than {first.classifier} on 8 test pictures"
+    assert newest().info.labels["gate"] == f"no worse than {first.model} on 8 test pictures"
 
 
 def test_a_class_that_is_lost_from_a_stated_task_is_refused(tmp_path: Path) -> None:
     first = register(write_sources(tmp_path / "old"), with_task(tmp_path, "colours"))
     two = write_sources(tmp_path / "new", data=TWO)
-    with pytest.raises(GateError, match=f"{first.classifier} knows blue, which this model does not"):
+    with pytest.raises(GateError, match=f"{first.model} knows blue, which this model does not"):
         register(two, with_task(tmp_path, "colours"))
     register(two, with_task(tmp_path, "warm colours"))
     assert "is 'warm colours' here and 'colours' there" in newest().info.labels["gate_reason"]
@@ -224,10 +224,10 @@ def test_pictures_that_the_registered_model_was_trained_or_chosen_on_do_not_coun
 def test_a_split_that_leaves_no_fair_picture_is_refused_by_class(tmp_path: Path) -> None:
     first = register(write_sources(tmp_path / "old"), gate(tmp_path))
     swapped = write_sources(tmp_path / "new", data=TinyData(splits=("test", "test", "val", "train")))
-    with pytest.raises(GateError, match=rf"{first.classifier} was trained: .* every test picture of red, green, blue"):
+    with pytest.raises(GateError, match=rf"{first.model} was trained: .* every test picture of red, green, blue"):
         register(swapped, gate(tmp_path))
     register(swapped, gate(tmp_path, "the split changed"))
-    assert newest().info.labels["gate"] == f"not comparable with {first.classifier}"
+    assert newest().info.labels["gate"] == f"not comparable with {first.model}"
 
 
 def test_a_test_picture_that_is_gone_is_named(tmp_path: Path) -> None:

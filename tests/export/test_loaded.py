@@ -8,7 +8,7 @@ import pytest
 
 LARGE = {
     *("albumentations", "cleanlab", "cv2", "fairlearn", "matplotlib", "mlflow", "onnx", "optuna", "pandas"),
-    *("sklearn", "timm", "torch", "torchvision"),
+    *("scipy.optimize", "scipy.stats", "sklearn", "timm", "torch", "torchvision"),
 }
 PRINT_LOADED = "import {}, json, sys; print(json.dumps(sorted(sys.modules)))"
 

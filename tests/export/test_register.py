@@ -38,7 +38,7 @@ def test_both_models_get_one_version_labels_and_files(tmp_path: Path, home: Path
     registered = register(sources, gate(tmp_path))
     classifier = bentoml.models.get("vision-classifier:latest")
     checkpoint = bentoml.models.get("vision-checkpoint:latest")
-    assert [registered.classifier, registered.checkpoint] == [str(classifier.tag), str(checkpoint.tag)]
+    assert [registered.model, registered.checkpoint] == [str(classifier.tag), str(checkpoint.tag)]
     assert classifier.tag.version == checkpoint.tag.version
     assert classifier.info.labels["onnx_sha256"] == file_sha256(sources.export_dir / ONNX_FILE)
     gate_labels = {"gate", "gate_reason"}
@@ -73,7 +73,7 @@ def test_another_card_of_the_same_model_is_a_new_version(tmp_path: Path, home: P
     sources.card.write_text(sources.card.read_text() + "More was measured.\n")
     second = register(sources, gate(tmp_path))
     assert second.is_new
-    assert str(bentoml.models.get("vision-classifier:latest").tag) == second.classifier != first.classifier
+    assert str(bentoml.models.get("vision-classifier:latest").tag) == second.model != first.model
 
 
 def test_an_earlier_model_becomes_the_latest_when_registered_again(tmp_path: Path, home: Path) -> None:
@@ -82,7 +82,7 @@ def test_an_earlier_model_becomes_the_latest_when_registered_again(tmp_path: Pat
     register(new, gate(tmp_path))
     again = register(old, gate(tmp_path))
     assert again.is_new
-    assert str(bentoml.models.get("vision-classifier:latest").tag) == again.classifier
+    assert str(bentoml.models.get("vision-classifier:latest").tag) == again.model
 
 
 def test_failure_in_the_second_model_removes_the_first(
@@ -129,7 +129,7 @@ def test_killed_registration_leaves_no_half_model_and_the_next_one_clears_up(
     for model in models(home):  # whatever is there is whole
         assert bentoml.models.get(model.replace("/", ":")).info.labels["onnx_sha256"]
     registered = register(write_sources(tmp_path / "next"), gate(tmp_path))
-    version = registered.classifier.partition(":")[2]
+    version = registered.model.partition(":")[2]
     assert models(home) == [f"vision-checkpoint/{version}", f"vision-classifier/{version}"]
     assert not list((home / "tmp").glob("vision-register-*/"))
 

@@ -7,8 +7,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 import httpx
@@ -59,6 +60,13 @@ def url(project: Project, environment: dict[str, str]) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def patient(project: Project, environment: dict[str, str]) -> Iterator[tuple[str, Callable[[], None]]]:
+    """A server where requests may wait for long: its address, and what stops it, for the last of its tests to call."""
+    with ExitStack() as running:
+        yield running.enter_context(serving("service:Vision", project.folder, environment | PATIENT)), running.close
+
+
 def files(num_images: int = 1) -> list[tuple[str, bytes]]:
     return [("images", png())] * num_images
 
@@ -107,9 +115,10 @@ def test_request_past_its_deadline_is_answered_with_504_and_the_rest_of_it_is_no
     assert computed(url) - before < MANY
 
 
-def test_request_of_a_client_that_went_away_leaves_the_queue(project: Project, environment: dict[str, str]) -> None:
+def test_request_of_a_client_that_went_away_leaves_the_queue(patient: tuple[str, Callable[[], None]]) -> None:
     """One that has only finished sending looks the same to the server, and is answered."""
-    with serving("service:Vision", project.folder, environment | PATIENT) as url, ThreadPoolExecutor() as pool:
+    url, _ = patient
+    with ThreadPoolExecutor() as pool:
         before = computed(url)
         blocker = pool.submit(httpx.post, f"{url}/predict", files=files(BLOCKER), timeout=PATIENCE_S)
         wait_for(lambda: num_queued(url) > 0, "the blocker")
@@ -148,15 +157,14 @@ async def leave_once_queued(url: str, num_images: int) -> None:
             await asyncio.gather(request, return_exceptions=True)
 
 
-def test_request_in_flight_is_answered_when_the_server_is_stopped(
-    project: Project, environment: dict[str, str]
-) -> None:
+def test_request_in_flight_is_answered_when_the_server_is_stopped(patient: tuple[str, Callable[[], None]]) -> None:
+    url, stop = patient
     with ThreadPoolExecutor() as pool:
-        with serving("service:Vision", project.folder, environment | PATIENT) as url:
-            answer = pool.submit(httpx.post, f"{url}/predict", files=files(IN_FLIGHT), timeout=PATIENCE_S)
-            wait_for(lambda: num_queued(url) > 0, "the request to wait")
-            assert not answer.done()
-            stopped_at = time.monotonic()
+        answer = pool.submit(httpx.post, f"{url}/predict", files=files(IN_FLIGHT), timeout=PATIENCE_S)
+        wait_for(lambda: num_queued(url) > 0, "the request to wait")
+        assert not answer.done()
+        stopped_at = time.monotonic()
+        stop()
         assert time.monotonic() - stopped_at < STOP_TIMEOUT_S  # it ended by itself
         assert answer.result().status_code == 200
 

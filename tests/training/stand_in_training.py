@@ -14,7 +14,7 @@ MODULE = "tests.training.stand_in_training"
 LEARNS, WAITS, IS_REFUSED, BREAKS = 0.1, 0.5, 0.8, 0.95  # weight decays
 
 
-def start_training(params: Path, _manifest: Path, out_dir: Path) -> subprocess.Popen[bytes]:
+def start_training(params: Path, _manifest: Path, out_dir: Path, _task: str) -> subprocess.Popen[bytes]:
     """Start a run as `training.process.child_run.start_training` does, bound to this process."""
     return start_child(DEATH_SIGNAL, [MODULE, str(params), str(out_dir)], out_dir / CHILD_LOG)
 

@@ -40,9 +40,9 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int]]:
     """Weight decay and seed of every run that is started, each a process of a moment."""
     started = []
 
-    def start(params: Path, manifest: Path, out_dir: Path) -> subprocess.Popen[bytes]:
+    def start(params: Path, manifest: Path, out_dir: Path, task: str) -> subprocess.Popen[bytes]:
         started.append(stand_in_training.decay_and_seed(params))
-        return stand_in_training.start_training(params, manifest, out_dir)
+        return stand_in_training.start_training(params, manifest, out_dir, task)
 
     monkeypatch.setattr(search_worker, "start_training", start)
     return started
@@ -109,7 +109,7 @@ def test_a_stopped_run_is_gone_on_with_unless_its_params_have_changed(
     folder = tmp_path / "ablations/training"
     params = tmp_path / "params.yaml"
 
-    def interrupt(_params: Path, _manifest: Path, out_dir: Path) -> None:
+    def interrupt(_params: Path, _manifest: Path, out_dir: Path, _task: str) -> None:
         (out_dir / "state").mkdir()
         raise KeyboardInterrupt
 

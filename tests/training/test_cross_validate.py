@@ -16,8 +16,8 @@ from dataset.manifest import Manifest, ManifestError
 from dataset.params import SplitParams
 from evaluation.params import EvaluateParams
 from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsError
-from tests.training.mask_section import mask_section
 from tests.training.records.mlflow_store import copy_empty_store
+from tests.training.segmentation_section import segmentation_section
 from training import cross_validate
 from training.cross_validate import group_folds, image_split
 from training.data.tensors import Batch
@@ -39,8 +39,8 @@ def _own_tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def params_path(tmp_path: Path, tiny_params: dict[str, Any]) -> Path:
     tiny_params["contract"] |= {"height": 32, "width": 32}
-    tiny_params["model"] = {"backbone": "test_resnet", "pretrained": "none", "drop_rate": 0.0, "head": "mask"}
-    tiny_params["mask"] = mask_section({"steps": 1}, channels=4)
+    tiny_params["model"] = {"backbone": "test_resnet", "pretrained": "none", "drop_rate": 0.0}
+    tiny_params["segmentation"] = segmentation_section({"steps": 1}, channels=4)
     tiny_params["split"] = {"seed": 0, "num_folds": 3, "test_fold": 0}
     tiny_params["evaluate"] = EVALUATE
     path = tmp_path / "cv.yaml"
@@ -50,7 +50,9 @@ def params_path(tmp_path: Path, tiny_params: dict[str, Any]) -> Path:
 
 def _run(data_dir: Path, params_path: Path, out: Path, *more: str) -> int:
     pictures = str(data_dir / "manifest.csv")
-    return cross_validate.main(["--pictures", pictures, "--params", str(params_path), "--out", str(out), *more])
+    return cross_validate.main(
+        ["--pictures", pictures, "--params", str(params_path), "--task", "segmentation", "--out", str(out), *more]
+    )
 
 
 @pytest.mark.parametrize("keeps_val", [True, False])
@@ -121,7 +123,7 @@ def test_folds_are_pooled_resumed_and_never_mixed_with_those_of_other_params(
     assert json.loads((out / "seed0/group0/run.json").read_text())["cpu_s"] > 0
 
     document = yaml.safe_load(params_path.read_text())
-    document["mask"]["channels"] = 5
+    document["segmentation"]["channels"] = 5
     params_path.write_text(yaml.safe_dump(document))
     assert _run(tiny_tiles_dir, params_path, out) == 2
     assert "choose another --out" in capsys.readouterr().err
@@ -132,7 +134,7 @@ def test_a_fold_is_trained_like_any_run_deterministic_and_left_when_asked_to_go_
     tiny_tiles_dir: Path, params_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     document = yaml.safe_load(params_path.read_text())
-    document["mask"]["train"]["phases"][0]["steps"] = 2
+    document["segmentation"]["train"]["phases"][0]["steps"] = 2
     params_path.write_text(yaml.safe_dump(document))
     steps, real_step = [], Learner.step
 

@@ -1,12 +1,14 @@
 """The project's own params.yaml is valid, and a wrong key is named."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
 from project.params import ParamsError
+from runtime.model.contract import Task
+from tests.training.segmentation_section import segmentation_section
 from training.params import Params
 
 REPOSITORY = Path(__file__).parent.parent.parent
@@ -68,9 +70,25 @@ def test_no_epochs_at_all_is_refused(tmp_path: Path, tiny_params: dict[str, Any]
         Params.read(path)
 
 
-def test_a_command_for_the_linear_head_refuses_another_by_its_key(params_file: Path) -> None:
-    params = Params.read(params_file)
-    params.require_linear_head("training.x")
-    masks = params.model_copy(update={"model": params.model.model_copy(update={"head": "mask"})})
-    with pytest.raises(ParamsError, match=r"model\.head is mask, but training\.x knows only the linear head"):
-        masks.require_linear_head("training.x")
+@pytest.mark.parametrize("task", get_args(Task))
+def test_what_named_the_task_before_is_refused_with_what_to_do(
+    tmp_path: Path, tiny_params: dict[str, Any], task: Task
+) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump({**tiny_params, "mask": {}}), encoding="utf-8")
+    with pytest.raises(ParamsError, match=r"the section 'mask' is called 'segmentation' now"):
+        Params.read(path, task)
+    tiny_params["model"]["head"] = "linear"
+    tiny_params["segmentation"] = segmentation_section({"steps": 1})
+    path.write_text(yaml.safe_dump(tiny_params), encoding="utf-8")
+    with pytest.raises(ParamsError, match="'head' is no key any more: take it out, and say --task segmentation"):
+        Params.read(path, task)
+
+
+def test_segmentation_needs_its_section_and_classification_does_not_read_it(params_file: Path) -> None:
+    assert Params.read(params_file).task == "classification"
+    with pytest.raises(ParamsError, match="has no section 'segmentation'"):
+        Params.read(params_file, "segmentation")
+    document = yaml.safe_load(params_file.read_text()) | {"segmentation": "nonsense"}
+    params_file.write_text(yaml.safe_dump(document))
+    assert Params.read(params_file).segmentation is None

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from dataset.manifest import Manifest
-from tests.training.run.test_mask_resume import MASK
+from tests.training.run.test_segmentation_resume import MASK
 from training import ablate, loader_probe, lr_finder, overfit
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
@@ -20,16 +20,16 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_mask_head_is_refused_since_another_network_would_be_tried(
+def test_a_head_of_masks_is_refused_since_another_network_would_be_tried(
     tiny_tiles_dir: Path, tiny_params: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str], name: str,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     tiny_params["model"]["head"] = "mask"
-    Path("params.yaml").write_text(yaml.safe_dump({**tiny_params, "mask": MASK}), encoding="utf-8")
+    Path("params.yaml").write_text(yaml.safe_dump({**tiny_params, "segmentation": MASK}), encoding="utf-8")
     assert COMMANDS[name](["--manifest", str(tiny_tiles_dir / "manifest.csv"), "--params", "params.yaml"]) == 2
     error = capsys.readouterr().err
-    assert f"{name}: model.head is mask, but training.{name} knows only the linear head" in error
+    assert f"{name}: params.yaml: model: Value error, 'head' is no key any more: take it out, and say --task" in error
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
 
 

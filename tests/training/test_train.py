@@ -18,14 +18,14 @@ from evaluation.statistics.temperature import fit_temperature
 from runtime.model.contract import ModelContract
 from tests.training.records.mlflow_files import assert_files_in_mlflow
 from tests.training.records.mlflow_store import copy_empty_store
-from tests.training.run.test_mask_resume import MASK
+from tests.training.run.test_segmentation_resume import MASK
 from training import leaking_split, predict, train
 from training.run.checkpoint import Checkpoint
 
 REPOSITORY = Path(__file__).parent.parent.parent
 
 
-def _run(data_dir: Path, params_file: Path, out: Path, protocol: str = "group") -> int:
+def _run(data_dir: Path, params_file: Path, out: Path, protocol: str = "group", task: str = "classification") -> int:
     manifest = str(data_dir / "manifest.csv")
     return train.main(["--manifest", manifest, "--params", str(params_file), "--out", str(out), "--protocol", protocol])
 
@@ -124,26 +124,25 @@ def test_a_manifest_whose_split_leaks_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("head", "label", "side", "message"),
+    ("task", "label", "side", "message"),
     [
-        ("linear", "Crack", "train", "class(es) without a training picture: Crack ("),
-        ("mask", "Crack", "train", "class(es) without a training picture: Crack ("),
-        ("linear", None, "val", "no validation picture"),  # a mask head needs none
+        ("classification", "Crack", "train", "class(es) without a training picture: Crack ("),
+        ("segmentation", "Crack", "train", "class(es) without a training picture: Crack ("),
+        ("classification", None, "val", "no validation picture"),  # a segmentation needs none
     ],
 )
 def test_a_split_without_a_class_to_train_or_pictures_to_choose_by_is_refused_before_training(
     tiny_tiles_dir: Path, tiny_params: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    head: str, label: str | None, side: str, message: str,
+    task: str, label: str | None, side: str, message: str,
 ) -> None:  # fmt: skip
-    tiny_params["model"]["head"] = head
-    tiny_params["mask"] = MASK
+    tiny_params["segmentation"] = MASK
     params_file = tmp_path / "params.yaml"
     params_file.write_text(yaml.safe_dump(tiny_params), encoding="utf-8")
     table = Manifest.read(tiny_tiles_dir / "manifest.csv").table.copy()
     gone = table["split"].eq(side) & (table["label"].eq(label) if label else True)
     table.loc[gone, "split"] = ""
     Manifest(table, tmp_path).write(tmp_path / "manifest.csv")
-    assert _run(tmp_path, params_file, tmp_path / "run") == 2
+    assert _run(tmp_path, params_file, tmp_path / "run", task=task) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from runtime.model.contract import Channel3, ModelContract
-from training.network.backbones import Options, build_backbone
+from training.network.backbones import BackboneError, Options, build_backbone
 from training.network.package_weights import PACKAGES, WeightsError, load_package_weights
-from training.network.pyramid import empty_like_state, is_mask_state
+from training.network.pyramid import empty_like_state
 from training.params import ModelParams
 
 
@@ -100,15 +100,23 @@ def _check_known(name: str) -> None:
 
 
 def load_classifier(contract: ModelContract, state_dict: dict[str, torch.Tensor]) -> Classifier:
-    """Rebuild a trained classifier from what a checkpoint holds."""
+    """Rebuild a trained network of any task from what a checkpoint holds.
+
+    Raises BackboneError if its weights are not those that the contract tells of.
+    """
     name = contract.lineage.backbone
-    if is_mask_state(state_dict):
-        backbone: nn.Module = empty_like_state(name, state_dict)
+    if contract.task == "segmentation":
+        backbone: nn.Module = empty_like_state(name, contract, state_dict)
     else:
         size_px = contract.height, contract.width
         backbone, _ = build_backbone(name, {"num_classes": len(contract.classes)}, size_px)
     model = Classifier(backbone, contract.mean, contract.std)
-    model.load_state_dict(state_dict)
+    try:
+        model.load_state_dict(state_dict)
+    except RuntimeError as exc:  # a mask head of before there were tasks, for one
+        raise BackboneError(
+            f"the checkpoint's weights are not those of '{name}' for {contract.task}: train it again"
+        ) from exc
     return model.eval()
 
 

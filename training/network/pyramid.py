@@ -1,10 +1,11 @@
-"""A classifier that finds defects pixel by pixel and reads the picture's class from what it found.
+"""A network that finds regions pixel by pixel and reads the picture's class from what it found.
 
-    picture -> timm backbone, strides 4 to 16 -> pyramid -> softmax of background and defects at stride 4
-            -> three numbers a defect (highest, mean of the highest, mean) -> linear readout -> class logits
+    picture -> timm backbone, strides 4 to 16 -> pyramid -> logits of background and regions at stride 4
+            -> `region_outputs`: region and foreground of each pixel of the input
+            -> three numbers a region (highest, mean of the highest, mean) -> linear readout -> class logits
 
-A `MaskNetwork` stands where `Classifier` has a backbone: it takes normalised pictures and returns class logits, so that
-prediction, export and serving need not know of it. Top-down pyramid after Lin et al. 2017, "Feature pyramid networks".
+A `MaskNetwork` stands where `Classifier` has a backbone: it takes normalised pictures and returns class logits.
+Top-down pyramid after Lin et al. 2017, "Feature pyramid networks".
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,16 +17,15 @@ from timm.models import group_parameters
 from torch import nn
 from torch.nn import functional as F  # noqa: N812  # the field's name for it
 
+from runtime.model.contract import SegmentationContract
 from training.network.backbones import BackboneError
 
 FINEST_STRIDE = 4  # finer costs four times as much, and a blowhole of 10 pixels still covers several cells
-NUMBERS_PER_DEFECT = 3
+NUMBERS_PER_REGION = 3
 # Share of a picture's cells in the mean of the highest: one cell can be noise, a crack covers about this many.
 TOP_SHARE = 0.005
 # Added before the logarithm: a probability below it counts as none.
 FLOOR = 1e-3
-_READOUT_KEY = "backbone.readout.weight"
-_PIXELS_KEY = "backbone.decoder.pixels.bias"
 _LATERALS_KEY = "backbone.decoder.laterals."
 _MERGE_KEY = "backbone.decoder.merge.0.weight"
 
@@ -55,28 +55,32 @@ class MaskNetwork(nn.Module):
     """Backbone, pyramid and readout: `(n, 3, height, width)` normalised pictures to `(n, classes)` logits."""
 
     def __init__(
-        self, pyramid: nn.Module, levels: Sequence[int], channels: int, num_defects: int, num_classes: int
+        self, pyramid: nn.Module, levels: Sequence[int], channels: int, num_regions: int, num_classes: int
     ) -> None:
         super().__init__()
         info = cast("list[dict[str, Any]]", pyramid.feature_info)
         timm_model = cast("Any", pyramid)
         timm_model.prune_intermediate_layers(list(levels))  # the classifier and what lies behind the last level go
         self.pyramid = pyramid
-        self.decoder = PyramidDecoder([info[level]["num_chs"] for level in levels], channels, 1 + num_defects)
-        self.readout = nn.Linear(NUMBERS_PER_DEFECT * num_defects, num_classes)
+        self.decoder = PyramidDecoder([info[level]["num_chs"] for level in levels], channels, 1 + num_regions)
+        self.readout = nn.Linear(NUMBERS_PER_REGION * num_regions, num_classes)
         self._levels = list(levels)
 
     def pixel_logits(self, images: torch.Tensor) -> torch.Tensor:
-        """Return `(n, 1 + defects, height / 4, width / 4)`: background, then each defect."""
+        """Return `(n, 1 + regions, height / 4, width / 4)`: background, then each region."""
         features = cast("Any", self.pyramid).forward_intermediates(
             images, indices=self._levels, intermediates_only=True
         )
         logits: torch.Tensor = self.decoder(features)
         return logits
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.readout(defect_numbers(self.pixel_logits(images)))
+    def class_logits(self, pixel_logits: torch.Tensor) -> torch.Tensor:
+        """Return `(n, classes)`, what the pixels of each picture say of its class."""
+        logits: torch.Tensor = self.readout(region_numbers(pixel_logits))
         return logits
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.class_logits(self.pixel_logits(images))
 
     def get_classifier(self) -> nn.Module:
         """Return all that pretrained weights do not cover, by timm's name for it."""
@@ -98,11 +102,11 @@ class MaskNetwork(nn.Module):
         return {f"pyramid.{name}" for name in names}
 
 
-def defect_numbers(pixel_logits: torch.Tensor) -> torch.Tensor:
-    """Sum up each defect's probabilities: logarithms of the highest, of the mean of the highest, and of the mean.
+def region_numbers(pixel_logits: torch.Tensor) -> torch.Tensor:
+    """Sum up each region's probabilities: logarithms of the highest, of the mean of the highest, and of the mean.
 
-    pixel_logits: `(n, 1 + defects, h, w)`. Returns `(n, 3 * defects)` float32 in [log FLOOR, 0], the three numbers of a
-    defect side by side.
+    pixel_logits: `(n, 1 + regions, h, w)`. Returns `(n, 3 * regions)` float32 in [log FLOOR, 0], the three numbers of a
+    region side by side.
     """
     probs = pixel_logits.float().softmax(dim=1)[:, 1:].flatten(2)
     num_top = max(1, round(TOP_SHARE * probs.shape[2]))
@@ -118,27 +122,37 @@ def pyramid_levels(backbone: nn.Module, coarsest_stride: int) -> list[int]:
     has_all = hasattr(backbone, "forward_intermediates") and hasattr(backbone, "prune_intermediate_layers")
     if not has_all or not levels or strides[levels[0]] != FINEST_STRIDE or len(set(strides)) != len(strides):
         raise BackboneError(
-            f"model.head mask needs a backbone with feature maps at strides 4, 8, ..., but this one has {strides}: "
-            "choose another model.backbone or set model.head to linear"
+            f"segmentation needs a backbone with feature maps at strides 4, 8, ..., but this one has {strides}: "
+            "choose another model.backbone"
         )
     return levels
 
 
-def is_mask_state(state_dict: Mapping[str, torch.Tensor]) -> bool:
-    """Tell whether a checkpoint's weights are those of a `MaskNetwork` inside a `Classifier`."""
-    return _READOUT_KEY in state_dict
+def region_outputs(pixel_logits: torch.Tensor, size_px: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what a segmentation answers of each pixel of its input, `(height, width)` being `size_px`.
+
+    pixel_logits: `(n, 1 + regions, h, w)`, background first. Returns `region_map`, `(n, height, width)` uint8 in
+    [1, regions], the likeliest region, and `foreground`, float32 of that shape, one minus the probability of
+    background. Logits are made larger bilinearly, and the softmax comes after that.
+    """
+    logits = F.interpolate(pixel_logits.float(), size=size_px, mode="bilinear", align_corners=False)
+    region_map = logits[:, 1:].argmax(dim=1).add(1).to(torch.uint8)
+    return region_map, 1 - logits.softmax(dim=1)[:, 0]
 
 
-def empty_like_state(backbone: str, state_dict: Mapping[str, torch.Tensor]) -> MaskNetwork:
-    """Build the untrained network whose shapes a checkpoint's weights have."""
-    num_classes = state_dict[_READOUT_KEY].shape[0]
-    num_defects = state_dict[_PIXELS_KEY].shape[0] - 1
-    channels = state_dict[_MERGE_KEY].shape[0]
-    num_levels = sum(name.startswith(_LATERALS_KEY) and name.endswith(".0.weight") for name in state_dict)
+def empty_like_state(backbone: str, contract: SegmentationContract, state: Mapping[str, torch.Tensor]) -> MaskNetwork:
+    """Build the untrained network of a contract, with the channels and levels that a checkpoint's weights have.
+
+    Raises BackboneError if they are not those of a `MaskNetwork` inside a `Classifier`.
+    """
+    if _MERGE_KEY not in state:
+        raise BackboneError("the checkpoint has the contract of a segmentation, but not its weights: train it again")
+    num_levels = sum(name.startswith(_LATERALS_KEY) and name.endswith(".0.weight") for name in state)
     pyramid = timm.create_model(backbone, pretrained=False)
     strides = [level["reduction"] for level in cast("list[dict[str, Any]]", pyramid.feature_info)]
     first = strides.index(FINEST_STRIDE)
-    return MaskNetwork(pyramid, range(first, first + num_levels), channels, num_defects, num_classes)
+    levels, channels = range(first, first + num_levels), state[_MERGE_KEY].shape[0]
+    return MaskNetwork(pyramid, levels, channels, len(contract.regions), len(contract.classes))
 
 
 def _convolution(in_channels: int, out_channels: int, size: int) -> nn.Sequential:

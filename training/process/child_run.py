@@ -25,7 +25,9 @@ DEATH_SIGNAL = signal.SIGKILL  # for a child without children of its own
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-def start_training(params: Path, manifest: Path, out_dir: Path) -> subprocess.Popen[bytes]:
+def start_training(
+    params: Path, manifest: Path, out_dir: Path, task: str = "classification"
+) -> subprocess.Popen[bytes]:
     """Start one run; its output goes to `child.log` in `out_dir`. Takes NPROC processes, as `make train` does.
 
     Call it from the main thread: the kernel counts the death of the thread that started a child as the parent's.
@@ -36,7 +38,7 @@ def start_training(params: Path, manifest: Path, out_dir: Path) -> subprocess.Po
         modules, death_signal = ["training.train"], DEATH_SIGNAL
     else:
         modules, death_signal = ["training.launch", "training.train"], signal.SIGTERM
-    files = ["--params", str(params), "--manifest", str(manifest), "--out", str(out_dir)]
+    files = ["--params", str(params), "--manifest", str(manifest), "--out", str(out_dir), "--task", task]
     return start_child(death_signal, [*modules, *files], out_dir / CHILD_LOG)
 
 

@@ -6,18 +6,25 @@ from typing import Any
 from dataset.description import DESCRIPTION_FILE, read_max_value
 from dataset.manifest import Manifest
 from project.params import ParamsError
-from runtime.model.contract import Channel3, ClassificationContract, Lineage, ModelContract
+from runtime.model.contract import Channel3, ClassificationContract, Lineage, ModelContract, SegmentationContract
 from training.params import ContractParams, Params
 from training.records.lineage import git_commit
 
 
-def new_contract(manifest: Manifest, params: Params, mean: Channel3, std: Channel3, weights: str) -> ModelContract:
-    """Return the contract, without a run or a temperature yet. mean, std: the backbone's. weights: their origin."""
+def new_contract(
+    manifest: Manifest, params: Params, mean: Channel3, std: Channel3, weights: str, regions: tuple[str, ...] = ()
+) -> ModelContract:
+    """Return the contract, without a run or what `finish` chooses yet.
+
+    mean, std: the backbone's. weights: their origin. regions: what pixels are told apart into, of segmentation alone.
+    """
     backbone = params.model.backbone
     lineage = Lineage(git_commit=git_commit(Path()), data_sha256=manifest.sha256, backbone=backbone, weights=weights)
-    return ClassificationContract(
-        classes=manifest.classes, mean=mean, std=std, lineage=lineage, **input_of(manifest, params.contract)
-    )
+    common = {"classes": manifest.classes, "mean": mean, "std": std, "lineage": lineage}
+    common |= input_of(manifest, params.contract)
+    if params.task == "segmentation":
+        return SegmentationContract(**common, regions=regions)
+    return ClassificationContract(**common)
 
 
 def input_of(manifest: Manifest, params: ContractParams) -> dict[str, Any]:

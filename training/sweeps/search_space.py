@@ -8,6 +8,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from pydantic import Field, model_validator
 
 from project.params import ParamsError, Section, read_whole
+from runtime.model.contract import Task
 from training.params import Params
 from training.sweeps.yaml_edit import Value, edit_yaml
 
@@ -120,19 +121,27 @@ class SearchConfig(TrialParams):
     def distributions(self) -> dict[str, BaseDistribution]:
         return {key: domain.distribution() for key, domain in self.space.items()}
 
-    def check(self, params_text: str) -> None:
+    def check(self, params_text: str, task: Task = "classification") -> None:
         """Try the ends of every range and every choice on the params file, one key at a time.
 
-        Raises ParamsError if a key is not in it, or its reader refuses a value: before a trial is spent on it.
+        Raises ParamsError if a key is not in it, its reader refuses a value, or the task does not read it: before a
+        trial is spent on it.
         """
         if not self.metric.startswith("val_"):
             raise ParamsError(f"metric is {self.metric}: a search may only look at the validation split (val_...)")
         for key, domain in self.space.items():
-            for value in domain.corners():
-                check_trial(edit_yaml(params_text, {key: value}), f"the search space of '{key}' holds {value!r}")
+            tried = [
+                check_trial(edit_yaml(params_text, {key: value}), f"the search space of '{key}' holds {value!r}", task)
+                for value in domain.corners()
+            ]
+            if len({*domain.corners()}) > 1 and all(params == tried[0] for params in tried):
+                raise ParamsError(
+                    f"the search space has '{key}', which {task} does not read: it would change nothing"
+                    + (f". Keys of segmentation.{key.split('.')[0]} replace others" if task == "segmentation" else "")
+                )
 
 
-def check_trial(params_text: str, what: str) -> None:
+def check_trial(params_text: str, what: str, task: Task = "classification") -> Params:
     """Read a trial's params file as training would, to refuse it before the first trial.
 
     what: the clause that a ParamsError begins with, such as "the search space of 'train.lr' holds 0".
@@ -141,7 +150,7 @@ def check_trial(params_text: str, what: str) -> None:
         path = Path(folder) / "params.yaml"
         path.write_text(params_text, encoding="utf-8")
         try:
-            Params.read(path)
+            return Params.read(path, task)
         except ParamsError as exc:
             raise ParamsError(f"{what}, but {str(exc).removeprefix(f'{path}: ')}") from exc
 

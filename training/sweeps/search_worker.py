@@ -15,6 +15,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 
 from project.interruption import INTERRUPTED
+from runtime.model.contract import Task
 from training.process.child_run import drop_state, last_words, read_log, start_training, stop_child, take_over_state
 from training.process.signals import REQUEUE
 from training.records.tracking import TrackingError, mark_killed
@@ -36,6 +37,7 @@ class Recipe:
     params_text: Callable[[Trial], str | None]
     name: Callable[[Trial], str]
     on_end: Callable[[Trial, str, int], None]
+    task: Task = "classification"
 
 
 class _LostError(Exception):
@@ -77,7 +79,7 @@ def _run_trial(shared: SearchStudy, recipe: Recipe, trial: Trial) -> tuple[str, 
     watch = _Watch(shared, trial, folder)
     try:
         # A SIGTERM while it starts finds no child to stop here; the kernel ends it with this process.
-        child = start_training(params_path, recipe.manifest, folder)
+        child = start_training(params_path, recipe.manifest, folder, recipe.task)
         is_pruned = watch.until_end(child)
         if not is_pruned and child.returncode in (REQUEUE, INTERRUPTED):
             shared.fail(trial.number, "it was told to stop", retry=True)

@@ -1,7 +1,7 @@
-"""Tasks by the head of the network that `model.head` names."""
+"""Tasks by the name that a model's contract has for them."""
 
-from training.params import Head
+from runtime.model.contract import Task as TaskName
 from training.run.task import Task
 from training.tasks import classification, segmentation
 
-TASKS: dict[Head, Task] = {"linear": classification, "mask": segmentation}
+TASKS: dict[TaskName, Task] = {"classification": classification, "segmentation": segmentation}

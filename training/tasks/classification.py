@@ -24,7 +24,7 @@ def check(params: Params) -> None:
     for i, phase in enumerate(params.train.phases):
         if phase.view < 1:
             raise ParamsError(
-                f"train.phases.{i}.view is {phase.view}, but model.head linear needs the whole picture to tell its "
+                f"train.phases.{i}.view is {phase.view}, but classification needs the whole picture to tell its "
                 "class: set it to 1, or crop by augment.crop_min_area"
             )
 

@@ -1,4 +1,4 @@
-"""Find defects pixel by pixel; a picture's class is read from what was found, by a readout fitted at the end.
+"""Find regions pixel by pixel; a picture's class is read from what was found, by a readout fitted at the end.
 
 Nothing is chosen on validation pictures unless a phase may end early: the phases have a fixed number of steps, and the
 last weights are kept. Validation pictures then only give the log's figures and the temperature, and may be missing.
@@ -11,7 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812  # the field's name for it
 
-from dataset.manifest import Manifest
+from dataset.annotations import IGNORED, regions_of
+from dataset.manifest import Manifest, ManifestError
 from evaluation.statistics.temperature import fit_temperature
 from project.params import ParamsError
 from runtime.model.contract import ModelContract
@@ -20,17 +21,17 @@ from training.data.tensors import Batch, TrainingData
 from training.network.backbones import check_takes_all
 from training.network.classifier import Classifier, create_backbone
 from training.network.losses import Loss, dice_loss
-from training.network.pyramid import MaskNetwork, defect_numbers, pyramid_levels
+from training.network.pyramid import MaskNetwork, pyramid_levels, region_numbers
 from training.params import Params
 from training.process.distributed import Worker
 from training.run.loop import FloatArray, over_all
 from training.run.new_contract import new_contract
 from training.run.task import Data, Measured
-from training.segmentation_params import MaskParams
+from training.segmentation_params import SegmentationParams
 from training.tasks.classification import figures_of_classes
-from training.tasks.masked_pictures import Marks, MaskedPictures, Views, view_side
+from training.tasks.masked_pictures import MaskedPictures, Views, view_side
 from training.tasks.readout import fit_readout
-from training.tasks.segmentation_loss import IGNORED, mask_loss
+from training.tasks.segmentation_loss import mask_loss
 
 EVALUATION_BATCH_SIZE = 16
 # Keys that pixels have no use for, with what switches them off. Others that matter only beside these need no entry.
@@ -41,12 +42,12 @@ OFF: dict[str, object] = {
 
 
 def check(params: Params) -> None:
-    """Refuse what scores of pixels have no use for: classes are weighed by `mask.defect_weight` alone."""
+    """Refuse what scores of pixels have no use for: classes are weighed by `segmentation.defect_weight` alone."""
     _settings(params)
     for key, off in OFF.items():
         section, name = key.split(".")
         if (value := getattr(getattr(params, section), name)) != off:
-            raise ParamsError(f"{key} is {value}, which model.head mask has no use for: set mask.{key} to {off}")
+            raise ParamsError(f"{key} is {value}, which segmentation has no use for: set segmentation.{key} to {off}")
 
 
 def chooses(params: Params) -> bool:
@@ -55,16 +56,20 @@ def chooses(params: Params) -> bool:
 
 
 def network(manifest: Manifest, train: Manifest, params: Params) -> tuple[Classifier, ModelContract]:
-    """Build the pyramid on a backbone, with one output for each class of which a mask marks a pixel.
+    """Build the pyramid on a backbone, with one output for each region that masks of the data set mark.
 
-    Raises ManifestError if none does, WeightsError, or BackboneError if the backbone gives no feature pyramid.
+    Raises ManifestError if they mark none, WeightsError, or BackboneError if the backbone gives no feature pyramid.
     """
     settings = _settings(params)
     backbone, mean, std, origin = create_backbone(params.model, len(manifest.classes))
-    contract = new_contract(manifest, params, mean, std, origin)
-    num_defects = len(Marks(train, contract).classes())
+    regions = regions_of(train)
+    if not regions:
+        raise ManifestError(
+            "no picture has a mask that marks anything: give masks (docs/FOLDERS.md), or train a classification"
+        )
+    contract = new_contract(manifest, params, mean, std, origin, regions)
     levels = pyramid_levels(backbone, settings.coarsest_stride)
-    pyramid = MaskNetwork(backbone, levels, settings.channels, num_defects, len(contract.classes))
+    pyramid = MaskNetwork(backbone, levels, settings.channels, len(regions), len(contract.classes))
     shares = {1.0, *(phase.view for phase in params.train.phases)}
     views = {(view_side(contract.height, share), view_side(contract.width, share)) for share in shares}
     check_takes_all(params.model.backbone, pyramid, views)
@@ -75,10 +80,9 @@ def targets(
     train: Manifest, val: Manifest, contract: ModelContract, params: Params
 ) -> tuple[MaskedPictures, MaskedPictures]:
     """Return pictures with their masks."""
-    defects = Marks(train, contract).classes()
     caches = create_caches([train, val], contract, params.train, [zoom_of(params.augment), 1.0])
     views = Views(params, _settings(params))
-    return MaskedPictures(train, contract, defects, caches[0], views), MaskedPictures(val, contract, defects, caches[1])
+    return MaskedPictures(train, contract, caches[0], views), MaskedPictures(val, contract, caches[1])
 
 
 def scores(model: Classifier) -> nn.Module:
@@ -124,7 +128,7 @@ def finish(
 
 
 class PixelScores(nn.Module):
-    """The network up to its pixel scores: `(n, height, width, 3)` uint8 to `(n, 1 + defects, h, w)` logits."""
+    """The network up to its pixel scores: `(n, height, width, 3)` uint8 to `(n, 1 + regions, h, w)` logits."""
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
@@ -135,18 +139,17 @@ class PixelScores(nn.Module):
         return pyramid.pixel_logits(self.classifier.normalise(images_nhwc))
 
 
-def _settings(params: Params) -> MaskParams:
-    if params.mask is None:
-        raise ParamsError("model.head is mask, but the params have no section 'mask'")
-    return params.mask
+def _settings(params: Params) -> SegmentationParams:
+    assert params.segmentation is not None
+    return params.segmentation
 
 
 def _numbers(model: Classifier, pictures: TrainingData, data: Data, worker: Worker) -> FloatArray:
-    """Return `(N, 3 * defects)` of all pictures in order, shared out over the processes."""
+    """Return `(N, 3 * regions)` of all pictures in order, shared out over the processes."""
     pixels = PixelScores(model).eval()
 
     def numbers(batch: Batch) -> tuple[torch.Tensor, ...]:
-        return (defect_numbers(pixels(batch.images.to(worker.device))),)
+        return (region_numbers(pixels(batch.images.to(worker.device))),)
 
     (found,) = over_all(numbers, pictures, EVALUATION_BATCH_SIZE, worker, "readout", data.num_workers)
     return found

@@ -3,13 +3,13 @@
 import torch
 from torch.nn import functional as F  # noqa: N812  # the field's name for it
 
-IGNORED = 255  # a pixel whose class is not known
+from dataset.annotations import IGNORED
 
 
 def mask_loss(pixel_logits: torch.Tensor, masks: torch.Tensor, defect_weight: float) -> torch.Tensor:
     """Mean over pictures of cross-entropy, defect pixels weighted, plus one minus soft Dice of the defects there.
 
-    pixel_logits: `(n, 1 + defects, h, w)`. masks: `(n, height, width)` uint8, 0 background, `d + 1` defect d, 255
+    pixel_logits: `(n, 1 + regions, h, w)`. masks: `(n, height, width)` uint8, 0 background, `i + 1` region i, 255
     ignored; a cell counts for the highest number among its pixels, so that thin defects survive. Both terms are means
     over pictures, so the average over equal shares of a batch is the value of the whole batch. Dice is that of
     Milletari et al. 2016 (V-Net), without squares, of each picture and defect: a small defect counts as a large one.

@@ -31,8 +31,19 @@ from tests.evaluation.review_document import write_review
 
 def card_of(project: Project) -> str:
     assert evaluate.main(project.evaluate_arguments) == 0
+    return card_alone(project)
+
+
+def card_alone(project: Project) -> str:
+    """Write the card of a project that was evaluated before."""
     assert card.main(project.card_arguments) == 0
     return project.card_path.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def text(shared_carded: Project) -> str:
+    """The card of the project that all tests share."""
+    return shared_carded.card_path.read_text(encoding="utf-8")
 
 
 def header_of(text: str) -> dict[str, Any]:
@@ -52,9 +63,8 @@ def written(estimate: Estimate | Figure) -> str:
     return f"{value} ({low}{' to ' if low.startswith('−') else '–'}{high})"
 
 
-def test_figures_equal_those_of_the_evaluation(project: Project) -> None:
-    text = card_of(project)
-    evaluation = Evaluation.read(project.evaluation_dir / "evaluation.json")
+def test_figures_equal_those_of_the_evaluation(shared_carded: Project, text: str) -> None:
+    evaluation = Evaluation.read(shared_carded.evaluation_dir / "evaluation.json")
     for title, estimate in (
         ("Macro-F1", evaluation.macro_f1),
         ("Balanced accuracy", evaluation.balanced_accuracy),
@@ -92,41 +102,37 @@ def test_a_document_from_before_two_figures_were_measured_still_makes_a_card(pro
     assert "Matthews" not in text
 
 
-def test_the_header_names_the_model_it_is_of(project: Project) -> None:
-    text = card_of(project)
-    digest = hashlib.sha256((project.export_dir / "model.onnx").read_bytes()).hexdigest()
+def test_the_header_names_the_model_it_is_of(shared_carded: Project, text: str) -> None:
+    digest = hashlib.sha256((shared_carded.export_dir / "model.onnx").read_bytes()).hexdigest()
     assert card_model_sha256(text) == digest
     assert header_of(text)["model_sha256"] == digest
     assert header_of(text)["license"] == "apache-2.0"
     assert header_of(text)["pipeline_tag"] == "image-classification"
 
 
-def test_data_are_counted_by_class_and_split(project: Project) -> None:
-    text = card_of(project)
+def test_data_are_counted_by_class_and_split(text: str) -> None:
     assert "90 images of 18 groups." in text
     assert "A group: painted tile under several exposures." in text
     assert "| Crack | 15 (3) | 5 (1) | 10 (2) |" in text
     assert "Values of exposure: 1, 2, 3, 4, 5." in text
 
 
-def test_range_of_deep_pictures_is_said(project: Project) -> None:
-    assert "16 bits" not in card_of(project)
+def test_range_of_deep_pictures_is_said(project: Project, text: str) -> None:
+    assert "16 bits" not in text
     DataDescription.read(project.data_dir).model_copy(update={"max_value": 4095}).write(project.data_dir)
     assert "Samples of 16 bits go from 0 to 4095, in training and in the service." in card_of(project)
 
 
-def test_other_predictions_change_the_card(project: Project) -> None:
-    before = card_of(project)
+def test_other_predictions_change_the_card(project: Project, text: str) -> None:
     project.predict(accuracy=0.2).write(project.predictions_path)
-    assert card_of(project) != before
+    assert card_of(project) != text
 
 
-def test_the_same_measurements_give_the_same_card(project: Project) -> None:
-    assert card_of(project) == card_of(project)
+def test_the_same_measurements_give_the_same_card(project: Project, text: str) -> None:
+    assert card_of(project) == text
 
 
-def test_without_a_comparison_nothing_is_said_of_a_split_by_image(project: Project) -> None:
-    text = card_of(project)
+def test_without_a_comparison_nothing_is_said_of_a_split_by_image(text: str) -> None:
     assert "split by image" not in text.lower()
     assert "LEAKING" not in text
 
@@ -145,8 +151,7 @@ def test_both_protocols_stand_side_by_side_and_the_leaking_one_is_labelled(proje
     assert "but those split by image are of another model, trained on that split." in text
 
 
-def test_what_was_not_measured_is_said(project: Project) -> None:
-    text = card_of(project)
+def test_what_was_not_measured_is_said(text: str) -> None:
     assert "- Not measured: robustness to blur, noise, compression or other changes of the picture, where" in text
     assert "## Robustness" not in text
     assert "| MLflow run | not recorded |" in text
@@ -154,17 +159,16 @@ def test_what_was_not_measured_is_said(project: Project) -> None:
     assert "### By attribute" not in text  # six images a slice are too few
 
 
-def test_hugging_faces_own_reader_finds_the_figures(project: Project) -> None:
-    data: Any = ModelCard(card_of(project)).data
-    evaluation = Evaluation.read(project.evaluation_dir / "evaluation.json")
+def test_hugging_faces_own_reader_finds_the_figures(shared_carded: Project, text: str) -> None:
+    data: Any = ModelCard(text).data
+    evaluation = Evaluation.read(shared_carded.evaluation_dir / "evaluation.json")
     found = {result.metric_type: result.metric_value for result in data.eval_results or []}
     assert found["f1"] == evaluation.macro_f1.value
     assert {result.dataset_name for result in data.eval_results or []} == {"Painted tiles"}
     assert data.model_name == "vision-classifier"
 
 
-def test_calibration_is_stated_and_changes_with_the_predictions(project: Project) -> None:
-    before = card_of(project)
+def test_calibration_is_stated_and_changes_with_the_predictions(project: Project, text: str) -> None:
     read = project.predict()
     probs = read.probs**20
     replace(read, probs=probs / probs.sum(axis=1, keepdims=True)).write(project.predictions_path)
@@ -178,7 +182,7 @@ def test_calibration_is_stated_and_changes_with_the_predictions(project: Project
         in after
     )
     assert f"| Brier score (0 is perfect, 2 the worst) | {calibration.brier.value:.3f} (" in after
-    answers = [re.search(r"^\| Macro-F1 \| (.+) \|$", text, re.M) for text in (before, after)]
+    answers = [re.search(r"^\| Macro-F1 \| (.+) \|$", card_text, re.M) for card_text in (text, after)]
     assert answers[0]
     assert answers[1]
     assert answers[0][1] == answers[1][1]  # its answers are the same
@@ -199,8 +203,8 @@ def test_a_miscalibration_that_cancels_out_on_average_is_stated(tmp_path: Path) 
     assert "confidence is shown" not in text
 
 
-def test_defect_or_not_is_stated_where_the_data_name_the_normal_class(project: Project) -> None:
-    assert "## Defect or not" not in card_of(project)
+def test_defect_or_not_is_stated_where_the_data_name_the_normal_class(project: Project, text: str) -> None:
+    assert "## Defect or not" not in text
     description = evaluate.read_description(project.data_dir)
     description.model_copy(update={"normal_class": "Free"}).write(project.data_dir)
     text = card_of(project)
@@ -244,26 +248,25 @@ def reviewed(project: Project, **changes: object) -> None:
     write_review(project.review_dir, project.export_dir / "model.onnx", project.manifest, **changes)
 
 
-def test_robustness_and_attention_stand_in_card_and_report_once_measured(project: Project) -> None:
-    reviewed(project)
-    text = card_of(project)
+def test_robustness_and_attention_stand_in_card_and_report_once_measured(evaluated: Project) -> None:
+    reviewed(evaluated)
+    text = card_alone(evaluated)
     assert "| blur (radius, px) | 0: 0.900 (0.800–1.000); 1: 0.700 (0.600–0.800); 4: 0.300 (0.200–0.400) |" in text
     assert "0.600 (0.500–0.700) of what the answer depends on" in text
     assert "robustness to blur" not in text
     assert "drawn class by class with seed 0, so that classes are more even than among all 30" in text
     own = "The figures above are of the trained network, but those of robustness and of where the model looks"
     assert f"{own} are of the ONNX graph. Compared" in text
-    page = Page((project.root / "artifacts" / "report.html").read_text(encoding="utf-8"))
+    page = Page((evaluated.root / "artifacts" / "report.html").read_text(encoding="utf-8"))
     assert "in the mask: 0.600, chance 0.200" in page.text
     assert "drawn class by class with seed 0, so that classes are more even than among all 30" in page.text
     assert "Where it comes from" in page.text
     assert "need the exported model" not in page.text
 
 
-def test_a_review_of_another_model_is_refused(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
-    assert evaluate.main(project.evaluate_arguments) == 0
-    reviewed(project, onnx_sha256="f" * 64)
-    assert "the review is of the ONNX file ffffffffffff" in refused(project, capsys)
+def test_a_review_of_another_model_is_refused(evaluated: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    reviewed(evaluated, onnx_sha256="f" * 64)
+    assert "the review is of the ONNX file ffffffffffff" in refused(evaluated, capsys)
 
 
 def test_answers_of_another_model_are_reported_by_name_and_refused(
@@ -296,12 +299,11 @@ def test_slices_by_pixels_are_not_denied_where_the_data_name_no_attribute(projec
     assert "no slices were measured" not in text
 
 
-def test_classes_with_few_test_groups_are_named(project: Project) -> None:
-    assert "fewer than 10 test groups: Blowhole (2), Crack (2), Free (2)." in card_of(project)
+def test_classes_with_few_test_groups_are_named(text: str) -> None:
+    assert "fewer than 10 test groups: Blowhole (2), Crack (2), Free (2)." in text
 
 
-def test_parity_is_quoted(project: Project) -> None:
-    text = card_of(project)
+def test_parity_is_quoted(text: str) -> None:
     assert "The figures above are of the trained network. Compared" in text
     assert "Compared with the trained network on 30 images of the val split at batch sizes 1 and 7" in text
     assert "2.5e-07 (limit 1e-04), and both name the same class for 100% of them" in text
@@ -328,10 +330,10 @@ def test_a_perfect_model_has_no_failure_modes(tmp_path: Path) -> None:
         ("", "other"),
     ],
 )
-def test_weights_of_unknown_terms_are_not_passed_off_as_apache(project: Project, weights: str, licence: str) -> None:
-    lineage = read_contract(project.export_dir / "contract.json").lineage
-    change_contract(project, lineage=lineage.model_copy(update={"weights": weights}))
-    assert header_of(card_of(project))["license"] == licence
+def test_weights_of_unknown_terms_are_not_passed_off_as_apache(evaluated: Project, weights: str, licence: str) -> None:
+    lineage = read_contract(evaluated.export_dir / "contract.json").lineage
+    change_contract(evaluated, lineage=lineage.model_copy(update={"weights": weights}))
+    assert header_of(card_alone(evaluated))["license"] == licence
 
 
 def test_names_with_markup_show_as_written(tmp_path: Path) -> None:
@@ -357,31 +359,27 @@ def refused(project: Project, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().err
 
 
-def test_an_evaluation_of_other_data_is_refused(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
-    assert evaluate.main(project.evaluate_arguments) == 0
-    lineage = read_contract(project.export_dir / "contract.json").lineage
-    change_contract(project, lineage=lineage.model_copy(update={"data_sha256": "f" * 64}))
-    assert "of different data" in refused(project, capsys)
+def test_an_evaluation_of_other_data_is_refused(evaluated: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    lineage = read_contract(evaluated.export_dir / "contract.json").lineage
+    change_contract(evaluated, lineage=lineage.model_copy(update={"data_sha256": "f" * 64}))
+    assert "of different data" in refused(evaluated, capsys)
 
 
-def test_an_evaluation_of_other_classes_is_refused(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
-    assert evaluate.main(project.evaluate_arguments) == 0
-    change_contract(project, classes=("Free", "Crack", "Blowhole"))
-    assert "run dvc repro" in refused(project, capsys)
+def test_an_evaluation_of_other_classes_is_refused(evaluated: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    change_contract(evaluated, classes=("Free", "Crack", "Blowhole"))
+    assert "run dvc repro" in refused(evaluated, capsys)
 
 
-def test_a_leaking_evaluation_is_refused(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
-    assert evaluate.main(project.evaluate_arguments) == 0
-    path = project.evaluation_dir / "evaluation.json"
+def test_a_leaking_evaluation_is_refused(evaluated: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    path = evaluated.evaluation_dir / "evaluation.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"leaking": True}), encoding="utf-8")
-    assert "without a leak" in refused(project, capsys)
+    assert "without a leak" in refused(evaluated, capsys)
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "parity.json", "contract.json"])
-def test_a_missing_part_is_refused_by_name(project: Project, capsys: pytest.CaptureFixture[str], name: str) -> None:
-    assert evaluate.main(project.evaluate_arguments) == 0
-    (project.export_dir / name).unlink()
-    assert name in refused(project, capsys)
+def test_a_missing_part_is_refused_by_name(evaluated: Project, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    (evaluated.export_dir / name).unlink()
+    assert name in refused(evaluated, capsys)
 
 
 @pytest.mark.parametrize(
@@ -392,7 +390,7 @@ def test_a_missing_part_is_refused_by_name(project: Project, capsys: pytest.Capt
         ("", "To reproduce: prepare"),
     ],
 )
-def test_reproduction_names_a_commit_that_can_be_checked_out(project: Project, commit: str, told: str) -> None:
-    lineage = read_contract(project.export_dir / "contract.json").lineage
-    change_contract(project, lineage=lineage.model_copy(update={"git_commit": commit}))
-    assert told in card_of(project)
+def test_reproduction_names_a_commit_that_can_be_checked_out(evaluated: Project, commit: str, told: str) -> None:
+    lineage = read_contract(evaluated.export_dir / "contract.json").lineage
+    change_contract(evaluated, lineage=lineage.model_copy(update={"git_commit": commit}))
+    assert told in card_alone(evaluated)

@@ -9,19 +9,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from evaluation.assess import assess
 from evaluation.evaluation import Estimate, Evaluation
 from evaluation.pages import plots
 from evaluation.pages.plots import HeadlinePlots, draw_confusion, draw_per_class_f1, to_png, to_svg
-from evaluation.params import EvaluateParams
 from project import fonts
 from tests.evaluation.project import Project
 
 
-@pytest.fixture
-def evaluation(project: Project) -> Evaluation:
-    params = EvaluateParams(seed=0, confidence=0.95, bootstrap_samples=100)
-    return assess(project.predict(), project.manifest, "group", params)
+@pytest.fixture(scope="module")
+def evaluation(shared_carded: Project) -> Evaluation:
+    return Evaluation.read(shared_carded.evaluation_dir / "evaluation.json")
 
 
 def pixels(figure: Figure) -> np.ndarray:

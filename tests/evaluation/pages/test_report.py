@@ -47,32 +47,37 @@ class Page(HTMLParser):
 
 def report_of(project: Project) -> Page:
     assert evaluate.main(project.evaluate_arguments) == 0
+    return page_of(project)
+
+
+def page_of(project: Project) -> Page:
+    """Read the report of a project that was evaluated before."""
     page = Page((project.evaluation_dir / "report.html").read_text(encoding="utf-8"))
     assert not page.open
     return page
 
 
-def test_the_report_needs_nothing_beside_it(project: Project) -> None:
-    page = report_of(project)
+def test_the_report_needs_nothing_beside_it(shared_carded: Project) -> None:
+    page = page_of(shared_carded)
     assert page.loaded
     assert all(re.match(r"#\w+$|data:image/(png|jpeg|svg\+xml);base64,", address) for address in page.loaded)
     assert not {"script", "link", "iframe"} & set(page.tags)
-    text = (project.evaluation_dir / "report.html").read_text(encoding="utf-8")
+    text = (shared_carded.evaluation_dir / "report.html").read_text(encoding="utf-8")
     assert "@import" not in text
     assert "url(" not in text
 
 
-def test_headline_figures_stand_with_their_intervals(project: Project) -> None:
-    page = report_of(project)
-    evaluation = Evaluation.read(project.evaluation_dir / "evaluation.json")
+def test_headline_figures_stand_with_their_intervals(shared_carded: Project) -> None:
+    page = page_of(shared_carded)
+    evaluation = Evaluation.read(shared_carded.evaluation_dir / "evaluation.json")
     for estimate in (evaluation.macro_f1, evaluation.balanced_accuracy, evaluation.accuracy):
         assert f"{estimate.value:.3f} 95% interval: {estimate.low:.3f}–{estimate.high:.3f}" in page.text
     for result in evaluation.per_class:
         assert f"{result.name} {result.num_images} images, {result.num_groups} groups" in page.text
 
 
-def test_a_changed_prediction_changes_the_report(project: Project) -> None:
-    before = report_of(project).text
+def test_a_changed_prediction_changes_the_report(project: Project, shared_carded: Project) -> None:
+    before = page_of(shared_carded).text
     predictions = project.predict()
     row = int((predictions.splits == "test").nonzero()[0][0])
     probs = predictions.probs.copy()
@@ -85,18 +90,18 @@ def test_a_changed_prediction_changes_the_report(project: Project) -> None:
     assert report_of(project).text != before
 
 
-def test_every_wrong_answer_shows_its_picture(project: Project) -> None:
-    page = report_of(project)
-    evaluation = Evaluation.read(project.evaluation_dir / "evaluation.json")
-    text = (project.evaluation_dir / "report.html").read_text(encoding="utf-8")
+def test_every_wrong_answer_shows_its_picture(shared_carded: Project) -> None:
+    page = page_of(shared_carded)
+    evaluation = Evaluation.read(shared_carded.evaluation_dir / "evaluation.json")
+    text = (shared_carded.evaluation_dir / "report.html").read_text(encoding="utf-8")
     section = text[text.index('<h2 id="errors">') : text.index('<h2 id="calibration">')]
     assert section.count("data:image/jpeg") == len(evaluation.wrong) > 0
     for item in evaluation.wrong:
         assert item.path in page.text
 
 
-def test_without_a_comparison_no_leaking_figure_appears_but_the_reason_does(project: Project) -> None:
-    text = report_of(project).text
+def test_without_a_comparison_no_leaking_figure_appears_but_the_reason_does(shared_carded: Project) -> None:
+    text = page_of(shared_carded).text
     assert "LEAKING" not in text
     assert "for comparison only" not in text
     assert "Not compared with a split by image. Nobody asked for it." in text
@@ -132,13 +137,12 @@ def test_names_from_the_data_are_shown_and_never_run(tmp_path: Path) -> None:
     ).replace("&#39;", "'").replace("&#34;", '"')
 
 
-def test_a_leaking_headline_is_never_rendered(project: Project) -> None:
-    report_of(project)
-    evaluation = Evaluation.read(project.evaluation_dir / "evaluation.json")
+def test_a_leaking_headline_is_never_rendered(shared_carded: Project) -> None:
+    evaluation = Evaluation.read(shared_carded.evaluation_dir / "evaluation.json")
     leaking = evaluation.model_copy(update={"leaking": True})
-    description = evaluate.read_description(project.data_dir)
+    description = evaluate.read_description(shared_carded.data_dir)
     with pytest.raises(EvaluationError, match="without a leak"):
-        render_report(leaking, None, description, project.manifest)
+        render_report(leaking, None, description, shared_carded.manifest)
 
 
 def test_a_perfect_model_says_that_there_is_no_error(tmp_path: Path) -> None:
@@ -149,19 +153,20 @@ def test_a_perfect_model_says_that_there_is_no_error(tmp_path: Path) -> None:
     assert "Worst errors There is none." in text
 
 
-def test_every_link_leads_to_a_section_and_every_picture_says_what_it_shows(project: Project) -> None:
-    page = report_of(project)
-    text = (project.evaluation_dir / "report.html").read_text(encoding="utf-8")
+def test_every_link_leads_to_a_section_and_every_picture_says_what_it_shows(shared_carded: Project) -> None:
+    page = page_of(shared_carded)
+    text = (shared_carded.evaluation_dir / "report.html").read_text(encoding="utf-8")
     links = [address.removeprefix("#") for address in page.loaded if address.startswith("#")]
     assert len(links) >= 8
     assert all(f'id="{name}"' in text for name in links)
     assert len(re.findall(r'<img [^>]*alt="[^"]+"', text)) == text.count("<img ")
 
 
-def test_pictures_stand_with_path_and_hash(project: Project) -> None:
-    page = report_of(project)
-    evaluation = Evaluation.read(project.evaluation_dir / "evaluation.json")
-    hashes = dict(zip(project.manifest.table["path"], project.manifest.table["sha256"], strict=True))
+def test_pictures_stand_with_path_and_hash(shared_carded: Project) -> None:
+    page = page_of(shared_carded)
+    evaluation = Evaluation.read(shared_carded.evaluation_dir / "evaluation.json")
+    table = shared_carded.manifest.table
+    hashes = dict(zip(table["path"], table["sha256"], strict=True))
     for item in evaluation.wrong:
         assert f"{item.path} group {item.group} SHA-256 {hashes[item.path]}" in page.text
 
@@ -183,8 +188,8 @@ def test_a_model_that_is_too_sure_is_said_to_be(project: Project) -> None:
     assert "confidence is shown" not in text
 
 
-def test_defect_or_not_is_told_where_the_data_name_the_normal_class(project: Project) -> None:
-    text = report_of(project).text
+def test_defect_or_not_is_told_where_the_data_name_the_normal_class(project: Project, shared_carded: Project) -> None:
+    text = page_of(shared_carded).text
     assert "Every class but Free counts as a defect" not in text
     assert "Defect or not The description of the data names no normal class." in text
     description = evaluate.read_description(project.data_dir)

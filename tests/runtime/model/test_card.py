@@ -1,8 +1,10 @@
 """The line of a model card that says which model it is of."""
 
+from pathlib import Path
+
 import pytest
 
-from runtime.model.card import CardError, card_model_sha256
+from runtime.model.card import CardError, card_model_sha256, card_models_sha256, check_card
 
 DIGEST = "0123456789abcdef" * 4
 
@@ -39,3 +41,42 @@ def test_two_hashes_are_refused() -> None:
 def test_a_card_without_a_header_is_refused(text: str) -> None:
     with pytest.raises(CardError, match="no header"):
         card_model_sha256(text)
+
+
+OTHER = DIGEST[::-1]
+
+
+def test_a_card_of_several_models_lists_them_and_is_of_each(tmp_path: Path) -> None:
+    card = tmp_path / "MODEL_CARD.md"
+    card.write_text(f"---\ntags:\n- onnx\nmodel_sha256:\n- {DIGEST}\n- '{OTHER}'\nlicense: mit\n---\n\n# Two\n")
+    assert card_models_sha256(card.read_text()) == (DIGEST, OTHER)
+    check_card(card, DIGEST)
+    check_card(card, OTHER)
+    with pytest.raises(CardError, match=f"describes the ONNX file {DIGEST[:12]} and {OTHER[:12]}, but the model's is"):
+        check_card(card, "f" * 64)
+    with pytest.raises(CardError, match="must hold one line"):
+        check_card(card, DIGEST, is_alone=True)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        f"model_sha256:\n- {DIGEST}\n",
+        f"model_sha256:\n- {DIGEST}\n- {DIGEST}\n",
+        f"model_sha256:\n- {DIGEST}\n- {OTHER}\nmodel_sha256: {DIGEST}\n",
+        f"model_sha256:\n- {DIGEST}\n- {OTHER}\nmodel_sha256:\n- {DIGEST}\n- {'f' * 64}\n",
+    ],
+)
+def test_a_list_that_is_no_list_of_different_models_is_refused(header: str) -> None:
+    with pytest.raises(CardError, match="a different SHA-256 for each"):
+        card_models_sha256(f"---\n{header}---\n")
+
+
+def test_a_list_that_is_cut_short_does_not_count() -> None:
+    for items in (f"- {DIGEST}\n- {OTHER[:12]}\n", f"- {DIGEST}\n- {OTHER}\n- {OTHER[:12]}\n"):
+        with pytest.raises(CardError, match="found 0"):
+            card_models_sha256(f"---\nmodel_sha256:\n{items}---\n")
+
+
+def test_a_card_of_one_model_is_read_as_before() -> None:
+    assert card_models_sha256(f"---\nmodel_sha256: {DIGEST}\n---\n") == (DIGEST,)

@@ -157,6 +157,14 @@ def test_swapped_outputs_are_found_by_warming_up(tmp_path: Path) -> None:
         Predictor.load(tmp_path).warm_up()
 
 
+@pytest.mark.parametrize("spins", [False, True])
+def test_threads_of_an_inference_sleep_while_they_wait_unless_asked_to_spin(tmp_path: Path, spins: bool) -> None:
+    write_tiny_model(tmp_path)
+    (session,) = Predictor.load(tmp_path, device="cpu", threads=2, spins=spins).sessions
+    spinning = session.get_session_options().get_session_config_entry("session.intra_op.allow_spinning")
+    assert spinning == str(int(spins))
+
+
 @pytest.mark.parametrize("content", [b"", b"not a graph"])
 def test_broken_model_file_is_refused(tmp_path: Path, content: bytes) -> None:
     write_tiny_model(tmp_path)

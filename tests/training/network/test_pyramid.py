@@ -1,4 +1,4 @@
-"""The network with a mask head: what its readout sees, which backbones fit, and that a checkpoint rebuilds it."""
+"""The network that outlines regions: what its readout sees, which backbones fit, and that a checkpoint rebuilds it."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ import timm
 import torch
 
 from export.graph import ServedModel, write_onnx
-from runtime.model.contract import IMAGES, ClassificationContract, Lineage
+from runtime.model.contract import IMAGES, ClassificationContract, Lineage, SegmentationContract
 from training.network.backbones import BackboneError
 from training.network.classifier import Classifier, load_classifier
-from training.network.pyramid import FLOOR, MaskNetwork, defect_numbers, pyramid_levels
+from training.network.pyramid import FLOOR, MaskNetwork, pyramid_levels, region_numbers
 
 BACKBONE = "test_resnet"
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
@@ -21,7 +21,7 @@ MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
 def _classifier(coarsest_stride: int = 16) -> Classifier:
     torch.manual_seed(0)
     backbone = timm.create_model(BACKBONE)
-    network = MaskNetwork(backbone, pyramid_levels(backbone, coarsest_stride), 8, num_defects=2, num_classes=3)
+    network = MaskNetwork(backbone, pyramid_levels(backbone, coarsest_stride), 8, num_regions=2, num_classes=3)
     return Classifier(network, MEAN, STD).eval()
 
 
@@ -35,7 +35,7 @@ def test_numbers_of_a_defect_are_its_highest_its_top_and_its_mean_probability() 
     logits[:, 1:] = -40.0
     logits[0, 1, 3, 4], logits[0, 1, 3, 5] = 40.0, 0.0
     expected = [1.0, 0.75, 1.5 / 400, 0.0, 0.0, 0.0]
-    assert defect_numbers(logits)[0].exp().tolist() == pytest.approx([value + FLOOR for value in expected], rel=1e-4)
+    assert region_numbers(logits)[0].exp().tolist() == pytest.approx([value + FLOOR for value in expected], rel=1e-4)
 
 
 def test_pixel_scores_lie_at_stride_four_whatever_the_coarsest_stride() -> None:
@@ -60,14 +60,14 @@ def test_coarse_levels_reach_every_cell() -> None:
 
 
 def test_a_backbone_without_a_pyramid_is_refused_with_its_strides() -> None:
-    with pytest.raises(BackboneError, match=r"strides 4, 8, .* has \[16, 16.*model.head to linear"):
+    with pytest.raises(BackboneError, match=r"strides 4, 8, .* has \[16, 16.*choose another model\.backbone"):
         pyramid_levels(timm.create_model("test_vit"), 32)
 
 
 def test_state_dict_alone_rebuilds_the_network() -> None:
     classes = ("a", "b", "c")
-    contract = ClassificationContract(
-        classes=classes, height=64, width=96, mean=MEAN, std=STD, lineage=Lineage(backbone=BACKBONE)
+    contract = SegmentationContract(
+        classes=classes, regions=("b", "c"), height=64, width=96, mean=MEAN, std=STD, lineage=Lineage(backbone=BACKBONE)
     )
     for stride in (8, 32):
         classifier = _classifier(stride)

@@ -13,6 +13,17 @@ import yaml
 from tests.training.run.interrupted_runs import run_in
 from training.run.checkpoint import Checkpoint
 
+# What torch reads of the environment when it is loaded, for a process that is forked after that: the compiler, the
+# folder of compiled code, and no pool of compiling processes.
+COMPILED = """
+import os, sys
+from torch._inductor import config
+config.cpp.cxx, os.environ["TORCHINDUCTOR_CACHE_DIR"], config.compile_threads = (None, sys.argv[1]), sys.argv[2], 1
+from training import train
+sys.exit(train.main(sys.argv[3:]))
+"""
+CXX = os.environ.get("CXX", "g++")
+
 
 @pytest.fixture
 def arguments(tiny_tiles_dir: Path, tiny_params: dict[str, Any], tmp_path: Path) -> list[str]:
@@ -25,12 +36,12 @@ def arguments(tiny_tiles_dir: Path, tiny_params: dict[str, Any], tmp_path: Path)
     return ["--manifest", str(tiny_tiles_dir / "manifest.csv")]
 
 
-def _train(arguments: list[str], tmp_path: Path, compiled: bool, expected: int = 0, **environment: str) -> str:
-    """Train in a process of its own, with compiled code in a folder of its own and no pool of compiling processes."""
-    own = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "compiled"), "TORCHINDUCTOR_COMPILE_THREADS": "1", **environment}
+def _train(arguments: list[str], tmp_path: Path, compiled: bool, expected: int = 0, compiler: str = CXX) -> str:
     out = tmp_path / f"run-{compiled}"
     words = [*arguments, "--params", str(tmp_path / f"{compiled}.yaml"), "--out", str(out)]
-    return run_in(out, "training.train", *words, expected=expected, is_forked=False, **own)
+    if not compiled:
+        return run_in(out, "training.train", *words, expected=expected)
+    return run_in(out, "-c", COMPILED, compiler, str(tmp_path / "compiled"), *words, expected=expected)
 
 
 def _losses(out: Path) -> list[tuple[float, float]]:
@@ -39,7 +50,7 @@ def _losses(out: Path) -> list[tuple[float, float]]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="NOT TESTED: there is no C++ compiler")
+@pytest.mark.skipif(shutil.which(CXX) is None, reason="NOT TESTED: there is no C++ compiler")
 def test_a_compiled_run_gives_the_figures_of_one_that_is_not(arguments: list[str], tmp_path: Path) -> None:
     for compiled in (False, True):
         _train(arguments, tmp_path, compiled)
@@ -54,7 +65,7 @@ def test_a_compiled_run_gives_the_figures_of_one_that_is_not(arguments: list[str
 
 @pytest.mark.slow
 def test_without_a_compiler_the_key_and_the_remedy_are_named(arguments: list[str], tmp_path: Path) -> None:
-    printed = _train(arguments, tmp_path, compiled=True, expected=2, CXX="/no/such/compiler")
+    printed = _train(arguments, tmp_path, compiled=True, expected=2, compiler="/no/such/compiler")
     assert "train.compile is true, but torch.compile does not work here" in printed
     assert "apt-get install g++" in printed
     assert "Traceback" not in printed

@@ -3,8 +3,6 @@
 import json
 import os
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import torch
@@ -18,22 +16,16 @@ TIMEOUT_S = 1800  # far above any run here
 TIMED = ("time", "run_id", "images_per_s", "data_wait_share")  # differ from run to run
 
 
-def run_in(folder: Path, *words: str, expected: int = 0, is_forked: bool = True, **environment: str) -> str:
+def run_in(folder: Path, *words: str, expected: int = 0, **environment: str) -> str:
     """Run a module with an MLflow and a process group of its own; return what it printed to standard error.
 
-    is_forked: it is a fork of a process that has imported the large packages; not for what reads the environment then.
+    It is a fork of a process that has imported the large packages: what they read of the environment then, holds.
     """
     folder.mkdir(exist_ok=True)
     database = folder / "mlflow.db"
     uri = f"sqlite:///{database}" if database.exists() else copy_empty_store(database)
     own = {"MLFLOW_TRACKING_URI": uri, "PYTHONPATH": str(REPOSITORY), **environment}
-    if is_forked:
-        done = forking_python().run(words, folder, {**os.environ, **own}, TIMEOUT_S)
-    else:
-        done = subprocess.run(
-            [sys.executable, "-m", *words], cwd=folder, env={**os.environ, **own}, capture_output=True, text=True,
-            timeout=TIMEOUT_S, start_new_session=True,
-        )  # fmt: skip
+    done = forking_python().run(words, folder, {**os.environ, **own}, TIMEOUT_S)
     assert done.returncode == expected, done.stderr[-3000:]
     return done.stderr
 

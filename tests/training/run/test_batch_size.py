@@ -13,11 +13,11 @@ from training import loader_probe, lr_finder
 from training.fit import fit
 from training.network.schedules import schedule_factor
 from training.params import Params
-from training.predict import predict
 from training.process.distributed import single_worker
 from training.run.batch_size import with_fitting_batch
 from training.run.checkpoint import Checkpoint
 from training.run.run_control import RunControl
+from training.tasks.prediction import predict
 
 
 def _params(tiny: dict[str, Any], batch_size: int, accumulation: int = 1, mixup: float = 0.0) -> Params:

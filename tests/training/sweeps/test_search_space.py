@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from project.params import ParamsError
+from runtime.model.contract import Task
 from training.params import Params
 from training.sweeps.search_space import SearchConfig
 
@@ -70,6 +71,21 @@ def test_an_end_of_a_range_that_training_would_refuse_is_named_with_its_key(
     config = _read(tmp_path, _document(**{key: domain}))
     with pytest.raises(ParamsError, match=message):
         config.check(PARAMS_TEXT)
+
+
+@pytest.mark.parametrize(
+    ("key", "task", "message"),
+    [
+        ("segmentation__channels", "classification", "which classification does not read"),
+        ("train__batch_size", "segmentation", r"does not read: .* Keys of segmentation\.train replace others"),
+        ("evaluate__seed", "classification", "which classification does not read"),
+    ],
+)
+def test_a_key_that_would_change_nothing_is_refused(tmp_path: Path, key: str, task: Task, message: str) -> None:
+    domain = {"type": "int", "low": 8, "high": 16}
+    with pytest.raises(ParamsError, match=message):
+        _read(tmp_path, _document(**{key: domain})).check(PARAMS_TEXT, task)
+    _read(tmp_path, _document(segmentation__train__batch_size=domain)).check(PARAMS_TEXT, "segmentation")
 
 
 def test_a_search_may_not_look_at_anything_but_the_validation_split(tmp_path: Path) -> None:

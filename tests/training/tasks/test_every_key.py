@@ -1,4 +1,4 @@
-"""Every key of `params.yaml` that training reads holds with every head, or is refused by name: none is ignored.
+"""Every key of `params.yaml` that training reads holds for every task, or is refused by name: none is ignored.
 
 Each key is changed once in a tiny run. What the run computes must then differ, or the error must name the key. A key
 that is new in `params.yaml` or in the code fails here until a change of it is given.
@@ -8,8 +8,9 @@ import copy
 import hashlib
 import json
 import shutil
+from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_args
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from torch import nn
 
 from dataset.manifest import Manifest
 from project.params import Section
+from runtime.model.contract import Task
 from training import fit, train
 from training.batch_params import AugmentParams
 from training.engine_params import PhaseParams
@@ -26,7 +28,7 @@ from training.run import run_control
 from training.run.checkpoint import Checkpoint
 from training.run.run_control import RunControl
 from training.run.step import Learner
-from training.segmentation_params import MaskParams
+from training.segmentation_params import SegmentationParams
 from training.tasks.segmentation import OFF
 
 REPOSITORY = Path(__file__).parents[3]
@@ -91,18 +93,18 @@ CHANGES: dict[str, Change] = {
     "train.phases.0.schedule": ("one_cycle", {}),
     "train.phases.0.warm_up": (0.9, {}),
     "train.phases.0.view": (0.5, {}),
-    "mask.channels": (4, {}),
-    "mask.coarsest_stride": (16, {}),
-    "mask.defect_weight": (9.0, {}),
-    "mask.defect_view_share": (0.0, {"train.phases.0.view": 0.5}),
-    "mask.gain_stops": (1.0, {}),
-    "mask.gamma": (0.5, {}),
-    "mask.readout_c": (0.01, {}),
+    "segmentation.channels": (4, {}),
+    "segmentation.coarsest_stride": (16, {}),
+    "segmentation.defect_weight": (9.0, {}),
+    "segmentation.defect_view_share": (0.0, {"train.phases.0.view": 0.5}),
+    "segmentation.gain_stops": (1.0, {}),
+    "segmentation.gamma": (0.5, {}),
+    "segmentation.readout_c": (0.01, {}),
 }
-ELSEWHERE = {"contract.filters", "model.head"}  # the export's, and what this test is repeated for
+ELSEWHERE = {"contract.filters"}  # the export's
 REFUSED = {
-    "linear": {"train.phases.0.view"},
-    "mask": {*OFF, "train.focal_gamma", "train.effective_number_beta", "augment.mix_probability"},
+    "classification": {"train.phases.0.view"},
+    "segmentation": {*OFF, "train.focal_gamma", "train.effective_number_beta", "augment.mix_probability"},
 }
 # An error that says what is wrong with the changed value, from what uses it.
 USED = {"model.pretrained", "train.cache_max_gib"}
@@ -169,16 +171,23 @@ def formats(monkeypatch: pytest.MonkeyPatch) -> set[object]:
     return found
 
 
-def _document(head: str) -> dict[str, Any]:
-    """The project's own params, made tiny; those of a mask head are what holds with it, laid out as for the other."""
-    own = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    document = {name: own[name] for name in ("contract", "model", "train", "augment", "mask")}
-    if head == "mask":
+@cache
+def _own_params() -> dict[str, Any]:
+    params: dict[str, Any] = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    return params
+
+
+def _document(task: Task) -> dict[str, Any]:
+    """The project's own params, made tiny; those of segmentation are what holds with it, laid out as for the other."""
+    own = _own_params()
+    sections = ("contract", "model", "train", "augment", "segmentation")
+    document = {name: copy.deepcopy(own[name]) for name in sections}
+    if task == "segmentation":
         for section in ("model", "train", "augment"):
-            document[section] |= document["mask"].pop(section)
-        document["mask"] |= {"channels": 8, "coarsest_stride": 8}
+            document[section] |= document["segmentation"].pop(section)
+        document["segmentation"] |= {"channels": 8, "coarsest_stride": 8}
     document["contract"] |= {"height": 64, "width": 64}
-    document["model"] |= {"backbone": "test_resnet", "pretrained": "none", "drop_rate": 0, "head": head}
+    document["model"] |= {"backbone": "test_resnet", "pretrained": "none", "drop_rate": 0}
     document["train"] |= {"batch_size": 6, "label_smoothing": 0, "class_weight_power": 0, "phases": [
         {"trainable": "all", "epochs": 2, "lr": 0.01, "warm_up": 0.3},
     ]}  # fmt: skip
@@ -196,13 +205,15 @@ def _set(document: dict[str, Any], key: str, value: Any) -> None:
         place[last] = value
 
 
-def _outcome(document: dict[str, Any], manifest: Path, folder: Path, formats: set[object]) -> tuple[int, str]:
+def _outcome(
+    document: dict[str, Any], task: Task, manifest: Path, folder: Path, formats: set[object]
+) -> tuple[int, str]:
     """Train; return the exit status and a digest of all that was computed."""
     formats.clear()
     shutil.rmtree(manifest.parent / "cache", ignore_errors=True)
     folder.mkdir()
     (folder / "params.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
-    status = train.run(manifest, folder / "params.yaml", RunControl(folder / "run"), "group")
+    status = train.run(manifest, folder / "params.yaml", RunControl(folder / "run"), "group", task)
     if status:
         return status, ""
     checkpoint = Checkpoint.load(folder / "run" / "checkpoint.pt")
@@ -217,46 +228,50 @@ def _outcome(document: dict[str, Any], manifest: Path, folder: Path, formats: se
 def test_a_change_is_known_for_every_key_that_training_reads() -> None:
     sections: dict[str, type[Section]] = {
         "contract": ContractParams, "model": ModelParams, "train": TrainParams, "augment": AugmentParams,
-        "mask": MaskParams, "train.phases.0": PhaseParams,
+        "segmentation": SegmentationParams, "train.phases.0": PhaseParams,
     }  # fmt: skip
     assert set(Params.model_fields) == {name for name in sections if "." not in name}
     declared = {f"{name}.{key}" for name, section in sections.items() for key in section.model_fields}
-    replaced = {"mask.model", "mask.train", "mask.augment", "train.phases"}  # made of keys that are in the others
+    replaced = {
+        "segmentation.model",
+        "segmentation.train",
+        "segmentation.augment",
+        "train.phases",
+    }  # made of keys that are in the others
     assert declared == set(CHANGES) | ELSEWHERE | replaced
 
 
-def test_a_mask_section_replaces_keys_one_by_one_and_its_errors_name_them_there(tmp_path: Path) -> None:
+def test_the_section_of_segmentation_replaces_keys_one_by_one_and_its_errors_name_them_there(tmp_path: Path) -> None:
     own = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    own["model"]["head"] = "mask"
     own["train"]["clip_grad_norm"] = 0.5
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(own))
-    params = Params.read(path)
+    params = Params.read(path, "segmentation")
     assert (params.train.batch_size, params.train.clip_grad_norm) == (8, 0.5)
-    own["mask"]["train"]["batch_size"] = 0
+    own["segmentation"]["train"]["batch_size"] = 0
     path.write_text(yaml.safe_dump(own))
-    with pytest.raises(ValueError, match=r"mask\.train\.batch_size: Input should be greater"):
-        Params.read(path)
+    with pytest.raises(ValueError, match=r"segmentation\.train\.batch_size: Input should be greater"):
+        Params.read(path, "segmentation")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("head", ["linear", "mask"])
+@pytest.mark.parametrize("task", get_args(Task))
 def test_every_key_changes_what_is_trained_or_is_refused_by_name(
-    head: str, few_tiles: Path, tmp_path: Path, formats: set[object], capfd: pytest.CaptureFixture[str]
+    task: Task, few_tiles: Path, tmp_path: Path, formats: set[object], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    keys = [key for key in CHANGES if head == "mask" or not key.startswith("mask.")]
+    keys = [key for key in CHANGES if task == "segmentation" or not key.startswith("segmentation.")]
     before: dict[str, tuple[int, str]] = {}
     ignored, refused = [], set()
     for i, key in enumerate(keys):
         value, beside = CHANGES[key]
-        document = _document(head)
+        document = _document(task)
         for other, state in beside.items():
             _set(document, other, state)
         if key == "train.phases.0.steps":
             document["train"]["phases"][0]["epochs"] = 2
         name = json.dumps([beside, key.endswith("steps")])
         if name not in before:
-            before[name] = _outcome(document, few_tiles, tmp_path / f"{i}-before", formats)
+            before[name] = _outcome(document, task, few_tiles, tmp_path / f"{i}-before", formats)
             text = capfd.readouterr().err
         if before[name][0]:  # what makes the key matter is refused already
             assert any(other in text for other in beside), text
@@ -266,7 +281,7 @@ def test_every_key_changes_what_is_trained_or_is_refused_by_name(
         if key == "train.phases.0.steps":
             del changed["train"]["phases"][0]["epochs"]
         _set(changed, key, value)
-        after = _outcome(changed, few_tiles, tmp_path / f"{i}-after", formats)
+        after = _outcome(changed, task, few_tiles, tmp_path / f"{i}-after", formats)
         text = capfd.readouterr().err
         if after[0]:
             assert key in text, f"{key} is refused without its name: {text}"
@@ -275,4 +290,4 @@ def test_every_key_changes_what_is_trained_or_is_refused_by_name(
         elif after == before[name]:
             ignored.append(key)
     assert not ignored
-    assert refused == REFUSED[head]
+    assert refused == REFUSED[task]

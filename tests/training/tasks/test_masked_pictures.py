@@ -9,19 +9,26 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from dataset.annotations import IGNORED, write_mask
+from dataset.description import DataDescription
 from dataset.manifest import COLUMNS, Manifest, ManifestError
-from runtime.model.contract import ClassificationContract, Lineage, ModelContract, ResizeRule
-from tests.training.mask_section import mask_section
+from runtime.model.contract import Lineage, ResizeRule, SegmentationContract
+from tests.training.segmentation_section import segmentation_section
 from training.data.sampling import object_draws
 from training.params import Params
-from training.tasks.masked_pictures import Marks, MaskedPictures, Views, random_exposure, random_flips, random_view
-from training.tasks.segmentation_loss import IGNORED
+from training.tasks.masked_pictures import (
+    MaskedPictures,
+    Views,
+    random_exposure,
+    random_flips,
+    random_view,
+)
 
 
-def _contract(resize: ResizeRule = "stretch") -> ModelContract:
-    return ClassificationContract(
-        classes=("crack", "good"), height=64, width=96, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), resize=resize,
-        lineage=Lineage(backbone="test_resnet"),
+def _contract(resize: ResizeRule = "stretch") -> SegmentationContract:
+    return SegmentationContract(
+        classes=("crack", "good"), regions=("crack",), height=64, width=96, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5),
+        resize=resize, lineage=Lineage(backbone="test_resnet"),
     )  # fmt: skip
 
 
@@ -34,8 +41,9 @@ def _manifest(root: Path, rows: list[tuple[str, str, np.ndarray | None]]) -> Man
         mask = ""
         if marked is not None:
             mask = f"{i}.mask.png"
-            Image.fromarray(np.where(marked, 255, 0).astype(np.uint8)).save(root / mask)
+            write_mask(root / mask, marked.astype(np.uint8))
         table.append({"path": f"{i}.png", "label": label, "group": group, "mask": mask, "width": 120, "height": 50})
+    DataDescription(name="t", title="t", summary="t", group_meaning="t", regions=("crack",)).write(root)
     return Manifest(pd.DataFrame(table).reindex(columns=COLUMNS, fill_value=""), root)
 
 
@@ -54,9 +62,9 @@ def _marked(top: int, left: int, height: int, width: int) -> np.ndarray:
 @pytest.mark.parametrize("resize", ["stretch", "letterbox", "crop"])
 def test_a_mask_lies_on_its_defect_whatever_the_resize_rule(tmp_path: Path, resize: ResizeRule) -> None:
     manifest = _manifest(tmp_path, [("crack", "a", _marked(10, 40, 30, 30))])
-    image, mask = _whole(MaskedPictures(manifest, _contract(resize), ("crack",)))
+    image, mask = _whole(MaskedPictures(manifest, _contract(resize)))
     bright = image[:, :, 0] > 130  # bars of the letterbox are 128
-    assert set(np.unique(mask)) == {0, 1}
+    assert set(np.unique(mask)) == ({0, 1, IGNORED} if resize == "letterbox" else {0, 1})
     assert (bright != (mask == 1)).mean() < 0.01
     assert bright.sum() > 300
 
@@ -64,7 +72,7 @@ def test_a_mask_lies_on_its_defect_whatever_the_resize_rule(tmp_path: Path, resi
 def test_views_flips_and_crops_move_mask_and_pixels_together(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     manifest = _manifest(tmp_path, [("crack", "a", _marked(5, 70, 20, 40))])
-    image, mask = _whole(MaskedPictures(manifest, _contract(), ("crack",)))
+    image, mask = _whole(MaskedPictures(manifest, _contract()))
     views = [random_flips(*random_view(image, mask, 0.6, 0.5, rng), True, rng) for _ in range(50)]
     for view_image, view_mask in views:
         assert view_image.shape[:2] == view_mask.shape == (32, 64)
@@ -105,23 +113,16 @@ def test_exposure_changes_by_the_gain_and_never_wraps_around() -> None:
 def test_an_empty_mask_of_a_defect_is_unknown_and_a_good_picture_is_background(tmp_path: Path) -> None:
     rows = [("crack", "a", _marked(5, 5, 9, 9)), ("crack", "b", _marked(0, 0, 0, 0)), ("good", "c", None)]
     manifest = _manifest(tmp_path, rows)
-    assert Marks(manifest, _contract()).classes() == ("crack",)
-    pictures = MaskedPictures(manifest, _contract(), ("crack",))
+    pictures = MaskedPictures(manifest, _contract())
     assert (_whole(pictures, 1)[1] == IGNORED).all()
     assert (_whole(pictures, 2)[1] == 0).all()
-
-
-def test_data_without_a_marked_defect_is_refused(tmp_path: Path) -> None:
-    rows = [("good", "a", None), ("crack", "b", _marked(0, 0, 0, 0))]
-    with pytest.raises(ManifestError, match=r"set model\.head to linear"):
-        Marks(_manifest(tmp_path, rows), _contract()).classes()
 
 
 def test_a_mask_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     manifest = _manifest(tmp_path, [("crack", "a", _marked(5, 5, 9, 9))])
     (tmp_path / "0.mask.png").write_bytes(b"no picture")
     with pytest.raises(ManifestError, match=r"0\.mask\.png"):
-        MaskedPictures(manifest, _contract(), ("crack",))[0]
+        MaskedPictures(manifest, _contract())[0]
 
 
 def test_draws_are_equal_over_classes_then_objects_then_pictures() -> None:
@@ -140,14 +141,16 @@ def test_a_draw_gives_the_same_view_wherever_it_stands_and_moves_the_mask_with_t
     tmp_path: Path, tiny_params: dict[str, Any]
 ) -> None:
     manifest = _manifest(tmp_path, [("crack", "a", _marked(5, 70, 20, 40)), ("good", "b", None)])
-    section = mask_section({"view": 0.6, "steps": 1})
+    section = segmentation_section({"view": 0.6, "steps": 1})
     tiny_params["train"] |= section["train"]
     tiny_params["augment"] |= section["augment"] | {"rotate_degrees": 20, "crop_min_area": 0.7}
-    params = Params(**{name: tiny_params[name] for name in ("contract", "model", "train", "augment")}, mask=section)
-    assert params.mask is not None
+    params = Params(
+        **{name: tiny_params[name] for name in ("contract", "model", "train", "augment")}, segmentation=section
+    )
+    assert params.segmentation is not None
     seen = []
     for order in ([(0, 5), (1, 6), (0, 7)], [(0, 7), (1, 6), (0, 5)]):
-        pictures = MaskedPictures(manifest, _contract(), ("crack",), None, Views(params, params.mask))
+        pictures = MaskedPictures(manifest, _contract(), None, Views(params, params.segmentation))
         seen.append({draw: pictures[draw] for draw in order})
     for draw, one in seen[0].items():
         other = seen[1][draw]

@@ -1,4 +1,4 @@
-"""Training with a mask head for real: it finds a planted defect, and its checkpoint is one like any other."""
+"""Training a segmentation for real: it finds a planted defect, and its checkpoint is one like any other."""
 
 from pathlib import Path
 from typing import Any
@@ -10,21 +10,26 @@ import torch
 import yaml
 from PIL import Image
 
+from dataset.description import DataDescription
 from dataset.manifest import COLUMNS, Manifest
+from evaluation.predicted_maps import read_map, refuse_other_maps, write_map
 from evaluation.predictions import Predictions
-from tests.training.mask_section import mask_section
+from runtime.model.contract import ClassificationContract, Lineage, SegmentationContract, read_contract
 from tests.training.records.mlflow_files import assert_files_in_mlflow
 from tests.training.records.mlflow_store import copy_empty_store
+from tests.training.segmentation_section import segmentation_section
 from training import predict, train
 from training.engine_params import PhaseParams
+from training.network.backbones import BackboneError
 from training.network.classifier import Classifier, create_backbone, load_classifier
 from training.network.optimiser import trainable_parameters
-from training.network.pyramid import MaskNetwork, pyramid_levels
+from training.network.pyramid import MaskNetwork, pyramid_levels, region_outputs
 from training.params import ModelParams
 from training.run.checkpoint import Checkpoint
 
 SIZE_PX = 64
-MASK = mask_section(
+OF_TASK = ("--task", "segmentation")
+MASK = segmentation_section(
     {"view": 0.5, "steps": 25}, {"view": 1.0, "steps": 15, "lr": 0.005}, channels=16, coarsest_stride=16, batch_size=8
 )
 
@@ -39,9 +44,9 @@ def _own_tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def mask_params(tmp_path: Path, tiny_params: dict[str, Any]) -> Path:
-    """A params file for a small network with a mask head."""
-    tiny_params["model"] = {"backbone": "test_resnet", "pretrained": "none", "drop_rate": 0.0, "head": "mask"}
-    tiny_params["mask"] = MASK
+    """A params file for a small network."""
+    tiny_params["model"] = {"backbone": "test_resnet", "pretrained": "none", "drop_rate": 0.0}
+    tiny_params["segmentation"] = MASK
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(tiny_params), encoding="utf-8")
     return path
@@ -58,7 +63,7 @@ def blots(tmp_path: Path) -> Path:
         marked = np.zeros((SIZE_PX, SIZE_PX), np.uint8)
         top, left = rng.integers(SIZE_PX - 8, size=2)
         if label != "good":
-            marked[top : top + 8, left : left + 8] = 255
+            marked[top : top + 8, left : left + 8] = 1 if label == "bright" else 2
             pixels[marked > 0] += 70 if label == "bright" else -70
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(tmp_path / f"{i}.png")
         Image.fromarray(marked).save(tmp_path / f"{i}.mask.png")
@@ -68,7 +73,13 @@ def blots(tmp_path: Path) -> Path:
              "sha256": str(i), "width": SIZE_PX, "height": SIZE_PX, "mask": f"{i}.mask.png"}
         )  # fmt: skip
     Manifest(pd.DataFrame(rows, columns=COLUMNS), tmp_path).write(tmp_path / "manifest.csv")
+    described = {"name": "blots", "title": "Blots", "summary": "", "group_meaning": "blot"}
+    DataDescription(**described, regions=("bright", "dark")).write(tmp_path)
     return tmp_path / "manifest.csv"
+
+
+def _train(manifest: Path, params: Path, out: Path) -> int:
+    return train.main([*OF_TASK, "--manifest", str(manifest), "--params", str(params), "--out", str(out)])
 
 
 @pytest.mark.slow
@@ -76,7 +87,7 @@ def test_a_planted_defect_is_found_where_it_is_and_the_checkpoint_predicts(
     blots: Path, mask_params: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    assert train.main(["--manifest", str(blots), "--params", str(mask_params), "--out", str(out)]) == 0
+    assert _train(blots, mask_params, out) == 0
     with Image.open(out / "contact_sheet.png") as sheet:
         assert sheet.size[1] == 30 + 3 * 100
     checkpoint = Checkpoint.load(out / "checkpoint.pt")
@@ -84,20 +95,30 @@ def test_a_planted_defect_is_found_where_it_is_and_the_checkpoint_predicts(
     assert_files_in_mlflow(checkpoint.contract.lineage.mlflow_run_id, tmp_path)
 
     files = ["--manifest", str(blots), "--checkpoint", str(out / "checkpoint.pt"), "--out", str(tmp_path / "p.csv")]
-    assert predict.main(files) == 0
+    maps = tmp_path / "maps"
+    write_map(maps, 18, np.ones((SIZE_PX, SIZE_PX), np.uint8), np.zeros((SIZE_PX, SIZE_PX)))
+    assert predict.main([*OF_TASK, *files]) == 0
     test = Predictions.read(tmp_path / "p.csv").select("test")
     assert (test.predicted == test.labels).mean() >= 7 / 9
 
+    assert checkpoint.contract.task == "segmentation"
+    assert checkpoint.contract.regions == ("bright", "dark")
+    assert read_contract(maps / "contract.json") == checkpoint.contract
+    refuse_other_maps(maps, 18)  # the map of an earlier run is gone
     model = load_classifier(checkpoint.contract, checkpoint.state_dict)
     network = model.backbone
     assert isinstance(network, MaskNetwork)
-    for i in (45, 46):  # test pictures: a bright blot, a dark one
+    for row, i in enumerate((45, 46), start=9):  # test pictures: a bright blot, a dark one
+        region_map, foreground = read_map(maps, row)
+        marked = np.asarray(Image.open(tmp_path / f"{i}.mask.png")) > 0
+        top = np.unravel_index(foreground.argmax(), foreground.shape)
+        assert marked[top]
+        assert region_map[top] == 1 + i % 3
         image = torch.from_numpy(np.stack([np.asarray(Image.open(tmp_path / f"{i}.png"))] * 3, axis=-1)[None].copy())
         with torch.inference_mode():
-            scores = network.pixel_logits(model.normalise(image)).softmax(dim=1)[0, 1 + i % 3]
-        row, column = divmod(int(scores.argmax()), scores.shape[1])
-        marked = np.asarray(Image.open(tmp_path / f"{i}.mask.png")) > 0
-        assert marked[4 * row - 2 : 4 * row + 6, 4 * column - 2 : 4 * column + 6].any()
+            regions, expected = region_outputs(network.pixel_logits(model.normalise(image)), (SIZE_PX, SIZE_PX))
+        assert np.abs(expected[0].numpy() - foreground).max() <= 0.5 / 255 + 1e-5
+        assert (regions[0].numpy() == region_map).mean() > 0.999
 
 
 @pytest.mark.slow
@@ -108,10 +129,10 @@ def test_same_seed_gives_the_same_weights_and_another_seed_does_not(
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         document = yaml.safe_load(mask_params.read_text())
         document["train"]["seed"] = seed
-        document["mask"] = mask_section({"view": 0.5, "steps": 2})
+        document["segmentation"] = segmentation_section({"view": 0.5, "steps": 2})
         mask_params.write_text(yaml.safe_dump(document))
         out = tmp_path / name
-        assert train.main(["--manifest", str(blots), "--params", str(mask_params), "--out", str(out)]) == 0
+        assert _train(blots, mask_params, out) == 0
         states.append(Checkpoint.load(out / "checkpoint.pt").state_dict)
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     assert not all(torch.equal(states[0][name], states[2][name]) for name in states[0])
@@ -143,10 +164,13 @@ def test_a_params_file_without_the_section_is_refused(
     blots: Path, mask_params: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     document = yaml.safe_load(mask_params.read_text())
-    del document["mask"]
+    del document["segmentation"]
     mask_params.write_text(yaml.safe_dump(document))
-    assert train.main(["--manifest", str(blots), "--params", str(mask_params), "--out", str(tmp_path / "run")]) == 2
-    assert "no section 'mask'" in capsys.readouterr().err
+    assert (
+        train.main([*OF_TASK, "--manifest", str(blots), "--params", str(mask_params), "--out", str(tmp_path / "run")])
+        == 2
+    )
+    assert "no section 'segmentation'" in capsys.readouterr().err
 
 
 def test_a_backbone_without_a_pyramid_is_an_error_to_mend(
@@ -155,5 +179,30 @@ def test_a_backbone_without_a_pyramid_is_an_error_to_mend(
     document = yaml.safe_load(mask_params.read_text())
     document["model"]["backbone"] = "test_vit"
     mask_params.write_text(yaml.safe_dump(document))
-    assert train.main(["--manifest", str(blots), "--params", str(mask_params), "--out", str(tmp_path / "run")]) == 2
+    assert (
+        train.main([*OF_TASK, "--manifest", str(blots), "--params", str(mask_params), "--out", str(tmp_path / "run")])
+        == 2
+    )
     assert "choose another model.backbone" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_another_task_and_one_of_before_there_were_tasks_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = ModelParams(backbone="test_resnet", pretrained="none", drop_rate=0.0)
+    backbone, mean, std, _ = create_backbone(params, 3)
+    model = Classifier(MaskNetwork(backbone, pyramid_levels(backbone, 16), 8, 2, 3), mean, std)
+    contract = ClassificationContract(
+        classes=("a", "b", "c"), height=64, width=64, mean=mean, std=std, lineage=Lineage(backbone="test_resnet")
+    )
+    path = tmp_path / "checkpoint.pt"
+    Checkpoint(model.state_dict(), contract, {}, 1, {}).save(path)
+    with pytest.raises(SystemExit):
+        predict.main([*OF_TASK, "--checkpoint", str(path)])
+    assert "checkpoint.pt is of classification: say --task classification" in capsys.readouterr().err
+    with pytest.raises(BackboneError, match="are not those of 'test_resnet' for classification: train it again"):
+        load_classifier(contract, model.state_dict())
+    plain, _, _, _ = create_backbone(params, 3)
+    outlines = SegmentationContract(**contract.model_dump(exclude={"task", "name"}), regions=("b", "c"))
+    with pytest.raises(BackboneError, match="the contract of a segmentation, but not its weights: train it again"):
+        load_classifier(outlines, Classifier(plain, mean, std).state_dict())

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from training.tasks.segmentation_loss import IGNORED, mask_loss
+from dataset.annotations import IGNORED
+from training.tasks.segmentation_loss import mask_loss
 
 
 def test_loss_of_two_cells_is_the_hand_computed_value() -> None:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from dataset.annotations import IGNORED
 from training.tasks.masked_pictures import OUTLINE, outlined
-from training.tasks.segmentation_loss import IGNORED
 
 
 def test_the_edge_of_a_marked_defect_is_red_and_nothing_else() -> None:

@@ -1,4 +1,4 @@
-"""A mask run that is killed or asked to leave, and goes on, ends with the bits of one that never was."""
+"""A segmentation run that is killed or asked to leave, and goes on, ends with the bits of one that never was."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ import pytest
 import yaml
 
 from tests.training.conftest import TINY
-from tests.training.mask_section import mask_section
 from tests.training.run.interrupted_runs import assert_same, mlflow_steps, run_in
+from tests.training.segmentation_section import segmentation_section
 
 # Two epochs in the first phase, one in the second; stochastic depth draws numbers in each step.
 NUM_STEPS = (52, 5)
-MASK = mask_section(
+MASK = segmentation_section(
     {"view": 0.5, "steps": NUM_STEPS[0], "trainable": "all_but_first(1)"},
     {"view": 1.0, "steps": NUM_STEPS[1], "trainable": "all_but_first(1)", "lr": 0.005},
 )
@@ -19,15 +19,15 @@ MASK = mask_section(
 
 @pytest.fixture(scope="module")
 def params_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    model = {"backbone": "test_resnet", "pretrained": "none", "drop_rate": 0.0, "drop_path_rate": 0.3, "head": "mask"}
+    model = {"backbone": "test_resnet", "pretrained": "none", "drop_rate": 0.0, "drop_path_rate": 0.3}
     path = tmp_path_factory.mktemp("params") / "params.yaml"
-    path.write_text(yaml.safe_dump({**TINY, "model": model, "mask": MASK}), encoding="utf-8")
+    path.write_text(yaml.safe_dump({**TINY, "model": model, "segmentation": MASK}), encoding="utf-8")
     return path
 
 
 def _arguments(data_dir: Path, params_path: Path, out: Path) -> list[str]:
     files = ["--manifest", str(data_dir / "manifest.csv"), "--params", str(params_path), "--out", str(out)]
-    return [*files, "--save-every-steps", "4"]
+    return [*files, "--task", "segmentation", "--save-every-steps", "4"]
 
 
 @pytest.mark.slow

@@ -1,9 +1,9 @@
-"""Section `mask:` of a params file for tests: a small pyramid, and what replaces other sections."""
+"""Section `segmentation:` of a params file for tests: a small pyramid, and what replaces other sections."""
 
 from typing import Any
 
 
-def mask_section(
+def segmentation_section(
     *phases: dict[str, Any], channels: int = 8, coarsest_stride: int = 8, batch_size: int = 4
 ) -> dict[str, Any]:
     """Return the section; each phase needs `steps` and may have a `view` and more."""

@@ -1,0 +1,17 @@
+"""Say where a task's chain is described and where its files lie; give commands the option `--task`."""
+
+import argparse
+from pathlib import Path
+from typing import get_args
+
+from runtime.model.contract import Task
+
+PIPELINES: dict[Task, Path] = {"classification": Path("dvc.yaml"), "segmentation": Path("segmentation/dvc.yaml")}
+ARTIFACTS: dict[Task, Path] = {"classification": Path("artifacts"), "segmentation": Path("artifacts/segmentation")}
+
+
+def add_task_option(parser: argparse._ActionsContainer) -> None:
+    """Give a command the option `--task`."""
+    parser.add_argument(
+        "--task", choices=get_args(Task), default="classification", help="segmentation: outlines, from masks"
+    )

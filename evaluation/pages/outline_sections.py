@@ -1,0 +1,227 @@
+"""Sections of report and model card on a segmentation model's outlines."""
+
+from functools import partial
+from typing import TypeVar
+
+from evaluation.document import Estimate
+from evaluation.evaluation import Evaluation
+from evaluation.outlines.document import Objects, Outlines, RecallAt, SizeRecall, WorstOutline
+from evaluation.outlines.parts import LEAST_IOU
+from evaluation.outlines.picture_sums import TOLERANCE
+from evaluation.pages import sections as s
+from evaluation.pages.curves import draw_free_response, draw_pixel_reliability
+from evaluation.pages.wording import (
+    confidence,
+    counted,
+    estimate_in_words,
+    figure,
+    gain,
+    number,
+    setting,
+    signed_interval,
+)
+
+_ROWS_IN_CARD = 25
+_SLICES_IN_CARD = 5
+_ANY = "Any region"
+_MEASURES = ("IoU", "Dice", "Boundary F")
+
+T = TypeVar("T")
+
+
+def outline_sections(evaluation: Evaluation) -> tuple[s.Section, ...]:
+    """Say what the outlines are worth, or why that was not measured; nothing for a model without outlines."""
+    outlines = evaluation.outlines
+    if outlines is None:
+        told = (s.Paragraph(evaluation.no_outlines),)
+        return (s.Section("outlines", "Outlines", told),) if evaluation.no_outlines else ()
+    blocks = (*_overlaps(outlines, confidence(evaluation)), *_by_attribute(outlines, evaluation))
+    return s.Section("outlines", "Outlines", blocks), _objects(outlines), _pixels(outlines), _worst(outlines)
+
+
+def outline_tiles(outlines: Outlines) -> list[tuple[str, Estimate]]:
+    """Return the figures on top of a report."""
+    whole = outlines.any_region
+    return [("Dice", whole.dice), ("IoU", whole.iou), ("Defects found", outlines.any_object.recall)]
+
+
+def threshold_in_words(threshold: float, min_region_px: int) -> str:
+    """Say which pixels are outlined."""
+    small = f"; a connected part of fewer than {min_region_px} pixels is left out" if min_region_px > 1 else ""
+    return (
+        "A pixel is outlined where its probability to be of any region reaches the contract's threshold, "
+        f"{setting(threshold)}, as the region that it is then most likely of{small}."
+    )
+
+
+def _overlaps(outlines: Outlines, level: str) -> tuple[s.Block, ...]:
+    unknown = outlines.num_unknown
+    told = s.prose(
+        f"The answers to {counted(outlines.num_images, 'test image')} of {counted(outlines.num_groups, 'group')}, "
+        f"{outlines.num_marked} of them with a region, are compared with the masks, pixel by pixel.",
+        threshold_in_words(outlines.threshold, outlines.min_region_px),
+        f"Pixels are those of the network's input, {outlines.width} × {outlines.height} (width × height), where the "
+        "picture fills it. What a mask leaves open does not count.",
+        f"{counted(unknown, 'further test image')} {'was' if unknown == 1 else 'were'} left out: a defect is there and "
+        "no pixel of it is marked."
+        if unknown
+        else "",
+    )
+    shown = _shown(outlines.overlaps)
+    header = s.Cell("Region", "all test images together"), *_MEASURES
+    pooled: list[tuple[s.Line | s.Cell, ...]] = [
+        (_region(part.name), *map(s.measured, (part.iou, part.dice, part.boundary_f))) for part in shown
+    ]
+    if len(shown) > 1:
+        pooled.append(("Mean over regions", s.measured(outlines.mean_iou), s.measured(outlines.mean_dice), ""))
+    by_picture = tuple(
+        (
+            s.Cell(_region(part.name), f"{counted(part.num_images, 'image')}, {counted(part.num_groups, 'group')}"),
+            *map(s.measured, (part.picture_iou, part.picture_dice, part.picture_boundary_f)),
+        )
+        for part in shown
+    )
+    notes = (
+        "IoU: intersection over union. Dice: twice the intersection over the sum of both areas. Boundary F: harmonic "
+        f"mean of the shares of both outlines that lie within {outlines.tolerance_px:.1f} pixels of the other, "
+        f"{100 * TOLERANCE:g}% of the diagonal (Csurka et al. 2013). Beside a figure: its {level} interval over "
+        "groups; it is undefined for a region that no test image has."
+    )
+    return (
+        s.Paragraph(told),
+        s.Table(header, tuple(pooled), in_card=_ROWS_IN_CARD),
+        s.Table((s.Cell("Region", "mean over the test images that have it"), *_MEASURES), by_picture, _ROWS_IN_CARD),
+        s.Paragraph(notes, is_note=True),
+    )
+
+
+def _shown(of_any_and_each: tuple[T, ...]) -> tuple[T, ...]:
+    """Leave the row of any region out where there is one region only, which says the same."""
+    return of_any_and_each[1:] if len(of_any_and_each) == 2 else of_any_and_each
+
+
+def _region(name: str) -> str:
+    return name or _ANY
+
+
+def _by_attribute(outlines: Outlines, evaluation: Evaluation) -> tuple[s.Block, ...]:
+    if not outlines.slices:
+        return ()
+    rows = tuple(
+        (
+            s.Cell(
+                f"{part.attribute}: {part.value or 'not stated'}",
+                f"{counted(part.num_images, 'image')}, {counted(part.num_groups, 'group')}",
+            ),
+            s.measured(part.dice),
+        )
+        for part in outlines.slices
+    )
+    smaller = outlines.num_smaller_slices
+    note = f"{counted(smaller, 'slice')} of fewer than {evaluation.min_slice_images} images left out."
+    return (
+        s.Heading("By attribute"),
+        s.Table(("Test images with", "Dice of any region"), rows, in_card=_SLICES_IN_CARD),
+        *((s.Paragraph(note, is_note=True),) if smaller else ()),
+    )
+
+
+def _objects(outlines: Outlines) -> s.Section:
+    """Say which defects are found and how many false alarms are raised."""
+    told = s.prose(
+        "A defect is a connected part of a mask. A connected part of the answer finds it if the intersection over "
+        f"union of both is at least {LEAST_IOU:g} or its centre lies on the defect; a part that finds none is a false "
+        "alarm.",
+        "A part must be of the defect's region to find it, but for the row of any region; each region has its own "
+        "false alarms."
+        if len(outlines.regions) > 1
+        else "",
+        "Its score is the mean probability of its pixels to be of any region.",
+    )
+    shown, whole = _shown(outlines.objects), outlines.any_object
+    rates = [f"Found at {setting(at.false_alarms)} false alarms an image" for at in whole.recall_at]
+    table = s.Table(
+        ("Region", "Found", "False alarms an image", *rates), tuple(map(_object_row, shown)), in_card=_ROWS_IN_CARD
+    )
+    alt = "Share of defects found over false alarms an image; the table above holds the ends."
+    blocks: list[s.Block] = [s.Paragraph(told), table, s.Paragraph(_scores(whole), is_note=True)]
+    if whole.curve:
+        blocks.append(s.Plots((s.Plot(partial(draw_free_response, whole), alt),)))
+    if whole.by_size:
+        sizes = tuple(
+            (s.Cell(_size(part), counted(part.num_objects, "defect")), s.measured(part.recall))
+            for part in whole.by_size
+        )
+        blocks += [s.Heading("By size"), s.Table(("Area in pixels of the network's input", "Found"), sizes)]
+    return s.Section("objects", "Defects found", tuple(blocks))
+
+
+def _object_row(objects: Objects) -> tuple[s.Line | s.Cell, ...]:
+    counts = f"{counted(objects.num_objects, 'defect')} of {counted(objects.num_groups, 'group')}"
+    recalls = (s.measured(at.recall) for at in objects.recall_at)
+    return s.Cell(_region(objects.name), counts), s.measured(objects.recall), s.measured(objects.false_alarms), *recalls
+
+
+def _scores(objects: Objects) -> str:
+    """Say which parts count at each number of false alarms."""
+    bounded = [at for at in objects.recall_at if not at.is_all]
+    whole = [at for at in objects.recall_at if at.is_all][:1]  # what holds at the lower rate holds at the higher
+    return " ".join(_score(at) for at in (*bounded, *whole))
+
+
+def _score(at: RecallAt) -> str:
+    rate = setting(at.false_alarms)
+    if at.is_all:
+        return f"All parts together raise no more than {rate} false alarms an image."
+    if at.score is None:
+        return f"At {rate} false alarms an image no part counts: the surest ones are too many."
+    return f"At {rate} false alarms an image parts count that score at least {number(at.score)}."
+
+
+def _size(part: SizeRecall) -> str:
+    return f"{part.low_px} and more" if part.high_px is None else f"{part.low_px} to {part.high_px - 1}"
+
+
+def _pixels(outlines: Outlines) -> s.Section:
+    """Say whether the probabilities of pixels can be taken at their word."""
+    calibration = outlines.calibration
+    gap = calibration.overconfidence
+    told = (
+        f"Over {calibration.num_px:,} pixels the mean probability to be of any region minus the share of pixels that "
+        f"are is {gain(gap.value)} ({signed_interval(gap)}). The mean gap over bins of equal width is "
+        f"{estimate_in_words(calibration.expected_error)}. Most pixels are plain background: without the first and the "
+        f"last bin it is {estimate_in_words(calibration.doubtful_error)}."
+    )
+    bins = "; ".join(f"{figure(part.stated)} stated, {figure(part.true)} true" for part in calibration.bins)
+    alt = f"Share of pixels that are of a region over the stated probability; {bins}."
+    blocks = (s.Paragraph(told), s.Plots((s.Plot(partial(draw_pixel_reliability, calibration), alt),)))
+    return s.Section("pixels", "Are the pixels' probabilities calibrated?", blocks, "Pixel calibration")
+
+
+def _worst(outlines: Outlines) -> s.Section:
+    """Show the pictures that were outlined worst."""
+    name, title = "worst", "Worst outlines"
+    if not outlines.worst:
+        return s.Section(name, title, (s.Paragraph("There is none."),), in_card=False)
+    told = (
+        "Left the network's input, right what became of it: ", s.Strong("green"), " is missed, ", s.Strong("orange"),
+        " is outlined and should not be, ", s.Strong("yellow"), " is right, and what is hatched in grey nobody knows. "
+        "First one picture of every group, then the next of every group.",
+    )  # fmt: skip
+    blocks: list[s.Block] = [s.Paragraph(told)]
+    titles = {"miss": "Lowest Dice", "false_alarm": "Outlined where nothing is marked"}
+    for kind, heading in titles.items():
+        pictures = tuple(_picture(item) for item in outlines.worst if item.kind == kind)
+        if pictures:
+            blocks += [s.Heading(heading), s.Gallery(pictures, source="outlines", is_wide=True)]
+    return s.Section(name, title, tuple(blocks), in_card=False)
+
+
+def _picture(item: WorstOutline) -> s.Picture:
+    missed, wrong = item.there_px - item.overlap_px, item.found_px - item.overlap_px
+    counts = f"missed {missed} of {counted(item.there_px, 'pixel')}, {wrong} too many" if item.there_px else ""
+    lines: tuple[s.Line, ...] = (
+        ("is ", s.Strong(item.label), *((f", Dice {figure(item.dice)}",) if item.there_px else ())),
+        counts or f"{counted(item.found_px, 'pixel')} outlined",
+    )
+    return s.Picture((item.picture,), lines, (s.Provenance(item.path, item.group, item.sha256),))
