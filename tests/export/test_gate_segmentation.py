@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import bentoml
+import numpy as np
 import pytest
 
 from evaluation.outlines.region_table import RegionTable
@@ -42,7 +43,9 @@ def test_both_models_of_the_task_are_stored_with_what_they_were_measured_on(tmp_
     assert [registered.model, registered.checkpoint] == [str(model.tag), str(checkpoint.tag)]
     assert model.tag.version == checkpoint.tag.version
     assert model.info.labels["onnx_sha256"] == file_sha256(sources.export_dir / ONNX_FILE)
-    assert model.info.metadata["parity"]["map_agreement"] == 1
+    parity = model.info.metadata["parity"]
+    assert isinstance(parity, dict)
+    assert parity["map_agreement"] == 1
     assert RegionTable.read(Path(checkpoint.path_of("regions.csv"))).regions == ("blue", "red")
     assert not register(sources, gate(tmp_path), "segmentation").is_new
 
@@ -107,7 +110,7 @@ def test_with_new_pictures_the_registered_graph_is_asked_again_for_its_outlines(
     old = write_segmenter_sources(tmp_path / "old")
     path = old.evaluation_dir / "regions.csv"
     table = RegionTable.read(path)
-    replace(table, pixels=table.pixels * [0, 0, 1]).write(path)
+    replace(table, pixels=table.pixels * np.array([0, 0, 1])).write(path)
     register(old, gate(tmp_path), "segmentation")
     more = SpottedData(splits=("train", "val", "test", "test", "test"))
     worse = write_segmenter_sources(tmp_path / "new", more, sensitivity=NOTHING_OUTLINED)
