@@ -1,6 +1,7 @@
 """What one deployment serves: models, contracts, filters and settings, found and checked as one."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import bentoml
@@ -52,18 +53,20 @@ def load_served_models(
     try:
         settings = ServingSettings.read()
         found = find_models(bento)
-        return {task: _load(model, settings, computes, device_index) for task, model in found.items()}
+        # Threads that wait by spinning would take the cores from another model's.
+        load = partial(_load, settings=settings, computes=computes, device_index=device_index, spins=len(found) == 1)
+        return {task: load(model) for task, model in found.items()}
     except (ContractError, DeviceError, FilterError, SettingsError) as exc:
         raise ModelUnavailable(f"cannot serve: {exc}") from exc
 
 
-def _load(model: bentoml.Model, settings: ServingSettings, computes: bool, device_index: int) -> ServedModel:
+def _load(
+    model: bentoml.Model, settings: ServingSettings, computes: bool, device_index: int, spins: bool
+) -> ServedModel:
     predictor, folder = None, Path(model.path)
     if computes:
         # Each model has a session for every core, also where there are two: docs/BATCHING.md.
-        predictor = Predictor.load(
-            folder, settings.device, settings.threads, settings.sessions, device_index, spins=True
-        )
+        predictor = Predictor.load(folder, settings.device, settings.threads, settings.sessions, device_index, spins)
         predictor.warm_up()
     contract = predictor.contract if predictor else read_contract(folder / CONTRACT_FILE)
     _refuse_parts(contract)
