@@ -10,7 +10,7 @@ from collections.abc import Sequence
 SLOW_FILES = (
     "tests/test_end_to_end.py",
     "tests/slurm/test_train.py",
-    "tests/training/run/test_mask_resume.py",
+    "tests/training/run/test_segmentation_resume.py",
     "tests/training/run/test_resume.py",
     "tests/slurm/test_job.py",
     "tests/training/test_search.py",
