@@ -68,6 +68,7 @@ def test_parity_is_proven_over_the_whole_validation_split(exported: Path, tiny_t
     assert parity["argmax_agreement"] == 1
 
 
+@pytest.mark.slow
 def test_the_graph_answers_as_the_network_at_any_batch(
     exported: Path, checkpoint_path: Path, tiny_tiles_dir: Path
 ) -> None:
@@ -83,6 +84,7 @@ def test_the_graph_answers_as_the_network_at_any_batch(
         assert np.allclose(probs, (logits[:size] / 1.7).softmax(dim=1).numpy(), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_file_carries_the_contract_and_nothing_of_this_machine(exported: Path, checkpoint_path: Path) -> None:
     model = onnx.load(str(exported / "model.onnx"))
     trained = Checkpoint.load(checkpoint_path).contract
@@ -95,6 +97,7 @@ def test_the_file_carries_the_contract_and_nothing_of_this_machine(exported: Pat
     assert not [p for p in exported.iterdir() if p.suffix in (".data", ".tmp")]
 
 
+@pytest.mark.slow
 def test_the_filters_of_the_params_file_stand_in_the_contract_that_is_served(exported: Path) -> None:
     filters = Predictor.load(exported).contract.filters
     assert [step.model_dump() for step in filters] == FILTERS

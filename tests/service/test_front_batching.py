@@ -26,6 +26,8 @@ __all__ = [
     "url",
 ]
 
+pytestmark = pytest.mark.slow  # the imported tests do not bring theirs
+
 
 @pytest.fixture(scope="module")
 def environment(project: Project) -> dict[str, str]:
@@ -33,11 +35,9 @@ def environment(project: Project) -> dict[str, str]:
 
 
 # Not imported: the last of them stops the server.
-@pytest.mark.slow
 def test_request_of_a_client_that_went_away_leaves_the_queue(patient: tuple[str, Callable[[], None]]) -> None:
     test_batching.test_request_of_a_client_that_went_away_leaves_the_queue(patient)
 
 
-@pytest.mark.slow
 def test_request_in_flight_is_answered_when_the_server_is_stopped(patient: tuple[str, Callable[[], None]]) -> None:
     test_batching.test_request_in_flight_is_answered_when_the_server_is_stopped(patient)
