@@ -47,7 +47,7 @@ OF_TASK := $(if $(filter segment,$(TYPED_TASK)),--task segmentation)
 OF_BENTO := $(if $(filter both,$(TYPED_TASK)),--task both,$(OF_TASK))
 # Other targets would do their work for classification without a word.
 KNOW_SEGMENT := train predict eval export review card register mlflow
-KNOW_BOTH := help setup source data load split inspect register bento serve
+KNOW_BOTH := help setup source data load split inspect register bento serve demo bench
 NOT_OF_TASK := $(filter-out $(KNOW_BOTH) $(if $(PIPELINE),$(KNOW_SEGMENT)),$(MAKECMDGOALS))
 ifneq ($(if $(filter-out classify,$(TYPED_TASK)),$(NOT_OF_TASK)),)
   $(error TASK=$(TYPED_TASK) is not for $(NOT_OF_TASK), but for $(KNOW_BOTH) $(if $(PIPELINE),$(KNOW_SEGMENT)))
@@ -157,7 +157,8 @@ serve: bento ## serve the Bento on the loopback (PORT=)
 .PHONY: demo before-demo
 demo: before-demo bento ## everything, from pictures to the answers of a served Bento (DATA=)
 	@echo "demo: serves the Bento and asks it about one test picture of each class; some 10 seconds"
-	@$(PYTHON) demo.py
+	@$(if $(PIPELINE),,$(PYTHON) demo.py)
+	@$(if $(filter classify,$(TYPED_TASK)),,$(PYTHON) demo.py --task segmentation)
 
 before-demo: setup
 	@echo "From pictures to a served Bento: each stage says what it does and about how long it takes for the 720 drawn pictures"
@@ -168,7 +169,8 @@ before-demo: setup
 
 .PHONY: bench
 bench: bento .venv-bench/bench.stamp ## our server and its peers under load -> artifacts/benchmarks (QUICK=1)
-	@.venv-bench/bin/python -m benchmarks.serve_load $(if $(QUICK),--quick)
+	@$(if $(PIPELINE),,.venv-bench/bin/python -m benchmarks.serve_load $(if $(QUICK),--quick))
+	@$(if $(filter classify,$(TYPED_TASK)),,.venv-bench/bin/python -m benchmarks.segment_load $(if $(QUICK),--quick))
 
 # What to look at before a long run: docs/INPUT_PIPELINE.md.
 .PHONY: overfit lr-finder loader-probe

@@ -33,6 +33,7 @@ from evaluation.out_of_fold import OUT_OF_FOLD_FILE, assess_out_of_fold
 from evaluation.outlines.document import Outlines
 from evaluation.outlines.map_folder import MapFolder
 from evaluation.outlines.measure import MeasuredOutlines, measure_outlines, write_outlines
+from evaluation.outlines.over_folds import measure_folds
 from evaluation.pages.outline_sections import outline_tiles
 from evaluation.pages.plots import HeadlinePlots, to_png
 from evaluation.pages.report import render_report
@@ -76,7 +77,7 @@ def evaluate(
 
     by_image_dir: of the leaking split, None where it is no question. inspection_dir: what `evaluation.inspect` wrote of
     the same manifest. out_of_fold_path: pooled predictions of all folds (`training.cross_validate`), if there are any.
-    maps_dir: predicted maps of the same rows, for a segmentation model.
+    maps_dir: predicted maps of the same rows, for a segmentation model; maps of all folds then lie beside their table.
 
     Raises ManifestError if the split by group leaks or a mask cannot be read, PredictionsError if predictions or maps
     are not usable or not of this manifest, EvaluationError if `by_image_dir` or a picture that the report shows is
@@ -100,6 +101,9 @@ def evaluate(
     if out_of_fold_path:
         pooled = Predictions.read(out_of_fold_path)
         out_of_fold = assess_out_of_fold(pooled, manifest, params, description.normal_class, statistics)
+        if maps_dir:
+            outlined = measure_folds(out_of_fold_path, pooled, manifest, params)
+            out_of_fold = out_of_fold.model_copy(update=_stated(outlined))
     plots = HeadlinePlots.of(headline)
     drawn = plots.for_png(headline)
     pngs = {"confusion.png": to_png(drawn.confusion), "per_class_f1.png": to_png(drawn.per_class_f1)}

@@ -4,7 +4,8 @@
     python -m evaluation.predict --url http://127.0.0.1:3000         # a running service
 
 Writes what `training.predict` writes for a checkpoint, the probabilities of all validation and test pictures, and
-beside it which model answered (`asked.model.json`). The default is not `artifacts/predictions.csv`, from which report,
+beside it which model answered (`asked.model.json`). With `--maps DIR`, of a graph that outlines regions, it also writes
+what `evaluation.evaluate --maps DIR` reads. The default is not `artifacts/predictions.csv`, from which report,
 card and registration of the trained model are made.
 """
 
@@ -25,11 +26,21 @@ from dataset.manifest import SPLIT_COLUMNS, Manifest, ManifestError, Protocol
 from evaluation.asked_model import AskedModel, write_asked_model
 from evaluation.document import EvaluationError
 from evaluation.picture_files import read_batch
+from evaluation.predicted_maps import remove_maps, write_map
 from evaluation.predictions import Predictions, PredictionsError
-from project.command import command
+from project.command import UsageError, command
 from project.loopback import is_loopback
 from project.progress import progress
-from runtime.model.contract import PROBABILITIES, ContractError
+from project.write_whole import write_whole
+from runtime.model.contract import (
+    CONTRACT_FILE,
+    FOREGROUND,
+    PROBABILITIES,
+    REGION_MAP,
+    ContractError,
+    Outputs,
+    SegmentationContract,
+)
 from runtime.model.session import Predictor
 
 TIMEOUT_S = 60.0
@@ -38,11 +49,15 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class Answers(NamedTuple):
-    """What one model, whose ONNX file has the hash `onnx_sha256`, says of N pictures; probs: `(N, C)`."""
+    """What one model, whose ONNX file has the hash `onnx_sha256`, says of N pictures; probs: `(N, C)`.
+
+    outputs: all that a graph computed of them; empty for the answers of a service.
+    """
 
     classes: tuple[str, ...]
     probs: FloatArray
     onnx_sha256: str
+    outputs: Outputs
 
 
 Ask = Callable[[Sequence[Path]], Answers]
@@ -50,9 +65,12 @@ Ask = Callable[[Sequence[Path]], Answers]
 logger = logging.getLogger(__name__)
 
 
-def predict(manifest: Manifest, protocol: Protocol, ask: Ask, batch_size: int) -> tuple[Predictions, str]:
+def predict(
+    manifest: Manifest, protocol: Protocol, ask: Ask, batch_size: int, maps_dir: Path | None = None
+) -> tuple[Predictions, str]:
     """Return the probabilities of all pictures of val and test, and the SHA-256 of the ONNX file that gave them.
 
+    maps_dir: where a map of each row is written, for a graph that outlines regions.
     Raises PredictionsError if another model answers from one batch to the next, or the model lacks a class of the data.
     """
     column = SPLIT_COLUMNS[protocol]
@@ -62,7 +80,11 @@ def predict(manifest: Manifest, protocol: Protocol, ask: Ask, batch_size: int) -
     files = [manifest.root / path for path in rows["path"]]
     parts: list[Answers] = []
     for start in progress(range(0, len(files), batch_size), "predicting", unit="batch"):
-        parts.append(ask(files[start : start + batch_size]))
+        answers = ask(files[start : start + batch_size])
+        if maps_dir:
+            for place, maps in enumerate(zip(answers.outputs[REGION_MAP], answers.outputs[FOREGROUND], strict=True)):
+                write_map(maps_dir, start + place, *maps)
+        parts.append(answers._replace(outputs={}))
         for before, now in ((parts[0].classes, parts[-1].classes), (parts[0].onnx_sha256, parts[-1].onnx_sha256)):
             if before != now:
                 raise PredictionsError(f"the model changed from {before} to {now} while it was asked")
@@ -72,8 +94,9 @@ def predict(manifest: Manifest, protocol: Protocol, ask: Ask, batch_size: int) -
 
 def ask_onnx(predictor: Predictor, files: Sequence[Path]) -> Answers:
     """Ask a graph; raises EvaluationError naming a picture that cannot be read."""
-    probs = predictor.predict(read_batch(files, predictor.contract))[PROBABILITIES]
-    return Answers(predictor.contract.classes, np.asarray(probs, dtype=np.float64), predictor.sha256)
+    outputs = predictor.predict(read_batch(files, predictor.contract))
+    probs = np.asarray(outputs[PROBABILITIES], dtype=np.float64)
+    return Answers(predictor.contract.classes, probs, predictor.sha256, outputs)
 
 
 def ask_service(client: httpx.Client, files: Sequence[Path]) -> Answers:
@@ -98,7 +121,7 @@ def ask_service(client: httpx.Client, files: Sequence[Path]) -> Answers:
         if isinstance(exc, PredictionsError):
             raise
         raise PredictionsError(f"the service at {client.base_url} gave no predictions: {exc!r}") from exc
-    return Answers(classes, probs, models.pop())
+    return Answers(classes, probs, models.pop(), {})
 
 
 def _bytes(path: Path) -> bytes:
@@ -109,8 +132,8 @@ def _bytes(path: Path) -> bytes:
 
 
 @contextmanager
-def _asking(model_dir: Path, url: str, manifest: Manifest) -> Iterator[Ask]:
-    """Give the one way to ask, and close it after use."""
+def _asking(model_dir: Path, url: str, manifest: Manifest, maps_dir: Path | None = None) -> Iterator[Ask]:
+    """Give the one way to ask, and close it after use; the folder of maps is made ready for those of a graph."""
     if url:
         with httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=not is_loopback(url)) as client:
             yield partial(ask_service, client)
@@ -119,7 +142,14 @@ def _asking(model_dir: Path, url: str, manifest: Manifest) -> Iterator[Ask]:
     trained_on = predictor.contract.lineage.data_sha256
     if trained_on and trained_on != manifest.sha256:
         logger.warning("the model was trained on other data or another split: it may have seen these test pictures")
+    if maps_dir:
+        if not isinstance(predictor.contract, SegmentationContract):
+            raise PredictionsError(f"the model in {model_dir} outlines nothing: leave --maps out")
+        (maps_dir / CONTRACT_FILE).unlink(missing_ok=True)
+        remove_maps(maps_dir)
     yield partial(ask_onnx, predictor)
+    if maps_dir:  # last: with it all maps are there
+        write_whole(maps_dir / CONTRACT_FILE, predictor.contract.to_json())
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -129,14 +159,18 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
     parser.add_argument("--protocol", choices=("group", "image"), default="group")
     parser.add_argument("--batch-size", type=int, default=16, help="at most what the service takes in one request")
+    parser.add_argument("--maps", type=Path, help="with --model of a segmentation: where its maps go")
     parser.add_argument("--out", type=Path, default=Path("artifacts/asked.csv"))
 
 
 @command(_arguments, known=(ContractError, EvaluationError, ManifestError, PredictionsError))
 def main(arguments: argparse.Namespace) -> None:
+    if arguments.maps and arguments.url:
+        raise UsageError("--maps needs a model's folder, --model: a service answers regions and no maps")
     manifest = Manifest.read(arguments.manifest)
-    with _asking(arguments.model, arguments.url, manifest) as ask:
-        predictions, onnx_sha256 = predict(manifest, arguments.protocol, ask, max(1, arguments.batch_size))
+    batch_size = max(1, arguments.batch_size)
+    with _asking(arguments.model, arguments.url, manifest, arguments.maps) as ask:
+        predictions, onnx_sha256 = predict(manifest, arguments.protocol, ask, batch_size, arguments.maps)
     # A password in the address is nobody's who reads the report.
     address = str(httpx.URL(arguments.url).copy_with(userinfo=b"")) if arguments.url else str(arguments.model)
     model = AskedModel(asked=address, onnx_sha256=onnx_sha256)

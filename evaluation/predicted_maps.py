@@ -6,6 +6,7 @@ lies `contract.json`, which names the regions and holds the threshold.
 """
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from evaluation.predictions import PredictionsError
 
 MAPS_DIR = "maps"
 REMEDY = "run python -m training.predict --task segmentation"
+_NAME = re.compile(r"\d{6,}\.png")
 _STEPS = 255  # in which a probability is stored: it is off by at most half of one
 
 RegionMap = npt.NDArray[np.uint8]
@@ -66,6 +68,13 @@ def read_map(folder: Path, row: int) -> tuple[RegionMap, Foreground]:
     if not pixels[..., 0].all():
         raise PredictionsError(f"{path} is no predicted map: it holds region 0, and regions count from 1; {REMEDY}")
     return pixels[..., 0].copy(), (pixels[..., 1] / np.float32(_STEPS)).astype(np.float32)
+
+
+def remove_maps(folder: Path) -> None:
+    """Remove the maps of an earlier table of predictions, and nothing else that lies there."""
+    for path in folder.glob("*.png"):
+        if _NAME.fullmatch(path.name):
+            path.unlink()
 
 
 def refuse_other_maps(folder: Path, num_rows: int) -> None:

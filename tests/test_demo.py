@@ -1,5 +1,6 @@
 """The demo asks about a picture of each class, shows them and leaves nothing running."""
 
+import base64
 import os
 import re
 import shutil
@@ -7,22 +8,27 @@ import signal
 import subprocess
 import sys
 import time
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from pycocotools import mask as coco
 
+from dataset.annotations import write_mask
 from demo import (
     NEXT,
     DemoError,
-    Picture,
     describe,
     describe_one,
     in_one_request,
     pictures_of_test_split,
-    render,
     summarise,
 )
+from demo_sheet import Picture, overlap, render
 from runtime.answers.results import ModelIdentity, Prediction
+from runtime.answers.segmentation import Box, Region, RunLengths, Segmentation
 from runtime.serving.settings import ServingSettings
 from tests.bento_project import ROOT, Project, copy_project, write_pictures
 
@@ -38,7 +44,8 @@ pictures/red.png,green,d,test
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with a built Bento and a manifest of three pictures."""
     project = copy_project(tmp_path_factory.mktemp("demo"))
-    shutil.copyfile(ROOT / "demo.py", project.folder / "demo.py")
+    for name in ("demo.py", "demo_sheet.py"):
+        shutil.copyfile(ROOT / name, project.folder / name)
     shutil.copytree(ROOT / "benchmarks", project.folder / "benchmarks", ignore=shutil.ignore_patterns("__pycache__"))
     pictures = project.folder / "data" / "pictures"
     pictures.mkdir(parents=True)
@@ -134,12 +141,50 @@ def test_a_wrong_answer_is_called_wrong_and_a_right_one_is_not(tmp_path: Path) -
     pictures = [Picture(paths["red"], "a<b"), Picture(paths["green"], "b")]
     table = describe(pictures, [ANSWER, ANSWER]).splitlines()
     assert [row.split()[1:] for row in table[1:]] == [["a<b", "b", "75.0%", "wrong"], ["b", "b", "75.0%"]]
-    summary = summarise(pictures, [ANSWER, ANSWER], num_classes=3)
+    summary = summarise(pictures, [ANSWER, ANSWER], num_classes=3, report=Path("report.html"))
     assert summary.startswith(
         "1 of 2 right (50%), one picture of each class (of 3 classes; one request carries no more)"
     )
-    page = render(pictures, [ANSWER, ANSWER], summary)
+    page = render(pictures, [ANSWER, ANSWER], summary, max_value=None)
     assert [page.count(word) for word in ("<figure class=wrong>", "<figure>", "is <b>a&lt;b</b>")] == [1, 1, 1]
+
+
+def _outlined(left: int, mask: Path) -> tuple[Picture, Segmentation]:
+    """A red picture of 80 x 40 whose mask marks columns 10 to 29, and an answer with one region of 20 columns."""
+    path = write_pictures(mask.parent)["red"]
+    Image.new("RGB", (80, 40), "red").save(path)
+    truth = np.zeros((40, 80), np.uint8)
+    truth[10:20, 10:30] = 1
+    write_mask(mask, truth)
+    found = np.zeros((40, 80), np.uint8)
+    found[10:20, left : left + 20] = 1
+    counts = coco.encode(np.asfortranarray(found))["counts"].decode()
+    box = Box(left=left, top=10, right=left + 20, bottom=20)
+    lengths = RunLengths(size=(40, 80), counts=counts)
+    region = Region(label="b", class_id=0, score=0.9, box=box, area_px=200, area_share=1 / 16, mask=lengths)
+    more = {"width": 80, "height": 40, "regions": [region], "num_regions": 1}
+    return Picture(path, "b", mask), Segmentation.model_validate({**ANSWER.model_dump(), **more})
+
+
+def test_outlines_stand_beside_the_mask_with_their_overlap(tmp_path: Path) -> None:
+    picture, answer = _outlined(20, tmp_path / "mask.png")
+    assert overlap(picture, answer) == pytest.approx(100 / 300)
+    assert describe([picture], [answer]).splitlines()[1].endswith("1 x b    overlap with the mask 33%")
+    assert "b at 20, 10 to 40, 20: 200 pixels (6.25%), score 0.90" in describe_one(picture.path, answer)
+    page = render([picture], [answer], "summary", max_value=None)
+    shown = [Image.open(BytesIO(base64.b64decode(data))) for data in re.findall(r"base64,([^\"]+)", page)]
+    # Blue is where a line was drawn on the red picture: nowhere, around the mask, around the answer.
+    lines = [np.flatnonzero((np.asarray(image.convert("RGB"))[..., 1] > 60).any(axis=0)) for image in shown]
+    assert [line.size > 0 for line in lines] == [False, True, True]
+    assert abs(lines[1].min() - 10) <= 2
+    assert abs(lines[2].min() - 20) <= 2
+
+
+def test_where_nothing_is_marked_and_nothing_found_there_is_no_overlap(tmp_path: Path) -> None:
+    _, answer = _outlined(20, tmp_path / "mask.png")
+    nothing = answer.model_copy(update={"regions": []})
+    assert overlap(Picture(tmp_path / "red.png", "b"), nothing) is None
+    assert overlap(Picture(tmp_path / "red.png", "b"), answer) == 0
 
 
 def test_no_more_is_asked_than_one_request_carries(tmp_path: Path) -> None:

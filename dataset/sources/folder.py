@@ -1,4 +1,4 @@
-"""Any folder of labelled pictures: `root/<class>/**/<picture>`, or `root/images/` with masks beside it.
+"""Any folder of labelled pictures: `root/<class>/**/<picture>`, or pictures with masks or outlines.
 
 Which pictures show the same object is read from a CSV with the columns `path,group` (paths relative to the root;
 further columns become attributes) or else found by likeness, which misses mirrored and rotated shots.
@@ -7,13 +7,16 @@ further columns become attributes) or else found by likeness, which misses mirro
 from collections.abc import Sequence
 from pathlib import Path
 
+from dataset.manifest import ManifestError
+from dataset.readable_name import readable
 from dataset.sources.class_folders import check_class_folders, check_normal, pictures_by_class
+from dataset.sources.coco_folder import find_coco, read_coco_folder
 from dataset.sources.file_kinds import tell_kinds
 from dataset.sources.file_tree import read_tree
 from dataset.sources.folder_options import ClassFolders, SkipName
-from dataset.sources.left_out import report_left_out
+from dataset.sources.left_out import report_left_out, without
 from dataset.sources.listing import describe, listed
-from dataset.sources.masked_folder import holds_masks, read_masked_folder, without_class_map
+from dataset.sources.masked_folder import CLASS_MAP, holds_masks, read_masked_folder
 from dataset.sources.source_picture import Collection, SourcePicture
 
 
@@ -27,15 +30,24 @@ def read_folder(
     """List the pictures below `root`, one class a folder; `normal_class` is the one that is no defect, or ''.
 
     classes: `top` says that every folder at the top is a class of its own, whatever the folders look like. skip: what
-    may be left out. A folder that holds `images/` and `masks/` is read by `read_masked_folder`.
+    may be left out. A folder that holds `images/` and `masks/` is read by `read_masked_folder`, one with a document of
+    COCO's by `read_coco_folder`.
     Raises ManifestError for pictures outside class folders, an empty class, fewer than two classes, a directory that is
     divided or laid out for something else, names that cannot be kept, a normal class that is none, and a groups CSV
     that does not fit the pictures.
     """
     tree = read_tree(root)
     kinds = tell_kinds(root, tree.files)
+    document = find_coco(root, tree.files) if classes != "top" else None
+    if document and holds_masks(kinds):
+        raise ManifestError(
+            f"{readable(str(root))} holds masks/ and {document.path.name}: move the one away that is not to be read"
+        )
+    if document:
+        report_left_out(root, tree, without(kinds, document.path.relative_to(root).as_posix()), groups_csv)
+        return read_coco_folder(root, document, kinds, groups_csv, normal_class)
     if holds_masks(kinds):
-        report_left_out(root, tree, without_class_map(kinds), groups_csv)
+        report_left_out(root, tree, without(kinds, CLASS_MAP), groups_csv)
         return read_masked_folder(root, tree, kinds, groups_csv, normal_class, classes, skip)
     pictures = check_class_folders(root, tree.folders, kinds, classes)
     report_left_out(root, tree, kinds, groups_csv)

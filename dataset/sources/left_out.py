@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from dataset.checks import named
@@ -39,6 +40,12 @@ def report_left_out(root: Path, tree: FileTree, kinds: FileKinds, groups_csv: Pa
     _say("hidden file(s) are left out", not_seen)
     _say("pipe(s), socket(s) or device(s) are left out", tree.special)
     _say("link(s) lead to a folder that is read already and are passed over", tree.repeated)
+
+
+def without(kinds: FileKinds, path: str) -> FileKinds:
+    """Return the files without one that is read and no picture."""
+    others = {kind: [other for other in paths if other != path] for kind, paths in kinds.others.items()}
+    return replace(kinds, others=others)
 
 
 def what_lies_in(kinds: FileKinds, label: str) -> str:

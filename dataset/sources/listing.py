@@ -8,6 +8,8 @@ from dataset.description import DataDescription
 from dataset.readable_name import readable
 from dataset.sources.groups_csv import read_groups
 
+NORMAL = "good"  # class of pictures whose mask says it and marks nothing, where no other is stated
+
 
 class Row(NamedTuple):
     """What a groups CSV says of one picture. group: '' without a CSV."""

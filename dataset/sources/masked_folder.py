@@ -5,7 +5,7 @@ part of it. What masks mark is the class of their picture, or what `masks/classe
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from dataset.annotations import MAX_REGIONS
@@ -20,13 +20,12 @@ from dataset.sources.file_kinds import FileKinds
 from dataset.sources.file_tree import FileTree
 from dataset.sources.folder_names import check_names
 from dataset.sources.folder_options import ClassFolders, SkipName
-from dataset.sources.listing import describe, listed
+from dataset.sources.listing import NORMAL, describe, listed
 from dataset.sources.source_picture import Collection, SourcePicture
 
 IMAGES, MASKS = "images", "masks"
-NORMAL = "good"  # of pictures whose class their mask says, where no other name is stated
 REGION = "defect"  # what their masks mark, where nothing says
-_MAP = f"{MASKS}/{CLASSES_CSV}"
+CLASS_MAP = f"{MASKS}/{CLASSES_CSV}"
 _ADVICE = (
     "Repair them; what values mean says {masks}/classes.csv, with the first line value,name and one for each value "
     "(255,ignored for pixels that nobody knows)"
@@ -44,12 +43,6 @@ class _Files:
 def holds_masks(kinds: FileKinds) -> bool:
     """Tell whether pictures lie in both `images/` and `masks/`. kinds: of all files of the folder."""
     return all(any(path.startswith(f"{folder}/") for path in kinds.pictures) for folder in (IMAGES, MASKS))
-
-
-def without_class_map(kinds: FileKinds) -> FileKinds:
-    """Return the files without the class map, which is not left out."""
-    others = {kind: [path for path in paths if path != _MAP] for kind, paths in kinds.others.items()}
-    return replace(kinds, others=others)
 
 
 def read_masked_folder(
@@ -70,10 +63,10 @@ def read_masked_folder(
     label_of = _labels(images, tree, own, normal_class, classes, is_flat=is_flat)
     normal = normal_class or (NORMAL if is_flat else "")
     files = _pairs(root, sorted(label_of), sorted(_below(kinds, MASKS).pictures), label_of, normal, "masks" in skip)
-    class_map = read_class_map(root / _MAP) if (root / _MAP).is_file() else None
+    class_map = read_class_map(root / CLASS_MAP) if (root / CLASS_MAP).is_file() else None
     if is_flat and normal in (class_map.names if class_map else (REGION,)):
         raise ManifestError(
-            f"{normal} is the class of pictures in which nothing is marked, and {_MAP} names a region so: name one of "
+            f"{normal} is the class of pictures in which nothing is marked, and a region in {CLASS_MAP}: name one of "
             "both otherwise (make data DATA=... NORMAL=...)"
         )
     rows = listed(images, files.pictures, groups_csv)

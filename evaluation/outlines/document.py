@@ -138,17 +138,18 @@ class WorstOutline(Document):
 class Outlines(Document):
     """Everything measured of outlines on the test pictures.
 
-    `num_images` pictures of `num_groups` groups count; of `num_unknown` further ones nobody knows any pixel (a
-    defect that nobody marked). `tolerance_px` is how near outlines must be for `boundary_f`. `overlaps` and `objects`
-    begin with any region, then each of `regions`. `mean_iou` and `mean_dice` are means over regions that are there.
-    `height` and `width` are of the network's input.
+    `num_images` pictures of `num_groups` groups count, `num_marked` of them with a region; of `num_unknown` further
+    ones nobody knows any pixel (a defect that nobody marked). `tolerance_px` is how near outlines must be for
+    `boundary_f`. `overlaps` and `objects` begin with any region, then each of `regions`. `mean_iou` and `mean_dice` are
+    means over regions that are there. `height` and `width` are of the network's input. `threshold` and `min_region_px`
+    are null where the models of several folds have each their own.
     """
 
     regions: tuple[str, ...]
     height: Count
     width: Count
-    threshold: Share
-    min_region_px: Count
+    threshold: Share | None
+    min_region_px: Count | None
     num_images: Count
     num_groups: Count
     num_marked: Count

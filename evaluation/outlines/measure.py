@@ -1,9 +1,11 @@
 """Measure the outlines of a segmentation model on the test pictures, one picture at a time."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +28,7 @@ from evaluation.predictions import Predictions
 from evaluation.statistics.bootstrap import Resampling, as_estimate, figure_of_sums
 from project.progress import progress
 from project.write_whole import write_whole
+from runtime.model.contract import SegmentationContract
 
 WORST_DIR = "worst"
 _DRAWING = re.compile(r"(miss|false_alarm)_\d+\.png")
@@ -33,6 +36,7 @@ NOTHING_MARKED = (
     "Not measured: no test picture has a mask that marks a region, so that there is nothing to compare outlines with."
 )
 
+T = TypeVar("T")
 Rows = npt.NDArray[np.intp]
 
 
@@ -97,30 +101,43 @@ def measure_outlines(
     subject = Subject(maps, manifest, predictions)
     rows = np.flatnonzero(predictions.splits == "test")
     sums = [subject.measure(int(row)) for row in progress(rows, "measuring outlines", unit=" pictures")]
+    measured = measured_of(predictions.take(rows), sums, [maps.contract], params)
+    if measured.outlines is None:
+        return measured
+    known = np.flatnonzero(measured.table.known_px)
+    worst, drawings = _worst(subject, measured.table.take(known), rows[known])
+    outlines = measured.outlines.model_copy(update={"worst": worst})
+    return MeasuredOutlines(outlines, measured.table, drawings)
+
+
+def measured_of(
+    pictures: Predictions, sums: list[PictureSums], contracts: Sequence[SegmentationContract], params: EvaluateParams
+) -> MeasuredOutlines:
+    """Return the figures of pictures whose sums are given, without drawings.
+
+    contracts: of the models that answered, of the same regions and the same size of input.
+    """
     table = RegionTable(
-        predictions.paths[rows],
-        predictions.groups[rows],
-        maps.contract.regions,
+        pictures.paths,
+        pictures.groups,
+        contracts[0].regions,
         np.asarray([one.num_known_px for one in sums], dtype=np.int64),
         np.stack([one.pixels for one in sums]),
     )
     if not table.pixels[:, 0, THERE].any():
         return MeasuredOutlines(None, table, why_not=NOTHING_MARKED)
     known = np.flatnonzero(table.known_px)
-    worst, drawings = _worst(subject, table.take(known), rows[known])
-    return MeasuredOutlines(
-        _outlines(subject, rows[known], [sums[place] for place in known], len(rows) - len(known), worst, params),
-        table,
-        drawings,
-    )
+    num_unknown = len(sums) - len(known)
+    figures = _outlines(pictures.take(known), [sums[place] for place in known], num_unknown, contracts, params)
+    return MeasuredOutlines(figures, table)
 
 
 def _outlines(
-    subject: Subject, rows: Rows, sums: list[PictureSums], num_unknown: int, worst: tuple[WorstOutline, ...],
+    pictures: Predictions, sums: list[PictureSums], num_unknown: int, contracts: Sequence[SegmentationContract],
     params: EvaluateParams,
 ) -> Outlines:  # fmt: skip
-    """Compute all figures of the pictures at `rows` of the predictions, whose sums are given."""
-    contract, pictures = subject.maps.contract, subject.predictions.take(rows)
+    """Compute all figures of pictures that count, whose sums are given."""
+    contract = contracts[0]
     resampling = Resampling(pictures.groups, params)
     pixels, edges = np.stack([one.pixels for one in sums]), np.stack([one.edges for one in sums])
     names = ("", *contract.regions)
@@ -130,9 +147,9 @@ def _outlines(
         regions=contract.regions,
         height=contract.height,
         width=contract.width,
-        threshold=contract.threshold,
-        min_region_px=contract.min_region_px,
-        num_images=len(rows),
+        threshold=_one_of({one.threshold for one in contracts}),
+        min_region_px=_one_of({one.min_region_px for one in contracts}),
+        num_images=len(sums),
         num_groups=resampling.num_groups,
         num_marked=int((pixels[:, 0, THERE] > 0).sum()),
         num_unknown=num_unknown,
@@ -144,8 +161,13 @@ def _outlines(
         calibration=measure_pixel_calibration(np.stack([one.bins for one in sums]), resampling),
         slices=slices,
         num_smaller_slices=num_smaller,
-        worst=worst,
+        worst=(),
     )
+
+
+def _one_of(values: set[T]) -> T | None:
+    """Return the value that all have; None if they have several."""
+    return next(iter(values)) if len(values) == 1 else None
 
 
 def _objects(name: str, region: int, sums: list[PictureSums], resampling: Resampling) -> Objects:

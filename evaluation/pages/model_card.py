@@ -182,6 +182,12 @@ def _exported_graph(measured: Measured) -> Section:
         f"{parity.max_probability_difference:.1e} (limit {parity.limit:.0e}), and both name the same class for "
         f"{100 * parity.argmax_agreement:g}% of them."
     )
+    if parity.map_agreement is not None:
+        told += (
+            f" Pixel by pixel, the largest difference of a probability to be of any region is "
+            f"{parity.max_foreground_difference or 0:.1e}, and {100 * parity.map_agreement:.6g}% of the pixels get the "
+            "same answer from both."
+        )
     return Section("graph", "The exported graph", (Paragraph(told),))
 
 

@@ -45,8 +45,22 @@ def outline_tiles(outlines: Outlines) -> list[tuple[str, Estimate]]:
     return [("Dice", whole.dice), ("IoU", whole.iou), ("Defects found", outlines.any_object.recall)]
 
 
-def threshold_in_words(threshold: float, min_region_px: int) -> str:
+def outline_figures(outlines: Outlines | None) -> dict[str, Estimate]:
+    """Return the figures that stand beside those of other pictures or folds, by their titles."""
+    if outlines is None:
+        return {}
+    named = {f"{title}, any region": estimate for title, estimate in outline_tiles(outlines)}
+    for at in outlines.any_object.recall_at:
+        named[f"Defects found at {setting(at.false_alarms)} false alarms an image, any region"] = at.recall
+    if len(outlines.regions) > 1:
+        named |= {f"Dice of {part.name}": part.dice for part in outlines.overlaps[1:]}
+    return named
+
+
+def threshold_in_words(threshold: float | None, min_region_px: int | None) -> str:
     """Say which pixels are outlined."""
+    if threshold is None or min_region_px is None:
+        return "Each fold's model has a threshold of its own, from which on a pixel is outlined."
     small = f"; a connected part of fewer than {min_region_px} pixels is left out" if min_region_px > 1 else ""
     return (
         "A pixel is outlined where its probability to be of any region reaches the contract's threshold, "

@@ -1,8 +1,10 @@
 """Sections of report and model card on the figures, classes and errors of an evaluation."""
 
 from dataset.description import DataDescription
+from evaluation.document import Estimate
 from evaluation.evaluation import Evaluation
 from evaluation.pages import sections as s
+from evaluation.pages.outline_sections import outline_figures
 from evaluation.pages.plots import HeadlinePlots
 from evaluation.pages.slice_sections import Hashes, mistake, search_blocks
 from evaluation.pages.wording import HEADLINE_NAMES, OVERALL_NAMES, confidence, counted, figure, percentage, sentence
@@ -84,6 +86,9 @@ def folds_section(pooled: Evaluation, evaluation: Evaluation, hashes: Hashes) ->
         (title, s.measured(getattr(pooled, name)), s.measured(getattr(evaluation, name)))
         for name, title in HEADLINE_NAMES.items()
     ]
+    tested_figures = outline_figures(evaluation.outlines)
+    for title, estimate in outline_figures(pooled.outlines).items():
+        rows.append((title, s.measured(estimate), s.measured(tested_figures.get(title, Estimate(value=None)))))
     for result, tested in zip(pooled.per_class, evaluation.per_class, strict=True):
         counts = f"{counted(result.num_images, 'image')}, {counted(result.num_groups, 'group')}"
         rows.append((s.Cell(f"F1 of {result.name}", counts), s.measured(result.f1), s.measured(tested.f1)))

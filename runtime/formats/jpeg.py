@@ -34,7 +34,9 @@ def read_jpeg(data: bytes, options: ReadOptions) -> StoredPicture:
     orientation = orientation_of(segments.exif)
     scale = 1
     if options.at_least is not None:
-        scale = _scale(size, options.at_least[::-1] if orientation >= 5 else options.at_least)
+        upright_size = size[::-1] if orientation >= 5 else size
+        at_least = options.at_least(upright_size) if callable(options.at_least) else options.at_least
+        scale = _scale(upright_size, at_least)
     _check_size(segments, size, scale, options)
     return StoredPicture(_decode_whole(segments, scale), size, orientation, segments.profile)
 

@@ -1,5 +1,6 @@
 """What a reader of one format is asked for, and what it gives back."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from PIL import Image
@@ -7,6 +8,8 @@ from PIL import Image
 from runtime.model.errors import ImageError, ImageErrorCode
 
 Size = tuple[int, int]  # height, width
+# What neither side of an upright picture is reduced below: stated, or made of the picture's own size.
+AtLeast = Size | Callable[[Size], Size]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +22,7 @@ class ReadOptions:
 
     max_pixels: int
     max_reduced_pixels: int
-    at_least: Size | None = None
+    at_least: AtLeast | None = None
     max_value: int | None = None
 
 

@@ -22,6 +22,8 @@ from pydantic import (
     model_validator,
 )
 
+from runtime.model.tiles import Roi, TileParams
+
 Task = Literal["classification", "segmentation"]
 MODEL_NAME = "vision-classifier"  # in the contract, the model store and the tracking, where nobody names a model
 MODEL_NAMES: dict[Task, str] = {"classification": MODEL_NAME, "segmentation": "vision-segmenter"}
@@ -179,7 +181,8 @@ class SegmentationContract(CommonContract):
     gives `foreground`, float32, the probability that it is of any region, and `region_map`, uint8, the region that it
     is then most likely of, 1 to len(regions); it is background where `foreground` is below `threshold`. A connected
     part of fewer than `min_region_px` pixels of the input is no region. `probabilities` and `logits` are the image's,
-    as in `ClassificationContract`.
+    as in `ClassificationContract`. `tiles` and `roi` say which parts of a picture are looked at where a request does
+    not: all of it at once, unless stated.
     """
 
     task: Literal["segmentation"] = "segmentation"
@@ -188,6 +191,8 @@ class SegmentationContract(CommonContract):
     temperature: Annotated[float, Field(gt=0)] = 1.0
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     min_region_px: Annotated[int, Field(ge=1)] = 1
+    tiles: TileParams | None = None
+    roi: Roi | None = None
     filters: Filters = ()
 
     @property

@@ -18,3 +18,7 @@ class ImageError(ValueError):
     def __init__(self, code: ImageErrorCode, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class ViewError(ValueError):
+    """A part of a picture that cannot be looked at, as a region of interest that leaves it; the message says why."""

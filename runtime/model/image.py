@@ -19,10 +19,10 @@ from runtime.formats.naming import unsupported
 from runtime.formats.orientation import upright
 from runtime.formats.png import read_png
 from runtime.formats.sniff import HEAD_BYTES, sniff
-from runtime.formats.stored import ReadOptions, Size, StoredPicture
+from runtime.formats.stored import AtLeast, ReadOptions, Size, StoredPicture
 from runtime.formats.tiff import read_tiff
 from runtime.formats.webp import read_webp
-from runtime.model.errors import ImageError, ImageErrorCode
+from runtime.model.errors import ImageError, ImageErrorCode, ViewError
 
 # What is decoded at most unless a bound is stated: 89 megapixels, 270 MB.
 MAX_PIXELS = 89_478_485
@@ -68,12 +68,13 @@ def open_image(
 
 
 def open_for_resizing(
-    data: bytes, max_pixels: int | None, at_least: Size, max_value: int | None = None
+    data: bytes, max_pixels: int | None, at_least: AtLeast, max_value: int | None = None
 ) -> tuple[Image.Image, bytes, Size]:
     """Decode like `open_image`, but leave colours for `runtime.formats.colour.to_srgb` until there are fewer pixels.
 
-    Returns the picture, of mode RGB, the profile to be applied once it has been resized, b"" if there is none, and the
-    (height, width) that the upright picture has unreduced.
+    at_least: also a function that makes it of the (height, width) of the upright picture, before pixels are decoded;
+    its ViewError passes. Returns the picture, of mode RGB, the profile to be applied once it has been resized, b"" if
+    there is none, and the (height, width) that the upright picture has unreduced.
     """
     shown = _read(data, _options(max_pixels, at_least, max_value))
     return shown.image, shown.profile, shown.size
@@ -87,7 +88,7 @@ def decode_with_size(
     return np.asarray(_to_srgb(shown)), shown.size
 
 
-def _options(max_pixels: int | None, at_least: Size | None, max_value: int | None) -> ReadOptions:
+def _options(max_pixels: int | None, at_least: AtLeast | None, max_value: int | None) -> ReadOptions:
     if max_pixels is None:
         return ReadOptions(MAX_PIXELS, MAX_REDUCED_PIXELS, at_least, max_value)
     return ReadOptions(max_pixels, max_pixels, at_least, max_value)
@@ -114,7 +115,7 @@ def _read(data: bytes, options: ReadOptions) -> _Shown:
         image, profile = upright(stored.image, stored.orientation), stored.profile
         if image.mode != "RGB" or image.has_transparency_data:
             image, profile = _over_white(to_srgb(image, profile)), b""
-    except ImageError:
+    except (ImageError, ViewError):
         raise
     except Exception as exc:  # Pillow's plugins raise OSError, SyntaxError, struct.error and more on damaged files
         raise ImageError(ImageErrorCode.CORRUPT, f"the image is truncated or corrupt: {exc}") from exc

@@ -1,6 +1,7 @@
 """Pixels to the size a model takes: the only place where an image is resized for a model."""
 
 import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -68,7 +69,35 @@ def read_placed(
     `docs/DECODING.md` says how far it may be from that of every pixel.
     Raises ImageError as `decode_image` does.
     """
-    image, profile, size = open_for_resizing(data, max_pixels, sufficient_size(contract, view), contract.max_value)
+    [placed] = read_views(data, contract, lambda _: [view], max_pixels)
+    return placed
+
+
+def read_views(
+    data: bytes,
+    contract: ModelContract,
+    views_of: Callable[[Size], Sequence[View]],
+    max_pixels: int | None = None,
+) -> list[tuple[ImageArray, Placement]]:
+    """Decode one encoded image once and bring each of its parts to the size the model takes.
+
+    views_of: the parts, made of the (height, width) of the upright picture. Returns what `read_placed` does of each, in
+    order, but that a JPEG is decoded at one scale, which suffices for the smallest part. Raises ImageError as
+    `decode_image` does, and what `views_of` raises.
+    """
+
+    def at_least(size: Size) -> Size:
+        sizes = [sufficient_size(contract, view) for view in views_of(size)]
+        return max(height for height, _ in sizes), max(width for _, width in sizes)
+
+    image, profile, size = open_for_resizing(data, max_pixels, at_least, contract.max_value)
+    return [_place(image, profile, size, contract, view) for view in views_of(size)]
+
+
+def _place(
+    image: Image.Image, profile: bytes, size: Size, contract: ModelContract, view: View
+) -> tuple[ImageArray, Placement]:
+    """Resize a part of an image, which may be reduced from one of `size` (height, width)."""
     place = placement(image.width, image.height, contract, view)
     if image.size == (contract.width, contract.height) and view == WHOLE:
         pixels = np.asarray(to_srgb(image, profile))

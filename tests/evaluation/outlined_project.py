@@ -45,7 +45,7 @@ def add_outlines(project: Project, **changes: object) -> Project:
     description.model_copy(update={"regions": REGIONS}).write(project.data_dir)
     project.inspect()
     write_contracts(project, **changes)
-    write_maps(project)
+    write_maps(project, Predictions.read(project.predictions_path), maps_dir(project))
     return project
 
 
@@ -63,12 +63,37 @@ def write_contracts(project: Project, **changes: object) -> None:
         (folder / "contract.json").write_text(contract.to_json(), encoding="utf-8")
 
 
-def write_maps(project: Project) -> None:
+def write_maps(project: Project, predictions: Predictions, folder: Path) -> None:
     """Write the map of every row of the predictions."""
     table = project.manifest.table.set_index("path")
-    for number, path in enumerate(Predictions.read(project.predictions_path).paths):
+    for number, path in enumerate(predictions.paths):
         row = table.loc[path]
-        write_map(maps_dir(project), number, *_answer(row["label"], row["group"], row["attributes.exposure"]))
+        write_map(folder, number, *_answer(row["label"], row["group"], row["attributes.exposure"]))
+
+
+def add_folds(project: Project) -> Path:
+    """Write two folds' predictions and maps, every second picture each, and return their pooled table."""
+    table = project.manifest.table.assign(split="test")
+    pooled = Predictions.from_table(table, _right(table["label"], project.classes), project.classes)
+    path = project.root / "artifacts/cross_validation/seed0/group.csv"
+    pooled.write(path)
+    for fold in range(2):
+        folder = path.parent / f"group{fold}"
+        predictions = pooled.take(np.arange(fold, len(pooled.paths), 2))
+        predictions.write(folder / "predictions.csv")
+        write_maps(project, predictions, folder / "maps")
+        contract = read_contract(maps_dir(project) / "contract.json").model_copy(
+            update={"threshold": 0.6 + 0.01 * fold}
+        )
+        (folder / "maps/contract.json").write_text(contract.to_json(), encoding="utf-8")
+    return path
+
+
+def _right(labels: pd.Series, classes: tuple[str, ...]) -> np.ndarray:
+    """Return `(N, C)`: each picture's label with 0.8."""
+    probs = np.full((len(labels), len(classes)), 0.2 / (len(classes) - 1))
+    probs[np.arange(len(labels)), [classes.index(label) for label in labels]] = 0.8
+    return probs
 
 
 def _answer(label: str, group: str, exposure: str) -> tuple[np.ndarray, np.ndarray]:

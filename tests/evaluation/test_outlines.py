@@ -24,7 +24,7 @@ from evaluation.outlines.region_table import RegionTable
 from evaluation.outlines.worst import FALSE, MISSED, RIGHT
 from evaluation.predicted_maps import map_path, write_map
 from evaluation.predictions import Predictions
-from tests.evaluation.outlined_project import add_outlines, maps_dir, outline_arguments, write_contracts
+from tests.evaluation.outlined_project import add_folds, add_outlines, maps_dir, outline_arguments, write_contracts
 from tests.evaluation.project import Project, make_project
 
 ALL_PX = 24 * 32
@@ -265,3 +265,26 @@ def test_a_card_of_other_outlines_than_the_models_is_refused(
     assert evaluate.main(outlined.evaluate_arguments) == 0
     assert card.main(outlined.card_arguments) == 2
     assert "run python -m evaluation.evaluate with --maps" in capsys.readouterr().err
+
+
+def test_outlines_over_all_folds_are_those_of_every_picture(
+    outlined: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pooled_path = add_folds(outlined)
+    arguments = [*outline_arguments(outlined), "--out-of-fold", str(pooled_path)]
+    assert evaluate.main(arguments) == 0
+    pooled = Evaluation.read(outlined.evaluation_dir / "out_of_fold.json").outlines
+    assert pooled is not None
+    assert (pooled.num_images, pooled.num_marked, pooled.threshold, pooled.min_region_px) == (90, 60, None, 2)
+    # Six tiles a class, of which the last is outlined badly; six pictures raise a false alarm.
+    assert pooled.any_region.dice.value == pytest.approx(
+        2 * (25 * 36 + 5 * 24 + 25 * 40) / (60 * 38 + 30 * 36 + 54 + 1000)
+    )
+    assert (pooled.any_object.num_found, pooled.any_object.num_false) == (55, 6)
+    report = (outlined.evaluation_dir / "report.html").read_text(encoding="utf-8")
+    assert "Defects found at 0.1 false alarms an image, any region" in report
+    (pooled_path.parent / "group1/predictions.csv").unlink()
+    assert evaluate.main(arguments) == 2
+    message = capsys.readouterr().err
+    assert f"no fold beside {pooled_path} holds a map of" in message
+    assert "run python -m training.cross_validate --task segmentation" in message

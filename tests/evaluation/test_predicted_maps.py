@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evaluation.predicted_maps import map_path, read_map, refuse_other_maps, write_map
+from evaluation.predicted_maps import map_path, read_map, refuse_other_maps, remove_maps, write_map
 from evaluation.predictions import PredictionsError
 
 
@@ -77,3 +77,12 @@ def test_maps_of_other_predictions_are_refused(tmp_path: Path) -> None:
         refuse_other_maps(tmp_path, 2)
     with pytest.raises(PredictionsError, match="no folder of predicted maps"):
         refuse_other_maps(tmp_path / "gone", 2)
+
+
+def test_only_maps_are_removed(tmp_path: Path) -> None:
+    write_map(tmp_path, 7, *drawn())
+    (tmp_path / "notes.png").write_bytes(b"a person's own")
+    (tmp_path / "contract.json").write_text("{}")
+    remove_maps(tmp_path)
+    remove_maps(tmp_path / "gone")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["contract.json", "notes.png"]
