@@ -2,16 +2,17 @@
 
 import argparse
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING
 
-from runtime.model.contract import Task
+if TYPE_CHECKING:  # stages that freeze packages or deal pictures out need no contract, and shall not depend on it
+    from runtime.model.contract import Task
 
-PIPELINES: dict[Task, Path] = {"classification": Path("dvc.yaml"), "segmentation": Path("segmentation/dvc.yaml")}
-ARTIFACTS: dict[Task, Path] = {"classification": Path("artifacts"), "segmentation": Path("artifacts/segmentation")}
+PIPELINES: "dict[Task, Path]" = {"classification": Path("dvc.yaml"), "segmentation": Path("segmentation/dvc.yaml")}
+ARTIFACTS: "dict[Task, Path]" = {"classification": Path("artifacts"), "segmentation": Path("artifacts/segmentation")}
 
 
 def add_task_option(parser: argparse._ActionsContainer) -> None:
     """Give a command the option `--task`."""
     parser.add_argument(
-        "--task", choices=get_args(Task), default="classification", help="segmentation: outlines, from masks"
+        "--task", choices=tuple(PIPELINES), default="classification", help="segmentation: outlines, from masks"
     )
