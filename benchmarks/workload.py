@@ -43,12 +43,12 @@ def large_picture() -> bytes:
     return _jpeg(Image.fromarray(noisy), LARGE_JPEG_QUALITY)
 
 
-def http_request(picture: bytes, form: Form, host: str, port: int) -> bytes:
-    """Return request line, fields and body."""
+def http_request(picture: bytes, form: Form, host: str, port: int, path: str = "") -> bytes:
+    """Return request line, fields and body. path: empty for the form's own, of a classifier."""
     body, fields = _multipart(picture) if form is Form.MULTIPART else _tensor(picture)
     fields |= {"Host": f"{host}:{port}", "Content-Length": str(len(body)), "Accept": "application/json"}
     head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-    return f"POST {PATHS[form]} HTTP/1.1\r\n{head}\r\n".encode() + body
+    return f"POST {path or PATHS[form]} HTTP/1.1\r\n{head}\r\n".encode() + body
 
 
 def _tile(size_px: tuple[int, int]) -> Image.Image:

@@ -17,6 +17,7 @@ class DataDescription(BaseModel):
     'defect or not' is measured only where it is stated, and nothing guesses it.
     `max_value` is white in the samples of deep pictures, if that is not what their files can hold: see
     `dataset/deep_pictures.py`. Whoever decodes pictures of the data set before there is a contract takes it from here.
+    `regions` names what masks mark, sorted: a pixel of value `i + 1` is of `regions[i]` (`dataset/annotations.py`).
     `likeness` says what likeness joined where groups were not stated, and where that is doubtful.
     """
 
@@ -34,6 +35,7 @@ class DataDescription(BaseModel):
     url: str = ""
     compare_protocols: bool = False
     max_value: int | None = None
+    regions: tuple[str, ...] = ()
 
     def write(self, data_dir: Path) -> None:
         text = self.model_dump_json(indent=2, exclude_none=True) + "\n"

@@ -12,6 +12,7 @@ import logging
 import shutil
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -25,6 +26,7 @@ from dataset.examine import Facts, copy_pictures, examine
 from dataset.likeness.objects import find_objects
 from dataset.likeness.same_pictures import warn_of_contradictions
 from dataset.manifest import ATTRIBUTE_PREFIX, COLUMNS, Manifest, ManifestError
+from dataset.masks.settle import settle_masks
 from dataset.outputs.disk import write_problem
 from dataset.outputs.overlap import check_apart, check_nothing_foreign
 from dataset.outputs.pipeline import (
@@ -106,13 +108,15 @@ def _stage(
     files = {p.path: collection.originals.get(p.path, staging / p.path) for p in collection.pictures}
     description = collection.description.model_copy(update={"max_value": find_max_value(files, max_value)})
     collection = replace(collection, description=description)
+    facts = examine(collection, staging)
+    collection = settle_masks(collection, facts)
     remarks: list[str] = []
-    table = tabulate(collection, staging, params, remarks, skipping)
+    table = tabulate(collection, facts, params, remarks, skipping)
     copy_pictures(collection, table, staging)
     manifest = Manifest(table, staging)
     manifest.write(staging / PICTURES_CSV)
     told = {"summary": description.summary + skipping.summary(), "likeness": " ".join(remarks)}
-    description.model_copy(update=told).write(staging)
+    collection.description.model_copy(update=told).write(staging)
     return manifest
 
 
@@ -130,18 +134,17 @@ def _collect(source: DataSource, data_dir: Path, staging: Path) -> Collection:
 
 def tabulate(
     collection: Collection,
-    staging: Path,
+    facts: Sequence[Facts],
     params: DataParams,
     remarks: list[str] | None = None,
     skipping: Skipping | None = None,
 ) -> pd.DataFrame:
-    """Decode all pictures where they lie and return the manifest's table, splits empty, sorted by path.
+    """Return the manifest's table, splits empty, sorted by path.
 
-    staging: holds the pictures that have no original. remarks: gets what likeness joined, in words. skipping: what may
+    facts: of `examine`, in the order of the pictures. remarks: gets what likeness joined, in words. skipping: what may
     be left out; nothing by default. Raises ManifestError for whatever is wrong with the pictures.
     """
     skipping = skipping or Skipping()
-    facts = examine(collection, staging)
     kept = skipping.readable(collection, facts)
     pictures, facts = [collection.pictures[at] for at in kept], [facts[at] for at in kept]
     groups = [picture.group for picture in pictures]

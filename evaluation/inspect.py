@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dataset.annotations import read_mask
+from dataset.annotations import IGNORED, marked, read_mask, regions_of
 from dataset.checks import named
 from dataset.description import read_max_value
 from dataset.likeness.near_duplicates import GreyThumbnail, grey_thumbnail
@@ -42,8 +42,9 @@ def inspect(manifest: Manifest, near_duplicate_correlation: float) -> tuple[pd.D
     """Return the statistics of every picture, in the manifest's order, and the pairs of near-duplicates with counts.
 
     Pairs are those of `evaluation.analyses.alike_pictures`. Of each picture 4 KB are held, 16 KB more lie in a
-    temporary file. Raises EvaluationError naming a picture that cannot be read.
+    temporary file. Raises EvaluationError naming a picture that cannot be read, ManifestError for masks that cannot.
     """
+    regions_of(manifest)  # refuses masks of an earlier version, which meant something else
     table, max_value = manifest.table, read_max_value(manifest.root)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         measured = pool.map(partial(_measure, manifest.root, max_value=max_value), (row for _, row in table.iterrows()))
@@ -57,7 +58,10 @@ def _measure(root: Path, row: pd.Series, max_value: int | None) -> tuple[dict[st
     image = read_picture(root / row["path"], _DECODED_PX, max_value)
     statistics = measure_picture(image, int(row["width"]), int(row["height"]))
     if row["mask"]:
-        statistics[DEFECT_AREA] = float(read_mask(root / row["mask"]).mean())
+        mask = read_mask(root / row["mask"])
+        known = mask != IGNORED
+        if known.any():
+            statistics[DEFECT_AREA] = float(marked(mask).sum() / known.sum())
     return statistics, grey_thumbnail(image)
 
 

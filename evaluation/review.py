@@ -9,13 +9,14 @@ import logging
 import shutil
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from dataset.annotations import read_mask_for_model
+from dataset.annotations import Masks, marked
 from dataset.manifest import Manifest, ManifestError
 from evaluation.analyses.attention import (
     Attention,
@@ -56,6 +57,10 @@ class Subject:
     predictor: Predictor
     manifest: Manifest
 
+    @cached_property
+    def masks(self) -> Masks:
+        return Masks(self.manifest, self.predictor.contract)
+
     def read(self, path: str) -> ImageArray:
         """Return a decoded picture, not below twice the model's input."""
         contract = self.predictor.contract
@@ -86,10 +91,7 @@ class Subject:
 
     def mask(self, path: str) -> npt.NDArray[np.bool_] | None:
         """Return the defect's mask as the model's input has it; None without one or if it is empty."""
-        row = self.manifest.table.loc[self.manifest.table["path"] == path].iloc[0]
-        if not row["mask"]:
-            return None
-        inside = read_mask_for_model(self.manifest.root / row["mask"], self.predictor.contract)
+        inside = marked(self.masks.read(int(np.flatnonzero(self.manifest.table["path"] == path)[0])))
         return inside if inside.any() else None
 
 

@@ -21,6 +21,7 @@ from dataset.likeness.alignment import half_size, pairs_of_neighbours, registere
 from dataset.likeness.disjoint_sets import DisjointSets
 from dataset.likeness.near_duplicates import high_pass_thumbnail, pairs_above
 from dataset.manifest import ManifestError
+from dataset.masks.source_masks import BinaryMasks
 from dataset.outputs.originals import OriginalError, check_fetched, read_original
 from dataset.sources.source_picture import Collection, SourcePicture
 from project.progress import progress
@@ -90,7 +91,11 @@ def read_magnetic_tile(root: Path) -> Collection:
             mask = f"pictures/masks/{shot.label}/{shot.path.stem}.png"
             originals[mask] = shot.path.with_suffix(".png")
         pictures.append(SourcePicture(image, shot.label, group, mask, {"exposure": str(shot.exposure)}))
-    return Collection(pictures, DESCRIPTION, has_stated_groups=False, originals=originals)
+    masks = {picture.mask: originals[picture.mask] for picture in pictures if picture.mask}
+    classes = tuple(sorted({picture.label for picture in pictures}))
+    return Collection(
+        pictures, DESCRIPTION, has_stated_groups=False, originals=originals, masks=BinaryMasks(masks, classes)
+    )
 
 
 def _find_shots(root: Path) -> list[_Shot]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dataset.description import DataDescription
+from dataset.masks.source_masks import SourceMasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,12 @@ class Collection:
 
     originals: the user's file for each `path` and `mask` of `pictures`; empty where a source draws its pictures into
     the data directory itself. has_stated_groups: groups are facts and are kept; otherwise near-duplicates are joined
-    to them, because an object seen in two groups would stand on both sides of a split.
+    to them, because an object seen in two groups would stand on both sides of a split. masks: reads the masks of
+    `pictures`; None where a source has none, or draws them as `dataset/annotations.py` says.
     """
 
     pictures: list[SourcePicture]
     description: DataDescription
     has_stated_groups: bool
     originals: dict[str, Path] = field(default_factory=dict)
+    masks: SourceMasks | None = None

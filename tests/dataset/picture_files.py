@@ -51,6 +51,8 @@ def make_magnetic_tiles(root: Path, num_tiles: int = 3) -> Path:
                 top, left = 8 * (exposure % 3), 12 * (exposure % 2)
                 shot = exposed(surface, 0.5 + 0.12 * exposure)[top : top + 200 + 60 * (tile % 2), left : left + 280]
                 path = save(root / f"MT_{label}" / "Imgs" / f"exp{exposure}_num_{number}.jpg", shot)
-                save(path.with_suffix(".png"), np.zeros_like(shot))
+                mask = np.zeros_like(shot)
+                mask[20:60, 30:90] = 255 if label == "Blowhole" else 0
+                save(path.with_suffix(".png"), mask)
             number += 500
     return root

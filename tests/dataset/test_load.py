@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dataset.annotations import read_mask
 from dataset.description import DataDescription
 from dataset.load import load, main
 from dataset.manifest import Manifest, ManifestError
@@ -148,7 +149,11 @@ def test_a_second_source_replaces_the_first_wholly(root: Path, data_dir: Path, t
     table = Manifest.read(data_dir / "pictures.csv").table
     files = {path.relative_to(data_dir).as_posix() for path in (data_dir / "pictures").rglob("*") if path.is_file()}
     assert files == set(table["path"]) | set(table["mask"])
-    assert DataDescription.read(data_dir).name == "magnetic-tile"
+    description = DataDescription.read(data_dir)
+    assert description.name == "magnetic-tile"
+    assert description.regions == ("Blowhole",)
+    for label, mask in table[["label", "mask"]].itertuples(index=False):
+        assert set(np.unique(read_mask(data_dir / mask))) == ({0, 1} if label == "Blowhole" else {0})
     assert table.groupby("label")["group"].nunique().to_dict() == {"Blowhole": 1, "Free": 1}
     assert set(table["attributes.exposure"]) == set("123456")
 

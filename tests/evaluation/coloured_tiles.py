@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from dataset.description import DataDescription
 from dataset.manifest import COLUMNS, Manifest
 from tests.onnx_fixture import CLASSES, COLOURS, tiny_contract, write_tiny_model
 
 SIDE_PX, SQUARE_PX = 48, 14
+REGIONS = tuple(sorted(CLASSES))
 
 
 def write_coloured_tiles(root: Path, per_class: int = 4) -> Path:
@@ -18,6 +20,9 @@ def write_coloured_tiles(root: Path, per_class: int = 4) -> Path:
     rows = [_tile(data_dir, name, number) for name in CLASSES for number in range(per_class)]
     table = pd.DataFrame(rows)[[*COLUMNS, "attributes.shelf"]]
     Manifest(table, data_dir).write(data_dir / "manifest.csv")
+    DataDescription(name="squares", title="Squares", summary="", group_meaning="square", regions=REGIONS).write(
+        data_dir
+    )
     write_tiny_model(root / "model", tiny_contract(48, 48), scale=60.0)
     (root / "params.yaml").write_text(
         "evaluate: {seed: 0, confidence: 0.95, bootstrap_samples: 100}\n"
@@ -31,7 +36,7 @@ def _tile(data_dir: Path, name: str, number: int) -> dict[str, object]:
     mask = np.zeros((SIDE_PX, SIDE_PX), np.uint8)
     top, left = 2 + 6 * number, 30 - 6 * number
     pixels[top : top + SQUARE_PX, left : left + SQUARE_PX] = COLOURS[name]
-    mask[top : top + SQUARE_PX, left : left + SQUARE_PX] = 255
+    mask[top : top + SQUARE_PX, left : left + SQUARE_PX] = 1 + REGIONS.index(name)
     path, mask_path = Path(f"pictures/{name}{number}.png"), Path(f"masks/{name}{number}.png")
     for file, array in ((path, pixels), (mask_path, mask)):
         (data_dir / file).parent.mkdir(parents=True, exist_ok=True)

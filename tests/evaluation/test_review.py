@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from dataset.annotations import marked, write_mask
 from dataset.manifest import Manifest
 from evaluation import predict, review
 from evaluation.analyses.picture_changes import CHANGES
@@ -22,7 +23,7 @@ from tests.evaluation.coloured_tiles import write_coloured_tiles
 from tests.evaluation.made_up import PARAMS, calibrated_predictions
 from tests.onnx_fixture import tiny_contract, write_tiny_model
 from tests.overflowing_model import write_overflowing_model
-from training.tasks.masked_pictures import Marks
+from training.tasks.masked_pictures import MaskedPictures
 
 
 @pytest.fixture(scope="module")
@@ -185,13 +186,15 @@ def test_a_mask_is_what_training_takes_it_for(tmp_path: Path) -> None:
     root = write_coloured_tiles(tmp_path)
     write_tiny_model(root / "model", tiny_contract(48, 48).model_copy(update={"resize": "letterbox"}))
     manifest = Manifest.read(root / "data/manifest.csv")
-    marked = np.zeros((72, 144), np.uint8)
-    marked[30:42, 30:61] = 255
-    Image.fromarray(marked).save(root / "data" / manifest.table["mask"][0])
+    mask = np.zeros((72, 144), np.uint8)
+    mask[30:42, 30:61] = 1
+    write_mask(root / "data" / manifest.table["mask"][0], mask)
     subject = review.Subject(Predictor.load(root / "model"), manifest)
     found = subject.mask(str(manifest.table["path"][0]))
     assert found is not None
-    np.testing.assert_array_equal(found, Marks(manifest, subject.predictor.contract).read(0))
+    trained = MaskedPictures(manifest, subject.predictor.contract)[0].mask
+    assert trained is not None
+    np.testing.assert_array_equal(found, marked(trained))
     assert found.sum() == 4 * 10
 
 

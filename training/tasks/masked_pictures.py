@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from dataset.annotations import MaskArray, read_mask, read_mask_for_model
-from dataset.manifest import Manifest, ManifestError
-from runtime.model.contract import ModelContract, SegmentationContract
+from dataset.annotations import IGNORED, Masks
+from dataset.manifest import Manifest
+from runtime.model.contract import ModelContract
 from runtime.model.image import ImageArray
 from runtime.model.preprocess import WHOLE, View
 from training.data.augmentation import Augmentation, Sample
@@ -17,7 +17,6 @@ from training.data.cache import PictureCache
 from training.data.tensors import Batch, Draw, Picture, PictureDataset
 from training.params import Params
 from training.segmentation_params import SegmentationParams
-from training.tasks.segmentation_loss import IGNORED
 
 MAX_KEPT_BYTES = 2**30  # of decoded pictures and masks in each process
 VIEW_MULTIPLE_PX = 32  # the coarsest stride of the pyramid
@@ -28,21 +27,18 @@ OUTLINE = (255, 0, 0)
 class MaskedPictures(Dataset[Picture]):
     """Rows of a manifest with what their masks mark; changed at random only if views are given.
 
-    A mask is `(height, width)` uint8: 0 background, `i + 1` region i, all 255 where a defect's mask is empty. Whole
-    pictures and their masks are kept in memory once they were read.
+    A mask is `(height, width)` uint8, as `dataset.annotations.Masks` reads it. Whole pictures and their masks are kept
+    in memory once they were read.
     """
 
     def __init__(
-        self, manifest: Manifest, contract: SegmentationContract, cache: PictureCache | None = None,
+        self, manifest: Manifest, contract: ModelContract, cache: PictureCache | None = None,
         views: "Views | None" = None,
     ) -> None:  # fmt: skip
         self.whole = PictureDataset(manifest, contract, cache=cache)
         self.labels, self.groups = self.whole.labels, self.whole.groups
         self.epoch, self.phase = 0, 0
-        self._marks = Marks(manifest, contract)
-        # Of each row: the value of its region, 0 for a class that is none.
-        value_of = {name: i + 1 for i, name in enumerate(contract.regions)}
-        self._regions = [value_of.get(name, 0) for name in manifest.table["label"]]
+        self._masks = Masks(manifest, contract)
         self._views = views
         self._kept: dict[int, tuple[ImageArray, ImageArray]] = {}
         self._max_kept = MAX_KEPT_BYTES // (4 * contract.height * contract.width)
@@ -82,53 +78,10 @@ class MaskedPictures(Dataset[Picture]):
     def _read(self, index: int, part: View) -> tuple[ImageArray, ImageArray]:
         if part == WHOLE and index in self._kept:
             return self._kept[index]
-        image, marked, region = self.whole.read(index, part), self._marks.read(index, part), self._regions[index]
-        if region and not self._marks.are_any(index):  # the defect is there, but nobody has marked it
-            mask: ImageArray = np.full(marked.shape, IGNORED, dtype=np.uint8)
-        else:
-            mask = np.where(marked, np.uint8(region), np.uint8(0))
+        image, mask = self.whole.read(index, part), self._masks.read(index, part)
         if part == WHOLE and len(self._kept) < self._max_kept:
             self._kept[index] = image, mask
         return image, mask
-
-
-class Marks:
-    """What the masks of a manifest mark, at the size that the model takes."""
-
-    def __init__(self, manifest: Manifest, contract: ModelContract) -> None:
-        self._masks = [manifest.root / path if path else None for path in manifest.table["mask"]]
-        self._contract = contract
-        self._are_any: dict[int, bool] = {}
-
-    def read(self, index: int, part: View = WHOLE) -> MaskArray:
-        """Return `(height, width)`, true where the mask marks a defect; all false without a mask file.
-
-        Raises ManifestError if the mask cannot be read.
-        """
-        path = self._masks[index]
-        if path is None:
-            return np.zeros((self._contract.height, self._contract.width), dtype=np.bool_)
-        return read_mask_for_model(path, self._contract, part)
-
-    def are_any(self, index: int) -> bool:
-        """Tell whether the whole picture's mask marks a pixel."""
-        if index not in self._are_any:
-            self._are_any[index] = bool(self.read(index).any())
-        return self._are_any[index]
-
-
-def marked_classes(manifest: Manifest) -> tuple[str, ...]:
-    """Return the classes of which a mask marks a pixel, sorted. Raises ManifestError if there is none."""
-    found: set[str] = set()
-    for label, path in zip(manifest.table["label"], manifest.table["mask"], strict=True):
-        if label not in found and path and read_mask(manifest.root / path).any():
-            found.add(label)
-    if not found:
-        raise ManifestError(
-            "no picture of the training split has a mask that marks anything: give masks (docs/FOLDERS.md), or train "
-            "a classification"
-        )
-    return tuple(sorted(found))
 
 
 class Views:

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812  # the field's name for it
 
-from dataset.manifest import Manifest
+from dataset.annotations import regions_of
+from dataset.manifest import Manifest, ManifestError
 from evaluation.statistics.temperature import fit_temperature
 from project.params import ParamsError
 from runtime.model.contract import ModelContract
@@ -28,7 +29,7 @@ from training.run.new_contract import new_contract
 from training.run.task import Data, Measured
 from training.segmentation_params import SegmentationParams
 from training.tasks.classification import figures_of_classes
-from training.tasks.masked_pictures import MaskedPictures, Views, marked_classes, view_side
+from training.tasks.masked_pictures import MaskedPictures, Views, view_side
 from training.tasks.readout import fit_readout
 from training.tasks.segmentation_loss import IGNORED, mask_loss
 
@@ -55,13 +56,17 @@ def chooses(params: Params) -> bool:
 
 
 def network(manifest: Manifest, train: Manifest, params: Params) -> tuple[Classifier, ModelContract]:
-    """Build the pyramid on a backbone, with one output for each region.
+    """Build the pyramid on a backbone, with one output for each region that masks of the data set mark.
 
-    Raises ManifestError if none does, WeightsError, or BackboneError if the backbone gives no feature pyramid.
+    Raises ManifestError if they mark none, WeightsError, or BackboneError if the backbone gives no feature pyramid.
     """
     settings = _settings(params)
     backbone, mean, std, origin = create_backbone(params.model, len(manifest.classes))
-    regions = marked_classes(train)
+    regions = regions_of(manifest)
+    if not regions:
+        raise ManifestError(
+            "no picture has a mask that marks a region: give masks (docs/FOLDERS.md), or train a classification"
+        )
     contract = new_contract(manifest, params, mean, std, origin, regions)
     levels = pyramid_levels(backbone, settings.coarsest_stride)
     pyramid = MaskNetwork(backbone, levels, settings.channels, len(regions), len(contract.classes))
@@ -75,7 +80,6 @@ def targets(
     train: Manifest, val: Manifest, contract: ModelContract, params: Params
 ) -> tuple[MaskedPictures, MaskedPictures]:
     """Return pictures with their masks."""
-    assert contract.task == "segmentation"
     caches = create_caches([train, val], contract, params.train, [zoom_of(params.augment), 1.0])
     views = Views(params, _settings(params))
     return MaskedPictures(train, contract, caches[0], views), MaskedPictures(val, contract, caches[1])

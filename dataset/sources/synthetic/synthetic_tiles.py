@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dataset.annotations import write_mask
 from dataset.description import DataDescription
 from dataset.sources.source_picture import SourcePicture
 from dataset.sources.synthetic.synthetic_defects import Mask, draw_defect
@@ -23,6 +24,7 @@ from project.progress import progress
 # Distinct tiles of the real set, about: 172, 26, 23, 17, 9, 8. Scaled to 120, the rare classes raised so that each of
 # five folds by tile holds one of every class.
 CLASS_TILES = {"Free": 76, "Blowhole": 13, "Break": 11, "Uneven": 9, "Crack": 6, "Fray": 5}
+REGIONS = tuple(sorted(name for name in CLASS_TILES if name != "Free"))
 NUM_EXPOSURES = 6
 MIN_TILES_PER_CLASS = 3  # one each for train, val and test
 
@@ -46,6 +48,7 @@ DESCRIPTION = DataDescription(
     normal_class="Free",
     licence="Apache-2.0, drawn by this project",
     compare_protocols=False,
+    regions=REGIONS,
 )
 
 GreyImage = NDArray[np.uint8]
@@ -54,7 +57,9 @@ logger = logging.getLogger(__name__)
 
 
 def draw_synthetic_tiles(pictures_dir: Path, num_tiles: int = 120, seed: int = 0) -> list[SourcePicture]:
-    """Draw tiles into `pictures_dir/images/<Class>/` (JPEG) and `pictures_dir/masks/<Class>/` (PNG, 0 or 255).
+    """Draw tiles into `pictures_dir/images/<Class>/` (JPEG) and `pictures_dir/masks/<Class>/` (PNG).
+
+    A mask's values are as `dataset/annotations.py` says, by `DESCRIPTION.regions`.
 
     Returns one row a picture, tile by tile, paths relative to the parent of `pictures_dir`; existing files are
     overwritten. Raises ValueError if `num_tiles` is too small to hold `MIN_TILES_PER_CLASS` of every class.
@@ -65,12 +70,13 @@ def draw_synthetic_tiles(pictures_dir: Path, num_tiles: int = 120, seed: int = 0
         for label in CLASS_TILES:
             (pictures_dir / kind / label).mkdir(parents=True, exist_ok=True)
     for tile, label in enumerate(progress(labels, "drawing tiles", unit="tile")):
+        value = REGIONS.index(label) + 1 if label in REGIONS else 0
         surface, mask = draw_tile(tile, label, seed)
         for exposure in range(1, NUM_EXPOSURES + 1):
             name = f"{label}/tile{tile:03d}_exp{exposure}"
             image, image_mask = expose(surface, mask, np.random.default_rng([seed, tile, exposure + 1]), exposure)
             Image.fromarray(image).save(pictures_dir / f"images/{name}.jpg", quality=_JPEG_QUALITY)
-            Image.fromarray(image_mask).save(pictures_dir / f"masks/{name}.png")
+            write_mask(pictures_dir / f"masks/{name}.png", image_mask * np.uint8(value))
             pictures.append(
                 SourcePicture(
                     path=f"{pictures_dir.name}/images/{name}.jpg",
@@ -114,10 +120,10 @@ def draw_tile(tile: int, label: str, seed: int) -> tuple[TileSurface, Mask]:
     return surface, mask
 
 
-def expose(surface: TileSurface, mask: Mask, rng: np.random.Generator, exposure: int) -> tuple[GreyImage, GreyImage]:
+def expose(surface: TileSurface, mask: Mask, rng: np.random.Generator, exposure: int) -> tuple[GreyImage, Mask]:
     """Photograph a tile: one of six exposures, from dark to washed out, a little shifted, with the sensor's noise.
 
-    Returns picture and mask of one size, `(height, width)` uint8; the mask holds 0 and 255.
+    Returns the picture, `(height, width)` uint8, and its mask of the same size.
     """
     height, width = (size - 2 * MARGIN_PX for size in surface.shape)
     top, left = (int(v) for v in MARGIN_PX + rng.integers(-_MAX_SHIFT_PX, _MAX_SHIFT_PX + 1, size=2))
@@ -131,4 +137,4 @@ def expose(surface: TileSurface, mask: Mask, rng: np.random.Generator, exposure:
     noise = rng.standard_normal(signal.shape).astype(np.float32)
     signal = signal + noise * np.sqrt(0.00008 + 0.00025 * np.maximum(signal, 0))
     image = np.rint(255 * np.clip(signal, 0, 1)).astype(np.uint8)
-    return image, mask[window].astype(np.uint8) * np.uint8(255)
+    return image, mask[window]

@@ -19,6 +19,7 @@ from dataset.sources.synthetic.synthetic_tiles import (
     CLASS_TILES,
     DESCRIPTION,
     MIN_TILES_PER_CLASS,
+    REGIONS,
     draw_synthetic_tiles,
     draw_tile,
     tile_labels,
@@ -45,7 +46,7 @@ def grey(path: Path) -> NDArray[np.float64]:
 
 
 def mask_of(path: Path) -> NDArray[np.bool_]:
-    return grey(path) > 127
+    return grey(path) > 0
 
 
 def hashes(pictures_dir: Path) -> dict[str, str]:
@@ -133,7 +134,7 @@ def test_masks_fit_their_pictures_and_are_empty_only_without_defect(
     for picture in pictures:
         mask = grey(data_dir / picture.mask)
         assert mask.shape == grey(data_dir / picture.path).shape
-        assert set(np.unique(mask)) <= {0, 255}
+        assert set(np.unique(mask)) <= {0, 1 + REGIONS.index(picture.label) if picture.label != "Free" else 0}
         assert (mask > 0).any() == (picture.label != "Free"), picture.path
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dataset.annotations import IGNORED, write_mask
 from evaluation import inspect
 from evaluation.analyses.image_statistics import STATISTICS_FILE, measure_picture, read_statistics
 from evaluation.evaluation import EvaluationError
@@ -53,11 +54,14 @@ def test_the_file_holds_every_picture_in_the_manifests_order(project: Project) -
 
 def test_a_mask_gives_the_defect_area(project: Project) -> None:
     table = project.manifest.table
-    table["mask"] = table["path"].where(table.index == 3, "")  # any picture serves as a mask
+    masks = {3: np.array([[0, 0, 1, 2]]), 5: np.array([[IGNORED, IGNORED, 0, 1]]), 7: np.array([[IGNORED]])}
+    for row, mask in masks.items():
+        table.loc[row, "mask"] = f"{row}.mask.png"
+        write_mask(project.data_dir / f"{row}.mask.png", mask.astype(np.uint8))
     table.to_csv(project.data_dir / "manifest.csv", index=False)
     project.inspect()
     areas = read_statistics(project.inspection_dir / STATISTICS_FILE, project.manifest)["defect area"]
-    assert list(np.flatnonzero(areas.notna())) == [3]
+    assert areas.dropna().to_dict() == {3: 0.5, 5: 0.5}  # of what is known; of the third nothing is
 
 
 def test_statistics_of_other_pictures_are_refused(project: Project) -> None:

@@ -9,20 +9,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from dataset.annotations import IGNORED, write_mask
+from dataset.description import DataDescription
 from dataset.manifest import COLUMNS, Manifest, ManifestError
 from runtime.model.contract import Lineage, ResizeRule, SegmentationContract
 from tests.training.segmentation_section import segmentation_section
 from training.data.sampling import object_draws
 from training.params import Params
-from training.tasks.masked_pictures import (
-    MaskedPictures,
-    Views,
-    marked_classes,
-    random_exposure,
-    random_flips,
-    random_view,
-)
-from training.tasks.segmentation_loss import IGNORED
+from training.tasks.masked_pictures import MaskedPictures, Views, random_exposure, random_flips, random_view
 
 
 def _contract(resize: ResizeRule = "stretch") -> SegmentationContract:
@@ -41,8 +35,9 @@ def _manifest(root: Path, rows: list[tuple[str, str, np.ndarray | None]]) -> Man
         mask = ""
         if marked is not None:
             mask = f"{i}.mask.png"
-            Image.fromarray(np.where(marked, 255, 0).astype(np.uint8)).save(root / mask)
+            write_mask(root / mask, marked.astype(np.uint8))
         table.append({"path": f"{i}.png", "label": label, "group": group, "mask": mask, "width": 120, "height": 50})
+    DataDescription(name="t", title="t", summary="t", group_meaning="t", regions=("crack",)).write(root)
     return Manifest(pd.DataFrame(table).reindex(columns=COLUMNS, fill_value=""), root)
 
 
@@ -63,7 +58,7 @@ def test_a_mask_lies_on_its_defect_whatever_the_resize_rule(tmp_path: Path, resi
     manifest = _manifest(tmp_path, [("crack", "a", _marked(10, 40, 30, 30))])
     image, mask = _whole(MaskedPictures(manifest, _contract(resize)))
     bright = image[:, :, 0] > 130  # bars of the letterbox are 128
-    assert set(np.unique(mask)) == {0, 1}
+    assert set(np.unique(mask)) == ({0, 1, IGNORED} if resize == "letterbox" else {0, 1})
     assert (bright != (mask == 1)).mean() < 0.01
     assert bright.sum() > 300
 
@@ -112,16 +107,9 @@ def test_exposure_changes_by_the_gain_and_never_wraps_around() -> None:
 def test_an_empty_mask_of_a_defect_is_unknown_and_a_good_picture_is_background(tmp_path: Path) -> None:
     rows = [("crack", "a", _marked(5, 5, 9, 9)), ("crack", "b", _marked(0, 0, 0, 0)), ("good", "c", None)]
     manifest = _manifest(tmp_path, rows)
-    assert marked_classes(manifest) == ("crack",)
     pictures = MaskedPictures(manifest, _contract())
     assert (_whole(pictures, 1)[1] == IGNORED).all()
     assert (_whole(pictures, 2)[1] == 0).all()
-
-
-def test_data_without_a_marked_defect_is_refused(tmp_path: Path) -> None:
-    rows = [("good", "a", None), ("crack", "b", _marked(0, 0, 0, 0))]
-    with pytest.raises(ManifestError, match=r"train a classification"):
-        marked_classes(_manifest(tmp_path, rows))
 
 
 def test_a_mask_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import torch
 import yaml
 from PIL import Image
 
+from dataset.description import DataDescription
 from dataset.manifest import COLUMNS, Manifest
 from evaluation.predicted_maps import read_map, refuse_other_maps, write_map
 from evaluation.predictions import Predictions
@@ -62,7 +63,7 @@ def blots(tmp_path: Path) -> Path:
         marked = np.zeros((SIZE_PX, SIZE_PX), np.uint8)
         top, left = rng.integers(SIZE_PX - 8, size=2)
         if label != "good":
-            marked[top : top + 8, left : left + 8] = 255
+            marked[top : top + 8, left : left + 8] = 1 if label == "bright" else 2
             pixels[marked > 0] += 70 if label == "bright" else -70
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(tmp_path / f"{i}.png")
         Image.fromarray(marked).save(tmp_path / f"{i}.mask.png")
@@ -72,6 +73,8 @@ def blots(tmp_path: Path) -> Path:
              "sha256": str(i), "width": SIZE_PX, "height": SIZE_PX, "mask": f"{i}.mask.png"}
         )  # fmt: skip
     Manifest(pd.DataFrame(rows, columns=COLUMNS), tmp_path).write(tmp_path / "manifest.csv")
+    described = {"name": "blots", "title": "Blots", "summary": "", "group_meaning": "blot"}
+    DataDescription(**described, regions=("bright", "dark")).write(tmp_path)
     return tmp_path / "manifest.csv"
 
 
@@ -163,10 +166,7 @@ def test_a_params_file_without_the_section_is_refused(
     document = yaml.safe_load(mask_params.read_text())
     del document["segmentation"]
     mask_params.write_text(yaml.safe_dump(document))
-    assert (
-        train.main([*OF_TASK, "--manifest", str(blots), "--params", str(mask_params), "--out", str(tmp_path / "run")])
-        == 2
-    )
+    assert _train(blots, mask_params, tmp_path / "run") == 2
     assert "no section 'segmentation'" in capsys.readouterr().err
 
 
@@ -176,11 +176,17 @@ def test_a_backbone_without_a_pyramid_is_an_error_to_mend(
     document = yaml.safe_load(mask_params.read_text())
     document["model"]["backbone"] = "test_vit"
     mask_params.write_text(yaml.safe_dump(document))
-    assert (
-        train.main([*OF_TASK, "--manifest", str(blots), "--params", str(mask_params), "--out", str(tmp_path / "run")])
-        == 2
-    )
+    assert _train(blots, mask_params, tmp_path / "run") == 2
     assert "choose another model.backbone" in capsys.readouterr().err
+
+
+def test_data_whose_masks_mark_nothing_are_refused(
+    blots: Path, mask_params: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    description = DataDescription.read(tmp_path)
+    description.model_copy(update={"regions": ()}).write(tmp_path)
+    assert _train(blots, mask_params, tmp_path / "run") == 2
+    assert "no picture has a mask that marks a region: give masks" in capsys.readouterr().err
 
 
 def test_a_checkpoint_of_another_task_and_one_of_before_there_were_tasks_are_refused(
