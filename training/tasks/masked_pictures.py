@@ -39,6 +39,7 @@ class MaskedPictures(Dataset[Picture]):
         self.labels, self.groups = self.whole.labels, self.whole.groups
         self.epoch, self.phase = 0, 0
         self._masks = Masks(manifest, contract)
+        self.regions = self._masks.regions
         self._views = views
         self._kept: dict[int, tuple[ImageArray, ImageArray]] = {}
         self._max_kept = MAX_KEPT_BYTES // (4 * contract.height * contract.width)
@@ -63,6 +64,10 @@ class MaskedPictures(Dataset[Picture]):
         )
         labels, indices = torch.tensor([p.label for p in pictures]), torch.tensor([p.row for p in pictures])
         return Batch(torch.from_numpy(images), labels, indices, torch.from_numpy(masks))
+
+    def marks_any(self) -> bool:
+        """Tell whether any picture's mask marks a pixel at the model's size."""
+        return any(self._masks.marks_any(row) for row in range(len(self)))
 
     def plain(self, index: int) -> ImageArray:
         """Return the whole picture with its defect outlined."""
