@@ -127,6 +127,7 @@ class Masks:
     A picture whose class is a region, but whose mask marks nothing or is not there, is ignored as a whole: the defect
     is there, and nobody has marked it, or it covers no pixel by half. Any other picture without a mask is background.
     `regions` are those of the contract, or of the data set where the contract has none; `regions[i]` is value `i + 1`.
+    With a contract of merged regions, each of the data set's is value 1.
     """
 
     def __init__(self, manifest: Manifest, contract: ModelContract) -> None:
@@ -141,8 +142,12 @@ class Masks:
         # Of each value in a file: the model's, or -1 where there is none.
         self._values = np.full(256, -1, dtype=np.int16)
         self._values[[BACKGROUND, IGNORED]] = BACKGROUND, IGNORED
+        merged = isinstance(contract, SegmentationContract) and contract.merged
+        self._marked_classes = stated if merged else self.regions
         for value, name in enumerate(stated, start=1):
-            if name in self.regions:
+            if merged:
+                self._values[value] = 1
+            elif name in self.regions:
                 self._values[value] = self.regions.index(name) + 1
         self._stated = stated
 
@@ -151,7 +156,7 @@ class Masks:
 
         Raises ManifestError if the mask cannot be read or marks what is no region of the model.
         """
-        if self._labels[row] in self.regions and not self.marks_any(row):
+        if self._labels[row] in self._marked_classes and not self.marks_any(row):
             return np.full((self._contract.height, self._contract.width), IGNORED, dtype=np.uint8)
         return self._read(row, view)
 

@@ -180,14 +180,16 @@ class SegmentationContract(CommonContract):
     `regions[i]` names what the value `i + 1` of `region_map` marks. Of each pixel of the network's input the graph
     gives `foreground`, float32, the probability that it is of any region, and `region_map`, uint8, the region that it
     is then most likely of, 1 to len(regions); it is background where `foreground` is below `threshold`. A connected
-    part of fewer than `min_region_px` pixels of the input is no region. `probabilities` and `logits` are the image's,
-    as in `ClassificationContract`. `tiles` and `roi` say which parts of a picture are looked at where a request does
-    not: all of it at once, unless stated.
+    part of fewer than `min_region_px` pixels of the input is no region. With `merged` the one region stands for all
+    that the data set's masks tell apart. `probabilities` and `logits` are the image's, as in `ClassificationContract`.
+    `tiles` and `roi` say which parts of a picture are looked at where a request does not: all of it at once, unless
+    stated.
     """
 
     task: Literal["segmentation"] = "segmentation"
     name: Annotated[str, Field(pattern=NAME_PATTERN)] = MODEL_NAMES["segmentation"]
     regions: Annotated[tuple[str, ...], Field(min_length=1, max_length=254)]
+    merged: bool = False
     temperature: Annotated[float, Field(gt=0)] = 1.0
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     min_region_px: Annotated[int, Field(ge=1)] = 1
@@ -218,6 +220,8 @@ class SegmentationContract(CommonContract):
     def _check_regions(self) -> Self:
         if len(set(self.regions)) < len(self.regions) or not all(self.regions):
             raise ValueError(f"names of regions must be unique and not empty, got {self.regions}")
+        if self.merged and len(self.regions) > 1:
+            raise ValueError(f"merged regions have one name, got {self.regions}")
         return self
 
 

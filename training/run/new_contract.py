@@ -23,7 +23,8 @@ def new_contract(
     common = {"classes": manifest.classes, "mean": mean, "std": std, "lineage": lineage}
     common |= input_of(manifest, params.contract)
     if params.task == "segmentation":
-        return SegmentationContract(**common, regions=regions)
+        merged = params.segmentation is not None and params.segmentation.regions == "merged"
+        return SegmentationContract(**common, regions=regions, merged=merged)
     return ClassificationContract(**common)
 
 

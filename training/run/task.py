@@ -30,11 +30,11 @@ class Measured:
     """What validation pictures say of an epoch.
 
     figures: what is logged. rank: the higher the better; the first number ends a phase early, all choose the best
-    epoch. logits: `(N, C)`, where the task answers with classes.
+    epoch; None where none is chosen, and the last is kept. logits: `(N, C)`, where the task answers with classes.
     """
 
     figures: dict[str, float]
-    rank: tuple[float, ...]
+    rank: tuple[float, ...] | None
     logits: FloatArray | None = None
 
 
@@ -62,7 +62,7 @@ class Task(Protocol):
         """Return what training minimises."""
 
     def measure(self, model: Classifier, data: Data, params: Params, worker: Worker, epoch: int) -> Measured | None:
-        """Measure an epoch on validation pictures; None where none is chosen by them: the last is kept then."""
+        """Measure an epoch on validation pictures; None, or without a rank, where none is chosen by them."""
 
     def finish(
         self, model: Classifier, data: Data, contract: ModelContract, params: Params, worker: Worker,

@@ -138,9 +138,10 @@ class Trainer:
         model = subject.model if self._average is None else self._average.model
         measured = subject.task.measure(model, subject.data, subject.params, self._worker, epoch)
         metrics |= measured.figures if measured else {}
-        is_kept = measured.rank > self._best if measured else self._planned_epoch() == self._train.num_epochs
+        rank = measured.rank if measured else None
+        is_kept = self._planned_epoch() == self._train.num_epochs if rank is None else rank > self._best
         if is_kept:
-            self._best = measured.rank if measured else self._best
+            self._best = self._best if rank is None else rank
             self._best_file = f"best-{epoch:06d}.pt"
             contract, more = subject.task.finish(
                 model, subject.data, subject.contract, subject.params, self._worker, measured
@@ -152,8 +153,8 @@ class Trainer:
                 self._keep(model, contract, metrics)
             self._epoch_log.log_epoch(epoch, metrics, steps, self._keeper.at.step)
             figures = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-            logger.info("epoch %d: %s%s", epoch, figures, " (best so far)" if is_kept and measured else "")
-        return measured.rank[0] if measured else 0.0
+            logger.info("epoch %d: %s%s", epoch, figures, " (best so far)" if is_kept and rank else "")
+        return rank[0] if rank else 0.0
 
     def _keep(self, model: Classifier, contract: ModelContract, metrics: dict[str, float]) -> None:
         state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}

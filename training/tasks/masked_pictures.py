@@ -38,6 +38,7 @@ class MaskedPictures(Dataset[Picture]):
         self.labels, self.groups = self.whole.labels, self.whole.groups
         self.epoch, self.phase = 0, 0
         self._masks = Masks(manifest, contract)
+        self.regions = self._masks.regions
         self._views = views
         self._kept: dict[int, tuple[ImageArray, ImageArray]] = {}
         self._max_kept = MAX_KEPT_BYTES // (4 * contract.height * contract.width)
@@ -67,6 +68,10 @@ class MaskedPictures(Dataset[Picture]):
     def legend(self) -> list[tuple[str, Colour]]:
         """Name the regions with the colours that they are drawn in."""
         return [(name, colour_of(value)) for value, name in enumerate(self._masks.regions, start=1)]
+
+    def marks_any(self) -> bool:
+        """Tell whether any picture's mask marks a pixel at the model's size."""
+        return any(self._masks.marks_any(row) for row in range(len(self)))
 
     def plain(self, index: int) -> ImageArray:
         """Return the whole picture with what its mask says drawn in."""

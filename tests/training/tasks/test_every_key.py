@@ -93,13 +93,22 @@ CHANGES: dict[str, Change] = {
     "train.phases.0.schedule": ("one_cycle", {}),
     "train.phases.0.warm_up": (0.9, {}),
     "train.phases.0.view": (0.5, {}),
+    "segmentation.regions": ("merged", {}),
+    "segmentation.merged_name": ("mark", {"segmentation.regions": "merged"}),
     "segmentation.channels": (4, {}),
     "segmentation.coarsest_stride": (16, {}),
+    "segmentation.cross_entropy_weight": (0.3, {}),
+    "segmentation.dice_weight": (0.3, {}),
+    "segmentation.focal_gamma": (2.0, {}),
+    "segmentation.boundary_weight": (5.0, {}),
     "segmentation.defect_weight": (9.0, {}),
+    "segmentation.loss_at": ("pixels", {}),
     "segmentation.defect_view_share": (0.0, {"train.phases.0.view": 0.5}),
     "segmentation.gain_stops": (1.0, {}),
     "segmentation.gamma": (0.5, {}),
     "segmentation.readout_c": (0.01, {}),
+    "segmentation.threshold": (0.123, {}),
+    "segmentation.min_region_px": (77, {}),
 }
 ELSEWHERE = {"contract.filters"}  # the export's
 REFUSED = {

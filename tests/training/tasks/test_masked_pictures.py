@@ -16,13 +16,7 @@ from runtime.model.contract import Lineage, ResizeRule, SegmentationContract
 from tests.training.segmentation_section import segmentation_section
 from training.data.sampling import object_draws
 from training.params import Params
-from training.tasks.masked_pictures import (
-    MaskedPictures,
-    Views,
-    random_exposure,
-    random_flips,
-    random_view,
-)
+from training.tasks.masked_pictures import MaskedPictures, Views, random_exposure, random_flips, random_view
 
 
 def _contract(resize: ResizeRule = "stretch") -> SegmentationContract:

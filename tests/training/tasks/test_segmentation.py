@@ -1,5 +1,6 @@
 """Training a segmentation for real: it finds a planted defect, and its checkpoint is one like any other."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 import yaml
 from PIL import Image
 
+from dataset.annotations import Masks
 from dataset.description import DataDescription
 from dataset.manifest import COLUMNS, Manifest
 from evaluation.predicted_maps import read_map, refuse_other_maps, write_map
@@ -82,6 +84,21 @@ def _train(manifest: Path, params: Path, out: Path) -> int:
     return train.main([*OF_TASK, "--manifest", str(manifest), "--params", str(params), "--out", str(out)])
 
 
+def _assert_dice_is_what_the_contract_gives(manifest: Path, checkpoint: Checkpoint, maps: Path, dice: float) -> None:
+    """The figure that chose the threshold is that of answers as they are made of the maps, within their steps."""
+    contract = checkpoint.contract
+    assert contract.task == "segmentation"
+    val = Manifest.read(manifest).select("val")
+    masks = Masks(val, contract)
+    both = sizes = 0
+    for row in range(9):
+        region_map, foreground = read_map(maps, row)
+        answer, mask = np.where(foreground >= contract.threshold, region_map, 0), masks.read(row)
+        both += int(((answer == mask) & (mask > 0)).sum())
+        sizes += int((answer > 0).sum() + (mask > 0).sum())
+    assert 2 * both / sizes == pytest.approx(dice, abs=0.01)
+
+
 @pytest.mark.slow
 def test_a_planted_defect_is_found_where_it_is_and_the_checkpoint_predicts(
     blots: Path, mask_params: Path, tmp_path: Path
@@ -104,6 +121,12 @@ def test_a_planted_defect_is_found_where_it_is_and_the_checkpoint_predicts(
     assert checkpoint.contract.task == "segmentation"
     assert checkpoint.contract.regions == ("bright", "dark")
     assert read_contract(maps / "contract.json") == checkpoint.contract
+    history = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    names = {f"val_{name}{part}" for name in ("dice", "iou") for part in ("", ".bright", ".dark")}
+    assert [names <= set(record) for record in history] == [True, True]  # the end of each phase
+    assert history[1]["val_dice"] > 0.4
+    assert "val_accuracy" not in history[0]
+    _assert_dice_is_what_the_contract_gives(blots, checkpoint, maps, history[1]["val_dice"])
     refuse_other_maps(maps, 18)  # the map of an earlier run is gone
     model = load_classifier(checkpoint.contract, checkpoint.state_dict)
     network = model.backbone
@@ -166,10 +189,7 @@ def test_a_params_file_without_the_section_is_refused(
     document = yaml.safe_load(mask_params.read_text())
     del document["segmentation"]
     mask_params.write_text(yaml.safe_dump(document))
-    assert (
-        train.main([*OF_TASK, "--manifest", str(blots), "--params", str(mask_params), "--out", str(tmp_path / "run")])
-        == 2
-    )
+    assert _train(blots, mask_params, tmp_path / "run") == 2
     assert "no section 'segmentation'" in capsys.readouterr().err
 
 
@@ -179,11 +199,50 @@ def test_a_backbone_without_a_pyramid_is_an_error_to_mend(
     document = yaml.safe_load(mask_params.read_text())
     document["model"]["backbone"] = "test_vit"
     mask_params.write_text(yaml.safe_dump(document))
-    assert (
-        train.main([*OF_TASK, "--manifest", str(blots), "--params", str(mask_params), "--out", str(tmp_path / "run")])
-        == 2
-    )
+    assert _train(blots, mask_params, tmp_path / "run") == 2
     assert "choose another model.backbone" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_settings_that_are_stated_hold_and_merged_regions_are_one(
+    blots: Path, mask_params: Path, tmp_path: Path
+) -> None:
+    document = yaml.safe_load(mask_params.read_text())
+    document["segmentation"] = segmentation_section({"steps": 2}) | {
+        "threshold": 0.123, "min_region_px": 7, "regions": "merged", "merged_name": "blot",
+    }  # fmt: skip
+    mask_params.write_text(yaml.safe_dump(document))
+    assert _train(blots, mask_params, tmp_path / "run") == 0
+    checkpoint = Checkpoint.load(tmp_path / "run/checkpoint.pt")
+    contract = checkpoint.contract
+    assert contract.task == "segmentation"
+    assert (contract.threshold, contract.min_region_px) == (0.123, 7)
+    assert (contract.regions, contract.merged) == (("blot",), True)
+    assert {"val_dice.blot", "val_dice"} <= set(checkpoint.metrics)
+    masks = Masks(Manifest.read(blots), contract)
+    assert [sorted(set(masks.read(row).ravel().tolist())) for row in range(3)] == [[0, 1], [0, 1], [0]]
+
+
+def test_an_early_stop_needs_validation_pictures_with_marks(
+    blots: Path, mask_params: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = yaml.safe_load(mask_params.read_text())
+    document["train"]["early_stopping_epochs"] = 1
+    mask_params.write_text(yaml.safe_dump(document))
+    table = Manifest.read(blots).table.copy()
+    table.loc[(table["split"] == "val") & (table["label"] != "good"), "split"] = "test"
+    Manifest(table, tmp_path).write(blots)
+    assert _train(blots, mask_params, tmp_path / "run") == 2
+    assert "no validation picture has a mask that marks a region, and train.early_st" in capsys.readouterr().err
+
+
+def test_data_whose_masks_mark_nothing_are_refused(
+    blots: Path, mask_params: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    description = DataDescription.read(tmp_path)
+    description.model_copy(update={"regions": ()}).write(tmp_path)
+    assert _train(blots, mask_params, tmp_path / "run") == 2
+    assert "no picture has a mask that marks a region: give masks" in capsys.readouterr().err
 
 
 def test_a_checkpoint_of_another_task_and_one_of_before_there_were_tasks_are_refused(
