@@ -118,6 +118,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     # The second phase alone: whatever it does is kept, so that another learning rate of it gives other answers.
     for phase, epochs in zip(params["train"]["phases"], (0, 1), strict=True):
         phase["epochs"] = epochs
+    for phase, steps in zip(params["segmentation"]["train"]["phases"], (6, 2), strict=True):
+        phase |= {"steps": steps, "trainable": "all"}
     (checkout.folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     checkout.shell("git init -q && git add -A && git commit -qm 'A clone with small params'")
     return checkout
@@ -159,7 +161,27 @@ def test_a_second_demo_skips_everything_up_to_date(checkout: Checkout) -> None:
 
 
 @pytest.mark.slow
+def test_the_demo_of_outlines_stands_beside_that_of_classes(checkout: Checkout) -> None:
+    checkpoint = checkout.folder / "artifacts/training/checkpoint.pt"
+    before = checkpoint.stat().st_mtime_ns
+    printed = checkout.run("make demo TASK=segment")
+    stages = yaml.safe_load((checkout.folder / "segmentation/dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    assert re.findall(r"Running stage 'segmentation/dvc.yaml:(\w+)'", printed) == list(stages)
+    regions = r"(?:no region|\d+ x \w+).*(?:overlap|nothing to mark)"
+    asked = re.findall(rf"^data/pictures/images/(\w+)/.+?{regions}", printed, re.M)
+    assert asked == ["Blowhole", "Break", "Crack", "Fray", "Free", "Uneven"], printed[-2000:]
+    made = checkout.folder / "artifacts/segmentation"
+    assert (made / "demo.html").read_text().count("<img") == 18
+    bento = Path(re.findall(r"^Bento +(.+)$", printed, re.M)[0])
+    assert (bento / "README.md").read_text() == (made / "MODEL_CARD.md").read_text()
+    assert checkout.shell("git status --porcelain") == ""
+    assert checkpoint.stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
 def test_the_bento_serves_from_another_folder_and_readmes_client_is_answered(checkout: Checkout) -> None:
+    """It holds both models now, and answers for both."""
+    checkout.shell(".venv/bin/python -m export.bento --task both")
     (client,) = re.findall(r"```python\n(.+?)```", README, re.S)
     pictures = sorted((checkout.folder / "data/pictures/images").rglob("*.jpg"))[:2]
     elsewhere = checkout.folder.parent / "elsewhere"
@@ -171,7 +193,12 @@ def test_the_bento_serves_from_another_folder_and_readmes_client_is_answered(che
         done = subprocess.run(
             [sys.executable, "-c", code], cwd=elsewhere, env=checkout.environment, capture_output=True, text=True
         )
+        code = code.replace("client.predict", "client.segment").replace('["version"]', '["name"]')
+        outlined = subprocess.run(
+            [sys.executable, "-c", code], cwd=elsewhere, env=checkout.environment, capture_output=True, text=True
+        )
     assert done.returncode == 0, done.stderr
+    assert outlined.stdout.count(" vision-segmenter\n") == 2, outlined.stdout + outlined.stderr
     assert len(re.findall(r"^(Blowhole|Break|Crack|Fray|Free|Uneven) 0\.\d+ \w+$", done.stdout, re.M)) == 2, done.stdout
 
 
