@@ -22,7 +22,7 @@ PAGE = f"""<!DOCTYPE html>
 <html lang="en">
   <head>
     <meta charset="UTF-8">
-    <title>Image classification</title>
+    <title>Vision service</title>
     <link rel="stylesheet" type="text/css" href="./static_content/swagger-ui.css">
     <link rel="icon" type="image/png" href="./static_content/favicon-light-32x32.png">
   </head>

@@ -116,7 +116,7 @@ REFUSED = {
     "segmentation": {*OFF, "train.focal_gamma", "train.effective_number_beta", "augment.mix_probability"},
 }
 # An error that says what is wrong with the changed value, from what uses it.
-USED = {"model.pretrained", "train.cache_max_gib"}
+USED = {"contract.max_value", "model.pretrained", "train.cache_max_gib"}
 
 
 class _Log:
@@ -154,6 +154,7 @@ def few_tiles(tiny_tiles_dir: Path, tmp_path_factory: pytest.TempPathFactory) ->
     table = table[(rank < 2) | is_third]
     root = tmp_path_factory.mktemp("few")
     (root / "pictures").symlink_to(tiny_tiles_dir / "pictures")
+    shutil.copy(tiny_tiles_dir / "description.json", root)
     Manifest(table.reset_index(drop=True), root).write(root / "manifest.csv")
     return root / "manifest.csv"
 
