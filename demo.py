@@ -108,6 +108,8 @@ def ask(url: str, paths: Sequence[Path], task: Task) -> list[Prediction]:
     import bentoml
 
     with without_proxies(), bentoml.SyncHTTPClient(url, server_ready_timeout=0) as client:
+        if ENDPOINTS[task] not in client.endpoints:
+            raise DemoError(f"the Bento holds no model of {task}, but is asked by --task {task}: say the other task")
         answers = getattr(client, ENDPOINTS[task])(images=list(paths))
     return [ANSWER[task].model_validate(answer) for answer in answers]
 
@@ -146,6 +148,13 @@ def _outline_cells(pictures: Sequence[Picture], answers: Sequence[Prediction]) -
     for picture, answer in zip(pictures, answers, strict=True):
         assert isinstance(answer, Segmentation)
         yield regions_in_words(answer), overlap_in_words(overlap(picture, answer))
+
+
+def next_steps(task: Task) -> str:
+    """Say what to do next, of the task that was shown."""
+    if task == "classification":
+        return NEXT
+    return NEXT.replace("make demo", "make demo TASK=segment").replace("demo.py", f"demo.py --task {task}")
 
 
 def summarise(pictures: Sequence[Picture], answers: Sequence[Prediction], num_classes: int, report: Path) -> str:
@@ -193,7 +202,7 @@ def run(arguments: argparse.Namespace, check: Callable[[], None]) -> int:
         f"report       {artifacts / REPORT}\nmodel card   {artifacts / CARD}\nmodel        {model_of(answers[0])}\n"
         f"Bento        {bento.path}"
     )
-    sys.stdout.write(f"\n{printed}\n{places}\n\n{NEXT}\n")
+    sys.stdout.write(f"\n{printed}\n{places}\n\n{next_steps(arguments.task)}\n")
     return 0
 
 

@@ -23,6 +23,7 @@ from demo import (
     describe,
     describe_one,
     in_one_request,
+    next_steps,
     pictures_of_test_split,
     summarise,
 )
@@ -203,6 +204,9 @@ def test_what_to_do_next_is_what_readme_says() -> None:
     commands = [line.split(maxsplit=1)[1].split("   ")[-1].strip() for line in NEXT.splitlines()[1:]]
     own = [command for command in commands if f"\n$ {command}\n" not in readme]
     assert (len(commands), own) == (4, [".venv/bin/python demo.py --picture path/to/picture.jpg"])
+    outlines = next_steps("segmentation")
+    assert "make demo TASK=segment DATA=path/to/pictures" in outlines
+    assert ".venv/bin/python demo.py --task segmentation --picture path/to/picture.jpg" in outlines
 
 
 @pytest.mark.slow

@@ -1,6 +1,5 @@
 """Ask a trained network of any task about pictures: a table of its predictions and, of segmentation, maps beside it."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ import pandas as pd
 import torch
 
 from dataset.manifest import SPLIT_COLUMNS, Manifest, Protocol
-from evaluation.predicted_maps import write_map
+from evaluation.predicted_maps import remove_maps, write_map
 from evaluation.predictions import Predictions
 from project.write_whole import write_whole
 from runtime.model.contract import CONTRACT_FILE
@@ -20,7 +19,6 @@ from training.run.checkpoint import Checkpoint
 from training.run.loop import FloatArray, over_all, run_model
 
 BATCH_SIZE = 32
-_OWN_MAP = re.compile(r"\d{6,}\.png")
 
 
 def predict(
@@ -46,7 +44,7 @@ def predict(
         logits = run_model(model, dataset, BATCH_SIZE, this, "predict").logits
     else:
         (maps_dir / CONTRACT_FILE).unlink(missing_ok=True)  # written last: with it all maps are there
-        _remove_maps(maps_dir)
+        remove_maps(maps_dir)
         logits = _write_maps(model, dataset, this, maps_dir)
         write_whole(maps_dir / CONTRACT_FILE, contract.to_json())
     probs = torch.from_numpy(logits.astype(np.float64) / contract.temperature).softmax(dim=1).numpy()
@@ -69,10 +67,3 @@ def _write_maps(model: Classifier, dataset: PictureDataset, this: Worker, maps_d
     model.eval()
     (logits,) = over_all(answer, dataset, BATCH_SIZE, this, "predict")
     return logits
-
-
-def _remove_maps(maps_dir: Path) -> None:
-    """Remove the maps that an earlier call wrote: those of rows that are no more would be taken for these."""
-    for path in maps_dir.glob("*.png"):
-        if _OWN_MAP.fullmatch(path.name):
-            path.unlink()
