@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from runtime.answers.classification import ModelIdentity, Prediction, to_predictions
+from runtime.answers.detection import to_detections
 from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.answers.segmentation import to_segmentations
-from runtime.model.contract import ModelContract, Outputs, SegmentationContract
+from runtime.model.contract import DetectionContract, ModelContract, Outputs, SegmentationContract
 from runtime.model.preprocess import Placement
 
 __all__ = ["ANSWERS", "NOT_FINITE", "ModelIdentity", "Prediction", "only_predictions", "to_predictions"]
@@ -27,10 +28,16 @@ def _segmentation(
     return to_segmentations(outputs, places, contract, model)
 
 
+def _detection(outputs: Outputs, places: Sequence[Placement], contract: ModelContract, model: ModelIdentity) -> Answers:
+    assert isinstance(contract, DetectionContract)
+    return to_detections(outputs, places, contract, model)
+
+
 # By the contract's task: what makes answers of a request's outputs, given where each picture lies in its input.
 ANSWERS: dict[str, Callable[[Outputs, Sequence[Placement], ModelContract, ModelIdentity], Answers]] = {
     "classification": _classification,
     "segmentation": _segmentation,
+    "detection": _detection,
 }
 
 

@@ -24,9 +24,11 @@ from pydantic import (
 
 from runtime.model.tiles import Roi, TileParams
 
-Task = Literal["classification", "segmentation"]
+Task = Literal["classification", "segmentation", "detection"]
 MODEL_NAME = "vision-classifier"  # in the contract, the model store and the tracking, where nobody names a model
-MODEL_NAMES: dict[Task, str] = {"classification": MODEL_NAME, "segmentation": "vision-segmenter"}
+MODEL_NAMES: dict[Task, str] = {
+    "classification": MODEL_NAME, "segmentation": "vision-segmenter", "detection": "vision-detector",
+}  # fmt: skip
 DEFAULT_MODEL = f"{MODEL_NAME}:latest"  # tag in the model store
 CONTRACT_FILE = "contract.json"
 ONNX_FILE = "model.onnx"
@@ -35,6 +37,7 @@ DIRTY = "-dirty"  # ends a lineage's commit from which tracked files differed
 IMAGES = "images"  # name of the graph's input; of its outputs:
 PROBABILITIES, LOGITS = "probabilities", "logits"
 REGION_MAP, FOREGROUND = "region_map", "foreground"
+BOXES, SCORES, OBJECTS = "boxes", "scores", "objects"
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]*$"
 
@@ -225,6 +228,60 @@ class SegmentationContract(CommonContract):
         return self
 
 
+class DetectionContract(CommonContract):
+    """Which objects are in an image and where, and one class for the whole image.
+
+    `objects[i]` names what the value `i` of the output `objects` stands for. Of each image the graph gives its
+    `max_boxes` best candidates, the best first: `boxes`, float32, left, top, right and bottom in pixels of the
+    network's input; `scores`, float32, in [0, 1]; and `objects`, uint8. An answer holds those whose score reaches
+    `threshold`. With `merged` the one object stands for all that the data set's boxes tell apart. `probabilities` and
+    `logits` are the image's, as in `ClassificationContract`.
+    """
+
+    task: Literal["detection"] = "detection"
+    name: Annotated[str, Field(pattern=NAME_PATTERN)] = MODEL_NAMES["detection"]
+    objects: Annotated[tuple[str, ...], Field(min_length=1, max_length=256)]
+    merged: bool = False
+    max_boxes: Annotated[int, Field(ge=1, le=1000)] = 100
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    filters: Filters = ()
+
+    @property
+    def outputs(self) -> dict[str, OutputSpec]:
+        """The graph's outputs, in order."""
+        picture = dict.fromkeys((PROBABILITIES, LOGITS), OutputSpec((len(self.classes),)))
+        num = self.max_boxes
+        return {
+            **picture,
+            BOXES: OutputSpec((num, 4)),
+            SCORES: OutputSpec((num,)),
+            OBJECTS: OutputSpec((num,), "uint8"),
+        }
+
+    def check_outputs(self, outputs: Outputs) -> None:
+        """Raise ContractError if a batch's outputs, of the right shapes, cannot be what they are named."""
+        _check_probabilities(outputs)
+        boxes, scores, objects = outputs[BOXES], outputs[SCORES], outputs[OBJECTS]
+        if objects.max() >= len(self.objects):
+            raise ContractError(f"output '{OBJECTS}' holds {objects.max()}, not 0 to {len(self.objects) - 1}")
+        # 1e-3, as above.
+        if not np.isfinite(scores).all() or scores.min() < -1e-3 or scores.max() > 1 + 1e-3:
+            raise ContractError(f"output '{SCORES}' does not hold scores from 0 to 1")
+        if not (np.diff(scores, axis=1) <= 1e-6).all():
+            raise ContractError(f"output '{SCORES}' does not begin with the best")
+        if not np.isfinite(boxes).all() or (boxes[..., 2:] < boxes[..., :2]).any():
+            raise ContractError(f"output '{BOXES}' does not hold left, top, right and bottom")
+
+    @model_validator(mode="after")
+    def _check_objects(self) -> Self:
+        if len(set(self.objects)) < len(self.objects) or not all(self.objects):
+            raise ValueError(f"names of objects must be unique and not empty, got {self.objects}")
+        if self.merged and len(self.objects) > 1:
+            raise ValueError(f"merged objects have one name, got {self.objects}")
+        return self
+
+
 def _check_probabilities(outputs: Outputs) -> None:
     probs, logits = outputs[PROBABILITIES], outputs[LOGITS]
     is_finite = np.isfinite(probs).all() and np.isfinite(logits).all()
@@ -233,7 +290,7 @@ def _check_probabilities(outputs: Outputs) -> None:
         raise ContractError(f"output '{PROBABILITIES}' does not hold probabilities: {probs[0].tolist()}")
 
 
-ModelContract = ClassificationContract | SegmentationContract  # one member a task
+ModelContract = ClassificationContract | SegmentationContract | DetectionContract  # one member a task
 _ADAPTER: TypeAdapter[ModelContract] = TypeAdapter(Annotated[ModelContract, Field(discriminator="task")])
 
 
