@@ -16,7 +16,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict
 
 from project.command import command
-from project.environment import RequirementsError, installed_version, read_pins
+from project.packages import RequirementsError, installed_version, read_pins
 from runtime.model.cores import usable_cores
 from runtime.model.devices import visible_cuda_devices
 from runtime.model.hashing import file_sha256
