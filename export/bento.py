@@ -36,7 +36,7 @@ from export.gate import (
 )
 from export.measured_model import find_measured_model, registered_tags, with_pictures
 from export.model_store import StoreError, check_store
-from export.packed_models import MODEL_VARIABLE, TASKS, Models, bento_card, find_models
+from export.packed_models import MODEL_VARIABLE, TASKS, Models, bento_card, models_to_pack
 from export.same_data import find_reference
 from project.command import command
 from project.write_whole import write_whole
@@ -201,7 +201,7 @@ def main(args: argparse.Namespace) -> None:
     os.environ["BENTOML_DO_NOT_TRACK"] = "True"  # BentoML takes no other word, "1" included
     check_store()
     check_store_is_apart(Path.cwd())
-    bento, is_new = build(Path.cwd(), find_models(TASKS[args.task]), read_gate(args))
+    bento, is_new = build(Path.cwd(), models_to_pack(TASKS[args.task]), read_gate(args))
     models = [str(info.tag) for info in bento.info.all_models]
     record = {"tag": str(bento.tag), "path": bento.path, "models": models}
     write_whole(args.record, json.dumps(record, indent=2) + "\n")
