@@ -32,7 +32,7 @@ from evaluation.out_of_fold import OUT_OF_FOLD_FILE, assess_out_of_fold
 from evaluation.outlines.document import Outlines
 from evaluation.outlines.map_folder import MapFolder
 from evaluation.outlines.measure import MeasuredOutlines, measure_outlines, write_outlines
-from evaluation.outlines.over_folds import measure_folds
+from evaluation.outlines.over_folds import read_folds
 from evaluation.pages.outline_sections import outline_tiles
 from evaluation.pages.plots import HeadlinePlots, to_png
 from evaluation.pages.report import render_report
@@ -91,7 +91,7 @@ def evaluate(
     if out_of_fold_path:
         pooled = Predictions.read(out_of_fold_path)
         out_of_fold = assess_out_of_fold(pooled, manifest, params, description.normal_class, statistics)
-        over_folds = measure_folds(out_of_fold_path, pooled, manifest, params) if maps_dir else None
+        over_folds = read_folds(out_of_fold_path, pooled, manifest).measure(params) if maps_dir else None
         out_of_fold = out_of_fold.model_copy(update=_stated(over_folds))
     plots = HeadlinePlots.of(headline)
     drawn = plots.for_png(headline)

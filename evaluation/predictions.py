@@ -137,6 +137,20 @@ class Predictions:
         return read
 
 
+def pool(parts: list[Predictions]) -> Predictions:
+    """Join predictions of disjoint sets of pictures. Raises PredictionsError if a picture is in two of them."""
+    first = parts[0]
+    return Predictions(
+        np.concatenate([part.paths for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate([part.groups for part in parts]),
+        np.concatenate([part.splits for part in parts]),
+        np.concatenate([part.probs for part in parts]),
+        first.classes,
+        pd.concat([part.attributes for part in parts], ignore_index=True),
+    )
+
+
 def _attributes(table: pd.DataFrame) -> pd.DataFrame:
     columns = [c for c in table.columns if c.startswith(ATTRIBUTE_PREFIX)]
     return table[columns].rename(columns=lambda c: c.removeprefix(ATTRIBUTE_PREFIX)).reset_index(drop=True)
