@@ -10,23 +10,13 @@ from pathlib import Path
 
 from dataset.outputs.tasks import add_task_option
 from project.command import UsageError, command
-from runtime.model.contract import CONTRACT_FILE, MODEL_NAMES, ONNX_FILE, ContractError, read_contract
-from runtime.serving.model_reference import ModelUnavailable, find_model
+from runtime.model.contract import CONTRACT_FILE, MODEL_NAMES, ContractError, read_contract
+from runtime.serving.model_reference import ModelUnavailable
+from scoring.model_folder import model_folder
 from scoring.pictures import ScoringError
 from scoring.plan import write_plan
 
 PICTURES_PER_SHARD = 10_000  # minutes of work on one core: what a killed task loses at most
-
-
-def model_folder(model: str) -> tuple[str, Path]:
-    """Return the exact tag and the folder of a model: a tag in the model store, or a folder with its ONNX file.
-
-    Raises ModelUnavailable if there is neither.
-    """
-    if (Path(model) / ONNX_FILE).is_file():
-        return str(Path(model).resolve()), Path(model)
-    found = find_model(model)
-    return str(found.tag), Path(found.path)
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,14 +2,15 @@
 
 Writes to `--out`: `seed<S>/<protocol><F>/` with the checkpoint and `predictions.csv` of each run,
 `seed<S>/<protocol>.csv` with the pooled out-of-fold predictions of a seed, and `summary.json` and `summary.md` with the
-figures of each seed, their mean, and those of all seeds' models voting. A run whose predictions are there is not
-repeated, and one that was asked to leave (exit status 75) goes on where it was; other params, data or folds need
-another `--out`.
+figures of each seed, their mean, and those of all seeds' models voting. Of segmentation a run has its `maps/`, too, and
+the summary says how well each seed's folds outline every region, and all seeds' together. A run whose predictions are
+there is not repeated, and one that was asked to leave (exit status 75) goes on where it was; other params, data or
+folds need another `--out`.
 
 By group, the folds are those of `split.seed` and `split.num_folds`; what is pooled covers every picture once. By
-image, each seed draws one split of 70% for training, 15% for validation and 15% for test, as is usual for published
-figures: it leaks where an object has several pictures. Segmentation without early stopping chooses no epoch on
-validation pictures, so these train as well, by group and by image.
+image, each seed draws one split of 15% for validation, 15% for test (`--test-share` states another share) and the
+rest for training, as is usual for published figures: it leaks where an object has several pictures. Segmentation
+without early stopping chooses no epoch on validation pictures, so these train as well, by group and by image.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from dataset.manifest import SPLIT_COLUMNS, Manifest, ManifestError, Protocol
 from dataset.outputs.tasks import ARTIFACTS, add_task_option
 from dataset.params import SplitParams
 from dataset.splits import assign_fold
+from evaluation.document import EvaluationError
 from evaluation.params import EvaluateParams
 from evaluation.predicted_maps import MAPS_DIR
 from evaluation.predictions import PREDICTIONS_FILE, PredictionsError
@@ -51,7 +53,8 @@ from training.tasks import TASKS
 from training.tasks.prediction import predict
 
 RUN_FILE = "run.json"
-IMAGE_SHARES = {"train": 0.70, "val": 0.15, "test": 0.15}
+VAL_SHARE = TEST_SHARE = 0.15  # of all pictures, by image
+MAX_TEST_SHARE = 0.5
 ENOUGH_FOR_IMAGES = 8  # 15% round down to 1 of 8 for test, and then to 1 of the 6 or 7 left for validation
 logger = logging.getLogger(__name__)
 
@@ -74,17 +77,18 @@ def group_folds(table: pd.DataFrame, params: SplitParams, seed: int, keeps_val: 
         yield Fold(seed, index, divided)
 
 
-def image_split(table: pd.DataFrame, seed: int, keeps_val: bool) -> Fold:
-    """Return one stratified split of 70, 15 and 15% of the pictures, whatever object they show.
+def image_split(table: pd.DataFrame, seed: int, keeps_val: bool, test_share: float = TEST_SHARE) -> Fold:
+    """Return one stratified split of the pictures by the shares above, whatever object they show.
 
-    Raises ManifestError if a class has too few pictures to be on every side.
+    Without `keeps_val` the pictures for validation train as well. Raises ManifestError if a class has too few pictures
+    to be on every side.
     """
     divided = table.sort_values("path", ignore_index=True)
     sides = np.full(len(divided), "train", dtype=object)
-    val_share = IMAGE_SHARES["val"] / (1 - IMAGE_SHARES["test"])
+    val_share = VAL_SHARE / (1 - test_share)
     try:
         rest, test = train_test_split(
-            np.arange(len(divided)), test_size=IMAGE_SHARES["test"], stratify=divided["label"], random_state=seed
+            np.arange(len(divided)), test_size=test_share, stratify=divided["label"], random_state=seed
         )
         _, val = train_test_split(rest, test_size=val_share, stratify=divided["label"].iloc[rest], random_state=seed)
     except ValueError as exc:  # scikit-learn names no class
@@ -142,12 +146,12 @@ def run(arguments: argparse.Namespace, this: Worker, leaving: LeaveRequest) -> N
             f"the data call {normal_class!r} normal, but have no such class: run python -m dataset.load"
         )
     out_dir: Path = arguments.out or ARTIFACTS[arguments.task] / "cross_validation"
-    _check_same_run(out_dir, manifest, params, split, this)
+    _check_same_run(out_dir, manifest, params, split, arguments.test_share, this)
     # Where nothing is chosen on validation pictures, they may train as well.
     keeps_val = TASKS[params.task].chooses(params)
     for seed in arguments.seeds:
         if arguments.protocol == "image":
-            folds: Iterator[Fold] = iter([image_split(manifest.table, seed, keeps_val)])
+            folds: Iterator[Fold] = iter([image_split(manifest.table, seed, keeps_val, arguments.test_share)])
         else:
             folds = group_folds(manifest.table, split, seed, keeps_val)
         for fold in folds:
@@ -158,12 +162,17 @@ def run(arguments: argparse.Namespace, this: Worker, leaving: LeaveRequest) -> N
             run_fold(fold, manifest.root, arguments.protocol, params, fold_dir, this, leaving)
     if this.is_main:
         evaluate = read_section(arguments.params, "evaluate", EvaluateParams)
-        logger.info("%s", write_summary(out_dir, split.num_folds, evaluate, normal_class))
+        masked = manifest if params.task == "segmentation" else None
+        logger.info("%s", write_summary(out_dir, split.num_folds, evaluate, normal_class, masked))
 
 
-def _check_same_run(out_dir: Path, manifest: Manifest, params: Params, split: SplitParams, this: Worker) -> None:
+def _check_same_run(
+    out_dir: Path, manifest: Manifest, params: Params, split: SplitParams, test_share: float, this: Worker
+) -> None:
     """Refuse to go on in a folder whose folds were trained on other data or with other params."""
     facts = {"params": params.model_dump(mode="json"), "split": split.model_dump(mode="json")}
+    if test_share != TEST_SHARE:
+        facts["test_share"] = {"of_images": test_share}
     pictures = manifest.table.drop(columns=list(SPLIT_COLUMNS.values())).sort_values("path").to_csv(index=False)
     facts["pictures"] = {"sha256": hashlib.sha256(pictures.encode()).hexdigest()}
     path = out_dir / "cross_validation.json"
@@ -175,6 +184,17 @@ def _check_same_run(out_dir: Path, manifest: Manifest, params: Params, split: Sp
         path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
+def _test_share(text: str) -> float:
+    """Read a share of the pictures for test. Raises ArgumentTypeError for one that leaves a side too few."""
+    try:
+        share = float(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from exc
+    if not TEST_SHARE <= share <= MAX_TEST_SHARE:
+        raise argparse.ArgumentTypeError(f"{text} is not between {TEST_SHARE} and {MAX_TEST_SHARE}")
+    return share
+
+
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pictures", type=Path, default=Path("data/pictures.csv"))
     add_params_option(parser)
@@ -183,13 +203,17 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, help="artifacts/cross_validation, or artifacts/segmentation/cross_validation"
     )
     parser.add_argument("--protocol", choices=("group", "image"), default="group")
+    parser.add_argument(
+        "--test-share", type=_test_share, default=TEST_SHARE, metavar="SHARE",
+        help=f"share of the pictures for test, by image; {TEST_SHARE} if left out",
+    )  # fmt: skip
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--folds", type=int, nargs="+", help="only these, to share the work out; all if left out")
 
 
 @command(_arguments, logs_to="nothing")
 def main(arguments: argparse.Namespace) -> int:
-    return exit_status("cross-validation", (*KNOWN_ERRORS, PredictionsError), partial(run, arguments))
+    return exit_status("cross-validation", (*KNOWN_ERRORS, PredictionsError, EvaluationError), partial(run, arguments))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsErr
 from tests.training.records.mlflow_store import copy_empty_store
 from tests.training.segmentation_section import segmentation_section
 from training import cross_validate
-from training.cross_validate import group_folds, image_split
+from training.cross_validate import MAX_TEST_SHARE, TEST_SHARE, group_folds, image_split
 from training.data.tensors import Batch
 from training.process.signals import REQUEUE
 from training.run.step import Learner
@@ -83,6 +83,15 @@ def test_the_split_by_image_holds_70_15_15_percent_of_every_class(tiny_tiles_dir
     assert "val" not in set(image_split(pictures, 0, keeps_val=False).table["split_by_image"])
 
 
+@pytest.mark.parametrize(("share", "said"), [("0.1", "not between"), ("0.9", "not between"), ("many", "no number")])
+def test_a_share_that_leaves_a_side_too_few_is_refused(
+    share: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cross_validate.main(["--protocol", "image", "--test-share", share])
+    assert said in capsys.readouterr().err
+
+
 def _table(**num_pictures: int) -> pd.DataFrame:
     labels = [label for label, number in num_pictures.items() for _ in range(number)]
     return pd.DataFrame({"path": [f"{i}.png" for i in range(len(labels))], "label": labels})
@@ -99,10 +108,12 @@ def test_a_class_too_small_for_a_split_by_image_is_named(number: int, keeps_val:
         image_split(_table(good=3, crack=3), 0, keeps_val)  # fewer drawn than there are classes
 
 
+@pytest.mark.parametrize("test_share", [TEST_SHARE, 0.2, MAX_TEST_SHARE])
 @pytest.mark.parametrize("others", [8, 9, 11, 40, 333])
-def test_eight_pictures_of_a_class_are_always_enough_for_a_split_by_image(others: int) -> None:
+def test_eight_pictures_of_a_class_are_always_enough_for_a_split_by_image(others: int, test_share: float) -> None:
     for seed in range(5):
-        divided = image_split(_table(good=others, hole=8, crack=8), seed, keeps_val=True).table
+        divided = image_split(_table(good=others, hole=8, crack=8), seed, True, test_share).table
+        assert (divided["split_by_image"] == "test").mean() == pytest.approx(test_share, abs=1.5 / len(divided))
         assert (pd.crosstab(divided["label"], divided["split_by_image"]) > 0).to_numpy().all()
 
 
@@ -118,7 +129,9 @@ def test_folds_are_pooled_resumed_and_never_mixed_with_those_of_other_params(
     assert (out / "seed0/group0/checkpoint.pt").stat().st_mtime_ns == before
     pooled = Predictions.read(out / "seed0/group.csv")
     assert sorted(pooled.paths) == sorted(Manifest.read(tiny_tiles_dir / "manifest.csv").table["path"])
-    (reached,) = json.loads((out / "summary.json").read_text())["reached"]
+    summary = json.loads((out / "summary.json").read_text())
+    (reached,), (outlines,) = summary["reached"], summary["outlines"]
+    assert outlines["measured"]["num_images"] + outlines["measured"]["num_unknown"] == len(pooled.paths)
     assert reached["value"]["accuracy"] == pytest.approx((pooled.predicted == pooled.labels).mean())
     assert json.loads((out / "seed0/group0/run.json").read_text())["cpu_s"] > 0
 
