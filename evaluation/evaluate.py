@@ -17,9 +17,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
-from pydantic import ValidationError
 
-from dataset.description import DESCRIPTION_FILE, DataDescription
+from dataset.description import read_description
 from dataset.manifest import Manifest, ManifestError
 from dataset.params import DataParams
 from evaluation.analyses.alike_counts import COUNTS_FILE, read_counts
@@ -39,7 +38,7 @@ from evaluation.pages.plots import HeadlinePlots, to_png
 from evaluation.pages.report import render_report
 from evaluation.pages.wording import HEADLINE_NAMES, estimate_in_words
 from evaluation.params import EvaluateParams
-from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsError
+from evaluation.predictions import NOT_COMPARED_FILE, PREDICTIONS_FILE, Predictions, PredictionsError
 from evaluation.statistics.metrics import HEADLINE
 from project.command import command
 from project.params import ParamsError, add_params_option, read_section
@@ -48,18 +47,9 @@ from project.write_whole import write_whole
 METRICS_FILE = "metrics.json"
 REPORT_FILE = "report.html"
 LABELS_DIR = "labels"
-NOT_COMPARED_FILE = "not_compared.txt"
 KNOWN_ERRORS = (EvaluationError, ManifestError, ParamsError, PredictionsError)
 
 logger = logging.getLogger(__name__)
-
-
-def read_description(data_dir: Path) -> DataDescription:
-    """Read what the source says of the data. Raises EvaluationError if that is missing or malformed."""
-    try:
-        return DataDescription.read(data_dir)
-    except (OSError, ValidationError) as exc:
-        raise EvaluationError(f"cannot read {data_dir / DESCRIPTION_FILE}: {exc}; run python -m dataset.load") from exc
 
 
 def evaluate(
@@ -79,9 +69,9 @@ def evaluate(
     the same manifest. out_of_fold_path: pooled predictions of all folds (`training.cross_validate`), if there are any.
     maps_dir: predicted maps of the same rows, for a segmentation model; maps of all folds then lie beside their table.
 
-    Raises ManifestError if the split by group leaks or a mask cannot be read, PredictionsError if predictions or maps
-    are not usable or not of this manifest, EvaluationError if `by_image_dir` or a picture that the report shows is
-    missing.
+    Raises ManifestError if the description or a mask cannot be read or the split by group leaks, PredictionsError if
+    predictions or maps are not usable or not of this manifest, EvaluationError if `by_image_dir` or a picture that the
+    report shows is missing.
     """
     manifest, description = Manifest.read(data_dir / "manifest.csv"), read_description(data_dir)
     statistics = read_statistics(inspection_dir / STATISTICS_FILE, manifest)

@@ -18,6 +18,7 @@ from dataset.manifest import ATTRIBUTE_PREFIX, SPLITS
 from project.write_whole import write_whole
 
 PREDICTIONS_FILE = "predictions.csv"
+NOT_COMPARED_FILE = "not_compared.txt"  # in place of predictions of the leaking split: why there are none
 COLUMNS = ["path", "label", "group", "split", "predicted"]
 PROBABILITY_PREFIX = "probability."
 # A softmax in 32-bit floats over a thousand classes sums to 1 within 1e-5.

@@ -7,25 +7,29 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import httpx
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from pycocotools import mask as coco
 
 from demo import serving
+from scoring import merge, score, shard
 from tests.bento_project import ROOT, copy_project
 from tests.onnx_segmenter import REGION_COLOURS, Spot, draw_spots
 from tests.service.conftest import SETTINGS
 from tests.service.metrics_page import read_metrics, total
 from tests.service.requests import code_and_index, png, stage_times_ms, truncated_jpeg
-from tests.service.segmenting_models import ABSTAIN_BELOW, store_both
+from tests.service.segmenting_models import ABSTAIN_BELOW, HOOK, store_both
 from tests.service.test_openapi import (
     test_every_reference_leads_somewhere_and_every_schema_is_used,
     test_generators_find_one_body_in_each_operation_and_send_it_under_its_own_type,
@@ -281,6 +285,38 @@ def test_filters_get_the_segmentation_and_the_mask_holds_what_they_leave(url: st
     scale, changed = drawn_on(url, picture(5), "*/*")
     columns = np.nonzero(changed)[1] / scale
     assert (columns.min(), columns.max()) == pytest.approx((20, 70), abs=1), "of the largest alone"
+
+
+def test_picture_that_is_scored_offline_has_the_regions_of_the_answer(
+    url: str, tags: dict[str, str], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = ModuleType("hooks.rules")  # the model's, which is only in this process while the test runs
+    exec(HOOK, rules.__dict__)
+    monkeypatch.setitem(sys.modules, rules.__name__, rules)
+    pictures = {
+        "jpeg.jpg": picture(2, (90, 81), "JPEG"), "none.png": picture(0), "one.png": picture(1),
+        "largest_of_five.png": picture(5), "fails.png": picture(3), "unsure.png": faint(), "white.png": WHITE,
+    }  # fmt: skip
+    (tmp_path / "pictures").mkdir()
+    for name, data in pictures.items():
+        (tmp_path / "pictures" / name).write_bytes(data)
+    model = folder / "home/models" / tags["segmentation"].replace(":", "/")
+    run_dir = str(tmp_path / "run")
+    assert shard.main([str(tmp_path / "pictures"), run_dir, "--task", "segmentation", "--model", str(model)]) == 0
+    assert score.main([run_dir]) == 0
+    assert merge.main([run_dir]) == 0
+    num_answered = 0
+    for row in pq.read_table(tmp_path / "run/scores.parquet").to_pylist():
+        response = post(url, pictures[row["path"]])
+        if response.status_code != 200:
+            assert (row["error"], row["regions"]) == (code_and_index(response)[0], None)
+            continue
+        num_answered += 1
+        [answer] = response.json()
+        same = ("label", "class_id", "abstained", "width", "height", "num_regions", "regions")
+        assert {name: row[name] for name in same} == {name: answer[name] for name in same}
+        assert row["probability"] == answer["probability"]
+    assert num_answered == 5
 
 
 def faint() -> bytes:
