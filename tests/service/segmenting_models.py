@@ -1,6 +1,7 @@
 """A classifier and a segmenter side by side in one store; the segmenter overflows on white, and has a hook."""
 
 from pathlib import Path
+from typing import Any
 
 import bentoml
 import numpy as np
@@ -71,9 +72,12 @@ def overflowing_segmenter(contract: SegmentationContract) -> onnx.ModelProto:
     return model
 
 
-def store_overflowing_segmenter(filters: object = ()) -> str:
-    """Put the segmenter into the store of the present BentoML home, as serving reads it; return its tag."""
-    contract = segmentation_contract(filters=filters)
+def store_overflowing_segmenter(**changes: Any) -> str:
+    """Put the segmenter into the store of the present BentoML home, as serving reads it; return its tag.
+
+    changes: of its contract.
+    """
+    contract = segmentation_contract(**changes)
     with bentoml.models.create(contract.name) as model:
         folder = Path(model.path)
         (folder / CONTRACT_FILE).write_text(contract.to_json())

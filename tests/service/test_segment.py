@@ -128,7 +128,9 @@ def test_document_describes_the_answer_its_pictures_and_what_is_refused(url: str
     parts = {"Segmentation": answer, "Region": region, "Box": region["box"], "RunLengths": region["mask"]}
     for name, part in parts.items():
         assert set(part) == set(described[name]["properties"]) == set(described[name]["required"])
-    assert [parameter["name"] for parameter in endpoint["parameters"]] == ["X-Request-ID", "overlay"]
+    assert [parameter["name"] for parameter in endpoint["parameters"]] == [
+        "X-Request-ID", "overlay", "roi", "tiles", "overlap",
+    ]  # fmt: skip
     assert "not_acceptable" in endpoint["responses"]["406"]["description"]
     assert "406" not in paths["/predict"]["post"]["responses"]
     assert "encode" in endpoint["responses"]["200"]["headers"]["Server-Timing"]["description"]
