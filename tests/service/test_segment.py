@@ -3,6 +3,10 @@
 import base64
 import io
 import json
+import re
+import shlex
+import shutil
+import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
@@ -20,7 +24,7 @@ from pycocotools import mask as coco
 
 from demo import serving
 from scoring import merge, score, shard
-from tests.bento_project import copy_project
+from tests.bento_project import ROOT, copy_project
 from tests.onnx_segmenter import REGION_COLOURS, Spot, draw_spots
 from tests.service.conftest import SETTINGS
 from tests.service.metrics_page import read_metrics, total
@@ -47,6 +51,8 @@ RED: Spot = ("red", (20, 20, 70, 60))
 BLUE: Spot = ("blue", (75, 10, 95, 30))
 SPOTS: tuple[Spot, ...] = (RED, BLUE, ("red", (76, 50, 90, 64)), ("blue", (4, 60, 14, 70)), ("red", (40, 4, 50, 14)))
 WHITE = png(96, 72, (255, 255, 255))
+PAGES = (ROOT / "README.md", ROOT / "docs/API.md", ROOT / "docs/CONTAINERIZE.md")
+CURL = sorted({line for page in PAGES for line in re.findall(r"^ *(curl .+)$", page.read_text("utf-8"), re.M)})
 Answer = dict[str, Any]
 
 
@@ -237,6 +243,25 @@ def test_overlay_is_the_picture_with_its_outlines(url: str, accept: str) -> None
     assert (columns.min(), columns.max(), rows.max()) == pytest.approx((20, 70, 60), abs=1), "its name is above it"
     assert not changed[30 * scale : 50 * scale, 30 * scale : 60 * scale].any(), "inside of the outline"
     assert post(url, picture(1), query="?overlay=0").headers["content-type"] == "application/json"
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="runs curl")
+@pytest.mark.parametrize("command", CURL)
+def test_curl_is_answered_as_readme_and_docs_show_it(url: str, tmp_path: Path, command: str) -> None:
+    (tmp_path / "tile.jpg").write_bytes(picture(2, file_format="JPEG"))
+    (tmp_path / "other.png").write_bytes(picture(1))
+    text = base64.b64encode(picture(2)).decode()
+    words = shlex.split(re.sub(r"(localhost|127\.0\.0\.1):3000", url, command).replace('"..."', f'"{text}"'))
+    assert sum(word.startswith(url) for word in words) == 1
+    done = subprocess.run([*words, "-sS", "--fail", "--noproxy", "*"], cwd=tmp_path, capture_output=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    if "-o" in words:
+        with Image.open(tmp_path / words[words.index("-o") + 1]) as drawn:
+            assert (drawn.format, drawn.mode) == ("PNG", "RGB" if "overlay=1" in command else "P")
+        return
+    answers = json.loads(done.stdout)
+    assert len(answers) == max(1, command.count("images=@"), command.count('"..."'))
+    assert all(("regions" in answer) == ("/segment" in command) for answer in answers)
 
 
 def test_filters_get_the_segmentation_and_the_mask_holds_what_they_leave(url: str) -> None:
