@@ -155,7 +155,7 @@ def test_a_second_source_replaces_the_first_wholly(root: Path, data_dir: Path, t
     assert description.regions == description.objects == ("Blowhole",)
     boxes = pd.read_csv(data_dir / "pictures/boxes.csv")
     assert boxes["path"].tolist() == table.loc[table["label"] == "Blowhole", "path"].tolist()
-    assert (boxes[["left", "top", "right", "bottom"]] == (30, 20, 90, 60)).all(axis=None)
+    assert (boxes[["left", "top", "right", "bottom"]].to_numpy() == (30, 20, 90, 60)).all()
     for label, mask in table[["label", "mask"]].itertuples(index=False):
         assert set(np.unique(read_mask(data_dir / mask))) == ({0, 1} if label == "Blowhole" else {0})
     assert table.groupby("label")["group"].nunique().to_dict() == {"Blowhole": 1, "Free": 1}
