@@ -19,6 +19,7 @@ from typing import Literal
 
 import pandas as pd
 
+from dataset.box_formats.settle import settle_boxes
 from dataset.box_formats.writing import with_boxes
 from dataset.checks import check_classes, check_same_bytes
 from dataset.data_source import DataSource
@@ -110,7 +111,7 @@ def _stage(
     description = collection.description.model_copy(update={"max_value": find_max_value(files, max_value)})
     collection = replace(collection, description=description)
     facts = examine(collection, staging)
-    collection = settle_masks(collection, facts)
+    collection = settle_masks(settle_boxes(collection, facts), facts)
     remarks: list[str] = []
     table = tabulate(collection, facts, params, remarks, skipping)
     collection = with_regions(collection, facts, table["path"])
