@@ -8,6 +8,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from dataset.annotations import IGNORED
+from dataset.boxes import AnnotatedBox, boxes_file
 from dataset.manifest import MASK_SHA256, Manifest
 from tests.dataset.masked_files import HEIGHT, WIDTH, MaskedFolder, marks, turned
 from tests.dataset.picture_files import save, texture
@@ -79,6 +80,29 @@ def test_values_mean_what_the_class_map_says_whatever_the_picture_is_of(binary: 
     np.testing.assert_array_equal(
         binary.mask("crack/a.png"), marks(upper_left=1, upper_right=2, lower_left=IGNORED).astype(np.uint8)
     )
+
+
+def test_what_masks_mark_has_boxes(binary: MaskedFolder) -> None:
+    dot = np.pad(np.full((2, 2), 255), ((20, 2), (28, 2)))
+    binary.add("crack/c", marks(upper_left=255) + dot)
+    assert binary.load("--normal", "good") == 0
+    assert binary.description.objects == ("crack", "hole")
+    assert binary.boxes == {
+        "crack/a.png": [AnnotatedBox("crack", (0, 0, 16, 12))],
+        "crack/b.png": [AnnotatedBox("crack", (16, 12, 32, 24))],
+        "crack/c.png": [AnnotatedBox("crack", (0, 0, 16, 12))],  # and not of a dot of 4 pixels
+        "hole/deep/a.png": [AnnotatedBox("hole", (16, 0, 32, 12))],
+    }
+
+
+def test_without_masks_there_are_no_objects_and_no_file_of_boxes(folder: MaskedFolder) -> None:
+    for label in ("bad", "good"):
+        for number in range(3):
+            save(folder.root / label / f"{number}.png", texture(ord(label[0]) + number))
+    assert folder.load() == 0
+    assert folder.description.objects == ()
+    assert "objects" in folder.description.model_fields_set
+    assert not boxes_file(folder.data).exists()
 
 
 def test_a_region_that_no_mask_marks_is_left_out_aloud(binary: MaskedFolder, caplog: pytest.LogCaptureFixture) -> None:
@@ -284,7 +308,7 @@ def test_a_rare_class_takes_its_region_with_it(folder: MaskedFolder) -> None:
         for index in range(number):
             folder.add(f"{label}/{index}", marks(upper_left=255) if label != "good" else marks())
     assert folder.load("--normal", "good", "--skip-rare") == 0
-    assert folder.description.regions == ("crack",)
+    assert folder.description.regions == folder.description.objects == ("crack",)
     assert np.unique(folder.mask("crack/0.png")).tolist() == [0, 1]
 
 
