@@ -19,8 +19,7 @@ from project.command import command
 from project.write_whole import TEMPORARY_SUFFIX, write_whole
 from scoring.pictures import ScoringError
 from scoring.plan import RESULTS_DIR, Plan, result_path
-from scoring.results import ROW_GROUP_ROWS, SHARD_KEY, ResultFile, atomic_writer
-from scoring.score import check_result
+from scoring.results import ROW_GROUP_ROWS, SHARD_KEY, ResultFile, atomic_writer, check_result
 
 SCORES_FILE, SUMMARY_FILE = "scores.parquet", "summary.json"
 

@@ -15,15 +15,18 @@ from typing import Self
 
 import numpy as np
 
-from runtime.answers.filters import FilterChain
+from runtime.answers.filters import FilterChain, FilterError
 from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.answers.results import NOT_FINITE, ModelIdentity, Prediction, to_predictions
+from runtime.model.contract import ContractError
 from runtime.model.cores import usable_cores
+from runtime.model.devices import DeviceError
 from runtime.model.errors import ImageError
 from runtime.model.image import ImageArray
 from runtime.model.preprocess import read_for_model
 from runtime.model.session import Predictor
 from scoring.data_mount import refuse_unless_of_the_file
+from scoring.pictures import ScoringError
 from scoring.results import Row
 
 # A chunk is also what a thread reads and decodes between two calls of the session, so it is larger than the service's
@@ -31,6 +34,8 @@ from scoring.results import Row
 CPU_BATCH_SIZE, GPU_BATCH_SIZE = 8, 64
 MAX_FILE_BYTES = 256 * 2**20  # far above any picture; a stray archive must not fill the memory
 UNREADABLE, TOO_LARGE = "unreadable_file", "file_too_large"
+# What a user of a command that scores can cause and mend.
+KNOWN_ERRORS = (ScoringError, ContractError, DeviceError, FilterError, OSError)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from project.write_whole import whole_file
 from runtime.answers.results import Prediction
 from scoring.pictures import ScoringError
+from scoring.plan import Plan
 
 MODEL_KEY, SHARD_KEY = b"vision.model_sha256", b"vision.shard_sha256"
 ROW_GROUP_ROWS = 8192
@@ -98,3 +99,17 @@ class ResultFile:
         if MODEL_KEY not in metadata or SHARD_KEY not in metadata:
             raise ScoringError(f"{path} was not written by scoring.score; remove it")
         return cls(path, found.num_rows, metadata[MODEL_KEY].decode(), metadata[SHARD_KEY].decode())
+
+
+def check_result(found: ResultFile, plan: Plan, index: int) -> None:
+    """Refuse a result of another model or another list. Raises ScoringError naming the file."""
+    shard = plan.shards[index]
+    if found.model_sha256 != plan.model_sha256:
+        raise ScoringError(
+            f"{found.path} was scored by the model {found.model_sha256[:12]}, this run is of "
+            f"{plan.model_sha256[:12]}. Remove the file or plan a run of its own"
+        )
+    if found.shard_sha256 != shard.sha256 or found.num_rows != shard.num_pictures:
+        raise ScoringError(
+            f"{found.path} holds other pictures than the plan's shard {index}. Remove it and score again"
+        )

@@ -15,17 +15,13 @@ from itertools import islice
 from pathlib import Path
 
 from project.command import UsageError, command
-from runtime.answers.filters import FilterError
-from runtime.model.contract import ContractError
-from runtime.model.devices import DeviceError
 from runtime.model.session import Predictor
 from scoring.data_mount import DataMount
 from scoring.pictures import ScoringError
-from scoring.pipeline import UNREADABLE, Scorer
+from scoring.pipeline import KNOWN_ERRORS, UNREADABLE, Scorer
 from scoring.plan import Plan, read_shard, result_path
-from scoring.results import ROW_GROUP_ROWS, ResultFile, Row, atomic_writer, schema_of, to_batch
+from scoring.results import ROW_GROUP_ROWS, ResultFile, Row, atomic_writer, check_result, schema_of, to_batch
 
-KNOWN_ERRORS = (ScoringError, ContractError, DeviceError, FilterError, OSError)
 logger = logging.getLogger(__name__)
 
 
@@ -48,20 +44,6 @@ def is_done(run_dir: Path, plan: Plan, index: int) -> bool:
         return False
     check_result(ResultFile.open(path), plan, index)
     return True
-
-
-def check_result(found: ResultFile, plan: Plan, index: int) -> None:
-    """Refuse a result of another model or another list. Raises ScoringError naming the file."""
-    shard = plan.shards[index]
-    if found.model_sha256 != plan.model_sha256:
-        raise ScoringError(
-            f"{found.path} was scored by the model {found.model_sha256[:12]}, this run is of "
-            f"{plan.model_sha256[:12]}. Remove the file or plan a run of its own"
-        )
-    if found.shard_sha256 != shard.sha256 or found.num_rows != shard.num_pictures:
-        raise ScoringError(
-            f"{found.path} holds other pictures than the plan's shard {index}. Remove it and score again"
-        )
 
 
 def score_shard(run_dir: Path, plan: Plan, index: int, scorer: Scorer, allow_unreadable: bool = False) -> int:

@@ -8,23 +8,13 @@ import sys
 from pathlib import Path
 
 from project.command import UsageError, command
-from runtime.model.contract import DEFAULT_MODEL, ONNX_FILE
-from runtime.serving.model_reference import ModelUnavailable, find_model
+from runtime.model.contract import DEFAULT_MODEL
+from runtime.serving.model_reference import ModelUnavailable
+from scoring.model_folder import model_folder
 from scoring.pictures import ScoringError
 from scoring.plan import write_plan
 
 PICTURES_PER_SHARD = 10_000  # minutes of work on one core: what a killed task loses at most
-
-
-def model_folder(model: str) -> tuple[str, Path]:
-    """Return the exact tag and the folder of a model: a tag in the model store, or a folder with its ONNX file.
-
-    Raises ModelUnavailable if there is neither.
-    """
-    if (Path(model) / ONNX_FILE).is_file():
-        return str(Path(model).resolve()), Path(model)
-    found = find_model(model)
-    return str(found.tag), Path(found.path)
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

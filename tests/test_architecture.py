@@ -139,7 +139,7 @@ def test_one_module_each_parses_arguments_sets_up_logs_and_syncs_files() -> None
         "argparse.ArgumentParser(": {"project/command.py", "benchmarks/peers/classifier.py", "demo.py"},
         "logging.basicConfig(": {"project/command.py", "training/process/exit_status.py"},
         "os.fsync(": {"project/write_whole.py"},
-        "yaml.safe_load(path": {"dataset/source.py"},
+        "yaml.safe_load(path": {"dataset/data_source.py"},
         "yaml.load(path": {"project/params.py"},
     }
     files = [path for room in ROOMS for path in _files(room)]
