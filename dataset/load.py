@@ -19,6 +19,7 @@ from typing import Literal
 
 import pandas as pd
 
+from dataset.box_formats.writing import with_boxes
 from dataset.checks import check_classes, check_same_bytes
 from dataset.data_source import DataSource
 from dataset.deep_pictures import RangeParams, find_max_value
@@ -61,7 +62,7 @@ def load(
     max_value: int | Literal["auto"] = "auto",
     noted: Path | None = None,
 ) -> Manifest:
-    """Fill `data_dir` with pictures, masks, `pictures.csv` and `description.json`; return the table, not yet split.
+    """Fill `data_dir` with pictures, masks, boxes and their lists; return the table of pictures, not yet split.
 
     max_value: white in pictures of 16 bits that do not state it, as in `dataset/deep_pictures.py`.
     noted: where `source` was read; what another run noted there since would be DVC's input to these pictures.
@@ -114,6 +115,7 @@ def _stage(
     table = tabulate(collection, facts, params, remarks, skipping)
     collection = with_regions(collection, facts, table["path"])
     copy_pictures(collection, table, staging)
+    collection = with_boxes(collection, table, staging)
     manifest = Manifest(table, staging)
     manifest.write(staging / PICTURES_CSV)
     told = {"summary": description.summary + skipping.summary(), "likeness": " ".join(remarks)}

@@ -1,75 +1,22 @@
-"""The Parquet files of scores: one row a picture, written whole or not at all.
+"""The Parquet files of scores: one row a picture (`scoring/rows.py`), written whole or not at all.
 
-Columns: `path`; `label`, `class_id`, `probability`, `probability.<class>` for every class and `abstained`, null where
-the picture could not be scored; `error` (a stable code) and `message`, null where it could; `model_sha256`. The same
-input gives the same bytes: nothing in a file depends on when or where it was written.
+The same input gives the same bytes: nothing in a file depends on when or where it was written.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from project.write_whole import whole_file
-from runtime.answers.results import Prediction
 from scoring.pictures import ScoringError
 from scoring.plan import Plan
 
 MODEL_KEY, SHARD_KEY = b"vision.model_sha256", b"vision.shard_sha256"
 ROW_GROUP_ROWS = 8192
-
-
-@dataclass(frozen=True)
-class Row:
-    """What became of one picture: a prediction, or an error code with a message."""
-
-    path: str
-    prediction: Prediction | None = None
-    error: str | None = None
-    message: str | None = None
-
-
-def schema_of(classes: tuple[str, ...], model_sha256: str, shard_sha256: str = "") -> pa.Schema:
-    fields = [
-        pa.field("path", pa.string(), nullable=False),
-        pa.field("label", pa.string()),
-        pa.field("class_id", pa.int32()),
-        pa.field("probability", pa.float32()),
-        *(pa.field(f"probability.{name}", pa.float32()) for name in classes),
-        pa.field("abstained", pa.bool_()),
-        pa.field("error", pa.string()),
-        pa.field("message", pa.string()),
-        pa.field("model_sha256", pa.string(), nullable=False),
-    ]
-    return pa.schema(fields, {MODEL_KEY: model_sha256.encode(), SHARD_KEY: shard_sha256.encode()})
-
-
-def to_batch(rows: list[Row], schema: pa.Schema) -> pa.RecordBatch:
-    model = schema.metadata[MODEL_KEY].decode()
-    return pa.RecordBatch.from_pylist([_to_record(row, model) for row in rows], schema=schema)
-
-
-def _to_record(row: Row, model_sha256: str) -> dict[str, Any]:
-    record: dict[str, Any] = {
-        "path": row.path,
-        "error": row.error,
-        "message": row.message,
-        "model_sha256": model_sha256,
-    }
-    if row.prediction is None:
-        return record
-    prediction = row.prediction
-    record |= {f"probability.{name}": value for name, value in prediction.probabilities.items()}
-    return record | {
-        "label": prediction.label,
-        "class_id": prediction.class_id,
-        "probability": prediction.probability,
-        "abstained": prediction.abstained,
-    }
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from runtime.model.contract import SegmentationContract
 from runtime.model.devices import Device
 from runtime.model.image import ImageArray
 from runtime.serving.answer_making import make_answers, write_answer
-from runtime.serving.batching import Batcher, Outcome
+from runtime.serving.batching import Batcher
 from runtime.serving.bentoml_app import BatchCallback
 from runtime.serving.disconnect import ClientGoneError, unless_disconnected
 from runtime.serving.error_bodies import note_refusal
@@ -29,6 +29,7 @@ from runtime.serving.prometheus.metrics import ServiceMetrics, service_metrics
 from runtime.serving.request_record import CLIENT_GONE, RequestRecord, current_record
 from runtime.serving.request_threads import RequestThreads
 from runtime.serving.served_model import ServedModel
+from runtime.serving.turn_queue import Outcome
 
 T = TypeVar("T")
 # Beyond it a batch gains no throughput on a CPU and only makes its first image wait: docs/BATCHING.md.

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from dataset.annotations import IGNORED
+from dataset.boxes import AnnotatedBox, boxes_file
 from tests.dataset.masked_files import HEIGHT, WIDTH, MaskedFolder, marks, turned
 from tests.dataset.picture_files import save, texture
 
@@ -51,6 +52,29 @@ def test_values_mean_what_the_class_map_says_whatever_the_picture_is_of(binary: 
     np.testing.assert_array_equal(
         binary.mask("crack/a.png"), marks(upper_left=1, upper_right=2, lower_left=IGNORED).astype(np.uint8)
     )
+
+
+def test_what_masks_mark_has_boxes(binary: MaskedFolder) -> None:
+    dot = np.pad(np.full((2, 2), 255), ((20, 2), (28, 2)))
+    binary.add("crack/c", marks(upper_left=255) + dot)
+    assert binary.load("--normal", "good") == 0
+    assert binary.description.objects == ("crack", "hole")
+    assert binary.boxes == {
+        "crack/a.png": [AnnotatedBox("crack", (0, 0, 16, 12))],
+        "crack/b.png": [AnnotatedBox("crack", (16, 12, 32, 24))],
+        "crack/c.png": [AnnotatedBox("crack", (0, 0, 16, 12))],  # and not of a dot of 4 pixels
+        "hole/deep/a.png": [AnnotatedBox("hole", (16, 0, 32, 12))],
+    }
+
+
+def test_without_masks_there_are_no_objects_and_no_file_of_boxes(folder: MaskedFolder) -> None:
+    for label in ("bad", "good"):
+        for number in range(3):
+            save(folder.root / label / f"{number}.png", texture(ord(label[0]) + number))
+    assert folder.load() == 0
+    assert folder.description.objects == ()
+    assert "objects" in folder.description.model_fields_set
+    assert not boxes_file(folder.data).exists()
 
 
 def test_a_region_that_no_mask_marks_is_left_out_aloud(binary: MaskedFolder, caplog: pytest.LogCaptureFixture) -> None:
@@ -142,10 +166,34 @@ def test_masks_that_cannot_be_used_are_named_together_with_their_reasons(
     message = binary.refused(capsys, "--normal", "good")
     assert "3 mask(s) cannot be used: " in message
     assert "masks/crack/a.png (it is 12 x 10 pixels, and its picture 32 x 24)" in message
-    assert "masks/crack/b.png (it holds 3, where a binary mask holds 0 and one value above 127)" in message
+    assert (
+        "masks/crack/b.png (it holds 3, where a binary mask holds 0 and one value above 127, and these are" in message
+    )
     assert "masks/good/a.png (it marks 192 pixels, and good, its picture's class, is the normal one)" in message
     assert "masks/classes.csv, with the first line value,name" in message
     assert not (binary.data / "pictures.csv").exists()
+
+
+@pytest.mark.parametrize("named", ["", "value,name\n255,defect\n"])
+def test_edges_that_fade_are_marked_by_half_and_counted_in_one_line(
+    folder: MaskedFolder, caplog: pytest.LogCaptureFixture, named: str
+) -> None:
+    if named:
+        folder.name(named)
+    hard = Image.fromarray(marks(upper_left=255).astype(np.uint8))
+    soft = np.asarray(
+        hard.resize((WIDTH // 2, HEIGHT // 2)).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC).rotate(5)
+    )
+    soft = np.asarray(Image.fromarray(soft).filter(ImageFilter.GaussianBlur(0.5)))
+    for name in ("a", "b"):
+        folder.add(name, soft)
+    folder.add("c", np.asarray(hard))
+    folder.add("d", marks())
+    assert folder.load() == 0
+    np.testing.assert_array_equal(folder.mask("b.png"), soft > 127)
+    (line,) = [record.message for record in caplog.records if "edges that fade" in record.message]
+    assert line.startswith("2 mask(s) have edges that fade from black to white, such as ")
+    assert line.endswith("masks/a.png: what is above 127 is marked")
 
 
 def test_a_value_without_a_name_is_refused_with_its_pixels(
@@ -232,7 +280,7 @@ def test_a_rare_class_takes_its_region_with_it(folder: MaskedFolder) -> None:
         for index in range(number):
             folder.add(f"{label}/{index}", marks(upper_left=255) if label != "good" else marks())
     assert folder.load("--normal", "good", "--skip-rare") == 0
-    assert folder.description.regions == ("crack",)
+    assert folder.description.regions == folder.description.objects == ("crack",)
     assert np.unique(folder.mask("crack/0.png")).tolist() == [0, 1]
 
 
