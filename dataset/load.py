@@ -29,6 +29,7 @@ from dataset.examine import Facts, copy_pictures, examine
 from dataset.likeness.objects import find_objects
 from dataset.likeness.same_pictures import warn_of_contradictions
 from dataset.manifest import ATTRIBUTE_PREFIX, COLUMNS, Manifest, ManifestError
+from dataset.masks.hashes import with_mask_hashes
 from dataset.masks.settle import settle_masks, with_regions
 from dataset.outputs.disk import write_problem
 from dataset.outputs.overlap import check_apart, check_folder, check_nothing_foreign
@@ -117,7 +118,7 @@ def _stage(
     collection = with_regions(collection, facts, table["path"])
     copy_pictures(collection, table, staging)
     collection = with_boxes(collection, table, staging)
-    manifest = Manifest(table, staging)
+    manifest = Manifest(with_mask_hashes(table, staging), staging)
     manifest.write(staging / PICTURES_CSV)
     told = {"summary": description.summary + skipping.summary(), "likeness": " ".join(remarks)}
     collection.description.model_copy(update=told).write(staging)
