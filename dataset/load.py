@@ -19,6 +19,7 @@ from typing import Literal
 
 import pandas as pd
 
+from dataset.box_formats.settle import settle_boxes
 from dataset.box_formats.writing import with_boxes
 from dataset.checks import check_classes, check_same_bytes
 from dataset.data_source import DataSource
@@ -28,6 +29,7 @@ from dataset.examine import Facts, copy_pictures, examine
 from dataset.likeness.objects import find_objects
 from dataset.likeness.same_pictures import warn_of_contradictions
 from dataset.manifest import ATTRIBUTE_PREFIX, COLUMNS, Manifest, ManifestError
+from dataset.masks.hashes import with_mask_hashes
 from dataset.masks.settle import settle_masks, with_regions
 from dataset.outputs.disk import write_problem
 from dataset.outputs.overlap import check_apart, check_folder, check_nothing_foreign
@@ -110,13 +112,13 @@ def _stage(
     description = collection.description.model_copy(update={"max_value": find_max_value(files, max_value)})
     collection = replace(collection, description=description)
     facts = examine(collection, staging)
-    collection = settle_masks(collection, facts)
+    collection = settle_masks(settle_boxes(collection, facts), facts)
     remarks: list[str] = []
     table = tabulate(collection, facts, params, remarks, skipping)
     collection = with_regions(collection, facts, table["path"])
     copy_pictures(collection, table, staging)
     collection = with_boxes(collection, table, staging)
-    manifest = Manifest(table, staging)
+    manifest = Manifest(with_mask_hashes(table, staging), staging)
     manifest.write(staging / PICTURES_CSV)
     told = {"summary": description.summary + skipping.summary(), "likeness": " ".join(remarks)}
     collection.description.model_copy(update=told).write(staging)

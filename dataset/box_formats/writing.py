@@ -29,7 +29,8 @@ def with_boxes(collection: Collection, table: pd.DataFrame, staging: Path) -> Co
     its masks, which lie below `staging` already. An object of which every box is ignored is left out. Without objects
     no file is written.
     """
-    boxes = _from_masks(collection, table, staging)
+    boxes = _stated(collection) if collection.boxes is not None else _from_masks(collection, table, staging)
+    boxes = {path: boxes[path] for path in table["path"]}
     objects = tuple(sorted({box.object for of_one in boxes.values() for box in of_one if not box.ignored}))
     if len(objects) > MAX_OBJECTS:
         raise ManifestError(f"the pictures hold {len(objects)} kinds of objects; at most {MAX_OBJECTS} are possible")
@@ -37,8 +38,15 @@ def with_boxes(collection: Collection, table: pd.DataFrame, staging: Path) -> Co
     if absent:
         logger.warning("every box of %s is ignored: left out as object(s)", named(absent))
     if objects:
-        write_boxes(staging, ((path, box) for path in table["path"] for box in boxes[path] if box.object in objects))
+        write_boxes(staging, ((path, box) for path in boxes for box in boxes[path] if box.object in objects))
     return replace(collection, description=collection.description.model_copy(update={"objects": objects}))
+
+
+def _stated(collection: Collection) -> PictureBoxes:
+    return {
+        path: [AnnotatedBox(box.object, box.corners, box.ignored) for box in stated.boxes]
+        for path, stated in (collection.boxes or {}).items()
+    }
 
 
 def _from_masks(collection: Collection, table: pd.DataFrame, staging: Path) -> PictureBoxes:

@@ -125,10 +125,12 @@ class RequestHandler:
         with self._arriving(record):
             decode = partial(self._run, self.decoders, record)
             images = await read_images(request, served.contract, served.settings, wanted, decode)
-            record.decoded(len(images.pixels))
+            record.decoded(len(images.places), len(images.pixels) if images.parts.tiles else None)
+        if images.parts.tiles:
+            self.metrics.cut(map(len, images.places))
         outcome = await self._compute(images.pixels, compute, record)
         encode = partial(self._run, self.encoders, record)
-        answers = await make_answers(outcome.answers, images.places, served, record, encode)
+        answers = await make_answers(outcome.answers, images, served, record, encode)
         self.metrics.predicted(answers)
         predictions = await self._filter(only_predictions(answers), record)
         response = await write_answer(predictions, wanted, images.encoded, served, record, encode)

@@ -14,7 +14,6 @@ from runtime.model.contract import (
     ONNX_FILE,
     ContractError,
     ModelContract,
-    SegmentationContract,
     Task,
     read_contract,
 )
@@ -69,16 +68,6 @@ def _load(
         predictor = Predictor.load(folder, settings.device, settings.threads, settings.sessions, device_index, spins)
         predictor.warm_up()
     contract = predictor.contract if predictor else read_contract(folder / CONTRACT_FILE)
-    _refuse_parts(contract)
     sha256 = predictor.sha256 if predictor else file_sha256(folder / ONNX_FILE)
     identity = ModelIdentity(name=model.tag.name, version=model.tag.version or "", sha256=sha256)
     return ServedModel(contract, identity, settings, FilterChain.load(contract), predictor)
-
-
-def _refuse_parts(contract: ModelContract) -> None:
-    """Raise ContractError for a model that looks at parts of a picture: requests are read as wholes."""
-    if isinstance(contract, SegmentationContract) and (contract.tiles or contract.roi):
-        raise ContractError(
-            "the model's contract states tiles or a region of interest, and the service looks at whole pictures: "
-            "export the model with neither, or cut pictures offline with runtime/answers/tiled.py"
-        )

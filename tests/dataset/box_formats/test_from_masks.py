@@ -1,10 +1,15 @@
 """Boxes of masks: which parts are one object, and which are none."""
 
+from collections import Counter
+from pathlib import Path
+
 import numpy as np
+import pytest
 
 from dataset.annotations import IGNORED
 from dataset.box_formats.from_masks import boxes_of_mask
 from dataset.boxes import AnnotatedBox
+from dataset.masks.source_masks import read_above_middle
 
 SIDE = 300  # one hundredth of it are 3 pixels
 NAMES = ("crack", "hole")
@@ -55,3 +60,14 @@ def test_what_is_ignored_may_be_any_object_and_an_ignored_edge_is_none() -> None
     assert boxes_of_mask(mask, NAMES) == [_box("hole", 10, 20, 40, 40), *unknown]
     everything = [_box(name, 0, 0, SIDE + 50, SIDE, ignored=True) for name in NAMES]
     assert boxes_of_mask(np.full((SIDE, SIDE + 50), IGNORED, np.uint8), NAMES) == everything
+
+
+@pytest.mark.reference
+def test_the_photographs_masks_hold_as_many_objects_as_the_docs_say(reference_dir: Path) -> None:
+    counts: Counter[str] = Counter()
+    for path in reference_dir.glob("MT_*/Imgs/*.png"):
+        label = path.parent.parent.name.removeprefix("MT_")
+        if label == "Free":  # marks nothing
+            continue
+        counts[label] += len(boxes_of_mask(read_above_middle(path.read_bytes()).values, (label,)))
+    assert counts == {"Blowhole": 115, "Break": 117, "Crack": 70, "Fray": 37, "Uneven": 101}

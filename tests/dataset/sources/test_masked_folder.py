@@ -9,6 +9,7 @@ from PIL import Image, ImageFilter
 
 from dataset.annotations import IGNORED
 from dataset.boxes import AnnotatedBox, boxes_file
+from dataset.manifest import MASK_SHA256, Manifest
 from tests.dataset.masked_files import HEIGHT, WIDTH, MaskedFolder, marks, turned
 from tests.dataset.picture_files import save, texture
 
@@ -40,6 +41,33 @@ def test_a_binary_mask_marks_the_class_of_its_picture(binary: MaskedFolder) -> N
     assert binary.table["mask"]["good/a.png"] == ""
     masks = sorted(path.relative_to(binary.data).as_posix() for path in (binary.data / "pictures/masks").rglob("*.png"))
     assert masks == sorted(mask for mask in binary.table["mask"] if mask)
+
+
+def test_a_corrected_mask_changes_the_hash_of_segmentation_data_and_no_other(binary: MaskedFolder) -> None:
+    def hashes() -> tuple[str, str]:
+        manifest = Manifest.read(binary.data / "pictures.csv")
+        return manifest.data_sha256("segmentation"), manifest.data_sha256("classification")
+
+    assert binary.load("--normal", "good") == 0
+    assert [bool(digest) for digest in binary.table[MASK_SHA256]] == [bool(mask) for mask in binary.table["mask"]]
+    before = hashes()
+    mask = binary.root / "masks/crack/a.png"
+    pixels = np.array(Image.open(mask))
+    Image.fromarray(pixels).save(mask, compress_level=0)  # other bytes, the same mask
+    assert binary.load("--normal", "good") == 0
+    assert hashes() == before
+    pixels[-1, -1] = 255
+    save(mask, pixels)
+    assert binary.load("--normal", "good") == 0
+    assert hashes()[0] != before[0]
+    assert hashes()[1] == before[1]
+
+
+def test_without_masks_the_manifest_is_as_it_was(folder: MaskedFolder) -> None:
+    for number in range(6):
+        save(folder.root / "ab"[number % 2] / f"{number}.png", texture(number, HEIGHT, WIDTH))
+    assert folder.load() == 0
+    assert MASK_SHA256 not in Manifest.read(folder.data / "pictures.csv").table.columns
 
 
 def test_values_mean_what_the_class_map_says_whatever_the_picture_is_of(binary: MaskedFolder) -> None:
