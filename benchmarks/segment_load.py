@@ -12,16 +12,9 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import machine
-from benchmarks.load.load_generator import Load
-from benchmarks.load.segment_turn import (
-    SEGMENT_PATH,
-    BenchmarkError,
-    check_answer,
-    generate,
-    measure,
-    segmenter_of,
-    serve_bento,
-)
+from benchmarks.load.load import Load
+from benchmarks.load.segment_turn import SEGMENT_PATH, check_answer, generate, measure, serve_bento
+from benchmarks.load.served_bento import BenchmarkError, segmenter_of
 from benchmarks.load.server_process import ServerFailedError, free_port, running, wait_until_ready
 from benchmarks.load.servers import NO_TELEMETRY, OURS, PROJECT_DIR
 from benchmarks.load.turns import HOST, TIMEOUT_S, WARM_UP_S

@@ -16,16 +16,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from benchmarks import machine
-from benchmarks.load.load_generator import Load
-from benchmarks.load.segment_turn import (
-    SEGMENT_PATH,
-    BenchmarkError,
-    check_answer,
-    generate,
-    measure,
-    segmenter_of,
-    serve_bento,
-)
+from benchmarks.load.load import Load
+from benchmarks.load.segment_turn import SEGMENT_PATH, check_answer, generate, measure, serve_bento
+from benchmarks.load.served_bento import BenchmarkError, segmenter_of
 from benchmarks.load.server_process import ServerFailedError, ServerProcess, free_port, running, wait_until_ready
 from benchmarks.load.servers import OURS
 from benchmarks.load.turns import HOST, TIMEOUT_S, WARM_UP_S

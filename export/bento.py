@@ -21,6 +21,7 @@ from pathlib import Path
 
 import bentoml
 from bentoml import Bento
+from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml.exceptions import BentoMLException, NotFound
 
 from export.gate import (
@@ -35,7 +36,7 @@ from export.gate import (
 )
 from export.measured_model import find_measured_model, registered_tags, with_pictures
 from export.model_store import StoreError, check_store
-from export.packed_models import MODEL_VARIABLE, TASKS, Models, bento_card, find_models
+from export.packed_models import MODEL_VARIABLE, TASKS, Models, bento_card, models_to_pack
 from export.same_data import find_reference
 from project.command import command
 from project.write_whole import write_whole
@@ -178,6 +179,17 @@ def _code(project_dir: Path) -> list[str]:
     return sorted(path.relative_to(project_dir).as_posix() for path in paths)
 
 
+def check_store_is_apart(project_dir: Path) -> None:
+    """Raise StoreError if Bentos are made among the code that they are made of: each would be copied into itself."""
+    home = Path(BentoMLContainer.bentoml_home.get())
+    for folder in CODE:
+        if home.resolve().is_relative_to((project_dir / folder).resolve()):
+            raise StoreError(
+                f"BentoML's home {home} lies in {folder}/, which goes into the Bento: set BENTOML_HOME to another "
+                "folder and move what is there"
+            )
+
+
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", choices=TASKS, default="classification", help="whose models it holds")
     parser.add_argument("--record", type=Path, default=Path("artifacts/bento.json"), help="where to note the tag")
@@ -188,7 +200,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     os.environ["BENTOML_DO_NOT_TRACK"] = "True"  # BentoML takes no other word, "1" included
     check_store()
-    bento, is_new = build(Path.cwd(), find_models(TASKS[args.task]), read_gate(args))
+    check_store_is_apart(Path.cwd())
+    bento, is_new = build(Path.cwd(), models_to_pack(TASKS[args.task]), read_gate(args))
     models = [str(info.tag) for info in bento.info.all_models]
     record = {"tag": str(bento.tag), "path": bento.path, "models": models}
     write_whole(args.record, json.dumps(record, indent=2) + "\n")

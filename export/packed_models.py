@@ -9,9 +9,9 @@ import bentoml
 from dataset.outputs.tasks import ARTIFACTS
 from export.bento_card import join_cards
 from runtime.model.card import CardError, check_card
-from runtime.model.contract import CONTRACT_FILE, MODEL_NAMES, ONNX_FILE, ContractError, Task, read_contract
+from runtime.model.contract import MODEL_NAMES, ONNX_FILE, Task
 from runtime.model.hashing import file_sha256
-from runtime.serving.model_reference import ModelUnavailable, StaleCard, find_model
+from runtime.serving.model_reference import ModelUnavailable, StaleCard, with_tasks
 
 TASKS: dict[str, tuple[Task, ...]] = {**{task: (task,) for task in MODEL_NAMES}, "both": tuple(MODEL_NAMES)}
 MODEL_VARIABLE = "VISION_MODEL"  # the service that is built reads it, too: runtime/serving/settings.py
@@ -19,7 +19,7 @@ MODEL_VARIABLE = "VISION_MODEL"  # the service that is built reads it, too: runt
 Models = Mapping[Task, bentoml.Model]
 
 
-def find_models(tasks: Collection[Task]) -> dict[Task, bentoml.Model]:
+def models_to_pack(tasks: Collection[Task]) -> dict[Task, bentoml.Model]:
     """Return the models to pack, in the order of `MODEL_NAMES`: what `VISION_MODEL` names, else the newest of each.
 
     Raises ModelUnavailable if one is missing, or if those named are not one of each of `tasks`.
@@ -27,12 +27,7 @@ def find_models(tasks: Collection[Task]) -> dict[Task, bentoml.Model]:
     named = os.environ.get(MODEL_VARIABLE, "")
     tags = [tag.strip() for tag in named.split(",")] if named else [f"{MODEL_NAMES[task]}:latest" for task in tasks]
     found: dict[Task, bentoml.Model] = {}
-    for tag in tags:
-        model = find_model(tag)
-        try:
-            task = read_contract(Path(model.path_of(CONTRACT_FILE))).task
-        except ContractError as exc:
-            raise ModelUnavailable(f"{model.tag} cannot be packed: {exc}") from exc
+    for task, model in with_tasks(tags, "packed"):
         if task in found or task not in tasks:
             raise ModelUnavailable(
                 f"{MODEL_VARIABLE}={named} names {model.tag}, a model of {task}, but one of "

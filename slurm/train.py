@@ -13,15 +13,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from dataset.outputs.tasks import add_task_option
 from project.command import command
 from project.params import ParamsError, add_params_option
 from slurm.allocation import Allocation
 from slurm.attempts import Attempts
+from slurm.chain_commands import check_params, run_links
 from slurm.claim import SCRATCH_DIR, claimed
-from slurm.doctor import meeting_point
 from slurm.job import batch_step, run_on_all_nodes
-from slurm.links import check_params, run_links
-from slurm.nodes import look_at_nodes
+from slurm.nodes import look_at_nodes, meeting_point
 from slurm.warning import Warnings
 
 MANIFEST = Path("data/manifest.csv")
@@ -77,7 +77,7 @@ def _work(arguments: argparse.Namespace, allocation: Allocation, warnings: Warni
     if is_trained:
         logger.info("this job has trained before it was requeued; remove %s to have it train again", attempts.path)
     else:
-        options = ["--params", str(params), "--workers", str(arguments.workers)]
+        options = ["--task", arguments.task, "--params", str(params), "--workers", str(arguments.workers)]
         options += ["--save-every-steps", str(arguments.save_every_steps)]
         status = train(allocation, warnings, attempts, ["training.train", *options], arguments.port)
         if status:
@@ -90,10 +90,11 @@ def _work(arguments: argparse.Namespace, allocation: Allocation, warnings: Warni
         warnings.check()
         return status
 
-    return run_links(AFTER_TRAINING, params, status_of)
+    return run_links(AFTER_TRAINING, params, arguments.task, status_of)
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
+    add_task_option(parser)
     which = parser.add_mutually_exclusive_group()
     add_params_option(which, "for training and all that follows")
     which.add_argument("--best-of", type=Path, metavar="DIR", help="params.yaml with the best values of a search")

@@ -1,4 +1,4 @@
-"""What loads on segmenters have in common: the Bento that is served, one load, and what the server's log says of it."""
+"""What loads on segmenters have in common: how a Bento is served, one load, and what the server's log says of it."""
 
 import json
 import os
@@ -8,37 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import bentoml
-from bentoml.exceptions import BentoMLException, NotFound
-
-from benchmarks.load.load_generator import Load, LoadResult
+from benchmarks.load.load import Load, LoadResult
 from benchmarks.load.server_process import ServerFailedError, ServerProcess
 from benchmarks.load.servers import NO_TELEMETRY
 from benchmarks.load.turns import HOST, run_module
 from benchmarks.pages.segment_report import STAGES, Phase
-from runtime.model.contract import CONTRACT_FILE, ContractError, read_contract
 
 SEGMENT_PATH = "/segment"
-
-
-class BenchmarkError(ValueError):
-    """The benchmark cannot run; the message says what to do."""
-
-
-def segmenter_of(bento: str) -> tuple[str, str, Path]:
-    """Return the Bento's tag, its segmenter's tag and that one's folder.
-
-    Raises BenchmarkError if there is no such Bento or if it holds no segmenter.
-    """
-    try:
-        found = bentoml.bentos.get(bento)
-        models = [bentoml.models.get(info.tag) for info in found.info.all_models]
-        for model in models:
-            if read_contract(Path(model.path) / CONTRACT_FILE).task == "segmentation":
-                return str(found.tag), str(model.tag), Path(model.path)
-    except (NotFound, BentoMLException, ContractError, FileNotFoundError) as exc:
-        raise BenchmarkError(f"cannot serve {bento}: {exc}; `make bento TASK=segment` builds one") from exc
-    raise BenchmarkError(f"{found.tag} holds no segmenter: `make bento TASK=segment` builds one that does")
 
 
 def serve_bento(bento: str, port: int) -> tuple[list[str], dict[str, str]]:

@@ -1,5 +1,6 @@
 """Which models are served, and which a Bento gets: the newest when it is built, and those for ever after."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import bentoml
@@ -70,6 +71,21 @@ def find_model(tag: str) -> bentoml.Model:
         raise ModelUnavailable(f"there is no model '{tag}' in the model store; {HOW_TO_GET_ONE}") from exc
 
 
+def with_tasks(tags: Iterable[str], use: str) -> Iterator[tuple[Task, bentoml.Model]]:
+    """Yield the models of these tags in the local store, each with the task that its contract names.
+
+    use: what is to be done with them, in the message: 'packed'. Raises ModelUnavailable if a model is missing or has no
+    contract.
+    """
+    for tag in tags:
+        model = find_model(tag)
+        try:
+            task = read_contract(Path(model.path_of(CONTRACT_FILE))).task
+        except ContractError as exc:
+            raise ModelUnavailable(f"{model.tag} cannot be {use}: {exc}") from exc
+        yield task, model
+
+
 def find_models(bento: bentoml.Bento | None = None) -> dict[Task, bentoml.Model]:
     """Find what the deployment serves or builds, by task: what `bento` holds, else what `VISION_MODEL` names.
 
@@ -77,12 +93,7 @@ def find_models(bento: bentoml.Bento | None = None) -> dict[Task, bentoml.Model]
     """
     found: dict[Task, bentoml.Model] = {}
     tags = wanted_tags()
-    for tag in tags if bento is None else _held_tags(bento, tags):
-        model = find_model(tag)
-        try:
-            task = read_contract(Path(model.path_of(CONTRACT_FILE))).task
-        except ContractError as exc:
-            raise ModelUnavailable(f"{model.tag} cannot be used: {exc}") from exc
+    for task, model in with_tasks(tags if bento is None else _held_tags(bento, tags), "used"):
         if task in found:
             raise ModelUnavailable(
                 f"VISION_MODEL={','.join(tags)} names two models for {task}, {found[task].tag} and "

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks.load.segment_turn import BenchmarkError
+from benchmarks.load.served_bento import BenchmarkError
 from benchmarks.load.servers import OURS
 from benchmarks.machine import describe
 from benchmarks.pages.segment_report import Phase

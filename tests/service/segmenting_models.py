@@ -22,22 +22,26 @@ import time
 from runtime.results import Segmentation
 
 
-def check(answer: Segmentation, *, fails_at: int, hangs_at: int, largest_of: int) -> Segmentation:
+def check(answer: Segmentation, *, fails_at: int, hangs_at: int, largest_of: int, strays_at: int) -> Segmentation:
     if len(answer.regions) == fails_at:
         raise ValueError("secret")
     if len(answer.regions) == hangs_at:
         time.sleep(10)
     if len(answer.regions) == largest_of:
         return answer.model_copy(update={"regions": answer.regions[:1]})
+    if len(answer.regions) == strays_at:
+        region = answer.regions[0]
+        box = region.box.model_copy(update={"right": answer.width + 1})
+        return answer.model_copy(update={"regions": [region.model_copy(update={"box": box})]})
     return answer
 '''
-FAILS_AT, HANGS_AT, LARGEST_OF = 3, 4, 5
+FAILS_AT, HANGS_AT, LARGEST_OF, STRAYS_AT = 3, 4, 5, 6
 FILTERS = (
     {"kind": "abstain", "below": ABSTAIN_BELOW},
     {
         "kind": "hook",
         "path": "hooks.rules:check",
-        "options": {"fails_at": FAILS_AT, "hangs_at": HANGS_AT, "largest_of": LARGEST_OF},
+        "options": {"fails_at": FAILS_AT, "hangs_at": HANGS_AT, "largest_of": LARGEST_OF, "strays_at": STRAYS_AT},
     },
 )
 _BRIGHT = 250.0  # mean of a picture above which the logits are infinite

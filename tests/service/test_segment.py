@@ -3,25 +3,33 @@
 import base64
 import io
 import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import httpx
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from pycocotools import mask as coco
 
 from demo import serving
-from tests.bento_project import copy_project
+from scoring import merge, score, shard
+from tests.bento_project import ROOT, copy_project
 from tests.onnx_segmenter import REGION_COLOURS, Spot, draw_spots
 from tests.service.conftest import SETTINGS
 from tests.service.metrics_page import read_metrics, total
 from tests.service.requests import code_and_index, png, stage_times_ms, truncated_jpeg
-from tests.service.segmenting_models import ABSTAIN_BELOW, store_both
+from tests.service.segmenting_models import ABSTAIN_BELOW, HOOK, store_both
 from tests.service.test_openapi import (
     test_every_reference_leads_somewhere_and_every_schema_is_used,
     test_generators_find_one_body_in_each_operation_and_send_it_under_its_own_type,
@@ -41,8 +49,13 @@ __all__ = [  # of this document, too
 DEADLINE_S = 5.0
 RED: Spot = ("red", (20, 20, 70, 60))
 BLUE: Spot = ("blue", (75, 10, 95, 30))
-SPOTS: tuple[Spot, ...] = (RED, BLUE, ("red", (76, 50, 90, 64)), ("blue", (4, 60, 14, 70)), ("red", (40, 4, 50, 14)))
+SMALL: tuple[Spot, ...] = (
+    ("red", (76, 50, 90, 64)), ("blue", (4, 60, 14, 70)), ("red", (40, 4, 50, 14)), ("blue", (4, 4, 14, 14)),
+)  # fmt: skip
+SPOTS: tuple[Spot, ...] = (RED, BLUE, *SMALL)
 WHITE = png(96, 72, (255, 255, 255))
+PAGES = (ROOT / "README.md", ROOT / "docs/API.md", ROOT / "docs/CONTAINERIZE.md")
+CURL = sorted({line for page in PAGES for line in re.findall(r"^ *(curl .+)$", page.read_text("utf-8"), re.M)})
 Answer = dict[str, Any]
 
 
@@ -179,6 +192,7 @@ def test_the_classifier_answers_beside_it_as_it_does_alone(url: str, tags: dict[
         ([picture(1)] * 2, "", "image/png", (406, "not_acceptable", None)),
         ([picture(1)] * 2, "?overlay=1", "*/*", (406, "not_acceptable", None)),
         ([picture(3)], "", "image/png", (500, "filter_failed", 0)),
+        ([picture(1), picture(6)], "", "*/*", (500, "filter_failed", 1)),  # a box beyond the picture
     ],
 )
 def test_what_is_refused_has_its_status_code_and_index(
@@ -221,20 +235,44 @@ def test_json_is_answered_unless_a_picture_is_preferred(url: str, accept: str) -
     assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
 
 
-@pytest.mark.parametrize("accept", ["*/*", "image/png"])
-def test_overlay_is_the_picture_with_its_outlines(url: str, accept: str) -> None:
-    plain = Image.open(io.BytesIO(picture(1))).convert("RGB")
-    response = post(url, picture(1), query="?overlay=1", Accept=accept)
+def drawn_on(url: str, data: bytes, accept: str) -> tuple[int, np.ndarray[Any, Any]]:
+    """Return by how much the overlay is enlarged, and which of its pixels are not the picture's."""
+    plain = Image.open(io.BytesIO(data)).convert("RGB")
+    response = post(url, data, query="?overlay=1", Accept=accept)
     assert (response.status_code, response.headers["content-type"]) == (200, "image/png")
     drawn = Image.open(io.BytesIO(response.content)).convert("RGB")
     scale = drawn.width // plain.width
     assert drawn.size == (plain.width * scale, plain.height * scale), "small pictures are enlarged"
     same = np.asarray(plain.resize(drawn.size, Image.Resampling.NEAREST)).astype(int)
-    changed = np.abs(np.asarray(drawn) - same).max(axis=2) > 30
+    return scale, np.abs(np.asarray(drawn) - same).max(axis=2) > 30
+
+
+@pytest.mark.parametrize("accept", ["*/*", "image/png"])
+def test_overlay_is_the_picture_with_its_outlines(url: str, accept: str) -> None:
+    scale, changed = drawn_on(url, picture(1), accept)
     rows, columns = (places / scale for places in np.nonzero(changed))
     assert (columns.min(), columns.max(), rows.max()) == pytest.approx((20, 70, 60), abs=1), "its name is above it"
     assert not changed[30 * scale : 50 * scale, 30 * scale : 60 * scale].any(), "inside of the outline"
     assert post(url, picture(1), query="?overlay=0").headers["content-type"] == "application/json"
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="runs curl")
+@pytest.mark.parametrize("command", CURL)
+def test_curl_is_answered_as_readme_and_docs_show_it(url: str, tmp_path: Path, command: str) -> None:
+    (tmp_path / "tile.jpg").write_bytes(picture(2, file_format="JPEG"))
+    (tmp_path / "other.png").write_bytes(picture(1))
+    text = base64.b64encode(picture(2)).decode()
+    words = shlex.split(re.sub(r"(localhost|127\.0\.0\.1):3000", url, command).replace('"..."', f'"{text}"'))
+    assert sum(word.startswith(url) for word in words) == 1
+    done = subprocess.run([*words, "-sS", "--fail", "--noproxy", "*"], cwd=tmp_path, capture_output=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    if "-o" in words:
+        with Image.open(tmp_path / words[words.index("-o") + 1]) as drawn:
+            assert (drawn.format, drawn.mode) == ("PNG", "RGB" if "overlay=1" in command else "P")
+        return
+    answers = json.loads(done.stdout)
+    assert len(answers) == max(1, command.count("images=@"), command.count('"..."'))
+    assert all(("regions" in answer) == ("/segment" in command) for answer in answers)
 
 
 def test_filters_get_the_segmentation_and_the_mask_holds_what_they_leave(url: str) -> None:
@@ -243,9 +281,44 @@ def test_filters_get_the_segmentation_and_the_mask_holds_what_they_leave(url: st
     assert unsure["abstained"]
     assert unsure["probability"] < ABSTAIN_BELOW
     [largest] = post(url, picture(5)).json()
-    assert [region["label"] for region in largest["regions"]] == ["red"]
+    assert ([region["label"] for region in largest["regions"]], largest["num_regions"]) == (["red"], 1)
     mask = np.asarray(Image.open(io.BytesIO(post(url, picture(5), Accept="image/png").content)))
     assert np.array_equal(mask, mask_of(largest))
+    scale, changed = drawn_on(url, picture(5), "*/*")
+    columns = np.nonzero(changed)[1] / scale
+    assert (columns.min(), columns.max()) == pytest.approx((20, 70), abs=1), "of the largest alone"
+
+
+def test_picture_that_is_scored_offline_has_the_regions_of_the_answer(
+    url: str, tags: dict[str, str], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = ModuleType("hooks.rules")  # the model's, which is only in this process while the test runs
+    exec(HOOK, rules.__dict__)
+    monkeypatch.setitem(sys.modules, rules.__name__, rules)
+    pictures = {
+        "jpeg.jpg": picture(2, (90, 81), "JPEG"), "none.png": picture(0), "one.png": picture(1),
+        "largest_of_five.png": picture(5), "fails.png": picture(3), "unsure.png": faint(), "white.png": WHITE,
+    }  # fmt: skip
+    (tmp_path / "pictures").mkdir()
+    for name, data in pictures.items():
+        (tmp_path / "pictures" / name).write_bytes(data)
+    model = folder / "home/models" / tags["segmentation"].replace(":", "/")
+    run_dir = str(tmp_path / "run")
+    assert shard.main([str(tmp_path / "pictures"), run_dir, "--task", "segmentation", "--model", str(model)]) == 0
+    assert score.main([run_dir]) == 0
+    assert merge.main([run_dir]) == 0
+    num_answered = 0
+    for row in pq.read_table(tmp_path / "run/scores.parquet").to_pylist():
+        response = post(url, pictures[row["path"]])
+        if response.status_code != 200:
+            assert (row["error"], row["regions"]) == (code_and_index(response)[0], None)
+            continue
+        num_answered += 1
+        [answer] = response.json()
+        same = ("label", "class_id", "abstained", "width", "height", "num_regions", "regions")
+        assert {name: row[name] for name in same} == {name: answer[name] for name in same}
+        assert row["probability"] == answer["probability"]
+    assert num_answered == 5
 
 
 def faint() -> bytes:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from dataset.annotations import IGNORED
+from dataset.manifest import MASK_SHA256, Manifest
 from tests.dataset.masked_files import HEIGHT, WIDTH, MaskedFolder, marks, turned
 from tests.dataset.picture_files import save, texture
 
@@ -39,6 +40,33 @@ def test_a_binary_mask_marks_the_class_of_its_picture(binary: MaskedFolder) -> N
     assert binary.table["mask"]["good/a.png"] == ""
     masks = sorted(path.relative_to(binary.data).as_posix() for path in (binary.data / "pictures/masks").rglob("*.png"))
     assert masks == sorted(mask for mask in binary.table["mask"] if mask)
+
+
+def test_a_corrected_mask_changes_the_hash_of_segmentation_data_and_no_other(binary: MaskedFolder) -> None:
+    def hashes() -> tuple[str, str]:
+        manifest = Manifest.read(binary.data / "pictures.csv")
+        return manifest.data_sha256("segmentation"), manifest.data_sha256("classification")
+
+    assert binary.load("--normal", "good") == 0
+    assert [bool(digest) for digest in binary.table[MASK_SHA256]] == [bool(mask) for mask in binary.table["mask"]]
+    before = hashes()
+    mask = binary.root / "masks/crack/a.png"
+    pixels = np.array(Image.open(mask))
+    Image.fromarray(pixels).save(mask, compress_level=0)  # other bytes, the same mask
+    assert binary.load("--normal", "good") == 0
+    assert hashes() == before
+    pixels[-1, -1] = 255
+    save(mask, pixels)
+    assert binary.load("--normal", "good") == 0
+    assert hashes()[0] != before[0]
+    assert hashes()[1] == before[1]
+
+
+def test_without_masks_the_manifest_is_as_it_was(folder: MaskedFolder) -> None:
+    for number in range(6):
+        save(folder.root / "ab"[number % 2] / f"{number}.png", texture(number, HEIGHT, WIDTH))
+    assert folder.load() == 0
+    assert MASK_SHA256 not in Manifest.read(folder.data / "pictures.csv").table.columns
 
 
 def test_values_mean_what_the_class_map_says_whatever_the_picture_is_of(binary: MaskedFolder) -> None:
@@ -142,10 +170,34 @@ def test_masks_that_cannot_be_used_are_named_together_with_their_reasons(
     message = binary.refused(capsys, "--normal", "good")
     assert "3 mask(s) cannot be used: " in message
     assert "masks/crack/a.png (it is 12 x 10 pixels, and its picture 32 x 24)" in message
-    assert "masks/crack/b.png (it holds 3, where a binary mask holds 0 and one value above 127)" in message
+    assert (
+        "masks/crack/b.png (it holds 3, where a binary mask holds 0 and one value above 127, and these are" in message
+    )
     assert "masks/good/a.png (it marks 192 pixels, and good, its picture's class, is the normal one)" in message
     assert "masks/classes.csv, with the first line value,name" in message
     assert not (binary.data / "pictures.csv").exists()
+
+
+@pytest.mark.parametrize("named", ["", "value,name\n255,defect\n"])
+def test_edges_that_fade_are_marked_by_half_and_counted_in_one_line(
+    folder: MaskedFolder, caplog: pytest.LogCaptureFixture, named: str
+) -> None:
+    if named:
+        folder.name(named)
+    hard = Image.fromarray(marks(upper_left=255).astype(np.uint8))
+    soft = np.asarray(
+        hard.resize((WIDTH // 2, HEIGHT // 2)).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC).rotate(5)
+    )
+    soft = np.asarray(Image.fromarray(soft).filter(ImageFilter.GaussianBlur(0.5)))
+    for name in ("a", "b"):
+        folder.add(name, soft)
+    folder.add("c", np.asarray(hard))
+    folder.add("d", marks())
+    assert folder.load() == 0
+    np.testing.assert_array_equal(folder.mask("b.png"), soft > 127)
+    (line,) = [record.message for record in caplog.records if "edges that fade" in record.message]
+    assert line.startswith("2 mask(s) have edges that fade from black to white, such as ")
+    assert line.endswith("masks/a.png: what is above 127 is marked")
 
 
 def test_a_value_without_a_name_is_refused_with_its_pixels(
