@@ -8,7 +8,7 @@ from enum import StrEnum
 import numpy as np
 from PIL import Image
 
-from dataset.sources.synthetic.synthetic_tiles import draw_tile, expose
+from dataset.sources.synthetic.synthetic_exposures import draw_tile, expose
 
 SMALL_SIZE_PX = (224, 224)  # the model's input: nothing is resized
 SMALL_JPEG_QUALITY = 100  # with it the tile takes 29 KB, what a photograph of that size takes
