@@ -24,6 +24,7 @@ from runtime.model.contract import MODEL_NAMES, Task
 
 CHECKPOINT_NAMES: dict[Task, str] = {
     "classification": "vision-checkpoint", "segmentation": "vision-segmenter-checkpoint",
+    "detection": "vision-detector-checkpoint",
 }  # fmt: skip
 _STAGING_PREFIX = "vision-register-"
 
