@@ -83,12 +83,10 @@ def evaluate(
         test_predictions, manifest, statistics, near_duplicates, data_params.near_duplicate_correlation,
         counts.num_across_splits if counts else None,
     )  # fmt: skip
-    asked_model = read_asked_model(predictions_path)
     measured = _measure_outlines(maps_dir, manifest, test_predictions, params)
-    # Outlines are measured by masks, so they are of the data.
     data = {"data_sha256": manifest.data_sha256("segmentation" if maps_dir else "classification")}
-    known = {"label_review": labels, "asked_model": asked_model}
-    headline = headline.model_copy(update={**known, **data, **_stated(measured)})
+    known = {"label_review": labels, "asked_model": read_asked_model(predictions_path), **data}
+    headline = headline.model_copy(update={**known, **_stated(measured)})
     by_image, not_compared = _by_image(by_image_dir, manifest, params, description.normal_class, statistics)
     by_image = by_image and by_image.model_copy(update=data)
     out_of_fold = None

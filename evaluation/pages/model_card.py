@@ -49,6 +49,7 @@ class Measured:
     out_of_fold: Evaluation | None = None
 
     def __post_init__(self) -> None:
+        self._check_outlines()
         hashes = {"manifest": self.manifest.data_sha256(self.contract.task), "evaluation": self.evaluation.data_sha256}
         hashes["contract"] = self.contract.lineage.data_sha256 or hashes["manifest"]
         if self.by_image:
@@ -70,7 +71,6 @@ class Measured:
                 f"the review is of the ONNX file {self.review.onnx_sha256[:12]}, the model is {self.onnx_sha256[:12]}; "
                 "run dvc repro"
             )
-        self._check_outlines()
         asked = self.evaluation.asked_model
         if asked and asked.onnx_sha256 != self.onnx_sha256:
             raise CardError(
