@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco
 
-from evaluation.outlines.parts import NEVER, BoolArray, FloatArray
-
+# Score of the box that finds an object that none finds: as in evaluation.outlines.parts, which training does not load.
+NEVER = -1.0
 IOUS = np.linspace(0.5, 0.95, 10)
 LOOSE = 0  # position of IoU 0.5, at which objects count as found
 STRICT = 5  # of 0.75
@@ -26,6 +26,8 @@ _NEARLY_1 = 1 - 1e-10  # as pycocotools has it
 Area = tuple[float, float]
 EVERY_SIZE: Area = (0.0, np.inf)
 
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 OutcomeArray = npt.NDArray[np.int8]
 
 

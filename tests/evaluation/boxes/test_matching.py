@@ -98,5 +98,10 @@ def test_matching_is_pycocotools(seed: int, area: tuple[float, float]) -> None:
         assert (found.outcomes[0] == RIGHT).sum() == (found.found_by > NEVER).sum()
 
 
+def test_what_none_finds_has_the_score_that_free_response_knows() -> None:
+    found = match_boxes(truth((0, 0, 10, 10)), np.zeros((0, 4)), np.zeros(0))
+    assert found.found_by.tolist() == [NEVER]  # of evaluation.outlines
+
+
 def test_thresholds_are_cocos() -> None:
     np.testing.assert_array_equal(IOUS, coco_evaluation(random_pictures(0), 3).params.iouThrs)
