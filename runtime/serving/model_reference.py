@@ -7,8 +7,9 @@ from _bentoml_sdk.models import BentoModel
 from bentoml.exceptions import BentoMLException, NotFound
 
 from runtime.model.card import CardError, check_card
-from runtime.model.contract import CONTRACT_FILE, DEFAULT_MODEL, ONNX_FILE, ContractError, Task, read_contract
+from runtime.model.contract import CONTRACT_FILE, DEFAULT_MODEL, ONNX_FILE, ContractError, read_contract
 from runtime.model.hashing import file_sha256
+from runtime.model.roles import Role, role_of
 from runtime.serving.settings import ServingSettings, SettingsError
 
 HOW_TO_GET_ONE = "run `make demo`, or `make register` after training, to put one there"
@@ -70,25 +71,31 @@ def find_model(tag: str) -> bentoml.Model:
         raise ModelUnavailable(f"there is no model '{tag}' in the model store; {HOW_TO_GET_ONE}") from exc
 
 
-def find_models(bento: bentoml.Bento | None = None) -> dict[Task, bentoml.Model]:
-    """Find what the deployment serves or builds, by task: what `bento` holds, else what `VISION_MODEL` names.
+def find_models(bento: bentoml.Bento | None = None) -> dict[Role, bentoml.Model]:
+    """Find what the deployment serves or builds, by role: what `bento` holds, else what `VISION_MODEL` names.
 
-    Raises ModelUnavailable if a model is missing or has no contract, or two have the same task.
+    Raises ModelUnavailable if a model is missing or has no contract, two have the same role, or a classifier of crops
+    has no detector to cut them.
     """
-    found: dict[Task, bentoml.Model] = {}
+    found: dict[Role, bentoml.Model] = {}
     tags = wanted_tags()
     for tag in tags if bento is None else _held_tags(bento, tags):
         model = find_model(tag)
         try:
-            task = read_contract(Path(model.path_of(CONTRACT_FILE))).task
+            role = role_of(read_contract(Path(model.path_of(CONTRACT_FILE))))
         except ContractError as exc:
             raise ModelUnavailable(f"{model.tag} cannot be used: {exc}") from exc
-        if task in found:
+        if role in found:
             raise ModelUnavailable(
-                f"VISION_MODEL={','.join(tags)} names two models for {task}, {found[task].tag} and "
+                f"VISION_MODEL={','.join(tags)} names two models for {role}, {found[role].tag} and "
                 f"{model.tag}; name at most one of each task"
             )
-        found[task] = model
+        found[role] = model
+    if "crop-classification" in found and "detection" not in found:
+        raise ModelUnavailable(
+            f"{found['crop-classification'].tag} classifies what a detector finds, and there is no detector beside it: "
+            "name one in VISION_MODEL, too"
+        )
     return found
 
 

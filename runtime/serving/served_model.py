@@ -1,10 +1,14 @@
 """What one deployment serves: models, contracts, filters and settings, found and checked as one."""
 
+import asyncio
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import bentoml
+import numpy as np
 
 from runtime.answers.filters import FilterChain, FilterError
 from runtime.answers.outputs import Row, to_rows
@@ -15,12 +19,12 @@ from runtime.model.contract import (
     ContractError,
     ModelContract,
     SegmentationContract,
-    Task,
     read_contract,
 )
 from runtime.model.devices import DeviceError
 from runtime.model.hashing import file_sha256
 from runtime.model.image import ImageArray
+from runtime.model.roles import Role
 from runtime.model.session import Predictor
 from runtime.serving.model_reference import ModelUnavailable, find_models
 from runtime.serving.settings import ServingSettings, SettingsError
@@ -44,8 +48,8 @@ class ServedModel:
 
 def load_served_models(
     bento: bentoml.Bento | None, computes: bool = True, device_index: int = 0
-) -> dict[Task, ServedModel]:
-    """Load and check what is served, by task: the models of `bento`, else those that `VISION_MODEL` names.
+) -> dict[Role, ServedModel]:
+    """Load and check what is served, by role: the models of `bento`, else those that `VISION_MODEL` names.
 
     computes: whether this process runs them, and not another. Raises ModelUnavailable saying what is wrong and what to
     run.
@@ -55,7 +59,9 @@ def load_served_models(
         found = find_models(bento)
         # Threads that wait by spinning would take the cores from another model's.
         load = partial(_load, settings=settings, computes=computes, device_index=device_index, spins=len(found) == 1)
-        return {task: load(model) for task, model in found.items()}
+        served = {role: load(model) for role, model in found.items()}
+        _refuse_other_ranges(served)
+        return served
     except (ContractError, DeviceError, FilterError, SettingsError) as exc:
         raise ModelUnavailable(f"cannot serve: {exc}") from exc
 
@@ -82,3 +88,32 @@ def _refuse_parts(contract: ModelContract) -> None:
             "the model's contract states tiles or a region of interest, and the service looks at whole pictures: "
             "export the model with neither, or cut pictures offline with runtime/answers/tiled.py"
         )
+
+
+def _refuse_other_ranges(served: Mapping[Role, ServedModel]) -> None:
+    """Raise ContractError if the models that look at the one decoded picture of /detect want it decoded differently."""
+    both = [served[role].contract.max_value for role in ("detection", "segmentation") if role in served]
+    if len(set(both)) > 1:
+        raise ContractError(
+            f"detector and segmenter state different ranges of deep pictures (max_value {both[0]} and {both[1]}), and "
+            "/detect decodes a picture once for both: train them with the same contract.max_value, or serve them apart"
+        )
+
+
+class SessionThreads:
+    """Threads in which a model's batches are computed beside the event loop, one for each of its sessions."""
+
+    def __init__(self, served: ServedModel) -> None:
+        self._served = served
+        num_threads = len(served.predictor.sessions) if served.predictor else 1  # a front's are never asked
+        self._threads = ThreadPoolExecutor(num_threads, thread_name_prefix="session")
+
+    async def compute(self, items: Sequence[ImageArray]) -> list[list[Row]]:
+        """Compute the images of several requests as one batch: the function that a `Batcher` calls."""
+        batch = items[0] if len(items) == 1 else np.concatenate(items)
+        rows = iter(await asyncio.get_running_loop().run_in_executor(self._threads, self._served.compute, batch))
+        return [[next(rows) for _ in item] for item in items]
+
+    def close(self) -> None:
+        """Wait for what runs. Safe to call twice."""
+        self._threads.shutdown()

@@ -4,7 +4,8 @@ Nothing here computes a prediction and nothing fetches anything. Which form a bo
 `runtime/serving/intake/body_forms.py`.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -55,10 +56,7 @@ async def read_images(
     Parsing JSON and large forms, base64, decoding and resizing are left to `run`, never done on the event loop. Raises
     RequestRefused naming the first image that cannot be read, ClientGoneError.
     """
-    try:
-        sent = await _read_body(request, settings.max_images_per_request, run)
-    except ClientDisconnect as exc:
-        raise ClientGoneError("the client closed the connection before its body ended") from exc
+    sent = await read_sent(request, settings.max_images_per_request, run)
     wanted.check_number(len(sent))
     read = await run(
         [partial(_to_input, data, index, contract, settings.max_pixels) for index, data in enumerate(sent)]
@@ -67,6 +65,17 @@ async def read_images(
     pixels = images[0][None] if len(images) == 1 else np.stack(images)  # nearly every request: nothing to copy
     encoded = [data for _, _, data in read] if wanted.form == "overlay" else []
     return ReadImages(pixels, [place for _, place, _ in read], encoded)
+
+
+async def read_sent(request: Request, max_images: int, run: RunInThreads) -> Sequence[bytes | str]:
+    """Read the images of a request in any of the four forms, still encoded: bytes, or text in base64.
+
+    Raises RequestRefused for a body that is of none of them, ClientGoneError.
+    """
+    try:
+        return await _read_body(request, max_images, run)
+    except ClientDisconnect as exc:
+        raise ClientGoneError("the client closed the connection before its body ended") from exc
 
 
 async def _read_body(request: Request, max_images: int, run: RunInThreads) -> Sequence[bytes | str]:
@@ -93,8 +102,20 @@ async def _read_body(request: Request, max_images: int, run: RunInThreads) -> Se
 def _to_input(
     encoded: bytes | str, index: int, contract: ModelContract, max_pixels: int | None
 ) -> tuple[ImageArray, Placement, bytes]:
-    data = decode_base64(encoded, index) if isinstance(encoded, str) else encoded
-    try:
+    with refusing_image(index):
+        data = image_bytes(encoded, index)
         return *read_placed(data, contract, max_pixels), data
+
+
+def image_bytes(encoded: bytes | str, index: int) -> bytes:
+    """Return the file of an image as `read_sent` gives it. Raises RequestRefused for text that is not base64."""
+    return decode_base64(encoded, index) if isinstance(encoded, str) else encoded
+
+
+@contextmanager
+def refusing_image(index: int) -> Iterator[None]:
+    """Say of an image that cannot be read that it is the one at this place of its request: raises RequestRefused."""
+    try:
+        yield
     except ImageError as exc:
         raise RequestRefused(exc.code, str(exc), index) from exc

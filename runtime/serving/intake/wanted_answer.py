@@ -36,12 +36,17 @@ _PLAIN = WantedAnswer()
 def read_wanted_answer(request: Request, task: Task) -> WantedAnswer:
     """Read what a request wants.
 
-    A classifier answers in JSON, whatever is asked for. Raises RequestRefused for a query that is not known or cannot
-    be used, and where nothing that is accepted can be answered with.
+    Classifiers and detectors answer in JSON, whatever is accepted. Raises RequestRefused for a query that is not known
+    or cannot be used, but by a classifier, and where nothing that is accepted can be answered with.
     """
     if task == "classification":
         return _PLAIN
     query = request.query_params
+    if task == "detection":
+        if query:
+            message = f"unknown query parameter(s) {shown_names(query.keys())}; this path has none"
+            raise RequestRefused(RequestErrorCode.UNKNOWN_FIELD, message)
+        return _PLAIN
     if unknown := query.keys() - {OVERLAY}:
         message = f"unknown query parameter(s) {shown_names(unknown)}; known: {OVERLAY}"
         raise RequestRefused(RequestErrorCode.UNKNOWN_FIELD, message)

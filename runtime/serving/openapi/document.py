@@ -1,7 +1,7 @@
 """The OpenAPI document of the service: every form that is taken, every answer and every error.
 
 BentoML derives a document from Python signatures, which know one form and none of our errors. This one starts from
-BentoML's (title, version, health endpoints) and states `/predict` and `/segment` itself, those of them that there are.
+BentoML's (title, version, health endpoints) and states the others itself (`endpoints.py`), those that there are.
 It is served as `/docs.json`, shown at `/` and packed into the Bento as `apis/openapi.yaml`.
 
 It is written for those who generate clients from it. OpenAPI Generator takes the parameters of a body from the first
@@ -11,19 +11,16 @@ same endpoint. A body without a name gets one that may clash with others, and `o
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 import yaml
 
 from runtime.answers.refusals import STATUS, RequestErrorCode
-from runtime.answers.results import Prediction
-from runtime.answers.segmentation import Segmentation
-from runtime.model.contract import Task
 from runtime.serving.error_bodies import EDGE_CODES
 from runtime.serving.intake.body_forms import FILES_FIELD, JSON, MANY_FIELD, MULTIPART, ONE_FIELD
 from runtime.serving.intake.wanted_answer import OVERLAY, PNG
+from runtime.serving.openapi.endpoints import ENDPOINTS, EXAMPLE_PICTURE, Endpoint
 
 Json = dict[str, Any]
 
@@ -50,31 +47,6 @@ _QUERY = [
 ]
 
 
-@dataclass(frozen=True)
-class _Endpoint:
-    """How one endpoint differs from the others. answers_pictures: whether it has a query and answers in PNG, too."""
-
-    does: str
-    summary: str
-    item: type[Prediction]
-    stages: str
-    answers_pictures: bool = False
-
-
-_ENDPOINTS: dict[Task, _Endpoint] = {
-    "classification": _Endpoint(
-        "Classifies images.", "Classify one or more images", Prediction, "read, decode, queue, inference, total"
-    ),
-    "segmentation": _Endpoint(
-        "Outlines what is in images.",
-        "Outline what is in one or more images",
-        Segmentation,
-        "read, decode, queue, inference, encode, total",
-        answers_pictures=True,
-    ),
-}
-
-
 class OpenAPIDocument(yaml.YAMLObject):
     """A document in the shape in which BentoML asks for one: `asdict()` for JSON, and dumped by `yaml.dump`."""
 
@@ -93,12 +65,12 @@ class OpenAPIDocument(yaml.YAMLObject):
         return dumper.represent_dict(data.content)
 
 
-def describe(derived: Json, tasks: Mapping[str, Task]) -> OpenAPIDocument:
+def describe(derived: Json, apis: Mapping[str, str]) -> OpenAPIDocument:
     """Complete the document that BentoML derived.
 
-    derived: BentoML's own document. tasks: of the endpoints that there are, by route.
+    derived: BentoML's own document. apis: names of the endpoints that there are, by route.
     """
-    endpoints = {route: _ENDPOINTS[task] for route, task in tasks.items()}
+    endpoints = {route: ENDPOINTS[api] for route, api in apis.items()}
     components: Json = {}
     for endpoint in endpoints.values():
         schema = endpoint.item.model_json_schema(ref_template=_SCHEMAS + "{model}", mode="serialization")
@@ -119,7 +91,7 @@ def describe(derived: Json, tasks: Mapping[str, Task]) -> OpenAPIDocument:
     return OpenAPIDocument(json.loads(json.dumps(document)))  # copies: YAML would write anchors for shared parts
 
 
-def _files_operation(name: str, endpoint: _Endpoint) -> Json:
+def _files_operation(name: str, endpoint: Endpoint) -> Json:
     raw: Json = {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in RAW_MEDIA_TYPES}
     # Without it some generators write a list of files as one text.
     encoding = {FILES_FIELD: {"style": "form", "explode": True}}
@@ -134,18 +106,19 @@ def _files_operation(name: str, endpoint: _Endpoint) -> Json:
     }
 
 
-def _base64_operation(name: str, endpoint: _Endpoint) -> Json:
+def _base64_operation(name: str, endpoint: Endpoint) -> Json:
+    example = {ONE_FIELD: EXAMPLE_PICTURE}
     return {
         **_operation(name, endpoint),
         "operationId": f"{name}_base64",
         "summary": f"{endpoint.summary} in base64.",
         "description": "One of the two fields is given. This path is another name of the one above, which takes "
         "the same bodies; it is there for generated clients.",
-        "requestBody": {"required": True, "content": {JSON: {"schema": _ref("ImagesInBase64")}}},
+        "requestBody": {"required": True, "content": {JSON: {"schema": _ref("ImagesInBase64"), "example": example}}},
     }
 
 
-def _operation(name: str, endpoint: _Endpoint) -> Json:
+def _operation(name: str, endpoint: Endpoint) -> Json:
     """Return what both paths of the endpoint have in common."""
     request_id = {
         "name": "X-Request-ID",
@@ -174,8 +147,10 @@ def _input_schemas() -> Json:
     }
 
 
-def _answer(endpoint: _Endpoint) -> Json:
+def _answer(endpoint: Endpoint) -> Json:
     content: Json = {JSON: {"schema": {"type": "array", "items": _ref(endpoint.item.__name__)}}}
+    if endpoint.example:
+        content[JSON]["example"] = [endpoint.example]
     description = f"One {endpoint.item.__name__.lower()} for each image, in the order sent."
     if endpoint.answers_pictures:
         content[PNG] = {"schema": {"type": "string", "format": "binary"}}
@@ -184,7 +159,7 @@ def _answer(endpoint: _Endpoint) -> Json:
     return {"description": description, "headers": _headers(timing), "content": content}
 
 
-def _errors(endpoint: _Endpoint) -> Json:
+def _errors(endpoint: Endpoint) -> Json:
     """Return one response for each status, naming the codes that go with it."""
     codes: dict[int, set[str]] = {status: {EDGE_CODES[status]} for status in _EDGE_STATUSES}
     for code, status in STATUS.items():
