@@ -9,28 +9,18 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
+from benchmarks.ceilings import Ceilings
+from benchmarks.in_process_rates import measure, variants_of
 from benchmarks.peers.classifier import Classifier
-from benchmarks.session import Rate, measure, variants_of
 from project.command import command
 from runtime.model.contract import ContractError
 from runtime.model.errors import ImageError
 
 LIMIT_BATCH_SIZES = (1, 4)
 BATCHES_PER_SESSION = 16  # in one call: enough that a thread that ends early idles for little of it
-
-
-@dataclass(frozen=True)
-class Ceilings:
-    """rates: of one session with every thread, and of `LIMIT` and `SINGLE`. single_ms: decode and infer one picture."""
-
-    rates: dict[str, Rate]
-    single_ms: float
-    limit_per_s: float
-    probabilities: dict[str, float]  # what every server must answer to the picture
-    sha256: str  # of the ONNX file
 
 
 def ceilings(model_dir: Path, encoded: bytes, sessions: int, threads: int, num_rounds: int) -> Ceilings:

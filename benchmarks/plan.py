@@ -18,10 +18,9 @@ from project.write_whole import write_whole
 from runtime.model.contract import DEFAULT_MODEL
 from runtime.model.session import Predictor
 from runtime.serving.model_reference import ModelUnavailable
+from scoring.model_folder import model_folder
 from scoring.pictures import ScoringError
-from scoring.pipeline import Scorer
-from scoring.score import KNOWN_ERRORS
-from scoring.shard import model_folder
+from scoring.pipeline import KNOWN_ERRORS, Scorer
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from pathlib import Path
 from project.command import command
 from runtime.model.contract import DEFAULT_MODEL
 from runtime.serving.model_reference import ModelUnavailable
+from scoring.model_folder import model_folder
 from scoring.pictures import ScoringError, list_pictures, root_of
 from scoring.plan import write_plan
-from scoring.shard import model_folder
 
 _TASK = 'exec "$0" -m scoring.score "$1/run" --task "$SLURM_PROCID" --tasks "$2" --timing "$1/timing$SLURM_PROCID.json"'
 

@@ -15,11 +15,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import bentoml
-from bentoml.exceptions import BentoMLException, NotFound
-
 from benchmarks import machine
-from benchmarks.load.load_generator import Load, LoadResult
+from benchmarks.load.load import Load, LoadResult
+from benchmarks.load.served_bento import BenchmarkError, segmenter_of
 from benchmarks.load.server_process import (
     ServerFailedError,
     ServerProcess,
@@ -35,32 +33,11 @@ from benchmarks.workload import Form, http_request, large_picture, small_picture
 from project.command import command
 from project.progress import progress
 from project.write_whole import write_whole
-from runtime.model.contract import CONTRACT_FILE, ContractError, read_contract
 
 SEGMENT_PATH = "/segment"
 CLIENTS = (1, 8, 32)
 NUM_ROUNDS, WINDOW_S, RAMP_S = 3, 3.0, 0.5
 QUICK_ROUNDS, QUICK_WINDOW_S = 1, 1.0
-
-
-class BenchmarkError(ValueError):
-    """The benchmark cannot run; the message says what to do."""
-
-
-def segmenter_of(bento: str) -> tuple[str, str, Path]:
-    """Return the Bento's tag, its segmenter's tag and that one's folder.
-
-    Raises BenchmarkError if there is no such Bento or if it holds no segmenter.
-    """
-    try:
-        found = bentoml.bentos.get(bento)
-        models = [bentoml.models.get(info.tag) for info in found.info.all_models]
-        for model in models:
-            if read_contract(Path(model.path) / CONTRACT_FILE).task == "segmentation":
-                return str(found.tag), str(model.tag), Path(model.path)
-    except (NotFound, BentoMLException, ContractError, FileNotFoundError) as exc:
-        raise BenchmarkError(f"cannot serve {bento}: {exc}; `make bento TASK=segment` builds one") from exc
-    raise BenchmarkError(f"{found.tag} holds no segmenter: `make bento TASK=segment` builds one that does")
 
 
 def take_turn(

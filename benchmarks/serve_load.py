@@ -15,30 +15,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import bentoml
-from bentoml.exceptions import BentoMLException, NotFound
 from tqdm import tqdm
 
 from benchmarks import machine
-from benchmarks.in_process import Ceilings
+from benchmarks.ceilings import ceilings_of
+from benchmarks.load.served_bento import BenchmarkError, resolve
 from benchmarks.load.server_process import ServerFailedError, free_port
 from benchmarks.load.servers import OURS, Served, servers
-from benchmarks.load.turns import FULL, QUICK, Ground, Plan, run_module, take_turn
+from benchmarks.load.turns import FULL, QUICK, Ground, Plan, take_turn
 from benchmarks.pages.page import render
 from benchmarks.pages.report import Report
-from benchmarks.session import Rate
 from benchmarks.workload import large_picture, small_picture
 from project.command import command
 from project.write_whole import write_whole
 from runtime.model.contract import DEFAULT_MODEL
-from runtime.serving.model_reference import ModelUnavailable, find_model
 from runtime.serving.settings import ServingSettings, SettingsError
 
 Progress = Any  # tqdm's bar, of whatever it would iterate over
-
-
-class BenchmarkError(ValueError):
-    """The benchmark cannot run; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -51,24 +44,6 @@ class Arena:
     small: bytes
     large: bytes
     names: list[str]  # of the servers that take part
-
-
-def resolve(bento: str, model: str) -> tuple[str, str, Path]:
-    """Return what `bentoml serve` is given, the model's tag and its folder; the model is the Bento's own.
-
-    bento: a tag in the store, or the project's folder, which serves `model`. Raises BenchmarkError.
-    """
-    try:
-        if Path(bento).is_dir():
-            tag = model
-            target = str(Path(bento).resolve())
-        else:
-            found = bentoml.bentos.get(bento)
-            target, tag = str(found.tag), str(found.info.all_models[0].tag)
-        held = find_model(tag)
-    except (NotFound, ModelUnavailable, BentoMLException, FileNotFoundError) as exc:
-        raise BenchmarkError(f"cannot serve {bento}: {exc}; `make bento` builds one") from exc
-    return target, str(held.tag), Path(held.path)
 
 
 def run(report: Report, arena: Arena, out_dir: Path) -> None:
@@ -111,20 +86,13 @@ def _rotated(names: list[str], number: int) -> list[str]:
 
 def _in_process(report: Report, arena: Arena, progress: Progress) -> None:
     progress.set_postfix_str("in process")
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        picture = Path(folder) / "small.jpg"
-        picture.write_bytes(arena.small)
-        served = arena.served
-        arguments = [f"--model-dir={served.model_dir}", f"--picture={picture}", f"--sessions={served.sessions}"]
-        arguments += [f"--threads={served.threads}", f"--rounds={report.plan.in_process_rounds}"]
-        try:
-            printed = run_module("benchmarks.in_process", arguments, arena.server_cores)
-        except ServerFailedError as exc:
-            raise BenchmarkError(str(exc)) from exc
-    rates = {name: Rate(**rate) for name, rate in printed.pop("rates").items()}
-    report.in_process.append(Ceilings(rates=rates, **printed))
+    try:
+        found = ceilings_of(arena.served, arena.small, arena.server_cores, report.plan.in_process_rounds)
+    except ServerFailedError as exc:
+        raise BenchmarkError(str(exc)) from exc
+    report.in_process.append(found)
     progress.update()
-    tqdm.write(f"in process           {report.in_process[-1].limit_per_s:6.0f} images/s at most", file=sys.stderr)
+    tqdm.write(f"in process           {found.limit_per_s:6.0f} images/s at most", file=sys.stderr)
 
 
 def _turn(report: Report, arena: Arena, name: str, number: int, progress: Progress) -> None:

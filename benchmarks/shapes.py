@@ -12,20 +12,19 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from benchmarks import machine
-from benchmarks.in_process import Ceilings
+from benchmarks.ceilings import ceilings_of
+from benchmarks.load.served_bento import BenchmarkError, resolve
 from benchmarks.load.server_process import ServerFailedError, free_port
 from benchmarks.load.servers import OURS, Served, Server, servers
-from benchmarks.load.turns import BURST_CLIENTS, Ground, Kind, Plan, Turn, run_module, take_turn
+from benchmarks.load.turns import BURST_CLIENTS, Ground, Kind, Plan, Turn, take_turn
 from benchmarks.pages.summary import Spread
-from benchmarks.serve_load import BenchmarkError, resolve
-from benchmarks.session import Rate
 from benchmarks.workload import large_picture, small_picture
 from project.command import command
 from project.write_whole import write_whole
@@ -130,16 +129,6 @@ def _server(served: Served, port: int, folder: Path, name: str, num_fronts: int)
     return Server(name, ours.shape, ours.command, environment, ours.form, None)
 
 
-def _expected(served: Served, cores: set[int]) -> dict[str, float]:
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        picture = Path(folder) / "small.jpg"
-        picture.write_bytes(small_picture())
-        arguments = [f"--model-dir={served.model_dir}", f"--picture={picture}", "--rounds=1"]
-        printed = run_module("benchmarks.in_process", arguments, cores)
-    rates = {name: Rate(**rate) for name, rate in printed.pop("rates").items()}
-    return Ceilings(rates=rates, **printed).probabilities
-
-
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bento", default="vision:latest", help="a Bento's tag, or the project's folder")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="what the project's folder serves")
@@ -153,7 +142,9 @@ def main(args: argparse.Namespace) -> None:
     target, tag, model_dir = resolve(args.bento, args.model)
     served = Served(target, model_dir, sessions=len(cores[0]), threads=1)
     report = ShapesReport(machine.describe(*cores), tag, args.fronts, PLAN)
-    measure(report, served, cores, _expected(served, cores[0]))
+    one_session = replace(served, sessions=1)  # of what it answers, nothing of its speed, is wanted here
+    expected = ceilings_of(one_session, small_picture(), cores[0], num_rounds=1).probabilities
+    measure(report, served, cores, expected)
     rows = report.rows()
     document = {"rows": [asdict(row) for row in rows], **asdict(report)}
     write_whole(args.out / "shapes.json", json.dumps(document, indent=2) + "\n")

@@ -55,6 +55,14 @@ def read_max_value(data_dir: Path) -> int | None:
     return description.max_value if description else None
 
 
+def read_description(data_dir: Path) -> DataDescription:
+    """Read what is stated of the data set in `data_dir`. Raises ManifestError if that is missing or malformed."""
+    found = find_description(data_dir)
+    if found is None:
+        raise ManifestError(f"there is no {data_dir / DESCRIPTION_FILE}; run python -m dataset.load")
+    return found
+
+
 def find_description(data_dir: Path) -> DataDescription | None:
     """Read what is stated of the data set in `data_dir`; None where nothing describes it.
 

@@ -20,6 +20,7 @@ from typing import Literal
 import pandas as pd
 
 from dataset.checks import check_classes, check_same_bytes
+from dataset.data_source import DataSource
 from dataset.deep_pictures import RangeParams, find_max_value
 from dataset.description import DESCRIPTION_FILE
 from dataset.examine import Facts, copy_pictures, examine
@@ -28,7 +29,7 @@ from dataset.likeness.same_pictures import warn_of_contradictions
 from dataset.manifest import ATTRIBUTE_PREFIX, COLUMNS, Manifest, ManifestError
 from dataset.masks.settle import settle_masks, with_regions
 from dataset.outputs.disk import write_problem
-from dataset.outputs.overlap import check_apart, check_nothing_foreign
+from dataset.outputs.overlap import check_apart, check_folder, check_nothing_foreign
 from dataset.outputs.pipeline import (
     IMAGES_DIR,
     LISTS,
@@ -41,7 +42,6 @@ from dataset.outputs.pipeline import (
 from dataset.outputs.replacing import alone, replace_outputs
 from dataset.params import DataParams
 from dataset.readable_name import readable
-from dataset.source import DataSource, check_folder
 from dataset.sources.folder import read_folder
 from dataset.sources.magnetic_tile import read_magnetic_tile
 from dataset.sources.magnetic_tile_download import download_magnetic_tile

@@ -9,92 +9,25 @@ that something changed, not what.
 """
 
 import argparse
-import hashlib
 import logging
-import os
-import stat
 import sys
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
-
+from dataset.data_source import DataSource, SourceName
 from dataset.description import DESCRIPTION_FILE
 from dataset.manifest import ManifestError
 from dataset.outputs.disk import write_problem
 from dataset.outputs.keeping import keep_own
-from dataset.outputs.overlap import check_apart, check_nothing_foreign
+from dataset.outputs.overlap import check_apart, check_folder, check_nothing_foreign
 from dataset.outputs.pipeline import LISTS, PICTURES_CSV, PICTURES_DIR, places_of_runs
 from dataset.outputs.replacing import alone
 from dataset.readable_name import readable
-from dataset.sources.file_tree import files_below, is_image
-from dataset.sources.folder_options import ClassFolders, SkipName, parse_classes, parse_skip
+from dataset.sources.folder_options import SkipName, parse_classes, parse_skip
 from dataset.sources.magnetic_tile import holds_magnetic_tiles
 from project.command import command
-from project.write_whole import write_whole
-
-SourceName = Literal["synthetic-tiles", "magnetic-tile", "folder"]
 
 logger = logging.getLogger(__name__)
-
-
-class DataSource(BaseModel):
-    """Where pictures come from.
-
-    path: of the pictures; '' for drawn or downloaded ones. groups: CSV of objects, or ''. Both as the user gave them:
-    absolute, or relative to the project root. normal_class: the class of a folder that is no defect, or ''. skip: what
-    of a folder may be left out. classes: `top` if a folder's folders at the top are the classes, whatever they look
-    like.
-    fingerprint: SHA-256 of what lies there, '' where nothing can change.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    source: SourceName
-    path: str = ""
-    groups: str = ""
-    normal_class: str = ""
-    skip: tuple[SkipName, ...] = ()
-    classes: ClassFolders = ""
-    fingerprint: str = ""
-
-    @property
-    def inputs(self) -> tuple[Path | None, Path | None]:
-        """The user's directory of pictures and groups CSV, each where there is one."""
-        return Path(self.path) if self.path else None, Path(self.groups) if self.groups else None
-
-    def write(self, path: Path) -> bool:
-        """Write YAML if it differs from what is there; tell whether it did."""
-        if self.is_noted(path):
-            return False
-        write_whole(path, self._text())
-        return True
-
-    def is_noted(self, path: Path) -> bool:
-        """Tell whether the file is there and says this."""
-        return path.is_file() and path.read_text(encoding="utf-8") == self._text()
-
-    def _text(self) -> str:
-        document = self.model_dump(mode="json")
-        for option in ("skip", "classes"):  # named only where given, so that a file without them stays as it is
-            if not document[option]:
-                del document[option]
-        return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read the file. Raises ManifestError if it is missing or malformed."""
-        try:
-            return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-        except OSError as exc:
-            raise ManifestError(f"cannot read {path}: {exc.strerror}. Run make data first") from exc
-        except (yaml.YAMLError, UnicodeDecodeError, ValidationError) as exc:
-            raise ManifestError(f"{path} is no data source: {exc}. Remove it and run make data DATA=...") from exc
-
-    def refreshed(self) -> Self:
-        """Return a copy with the fingerprint of what lies there now. Raises ManifestError if it is gone."""
-        return self.model_copy(update={"fingerprint": _fingerprint(self.path, self.groups)})
 
 
 def decide_source(
@@ -150,35 +83,6 @@ def _source_of(root: Path) -> SourceName:
     return "magnetic-tile" if holds_magnetic_tiles(root) else "folder"
 
 
-def _fingerprint(path: str, groups: str) -> str:
-    if not path:
-        return ""
-    root = Path(path)
-    if not root.is_dir():
-        raise ManifestError(
-            f"{path} is {'a file, not a directory' if root.exists() else 'not there'}. Give a directory of pictures or "
-            f"one of {', '.join(n for n in get_args(SourceName) if n != 'folder')}: make data DATA=..."
-        )
-    if groups and not Path(groups).is_file():
-        raise ManifestError(f"the groups file {groups} is not there")
-    digest = hashlib.sha256()
-    for file in [*files_below(root), *([Path(groups)] if groups else [])]:
-        size, time_ns = _size_and_time(file)
-        digest.update(f"{os.path.relpath(file, root)}\0{size}\0{time_ns}\n".encode(errors="replace"))
-    return digest.hexdigest()
-
-
-def _size_and_time(file: Path) -> tuple[int, int]:
-    """Return a file's bytes and time in ns; zeros for one that cannot be reached, which loading reports."""
-    try:
-        facts = file.stat()
-    except OSError:
-        return 0, 0
-    if is_image(file) and not stat.S_ISREG(facts.st_mode):
-        raise ManifestError(f"{file} is a pipe, socket or device, not a picture: remove it")
-    return facts.st_size, facts.st_mtime_ns
-
-
 def check_places(source: DataSource, data_dir: Path) -> None:
     """Refuse, before anything is touched, what a run would destroy, and a data directory that no run could use.
 
@@ -189,13 +93,6 @@ def check_places(source: DataSource, data_dir: Path) -> None:
     check_folder(data_dir)
     outputs = [data_dir / name for name in (PICTURES_DIR, PICTURES_CSV, DESCRIPTION_FILE, *LISTS)]
     check_nothing_foreign(outputs, by_content=False)
-
-
-def check_folder(data_dir: Path) -> None:
-    """Raise ManifestError for a data directory that is something else; one that is not there yet will be made."""
-    if (data_dir.exists() or data_dir.is_symlink()) and not data_dir.is_dir():
-        what = f"a link to {data_dir.readlink()}, which is not there" if data_dir.is_symlink() else "a file"
-        raise ManifestError(f"{data_dir} is {what}; it must be a folder, or a link to one that is there")
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

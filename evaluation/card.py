@@ -8,14 +8,15 @@ import logging
 import sys
 from pathlib import Path
 
+from dataset.description import read_description
 from dataset.manifest import Manifest, ManifestError
-from evaluation.evaluate import NOT_COMPARED_FILE, read_description
 from evaluation.evaluation import BY_IMAGE_FILE, EVALUATION_FILE, Evaluation, EvaluationError
 from evaluation.model_review import REVIEW_FILE, ModelReview, ReviewError
 from evaluation.out_of_fold import OUT_OF_FOLD_FILE
 from evaluation.outlines.document import Outlines
 from evaluation.pages.model_card import Measured, lineage_section, render_model_card
 from evaluation.pages.report import Reviewed, render_report
+from evaluation.predictions import NOT_COMPARED_FILE
 from evaluation.statistics.parity import Parity, ParityError
 from project.command import command
 from project.write_whole import write_whole

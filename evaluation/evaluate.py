@@ -17,9 +17,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
-from pydantic import ValidationError
 
-from dataset.description import DESCRIPTION_FILE, DataDescription
+from dataset.description import read_description
 from dataset.manifest import Manifest, ManifestError
 from dataset.params import DataParams
 from evaluation.analyses.alike_counts import COUNTS_FILE, read_counts
@@ -33,13 +32,13 @@ from evaluation.out_of_fold import OUT_OF_FOLD_FILE, assess_out_of_fold
 from evaluation.outlines.document import Outlines
 from evaluation.outlines.map_folder import MapFolder
 from evaluation.outlines.measure import MeasuredOutlines, measure_outlines, write_outlines
-from evaluation.outlines.over_folds import measure_folds
+from evaluation.outlines.over_folds import read_folds
 from evaluation.pages.outline_sections import outline_tiles
 from evaluation.pages.plots import HeadlinePlots, to_png
 from evaluation.pages.report import render_report
 from evaluation.pages.wording import HEADLINE_NAMES, estimate_in_words
 from evaluation.params import EvaluateParams
-from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsError
+from evaluation.predictions import NOT_COMPARED_FILE, PREDICTIONS_FILE, Predictions, PredictionsError
 from evaluation.statistics.metrics import HEADLINE
 from project.command import command
 from project.params import ParamsError, add_params_option, read_section
@@ -48,18 +47,9 @@ from project.write_whole import write_whole
 METRICS_FILE = "metrics.json"
 REPORT_FILE = "report.html"
 LABELS_DIR = "labels"
-NOT_COMPARED_FILE = "not_compared.txt"
 KNOWN_ERRORS = (EvaluationError, ManifestError, ParamsError, PredictionsError)
 
 logger = logging.getLogger(__name__)
-
-
-def read_description(data_dir: Path) -> DataDescription:
-    """Read what the source says of the data. Raises EvaluationError if that is missing or malformed."""
-    try:
-        return DataDescription.read(data_dir)
-    except (OSError, ValidationError) as exc:
-        raise EvaluationError(f"cannot read {data_dir / DESCRIPTION_FILE}: {exc}; run python -m dataset.load") from exc
 
 
 def evaluate(
@@ -79,9 +69,9 @@ def evaluate(
     the same manifest. out_of_fold_path: pooled predictions of all folds (`training.cross_validate`), if there are any.
     maps_dir: predicted maps of the same rows, for a segmentation model; maps of all folds then lie beside their table.
 
-    Raises ManifestError if the split by group leaks or a mask cannot be read, PredictionsError if predictions or maps
-    are not usable or not of this manifest, EvaluationError if `by_image_dir` or a picture that the report shows is
-    missing.
+    Raises ManifestError if the description or a mask cannot be read or the split by group leaks, PredictionsError if
+    predictions or maps are not usable or not of this manifest, EvaluationError if `by_image_dir` or a picture that the
+    report shows is missing.
     """
     manifest, description = Manifest.read(data_dir / "manifest.csv"), read_description(data_dir)
     statistics = read_statistics(inspection_dir / STATISTICS_FILE, manifest)
@@ -101,7 +91,7 @@ def evaluate(
     if out_of_fold_path:
         pooled = Predictions.read(out_of_fold_path)
         out_of_fold = assess_out_of_fold(pooled, manifest, params, description.normal_class, statistics)
-        over_folds = measure_folds(out_of_fold_path, pooled, manifest, params) if maps_dir else None
+        over_folds = read_folds(out_of_fold_path, pooled, manifest).measure(params) if maps_dir else None
         out_of_fold = out_of_fold.model_copy(update=_stated(over_folds))
     plots = HeadlinePlots.of(headline)
     drawn = plots.for_png(headline)

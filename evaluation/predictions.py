@@ -18,6 +18,7 @@ from dataset.manifest import ATTRIBUTE_PREFIX, SPLITS
 from project.write_whole import write_whole
 
 PREDICTIONS_FILE = "predictions.csv"
+NOT_COMPARED_FILE = "not_compared.txt"  # in place of predictions of the leaking split: why there are none
 COLUMNS = ["path", "label", "group", "split", "predicted"]
 PROBABILITY_PREFIX = "probability."
 # A softmax in 32-bit floats over a thousand classes sums to 1 within 1e-5.
@@ -134,6 +135,20 @@ class Predictions:
         if wrong.any():
             raise PredictionsError(f"'predicted' is not the most probable class for {named(list(read.paths[wrong]))}")
         return read
+
+
+def pool(parts: list[Predictions]) -> Predictions:
+    """Join predictions of disjoint sets of pictures. Raises PredictionsError if a picture is in two of them."""
+    first = parts[0]
+    return Predictions(
+        np.concatenate([part.paths for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate([part.groups for part in parts]),
+        np.concatenate([part.splits for part in parts]),
+        np.concatenate([part.probs for part in parts]),
+        first.classes,
+        pd.concat([part.attributes for part in parts], ignore_index=True),
+    )
 
 
 def _attributes(table: pd.DataFrame) -> pd.DataFrame:

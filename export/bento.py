@@ -21,6 +21,7 @@ from pathlib import Path
 
 import bentoml
 from bentoml import Bento
+from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml.exceptions import BentoMLException, NotFound
 
 from export.gate import (
@@ -35,7 +36,7 @@ from export.gate import (
 )
 from export.measured_model import find_measured_model, registered_tags, with_pictures
 from export.model_store import StoreError, check_store
-from export.packed_models import MODEL_VARIABLE, TASKS, Models, bento_card, find_models
+from export.packed_models import MODEL_VARIABLE, TASKS, Models, bento_card, models_to_pack
 from export.same_data import find_reference
 from project.command import command
 from project.write_whole import write_whole
@@ -60,8 +61,12 @@ def build(project_dir: Path, models: Models, gate: Gate) -> tuple[Bento, bool]:
     if newest is not None and newest.info.labels.get(CONTENT_LABEL) == content:
         return newest, False
     outcomes = {
-        str(model.tag.name): admit_to_bento(model, task, newest, project_dir / "data", gate)
-        for task, model in models.items()
+        str(model.tag.name): (
+            _as_registered(model)
+            if role == "crop-classification"
+            else admit_to_bento(model, role, newest, project_dir / "data", gate)
+        )
+        for role, model in models.items()
     }
     labels = {"task": " and ".join(models), CONTENT_LABEL: content, **_one_outcome(outcomes)}
     with _context(project_dir, card) as folder, _environment(MODEL_VARIABLE, _tags(models)):
@@ -147,6 +152,15 @@ def admit_to_bento(
     return {**merged, **joined}
 
 
+def _as_registered(model: bentoml.Model) -> dict[str, str]:
+    """Return the labels of a classifier of crops, whose gate is that of its registration.
+
+    Crops depend on the detector: what two such classifiers say of their own crops is no comparison.
+    """
+    unknown = {"gate": "not compared", REASON_LABEL: "a classifier of crops is compared when it is registered"}
+    return {name: model.info.labels.get(name, text) for name, text in unknown.items()}
+
+
 def _packed_tags(newest: Bento | None, task: Task) -> list[str]:
     tags = [info.tag for info in newest.info.all_models] if newest else []
     return [str(tag) for tag in tags if tag.name == MODEL_NAMES[task]]
@@ -178,6 +192,17 @@ def _code(project_dir: Path) -> list[str]:
     return sorted(path.relative_to(project_dir).as_posix() for path in paths)
 
 
+def check_store_is_apart(project_dir: Path) -> None:
+    """Raise StoreError if Bentos are made among the code that they are made of: each would be copied into itself."""
+    home = Path(BentoMLContainer.bentoml_home.get())
+    for folder in CODE:
+        if home.resolve().is_relative_to((project_dir / folder).resolve()):
+            raise StoreError(
+                f"BentoML's home {home} lies in {folder}/, which goes into the Bento: set BENTOML_HOME to another "
+                "folder and move what is there"
+            )
+
+
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", choices=TASKS, default="classification", help="whose models it holds")
     parser.add_argument("--record", type=Path, default=Path("artifacts/bento.json"), help="where to note the tag")
@@ -188,7 +213,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     os.environ["BENTOML_DO_NOT_TRACK"] = "True"  # BentoML takes no other word, "1" included
     check_store()
-    bento, is_new = build(Path.cwd(), find_models(TASKS[args.task]), read_gate(args))
+    check_store_is_apart(Path.cwd())
+    bento, is_new = build(Path.cwd(), models_to_pack(TASKS[args.task]), read_gate(args))
     models = [str(info.tag) for info in bento.info.all_models]
     record = {"tag": str(bento.tag), "path": bento.path, "models": models}
     write_whole(args.record, json.dumps(record, indent=2) + "\n")

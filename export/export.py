@@ -33,11 +33,11 @@ from runtime.model.contract import (
     ONNX_FILE,
     PROBABILITIES,
     REGION_MAP,
-    Filters,
     Outputs,
     SegmentationContract,
 )
 from runtime.model.session import Predictor
+from runtime.model.stated_filters import Filters
 from training.data.tensors import PictureDataset
 from training.network.backbones import BackboneError
 from training.network.classifier import load_classifier

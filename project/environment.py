@@ -8,53 +8,11 @@ What is installed is written, not what was asked for; a difference between the t
 import argparse
 import platform
 import sys
-from importlib import metadata
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
-
 from project.command import command
+from project.packages import RequirementsError, installed_version, read_pins
 from project.write_whole import write_whole
-
-MISSING = "missing"
-
-
-class RequirementsError(ValueError):
-    """A requirements file that cannot be read."""
-
-
-def read_pins(requirements: Path) -> dict[str, str]:
-    """Return name -> version of every `name==version` line that applies to this machine.
-
-    Raises RequirementsError if the file cannot be read, a line is malformed or nothing is pinned.
-    """
-    try:
-        text = requirements.read_text(encoding="utf-8")
-    except OSError as exc:
-        raise RequirementsError(f"cannot read {requirements}: {exc.strerror}") from exc
-    pins: dict[str, str] = {}
-    for line in text.replace("\\\n", " ").splitlines():
-        pin = line.split(" #")[0].split(" --hash")[0].strip()
-        if not pin or pin.startswith(("#", "-")):
-            continue
-        try:
-            requirement = Requirement(pin)
-        except InvalidRequirement as exc:
-            raise RequirementsError(f"{requirements}: cannot read the line '{pin}': {exc}") from exc
-        if requirement.marker is None or requirement.marker.evaluate():
-            pins[canonicalize_name(requirement.name)] = str(requirement.specifier).removeprefix("==")
-    if not pins:
-        raise RequirementsError(f"{requirements} pins no package")
-    return pins
-
-
-def installed_version(name: str) -> str:
-    """Return the installed version of a package, or 'missing'."""
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return MISSING
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

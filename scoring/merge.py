@@ -8,9 +8,13 @@ import argparse
 import hashlib
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
@@ -19,14 +23,17 @@ from project.command import command
 from project.write_whole import TEMPORARY_SUFFIX, write_whole
 from scoring.pictures import ScoringError
 from scoring.plan import RESULTS_DIR, Plan, result_path
-from scoring.results import ROW_GROUP_ROWS, SHARD_KEY, ResultFile, atomic_writer
-from scoring.score import check_result
+from scoring.results import ROW_GROUP_ROWS, SHARD_KEY, ResultFile, atomic_writer, check_result
+from scoring.rows import REGIONS
 
 SCORES_FILE, SUMMARY_FILE = "scores.parquet", "summary.json"
 
 
 class Summary(BaseModel):
-    """Counts over a whole run; `num_scored + num_errors == num_pictures`."""
+    """Counts over a whole run; `num_scored + num_errors == num_pictures`.
+
+    Of segmentation also the pictures with regions, and the regions of each class as the rows list them.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,6 +45,46 @@ class Summary(BaseModel):
     num_abstained: int
     labels: dict[str, int]
     errors: dict[str, int]
+    num_with_regions: int | None = None
+    regions: dict[str, int] | None = None
+
+
+@dataclass
+class _Counts:
+    """What has been counted so far."""
+
+    num_rows: int = 0
+    num_abstained: int = 0
+    num_with_regions: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    regions: Counter[str] = field(default_factory=Counter)
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        self.num_rows += batch.num_rows
+        self.labels.update(_values(batch["label"]))
+        self.errors.update(_values(batch["error"]))
+        self.num_abstained += _values(batch["abstained"]).get(True, 0)
+        if REGIONS in batch.schema.names:
+            num_regions = pc.list_value_length(batch[REGIONS]).fill_null(0)
+            self.num_with_regions += pc.sum(pc.greater(num_regions, 0), min_count=0).as_py()
+            self.regions.update(_values(pc.struct_field(pc.list_flatten(batch[REGIONS]), "label")))
+
+    def summary(self, plan: Plan) -> Summary:
+        summary = Summary(
+            model=plan.model,
+            model_sha256=plan.model_sha256,
+            num_pictures=plan.num_pictures,
+            num_scored=self.labels.total(),
+            num_errors=self.errors.total(),
+            num_abstained=self.num_abstained,
+            labels=dict(sorted(self.labels.items())),
+            errors=dict(sorted(self.errors.items())),
+        )
+        if plan.task != "segmentation":
+            return summary
+        regions = {"num_with_regions": self.num_with_regions, "regions": dict(sorted(self.regions.items()))}
+        return summary.model_copy(update=regions)
 
 
 def merge(run_dir: Path) -> Summary:
@@ -45,32 +92,19 @@ def merge(run_dir: Path) -> Summary:
     plan = Plan.read(run_dir)
     files = _complete(run_dir, plan)
     schema = _common_schema(files)
-    labels, errors = Counter[str](), Counter[str]()
-    num_rows, num_abstained = 0, 0
+    counts = _Counts()
     with atomic_writer(run_dir / SCORES_FILE, schema) as writer:
         for index, file in enumerate(files):
             for batch in _checked_batches(file, plan, index):
                 writer.write_batch(batch.replace_schema_metadata(schema.metadata), row_group_size=ROW_GROUP_ROWS)
-                num_rows += batch.num_rows
-                labels.update(_counts(batch["label"]))
-                errors.update(_counts(batch["error"]))
-                num_abstained += batch["abstained"].to_pylist().count(True)
-        summary = Summary(
-            model=plan.model,
-            model_sha256=plan.model_sha256,
-            num_pictures=plan.num_pictures,
-            num_scored=labels.total(),
-            num_errors=errors.total(),
-            num_abstained=num_abstained,
-            labels=dict(sorted(labels.items())),
-            errors=dict(sorted(errors.items())),
-        )
-        if not num_rows == summary.num_scored + summary.num_errors == plan.num_pictures:
+                counts.add(batch)
+        summary = counts.summary(plan)
+        if not counts.num_rows == summary.num_scored + summary.num_errors == plan.num_pictures:
             raise ScoringError(
-                f"{run_dir}: {plan.num_pictures} pictures planned, {num_rows} rows found, of which "
+                f"{run_dir}: {plan.num_pictures} pictures planned, {counts.num_rows} rows found, of which "
                 f"{summary.num_scored} are scored and {summary.num_errors} are errors"
             )
-    write_whole(run_dir / SUMMARY_FILE, summary.model_dump_json(indent=2) + "\n")
+    write_whole(run_dir / SUMMARY_FILE, summary.model_dump_json(indent=2, exclude_none=True) + "\n")
     for leftover in (run_dir / RESULTS_DIR).glob(f"*{TEMPORARY_SUFFIX}"):  # of tasks that were killed
         leftover.unlink(missing_ok=True)
     return summary
@@ -105,25 +139,37 @@ def _common_schema(files: list[ResultFile]) -> pa.Schema:
     return first.with_metadata({**first.metadata, SHARD_KEY: b""})
 
 
-def _checked_batches(file: ResultFile, plan: Plan, index: int) -> list[pa.RecordBatch]:
-    """Return a shard's rows, which must be the shard's pictures in order, each with either a label or an error."""
-    try:
-        table = pq.read_table(file.path)
-    except (OSError, pa.ArrowInvalid) as exc:
-        raise ScoringError(f"{file.path} is damaged: {exc}. Remove it and score again") from exc
+def _checked_batches(file: ResultFile, plan: Plan, index: int) -> Iterator[pa.RecordBatch]:
+    """Yield a shard's rows, one row group at a time: the shard's pictures in order, each with a label or an error.
+
+    Raises ScoringError where they are not, at the latest after the last: write whole what is made of them.
+    """
     digest = hashlib.sha256()
-    for batch in table.to_batches():
+    for batch in _row_groups(file):
         digest.update(b"".join(path.encode() + b"\0" for path in batch["path"].to_pylist()))
-        both = zip(batch["label"].to_pylist(), batch["error"].to_pylist(), strict=True)
-        if any((label is None) == (error is None) for label, error in both):
-            raise ScoringError(f"{file.path} has rows with neither or both of label and error. Remove it, score again")
+        is_error = batch["error"].is_valid()
+        for column in ("label", REGIONS):
+            if column in batch.schema.names and pc.any(pc.equal(batch[column].is_valid(), is_error)).as_py():
+                raise ScoringError(
+                    f"{file.path} has rows with neither or both of {column} and error. Remove it, score again"
+                )
+        yield batch
     if digest.hexdigest() != plan.shards[index].sha256:
         raise ScoringError(f"{file.path} has rows of other pictures than its shard. Remove it and score again")
-    batches: list[pa.RecordBatch] = table.to_batches()
-    return batches
 
 
-def _counts(column: pa.Array) -> dict[str, int]:
+def _row_groups(file: ResultFile) -> Iterator[pa.RecordBatch]:
+    """Yield a file's row groups, of which one at a time is in memory."""
+    try:
+        with pq.ParquetFile(file.path) as parquet:
+            for number in range(parquet.num_row_groups):
+                yield from parquet.read_row_group(number).combine_chunks().to_batches()
+    except (OSError, pa.ArrowInvalid) as exc:
+        raise ScoringError(f"{file.path} is damaged: {exc}. Remove it and score again") from exc
+
+
+def _values(column: pa.Array) -> dict[Any, int]:
+    """Return how often each value is there; null is none."""
     return {item["values"]: item["counts"] for item in column.drop_null().value_counts().to_pylist()}
 
 

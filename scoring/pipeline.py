@@ -1,12 +1,12 @@
 """Paths to rows: files are read, decoded and scored by a few threads, each a chunk at a time.
 
 A chunk stays in one thread from file to answer, so that what is in memory is bounded by the number of threads: at most
-`2 * num_workers` chunks of pixels, whatever the length of the list. Decoding and the ONNX session run outside Python's
-lock.
+`2 * num_workers` chunks of pixels and of rows, and `num_workers` of a network's maps, whatever the length of the list.
+Decoding and the ONNX session run outside Python's lock, making outlines mostly inside: docs/SLURM.md has what follows.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -15,22 +15,29 @@ from typing import Self
 
 import numpy as np
 
-from runtime.answers.filters import FilterChain
+from runtime.answers.filters import FilterChain, FilterError
 from runtime.answers.refusals import RequestErrorCode, RequestRefused
-from runtime.answers.results import NOT_FINITE, ModelIdentity, Prediction, to_predictions
+from runtime.answers.results import ANSWERS, NOT_FINITE, ModelIdentity, Prediction
+from runtime.model.contract import ContractError
 from runtime.model.cores import usable_cores
+from runtime.model.devices import DeviceError
 from runtime.model.errors import ImageError
 from runtime.model.image import ImageArray
-from runtime.model.preprocess import read_for_model
+from runtime.model.preprocess import Placement, read_placed
 from runtime.model.session import Predictor
 from scoring.data_mount import refuse_unless_of_the_file
-from scoring.results import Row
+from scoring.pictures import ScoringError
+from scoring.rows import Row
 
 # A chunk is also what a thread reads and decodes between two calls of the session, so it is larger than the service's
 # batch on a CPU, where nobody waits for the first answer.
 CPU_BATCH_SIZE, GPU_BATCH_SIZE = 8, 64
 MAX_FILE_BYTES = 256 * 2**20  # far above any picture; a stray archive must not fill the memory
 UNREADABLE, TOO_LARGE = "unreadable_file", "file_too_large"
+# What a user of a command that scores can cause and mend.
+KNOWN_ERRORS = (ScoringError, ContractError, DeviceError, FilterError, OSError)
+
+Placed = tuple[ImageArray, Placement]
 
 
 @dataclass(frozen=True)
@@ -75,12 +82,12 @@ class Scorer:
 
     def _score_chunk(self, root: Path, paths: list[str]) -> list[Row]:
         read = [self._read(root / path, path) for path in paths]
-        images = [item for item in read if not isinstance(item, Row)]
-        scored = iter(self._predict(images) if images else [])
+        placed = [item for item in read if not isinstance(item, Row)]
+        scored = iter(self._answer(placed) if placed else [])
         good = iter(path for path, item in zip(paths, read, strict=True) if not isinstance(item, Row))
         return [item if isinstance(item, Row) else self._filter(next(good), next(scored)) for item in read]
 
-    def _read(self, file: Path, path: str) -> ImageArray | Row:
+    def _read(self, file: Path, path: str) -> Placed | Row:
         try:
             if not file.is_file() and file.exists():
                 return Row(path, error=UNREADABLE, message="Not a regular file")  # opening a pipe would wait for ever
@@ -94,12 +101,14 @@ class Scorer:
         if len(data) > MAX_FILE_BYTES:
             return Row(path, error=TOO_LARGE, message=f"the file has more than {MAX_FILE_BYTES} bytes")
         try:
-            return read_for_model(data, self.predictor.contract)
+            return read_placed(data, self.predictor.contract)
         except ImageError as exc:
             return Row(path, error=str(exc.code), message=str(exc))
 
-    def _predict(self, images: list[ImageArray]) -> list[Prediction | None]:
-        return to_predictions(self.predictor.predict(np.stack(images)), self.predictor.contract, self.identity)
+    def _answer(self, placed: Sequence[Placed]) -> Sequence[Prediction | None]:
+        images, places = zip(*placed, strict=True)
+        contract = self.predictor.contract
+        return ANSWERS[contract.task](self.predictor.predict(np.stack(images)), places, contract, self.identity)
 
     def _filter(self, path: str, answer: Prediction | None) -> Row:
         if answer is None:

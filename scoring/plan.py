@@ -13,15 +13,15 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from project.write_whole import whole_file, write_whole
-from runtime.model.contract import ONNX_FILE
+from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, SegmentationContract, Task, read_contract
 from runtime.model.hashing import file_sha256
 from scoring.pictures import ScoringError, list_pictures, root_of
 
@@ -40,18 +40,29 @@ class Shard(BaseModel):
 
 
 class Plan(BaseModel):
-    """What is scored by what. root: folder of relative paths. model: tag or folder; model_dir holds the ONNX file."""
+    """What is scored by what. root: folder of relative paths. model: tag or folder; model_dir holds the ONNX file.
+
+    Version 1 said no task, for there was but classification.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     source: str
     root: str
+    task: Task
     model: str
     model_dir: str
     model_sha256: str
     num_pictures: int
     shards: tuple[Shard, ...]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_version_1(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and fields.get("schema_version") == 1 and "task" not in fields:
+            return {**fields, "schema_version": 2, "task": "classification"}
+        return fields
 
     @classmethod
     def read(cls, run_dir: Path) -> Self:
@@ -97,10 +108,12 @@ def write_plan(source: Path, run_dir: Path, model: str, model_dir: Path, picture
     """Freeze the list of pictures and the model; the plan itself comes last, so that half a plan is none.
 
     A run that was planned from the same list with the same model is left as it is.
-    Raises ScoringError if the list is empty or names a picture twice, or if `run_dir` holds another plan.
+    Raises ScoringError if the list is empty or names a picture twice, if `run_dir` holds another plan, or if the model
+    looks at parts of pictures; ContractError if it has no contract.
     """
     if not source.exists():
         raise ScoringError(f"there is no {source}")
+    task = _task_of(model, model_dir)
     (run_dir / SHARDS_DIR).mkdir(parents=True, exist_ok=True)
     (run_dir / RESULTS_DIR).mkdir(exist_ok=True)
     old = Plan.read(run_dir) if (run_dir / PLAN_FILE).is_file() else None
@@ -114,6 +127,7 @@ def write_plan(source: Path, run_dir: Path, model: str, model_dir: Path, picture
     plan = Plan(
         source=str(source.absolute()),
         root=str(root_of(source)),
+        task=task,
         model=model,
         model_dir=str(model_dir.resolve()),
         model_sha256=file_sha256(model_dir / ONNX_FILE),
@@ -127,6 +141,16 @@ def write_plan(source: Path, run_dir: Path, model: str, model_dir: Path, picture
         )
     write_whole(run_dir / PLAN_FILE, plan.model_dump_json(indent=1) + "\n")
     return plan
+
+
+def _task_of(model: str, model_dir: Path) -> Task:
+    contract = read_contract(model_dir / CONTRACT_FILE)
+    if isinstance(contract, SegmentationContract) and (contract.tiles or contract.roi):
+        raise ScoringError(
+            f"the contract of {model} states tiles or a region of interest, and pictures are scored as wholes: export "
+            "the model with neither"
+        )
+    return contract.task
 
 
 def _write_shard(path: Path, paths: list[str]) -> None:

@@ -9,29 +9,29 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 
 from project.command import UsageError, command
-from runtime.answers.filters import FilterError
-from runtime.model.contract import ContractError
-from runtime.model.devices import DeviceError
 from runtime.model.session import Predictor
 from scoring.data_mount import DataMount
 from scoring.pictures import ScoringError
-from scoring.pipeline import UNREADABLE, Scorer
+from scoring.pipeline import KNOWN_ERRORS, UNREADABLE, Scorer
 from scoring.plan import Plan, read_shard, result_path
-from scoring.results import ROW_GROUP_ROWS, ResultFile, Row, atomic_writer, schema_of, to_batch
+from scoring.results import ResultFile, atomic_writer, check_result
+from scoring.rows import in_groups, schema_of, to_batch
 
-KNOWN_ERRORS = (ScoringError, ContractError, DeviceError, FilterError, OSError)
 logger = logging.getLogger(__name__)
 
 
 def load_scorer(plan: Plan, batch_size: int = 0, num_workers: int = 0) -> Scorer:
     """Load the model that the plan names. Raises ScoringError if the one there is not the planned one any more."""
     predictor = Predictor.load(Path(plan.model_dir), sessions=0)
+    if predictor.contract.task != plan.task:
+        raise ScoringError(
+            f"the model in {plan.model_dir} is of {predictor.contract.task}, but the run was planned with one of "
+            f"{plan.task}. Plan a new run for it: python -m scoring.shard ... --task {predictor.contract.task}"
+        )
     if predictor.sha256 != plan.model_sha256:
         raise ScoringError(
             f"the model in {plan.model_dir} is {predictor.sha256[:12]}, but the run was planned with "
@@ -50,20 +50,6 @@ def is_done(run_dir: Path, plan: Plan, index: int) -> bool:
     return True
 
 
-def check_result(found: ResultFile, plan: Plan, index: int) -> None:
-    """Refuse a result of another model or another list. Raises ScoringError naming the file."""
-    shard = plan.shards[index]
-    if found.model_sha256 != plan.model_sha256:
-        raise ScoringError(
-            f"{found.path} was scored by the model {found.model_sha256[:12]}, this run is of "
-            f"{plan.model_sha256[:12]}. Remove the file or plan a run of its own"
-        )
-    if found.shard_sha256 != shard.sha256 or found.num_rows != shard.num_pictures:
-        raise ScoringError(
-            f"{found.path} holds other pictures than the plan's shard {index}. Remove it and score again"
-        )
-
-
 def score_shard(run_dir: Path, plan: Plan, index: int, scorer: Scorer, allow_unreadable: bool = False) -> int:
     """Score one shard and return how many of its pictures could not be.
 
@@ -72,22 +58,16 @@ def score_shard(run_dir: Path, plan: Plan, index: int, scorer: Scorer, allow_unr
     """
     shard = plan.shards[index]
     paths = read_shard(run_dir, index, shard)
-    schema = schema_of(scorer.predictor.contract.classes, plan.model_sha256, shard.sha256)
+    schema = schema_of(scorer.predictor.contract, plan.model_sha256, shard.sha256)
     mount = DataMount.of(Path(plan.root), paths)
-    rows = scorer.score(mount.root, paths)
     num_errors = num_unreadable = 0
     with atomic_writer(result_path(run_dir, index), schema) as writer:
-        for group in _groups(rows):
+        for group in in_groups(scorer.score(mount.root, paths)):
             num_errors += sum(row.error is not None for row in group)
             num_unreadable += sum(row.error == UNREADABLE for row in group)
             writer.write_batch(to_batch(group, schema))
         mount.refuse_if_lost(num_unreadable, len(paths), allow_unreadable)
     return num_errors
-
-
-def _groups(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    while group := list(islice(rows, ROW_GROUP_ROWS)):
-        yield group
 
 
 @dataclass(frozen=True)

@@ -1,44 +1,39 @@
 """Plan a scoring run: freeze which pictures are scored by which model: `python -m scoring.shard SOURCE RUN_DIR`.
 
-SOURCE is a folder, a text file with one path a line, or a CSV with a column `path`, such as data/manifest.csv.
+SOURCE is a folder, a text file with one path a line, or a CSV with a column `path`, such as data/manifest.csv. With
+`--task segmentation` results have the outlines, too.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
+from dataset.outputs.tasks import add_task_option
 from project.command import UsageError, command
-from runtime.model.contract import DEFAULT_MODEL, ONNX_FILE
-from runtime.serving.model_reference import ModelUnavailable, find_model
+from runtime.model.contract import CONTRACT_FILE, MODEL_NAMES, ContractError, read_contract
+from runtime.serving.model_reference import ModelUnavailable
+from scoring.model_folder import model_folder
 from scoring.pictures import ScoringError
 from scoring.plan import write_plan
 
 PICTURES_PER_SHARD = 10_000  # minutes of work on one core: what a killed task loses at most
 
 
-def model_folder(model: str) -> tuple[str, Path]:
-    """Return the exact tag and the folder of a model: a tag in the model store, or a folder with its ONNX file.
-
-    Raises ModelUnavailable if there is neither.
-    """
-    if (Path(model) / ONNX_FILE).is_file():
-        return str(Path(model).resolve()), Path(model)
-    found = find_model(model)
-    return str(found.tag), Path(found.path)
-
-
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("run_dir", type=Path)
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="tag in the model store, or a folder with model.onnx")
+    add_task_option(parser)
+    parser.add_argument("--model", help="tag in the model store, or a folder with model.onnx; the task's newest")
     parser.add_argument("--pictures-per-shard", type=int, default=PICTURES_PER_SHARD)
 
 
-@command(_arguments, known=(ScoringError, ModelUnavailable, OSError))
+@command(_arguments, known=(ScoringError, ContractError, ModelUnavailable, OSError))
 def main(arguments: argparse.Namespace) -> None:
     if arguments.pictures_per_shard < 1:
         raise UsageError("a shard holds at least one picture")
-    model, model_dir = model_folder(arguments.model)
+    model, model_dir = model_folder(arguments.model or f"{MODEL_NAMES[arguments.task]}:latest")
+    if (found := read_contract(model_dir / CONTRACT_FILE).task) != arguments.task:
+        raise ScoringError(f"the model {model} is of {found}: say --task {found}, or name another with --model")
     plan = write_plan(arguments.source, arguments.run_dir, model, model_dir, arguments.pictures_per_shard)
     sys.stdout.write(f"{plan.num_pictures} pictures in {len(plan.shards)} shards, to be scored by {plan.model}\n")
 

@@ -12,17 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from project.command import command
-from slurm.allocation import Allocation, SlurmError, node_address
-from slurm.facts import NodeFacts
-from slurm.nodes import NodeReport, look_at_nodes
+from slurm.allocation import Allocation, SlurmError
+from slurm.node_facts import NodeFacts
+from slurm.nodes import NodeReport, look_at_nodes, meeting_point
 from training.process.rank_report import RankReport
 
 SCRATCH_DIR = Path("artifacts/doctor")
-
-
-def meeting_point(allocation: Allocation, report: NodeReport, port: int) -> str:
-    """Return host:port of the first node. port: 0 takes one that was free there a moment ago."""
-    return f"{node_address(allocation.nodes[0])}:{port or report.facts[0].free_port}"
 
 
 def check_ranks(

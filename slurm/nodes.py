@@ -13,8 +13,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from slurm.allocation import Allocation, SlurmError
-from slurm.facts import LINE_MARK, NodeFacts
+from slurm.allocation import Allocation, SlurmError, node_address
+from slurm.node_facts import LINE_MARK, NodeFacts
 
 # In the shell and not in Python: where the shared disk is missing there is no Python either.
 _ASK = """
@@ -119,3 +119,8 @@ def _odd(facts: Sequence[NodeFacts], what: str, value_of: Callable[[NodeFacts], 
     usual = Counter(values.values()).most_common(1)[0][0]
     odd = [f"{node} has {value}" for node, value in values.items() if value != usual]
     return [f"{what} differs: {', '.join(odd)}, the others have {usual}; {advice}"]
+
+
+def meeting_point(allocation: Allocation, report: NodeReport, port: int) -> str:
+    """Return host:port of the first node. port: 0 takes one that was free there a moment ago."""
+    return f"{node_address(allocation.nodes[0])}:{port or report.facts[0].free_port}"

@@ -17,11 +17,10 @@ from project.command import command
 from project.params import ParamsError, add_params_option
 from slurm.allocation import Allocation
 from slurm.attempts import Attempts
+from slurm.chain_commands import check_params, run_links
 from slurm.claim import SCRATCH_DIR, claimed
-from slurm.doctor import meeting_point
 from slurm.job import batch_step, run_on_all_nodes
-from slurm.links import check_params, run_links
-from slurm.nodes import look_at_nodes
+from slurm.nodes import look_at_nodes, meeting_point
 from slurm.warning import Warnings
 
 MANIFEST = Path("data/manifest.csv")

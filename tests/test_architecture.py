@@ -71,6 +71,39 @@ def test_a_room_imports_only_what_the_plan_allows(room: str) -> None:
         assert not forbidden, f"{path} imports {sorted(forbidden)}"
 
 
+def _module(path: Path) -> str:
+    return path.relative_to(REPOSITORY).with_suffix("").as_posix().replace("/", ".")
+
+
+def _imported_modules(path: Path) -> set[str]:
+    """Return the full names of what a module imports, within functions too; `a` and `a.b` of `from a import b`."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def test_nobody_imports_a_command() -> None:
+    """What commands share lies in a module beside them: a command is started, by a person or as a process."""
+    files = [path for room in ROOMS for path in _files(room)]
+    commands = {_module(path) for path in files if _is_command(path)} | {"demo"}
+    assert len(commands) > 30  # the way in which they are told still finds them
+    found = [f"{_module(path)} imports {name}" for path in files for name in sorted(_imported_modules(path) & commands)]
+    assert not found, "\n".join(found)
+
+
+def _is_command(path: Path) -> bool:
+    """Tell whether a module has a function under `@command(...)`."""
+    return any(
+        isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id == "command"
+        for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)
+        for decorator in node.decorator_list
+    )  # fmt: skip
+
+
 def test_no_product_module_is_named_like_a_test() -> None:
     """pytest collects `test_*.py` and `*_test.py`, wherever it is started."""
     named = [path for room in ROOMS for path in _files(room) if path.match("test_*.py") or path.match("*_test.py")]
@@ -139,7 +172,7 @@ def test_one_module_each_parses_arguments_sets_up_logs_and_syncs_files() -> None
         "argparse.ArgumentParser(": {"project/command.py", "benchmarks/peers/classifier.py", "demo.py"},
         "logging.basicConfig(": {"project/command.py", "training/process/exit_status.py"},
         "os.fsync(": {"project/write_whole.py"},
-        "yaml.safe_load(path": {"dataset/source.py"},
+        "yaml.safe_load(path": {"dataset/data_source.py"},
         "yaml.load(path": {"project/params.py"},
     }
     files = [path for room in ROOMS for path in _files(room)]

@@ -20,7 +20,7 @@ import yaml
 
 from project.params import PARAMS_FILE
 from runtime.serving.settings import ServingSettings
-from slurm.links import check_params
+from slurm.chain_commands import check_params
 from training.params import Params
 from training.records.textfile import FOLDER_VARIABLE
 from training.sweeps.search_space import SearchConfig

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from dataset.data_source import DataSource
 from dataset.outputs.tasks import ARTIFACTS, PIPELINES
-from dataset.source import DataSource
 from runtime.model.contract import Task
 from tests.dataset.picture_files import make_folder
 from tests.forking_python import forking_python

@@ -2,9 +2,10 @@
 
 Writes to `--out`: `seed<S>/<protocol><F>/` with the checkpoint and `predictions.csv` of each run,
 `seed<S>/<protocol>.csv` with the pooled out-of-fold predictions of a seed, and `summary.json` and `summary.md` with the
-figures of each seed, their mean, and those of all seeds' models voting. A run whose predictions are there is not
-repeated, and one that was asked to leave (exit status 75) goes on where it was; other params, data or folds need
-another `--out`.
+figures of each seed, their mean, and those of all seeds' models voting. Of segmentation a run has its `maps/`, too, and
+the summary says how well each seed's folds outline every region, and all seeds' together. A run whose predictions are
+there is not repeated, and one that was asked to leave (exit status 75) goes on where it was; other params, data or
+folds need another `--out`.
 
 By group, the folds are those of `split.seed` and `split.num_folds`; what is pooled covers every picture once. By
 image, each seed draws one split of 15% for validation, 15% for test (`--test-share` states another share) and the
@@ -32,6 +33,7 @@ from dataset.manifest import SPLIT_COLUMNS, Manifest, ManifestError, Protocol
 from dataset.outputs.tasks import ARTIFACTS, add_task_option
 from dataset.params import SplitParams
 from dataset.splits import assign_fold
+from evaluation.document import EvaluationError
 from evaluation.params import EvaluateParams
 from evaluation.predicted_maps import MAPS_DIR
 from evaluation.predictions import PREDICTIONS_FILE, PredictionsError
@@ -160,7 +162,8 @@ def run(arguments: argparse.Namespace, this: Worker, leaving: LeaveRequest) -> N
             run_fold(fold, manifest.root, arguments.protocol, params, fold_dir, this, leaving)
     if this.is_main:
         evaluate = read_section(arguments.params, "evaluate", EvaluateParams)
-        logger.info("%s", write_summary(out_dir, split.num_folds, evaluate, normal_class))
+        masked = manifest if params.task == "segmentation" else None
+        logger.info("%s", write_summary(out_dir, split.num_folds, evaluate, normal_class, masked))
 
 
 def _check_same_run(
@@ -210,7 +213,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 @command(_arguments, logs_to="nothing")
 def main(arguments: argparse.Namespace) -> int:
-    return exit_status("cross-validation", (*KNOWN_ERRORS, PredictionsError), partial(run, arguments))
+    return exit_status("cross-validation", (*KNOWN_ERRORS, PredictionsError, EvaluationError), partial(run, arguments))
 
 
 if __name__ == "__main__":

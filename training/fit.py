@@ -8,16 +8,20 @@ import torch
 
 from dataset.checks import check_every_class_trains, check_no_group_on_two_sides, check_validation_pictures
 from dataset.manifest import Manifest, Protocol
+from runtime.model.contract import Task
 from training.data.contact_sheet import save_contact_sheet
 from training.data.sampling import describe
 from training.network.saved_results import save_results_of_relu6
 from training.params import Params
 from training.process.compilation import check_compilation
+from training.process.determinism import deterministic
 from training.process.distributed import Worker
+from training.process.exit_status import exit_status
 from training.process.signals import LeaveRequest
 from training.records.run_log import Run
 from training.records.tracking import check_store
 from training.run.batch_size import with_fitting_batch
+from training.run.known_errors import KNOWN_ERRORS
 from training.run.new_contract import with_run_id
 from training.run.position import Keeping
 from training.run.run_control import RunControl, state_dir, state_to_resume
@@ -83,3 +87,16 @@ def fit(
             states.clear()
     worker.broadcast("")  # wait for the checkpoint
     return checkpoint_path
+
+
+def run_fit(
+    manifest_path: Path, params_path: Path, control: RunControl, protocol: Protocol, task: Task = "classification"
+) -> int:
+    """Train, and return the exit status: 2 after an error that the user can mend, 75 if asked to leave and saved."""
+
+    def body(this: Worker, leaving: LeaveRequest) -> None:
+        manifest, params = Manifest.read(manifest_path), Params.read(params_path, task)
+        with deterministic(params.train.deterministic, this.device):
+            fit(manifest, protocol, params, control, this, leaving)
+
+    return exit_status("training", KNOWN_ERRORS, body)

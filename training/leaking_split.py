@@ -6,14 +6,19 @@ compared. Writes `checkpoint.pt`, `log.jsonl` and `predictions.csv`, or `not_com
 """
 
 import argparse
+import logging
 import os
 import sys
 from pathlib import Path
 
 from dataset.description import DataDescription
+from dataset.manifest import Manifest
 from dataset.stage import fresh
-from project.command import command
+from evaluation.predictions import NOT_COMPARED_FILE, PREDICTIONS_FILE, PredictionsError
+from project.command import EXPLAINED, command
 from project.params import add_params_option
+
+logger = logging.getLogger(__name__)
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,27 +38,39 @@ def main(arguments: argparse.Namespace) -> int:
         if is_main:
             _say_why_not(out_dir, description.name)
         return 0
-    # Here, since what only leaves a note needs none of the seconds that PyTorch takes to be imported.
-    from training import predict, train
-    from training.fit import CHECKPOINT_FILE
-    from training.run.run_control import RunControl
-
     # DVC leaves the folder as it was, for the state of an interrupted run is in it; what is stale must not look new.
-    for name in ("not_compared.txt", "predictions.csv") if is_main else ():
+    for name in (NOT_COMPARED_FILE, PREDICTIONS_FILE) if is_main else ():
         (out_dir / name).unlink(missing_ok=True)
-    status = train.run(manifest_path, arguments.params, RunControl(out_dir, arguments.workers), "image")
+    return _compare(manifest_path, arguments.params, out_dir, arguments.workers, is_main)
+
+
+def _compare(manifest_path: Path, params_path: Path, out_dir: Path, num_workers: int, is_main: bool) -> int:
+    """Train, have the first process write the predictions, and return the exit status."""
+    # Here, since what only leaves a note needs none of the seconds that PyTorch takes to be imported.
+    from training.fit import CHECKPOINT_FILE, run_fit
+    from training.run.checkpoint import Checkpoint
+    from training.run.known_errors import KNOWN_ERRORS
+    from training.run.run_control import RunControl
+    from training.tasks.prediction import predict
+
+    status = run_fit(manifest_path, params_path, RunControl(out_dir, num_workers), "image")
     if status or not is_main:
         return status
-    checkpoint = str(out_dir / CHECKPOINT_FILE)
-    files = ["--manifest", str(manifest_path), "--checkpoint", checkpoint, "--out", str(out_dir / "predictions.csv")]
-    return predict.main([*files, "--protocol", "image"])
+    try:
+        predictions = predict(Manifest.read(manifest_path), "image", Checkpoint.load(out_dir / CHECKPOINT_FILE))
+        predictions.write(out_dir / PREDICTIONS_FILE)
+    except (*KNOWN_ERRORS, PredictionsError) as exc:
+        sys.stderr.write(f"predict: {exc}\n")
+        return EXPLAINED
+    logger.info("%d predictions in %s", len(predictions.labels), out_dir / PREDICTIONS_FILE)
+    return 0
 
 
 def _say_why_not(out_dir: Path, data_name: str) -> None:
     reason = f"The description of '{data_name}' does not ask for a comparison with a split by image.\n"
     with fresh([out_dir]):
         out_dir.mkdir(parents=True)
-        (out_dir / "not_compared.txt").write_text(reason, encoding="utf-8")
+        (out_dir / NOT_COMPARED_FILE).write_text(reason, encoding="utf-8")
 
 
 if __name__ == "__main__":

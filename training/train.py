@@ -9,18 +9,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from dataset.manifest import Manifest, Protocol
 from dataset.outputs.tasks import ARTIFACTS, add_task_option
 from project.command import command
 from project.params import add_params_option
-from runtime.model.contract import Task
-from training.fit import fit
-from training.params import Params
-from training.process.determinism import deterministic
-from training.process.distributed import Worker
-from training.process.exit_status import exit_status
-from training.process.signals import LeaveRequest
-from training.run.known_errors import KNOWN_ERRORS
+from training.fit import run_fit
 from training.run.run_control import RunControl
 
 
@@ -39,20 +31,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     out_dir = arguments.out or ARTIFACTS[arguments.task] / "training"
     control = RunControl(out_dir, arguments.workers, arguments.resume, arguments.save_every_steps)
-    return run(arguments.manifest, arguments.params, control, arguments.protocol, arguments.task)
-
-
-def run(
-    manifest_path: Path, params_path: Path, control: RunControl, protocol: Protocol, task: Task = "classification"
-) -> int:
-    """Train, and return the exit status: 2 after an error that the user can mend, 75 if asked to leave and saved."""
-
-    def body(this: Worker, leaving: LeaveRequest) -> None:
-        manifest, params = Manifest.read(manifest_path), Params.read(params_path, task)
-        with deterministic(params.train.deterministic, this.device):
-            fit(manifest, protocol, params, control, this, leaving)
-
-    return exit_status("training", KNOWN_ERRORS, body)
+    return run_fit(arguments.manifest, arguments.params, control, arguments.protocol, arguments.task)
 
 
 if __name__ == "__main__":

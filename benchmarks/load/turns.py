@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.load.load_generator import Load, LoadResult
+from benchmarks.load.load import Load, LoadResult
 from benchmarks.load.server_process import ServerFailedError, ServerProcess, pinned, running, wait_until_ready
 from benchmarks.load.servers import NO_TELEMETRY, PROJECT_DIR, Server
 from benchmarks.workload import http_request

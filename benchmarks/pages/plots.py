@@ -8,7 +8,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.load.load_generator import LoadResult
+from benchmarks.load.load import LoadResult
 from benchmarks.load.servers import OURS
 from benchmarks.load.turns import Kind, Turn
 

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, field
 
-from benchmarks.in_process import Ceilings
+from benchmarks.ceilings import Ceilings
 from benchmarks.load.turns import Plan, Turn
 from benchmarks.machine import Machine
 from benchmarks.pages.summary import Summary, summarise

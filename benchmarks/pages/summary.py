@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.in_process import Ceilings
+from benchmarks.ceilings import Ceilings
 from benchmarks.load.servers import OURS
 from benchmarks.load.turns import BURST_CLIENTS, Kind, Turn
 

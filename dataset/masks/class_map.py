@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.annotations import BACKGROUND, IGNORED, MAX_REGIONS, MaskArray
+from dataset.annotations import BACKGROUND, IGNORED, MAX_REGIONS
 from dataset.checks import named
 from dataset.manifest import ManifestError
-from dataset.masks.mask_file import read_colours, read_numbers
-from dataset.masks.source_masks import MaskError
+from dataset.masks.mask_file import Values, read_colours, read_numbers
+from dataset.masks.soft_edges import MIDDLE, has_soft_edges
+from dataset.masks.source_masks import Decoded, MaskError
 from dataset.readable_name import readable
 from dataset.sources.csv_text import read_csv_text, rows_of
 
@@ -36,21 +37,28 @@ class ClassMap:
     numbers: Mapping[int, int]
     is_colour: bool
 
-    def read(self, data: bytes) -> MaskArray:
-        """Return `(height, width)` uint8 of a mask's file.
+    def read(self, data: bytes) -> Decoded:
+        """Return the numbers of a mask's file.
 
-        Raises MaskError for values that have no name and for a file that is lossy, ImageError for one that cannot be
-        decoded.
+        Where the class map names one region alone, by its white, values between may be edges that fade. Raises
+        MaskError for values that have no name and for a file that is lossy, ImageError for one that cannot be decoded.
         """
         values = read_colours(data) if self.is_colour else read_numbers(data)
         numbers = np.full(values.shape, -1, dtype=np.int16)
         for value, number in self.numbers.items():
             numbers[values == value] = number
+        if numbers.min() < 0 and self._is_binary(values) and has_soft_edges(values.astype(np.uint8)):
+            return Decoded((values > MIDDLE).astype(np.uint8), has_soft_edges=True)
         if numbers.min() < 0:
             found, counts = np.unique(values[numbers < 0], return_counts=True)
             unknown = [f"{self._shown(v)} ({n} pixels)" for v, n in zip(found.tolist(), counts.tolist(), strict=True)]
             raise MaskError(f"it holds {named(unknown)}, which {CLASSES_CSV} does not name")
-        return numbers.astype(np.uint8)
+        return Decoded(numbers.astype(np.uint8))
+
+    def _is_binary(self, values: Values) -> bool:
+        """Tell whether the brightest of these values, up to 255, is the only one that is named beside background."""
+        white = int(values.max())
+        return not self.is_colour and white <= 255 and dict(self.numbers) == {0: BACKGROUND, white: 1}
 
     def _shown(self, value: int) -> str:
         return f"#{value:06x}" if self.is_colour else str(value)

@@ -1,7 +1,8 @@
 """Read the values that a user's mask file holds: numbers, colours, or only what is marked.
 
 Formats that keep every value are PNG, BMP and TIFF. What is lossy, as JPEG is, changes values at every edge, so that it
-can say what is marked and never what number is there.
+can say what is marked and never what number is there. Values between in a file that keeps them are numbers, or edges
+that fade: `soft_edges` tells which.
 """
 
 import io
@@ -10,14 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from dataset.annotations import MarkedArray
-from dataset.masks.source_masks import MaskError
+from dataset.masks.soft_edges import MIDDLE, has_soft_edges
+from dataset.masks.source_masks import Decoded, MaskError, read_above_middle
 from runtime.formats.naming import unsupported
 from runtime.formats.sniff import HEAD_BYTES, sniff
 from runtime.model.errors import ImageError, ImageErrorCode
-from runtime.model.image import decode_image
 
-_HALF = 127  # of 255
 _LOSSLESS = {"PNG": "PNG", "BMP": "BMP", "TIFF": "TIFF", "BigTIFF": "TIFF"}  # of `sniff`, as Pillow calls them
 _LOSSY = ("JPEG", "WebP", "AVIF", "HEIC")
 _LOSSY_TIFF = ("jpeg", "tiff_jpeg", "webp")
@@ -59,39 +58,50 @@ def read_colours(data: bytes) -> Values:
     return _transparent(pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2], pixels[..., 3:])
 
 
-def read_marked(data: bytes) -> MarkedArray:
-    """Return `(height, width)` bool of a binary mask's file: true where it is not black.
+def read_marked(data: bytes) -> Decoded:
+    """Return 1 where a binary mask's file is not black, else 0.
 
-    What is lossy is marked where any channel is above 127. Raises MaskError for a file that holds more than two values,
-    ImageError for one that cannot be decoded.
+    What is lossy, and what has edges that fade, is marked where it is above 127. Raises MaskError for a file that holds
+    more than two values and may be an index mask, ImageError for one that cannot be decoded.
     """
     if sniff(data[:HEAD_BYTES]) in _LOSSY:
-        return np.asarray(decode_image(data).max(axis=2) > _HALF)
+        return read_above_middle(data)
     image = _open(data, "")
     if image.mode == "1":
-        return np.asarray(image)
+        return Decoded(np.asarray(image).astype(np.uint8))
     if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.int32)
-        _check_binary(values)
-        return values > _HALF
+        return _above_middle(np.asarray(image).astype(np.int32))
     if image.mode in ("P", "PA") and not _is_grey(image):
-        _check_binary(read_numbers(data))
+        _refuse_between(read_numbers(data))
     colours = read_colours(data)
     found = np.unique(colours[colours != 0])
     is_grey = (found >> 16 == found & 255) & (found >> 8 & 255 == found & 255)
     if len(found) > 1 and not is_grey.all():
         raise MaskError(f"it holds {len(found)} colours, and no masks/classes.csv says what they are")
-    brightest = np.maximum(np.maximum(colours >> 16, colours >> 8 & 255), colours & 255)
-    _check_binary(brightest)
-    return np.asarray(brightest > _HALF)
+    return _above_middle(np.maximum(np.maximum(colours >> 16, colours >> 8 & 255), colours & 255))
 
 
-def _check_binary(values: Values) -> None:
-    """Refuse numbers from 1 to 127: an index mask's, or edges that fade."""
-    between = np.unique(values[(values > 0) & (values <= _HALF)])
+def _above_middle(values: Values) -> Decoded:
+    """Return where values of 8 or 16 bits are above 127; where edges fade, above the middle of all that the bits hold.
+
+    Raises MaskError for values between that are not plainly such edges.
+    """
+    of_8_bits = (np.clip(values, 0, 65535) >> (8 if values.max() > 255 else 0)).astype(np.uint8)
+    if has_soft_edges(of_8_bits):
+        return Decoded((of_8_bits > MIDDLE).astype(np.uint8), has_soft_edges=True)
+    _refuse_between(values)
+    return Decoded((values > MIDDLE).astype(np.uint8))
+
+
+def _refuse_between(values: Values) -> None:
+    """Raise MaskError for numbers from 1 to 127."""
+    between = np.unique(values[(values > 0) & (values <= MIDDLE)])
     if len(between):
         some = ", ".join(map(str, between[:5])) + (" ..." if len(between) > 5 else "")
-        raise MaskError(f"it holds {some}, where a binary mask holds 0 and one value above 127")
+        raise MaskError(
+            f"it holds {some}, where a binary mask holds 0 and one value above 127, and these are not plainly edges "
+            "that fade from black to white: if it is binary, save it with 0 and 255 alone"
+        )
 
 
 def _is_grey(image: Image.Image) -> bool:

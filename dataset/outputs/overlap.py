@@ -1,4 +1,4 @@
-"""Refuse pictures that lie where a run writes: it would replace a person's only copy by its own."""
+"""Refuse pictures that lie where a run writes, whose only copy it would replace, and a folder that no run could use."""
 
 import os
 from collections.abc import Sequence
@@ -94,3 +94,10 @@ def _foreign_message(output: Path, files: Sequence[str]) -> str:
         f"somebody else: {named(files)}. Nothing was touched. Move them to a folder of your own, one folder a class "
         f"(or all: mv {classes} my-pictures), and name that folder: make demo DATA=my-pictures"
     )
+
+
+def check_folder(data_dir: Path) -> None:
+    """Raise ManifestError for a data directory that is something else; one that is not there yet will be made."""
+    if (data_dir.exists() or data_dir.is_symlink()) and not data_dir.is_dir():
+        what = f"a link to {data_dir.readlink()}, which is not there" if data_dir.is_symlink() else "a file"
+        raise ManifestError(f"{data_dir} is {what}; it must be a folder, or a link to one that is there")

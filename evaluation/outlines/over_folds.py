@@ -1,10 +1,13 @@
 """Measure outlines over all folds: every picture's, by the model that never saw its group.
 
 Each fold of `training.cross_validate` has its predictions, its maps and their contract in a folder of its own beside
-the pooled table: `group0/` to `group4/` beside `group.csv`.
+the pooled table: `group0/` to `group4/` beside `group.csv`. Several seeds answer the same pictures; pooled, each answer
+counts once, and intervals draw groups, with all answers to their pictures.
 """
 
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dataset.checks import named
@@ -15,15 +18,26 @@ from evaluation.outlines.measure import MeasuredOutlines, Subject, measured_of
 from evaluation.outlines.picture_sums import PictureSums
 from evaluation.params import EvaluateParams
 from evaluation.predicted_maps import MAPS_DIR
-from evaluation.predictions import PREDICTIONS_FILE, Predictions
+from evaluation.predictions import PREDICTIONS_FILE, Predictions, pool
 from project.progress import progress
 from runtime.model.contract import SegmentationContract
 
 
-def measure_folds(
-    pooled_path: Path, pooled: Predictions, manifest: Manifest, params: EvaluateParams
-) -> MeasuredOutlines:
-    """Measure the outlines of all pictures of a pooled table; nothing is drawn.
+@dataclass(frozen=True)
+class FoldSums:
+    """What the N pictures of a pooled table add to all figures, and the contracts of the models that answered them."""
+
+    pooled: Predictions
+    sums: list[PictureSums]
+    contracts: tuple[SegmentationContract, ...]
+
+    def measure(self, params: EvaluateParams) -> MeasuredOutlines:
+        """Return the figures; nothing is drawn."""
+        return measured_of(self.pooled, self.sums, self.contracts, params)
+
+
+def read_folds(pooled_path: Path, pooled: Predictions, manifest: Manifest) -> FoldSums:
+    """Compare the maps of all pictures of a pooled table with their masks.
 
     Raises EvaluationError if a picture has no map in exactly one fold or folds outline other regions, ManifestError for
     a mask and PredictionsError for a map that cannot be used.
@@ -45,11 +59,21 @@ def measure_folds(
             f"no fold beside {pooled_path} holds a map of {named(missing)}; run python -m training.cross_validate "
             "--task segmentation"
         )
+    _refuse_other_regions(contracts, f"the folds beside {pooled_path}")
+    return FoldSums(pooled, [sums[path] for path in pooled.paths], tuple(contracts))
+
+
+def pool_seeds(seeds: Mapping[int, FoldSums]) -> FoldSums:
+    """Join the answers of several seeds; a path begins with its seed's number then. Raises EvaluationError as above."""
+    contracts = tuple(contract for one in seeds.values() for contract in one.contracts)
+    _refuse_other_regions(contracts, "the seeds")
+    named_by_seed = [replace(one.pooled, paths=f"seed{seed}/" + one.pooled.paths) for seed, one in seeds.items()]
+    return FoldSums(pool(named_by_seed), [sums for one in seeds.values() for sums in one.sums], contracts)
+
+
+def _refuse_other_regions(contracts: Sequence[SegmentationContract], of: str) -> None:
     if len({(contract.regions, contract.height, contract.width) for contract in contracts}) > 1:
-        raise EvaluationError(
-            f"the folds beside {pooled_path} outline other regions, or at other sizes, than each other"
-        )
-    return measured_of(pooled, [sums[path] for path in pooled.paths], contracts, params)
+        raise EvaluationError(f"{of} outline other regions, or at other sizes, than each other")
 
 
 def _fold_folders(pooled_path: Path) -> list[Path]:

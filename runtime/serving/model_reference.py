@@ -1,5 +1,6 @@
 """Which models are served, and which a Bento gets: the newest when it is built, and those for ever after."""
 
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import bentoml
@@ -71,6 +72,21 @@ def find_model(tag: str) -> bentoml.Model:
         raise ModelUnavailable(f"there is no model '{tag}' in the model store; {HOW_TO_GET_ONE}") from exc
 
 
+def with_roles(tags: Iterable[str], use: str) -> Iterator[tuple[Role, bentoml.Model]]:
+    """Yield the models of these tags in the local store, each with the role that its contract gives it.
+
+    use: what is to be done with them, in the message: 'packed'. Raises ModelUnavailable if a model is missing or has no
+    contract.
+    """
+    for tag in tags:
+        model = find_model(tag)
+        try:
+            role = role_of(read_contract(Path(model.path_of(CONTRACT_FILE))))
+        except ContractError as exc:
+            raise ModelUnavailable(f"{model.tag} cannot be {use}: {exc}") from exc
+        yield role, model
+
+
 def find_models(bento: bentoml.Bento | None = None) -> dict[Role, bentoml.Model]:
     """Find what the deployment serves or builds, by role: what `bento` holds, else what `VISION_MODEL` names.
 
@@ -79,24 +95,24 @@ def find_models(bento: bentoml.Bento | None = None) -> dict[Role, bentoml.Model]
     """
     found: dict[Role, bentoml.Model] = {}
     tags = wanted_tags()
-    for tag in tags if bento is None else _held_tags(bento, tags):
-        model = find_model(tag)
-        try:
-            role = role_of(read_contract(Path(model.path_of(CONTRACT_FILE))))
-        except ContractError as exc:
-            raise ModelUnavailable(f"{model.tag} cannot be used: {exc}") from exc
+    for role, model in with_roles(tags if bento is None else _held_tags(bento, tags), "used"):
         if role in found:
             raise ModelUnavailable(
                 f"VISION_MODEL={','.join(tags)} names two models for {role}, {found[role].tag} and "
                 f"{model.tag}; name at most one of each task"
             )
         found[role] = model
-    if "crop-classification" in found and "detection" not in found:
-        raise ModelUnavailable(
-            f"{found['crop-classification'].tag} classifies what a detector finds, and there is no detector beside it: "
-            "name one in VISION_MODEL, too"
-        )
+    refuse_lonely_crops(found)
     return found
+
+
+def refuse_lonely_crops(models: Mapping[Role, bentoml.Model]) -> None:
+    """Raise ModelUnavailable for a classifier of crops without a detector that finds what it would classify."""
+    if "crop-classification" in models and "detection" not in models:
+        raise ModelUnavailable(
+            f"{models['crop-classification'].tag} classifies what a detector finds, and there is no detector beside "
+            "it: name one in VISION_MODEL, too"
+        )
 
 
 def _held_tags(bento: bentoml.Bento, wanted: tuple[str, ...]) -> tuple[str, ...]:

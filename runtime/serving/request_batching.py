@@ -18,7 +18,7 @@ from runtime.model.devices import Device
 from runtime.model.image import ImageArray
 from runtime.model.roles import Role, role_of
 from runtime.serving.answer_making import make_answers, write_answer
-from runtime.serving.batching import Batcher, Outcome
+from runtime.serving.batching import Batcher
 from runtime.serving.bentoml_app import BatchCallback
 from runtime.serving.disconnect import ClientGoneError, unless_disconnected
 from runtime.serving.error_bodies import note_refusal
@@ -30,6 +30,7 @@ from runtime.serving.prometheus.metrics import ServiceMetrics, service_metrics
 from runtime.serving.request_record import CLIENT_GONE, RequestRecord, current_record
 from runtime.serving.request_threads import RequestThreads
 from runtime.serving.served_model import ServedModel
+from runtime.serving.turn_queue import Outcome
 
 T = TypeVar("T")
 P = TypeVar("P", bound=Prediction)

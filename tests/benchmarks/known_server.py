@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.load.load_generator import Load
+from benchmarks.load.load import Load
 
 CLOSE, SILENCE = "close", "silence"  # instead of a status: close the connection, never answer
 

@@ -11,12 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.load.load import Load, LoadError, LoadResult
 from benchmarks.load.load_generator import (
     LOST,
     TIMEOUT,
-    Load,
-    LoadError,
-    LoadResult,
     Sample,
     due_times,
     main,

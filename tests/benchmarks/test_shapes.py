@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks import machine
-from benchmarks.load.load_generator import LoadResult
+from benchmarks.load.load import LoadResult
+from benchmarks.load.served_bento import BenchmarkError
 from benchmarks.load.turns import Kind, Phase, Turn
 from benchmarks.pages.summary import Spread
-from benchmarks.serve_load import BenchmarkError
 from benchmarks.shapes import PLAN, ShapesReport, main, table
 
 SINGLE, FRONTS = "one process", "2 fronts and an inference worker"

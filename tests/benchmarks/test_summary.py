@@ -5,8 +5,8 @@ from dataclasses import asdict
 
 import pytest
 
-from benchmarks.in_process import Ceilings
-from benchmarks.load.load_generator import LoadResult
+from benchmarks.ceilings import Ceilings
+from benchmarks.load.load import LoadResult
 from benchmarks.load.server_process import ServerFailedError
 from benchmarks.load.turns import Kind, Phase, Turn, check_answer
 from benchmarks.pages.summary import Spread, Summary, summarise

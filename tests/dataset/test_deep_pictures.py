@@ -11,12 +11,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from dataset.data_source import DataSource
 from dataset.deep_pictures import find_max_value
 from dataset.description import DataDescription, read_max_value
 from dataset.load import load, main
 from dataset.manifest import Manifest, ManifestError
 from dataset.params import DataParams, SplitParams
-from dataset.source import DataSource
 from dataset.splits import assign_splits
 from evaluation.inspect import inspect
 from project.params import ParamsError

@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 from dataset.annotations import read_mask
+from dataset.data_source import DataSource
 from dataset.description import DataDescription
 from dataset.load import load, main
 from dataset.manifest import Manifest, ManifestError
 from dataset.params import DataParams
-from dataset.source import DataSource
 from runtime.model.image import decode_image
 from tests.dataset.picture_files import make_folder, make_magnetic_tiles, save, texture
 

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFilter
+from scipy.ndimage import binary_dilation, label
 
 from dataset.manifest import ManifestError
 from dataset.masks.class_map import read_class_map
 from dataset.masks.mask_file import read_colours, read_marked, read_numbers
-from dataset.masks.source_masks import MaskError, is_above_middle
+from dataset.masks.source_masks import MaskError, read_above_middle
 from runtime.model.errors import ImageError
 from tests.dataset.picture_files import texture
 
@@ -83,8 +84,8 @@ def test_what_is_lossy_gives_no_numbers_and_no_colours_but_may_mark(kind: str) -
     for read in (read_numbers, read_colours):
         with pytest.raises(MaskError, match="at every edge: save it as PNG"):
             read(data)
-    np.testing.assert_array_equal(read_marked(data)[9:23, 9:23], True)
-    assert not read_marked(data)[:6].any()
+    np.testing.assert_array_equal(read_marked(data).values[9:23, 9:23], 1)
+    assert not read_marked(data).values[:6].any()
 
 
 def test_a_tiff_that_is_compressed_as_jpeg_gives_no_numbers() -> None:
@@ -119,14 +120,104 @@ def test_a_binary_mask_holds_two_values(image: Image.Image, reason: str) -> None
     ],
 )
 def test_a_binary_mask_may_be_of_any_mode(image: Image.Image) -> None:
-    assert read_marked(_file(image)).tolist() == [[False, True]]
+    values, has_soft_edges = read_marked(_file(image))
+    assert (values.tolist(), has_soft_edges) == ([[0, 1]], False)
+
+
+def _drawn(side: int = 96) -> Image.Image:
+    """Draw a disc and a bent line of white."""
+    image = Image.new("L", (side, side))
+    draw = ImageDraw.Draw(image)
+    draw.ellipse((side // 6, side // 5, side // 2, side // 2), fill=255)
+    draw.line((side // 2, side // 8, side - side // 7, side // 2, side // 2, side - 3), fill=255, width=side // 24)
+    return image
+
+
+def _as_jpeg(image: Image.Image, quality: int) -> Image.Image:
+    return Image.open(io.BytesIO(_file(image, "JPEG", quality=quality))).convert("L")
+
+
+SOFT = {
+    "smoothed": _drawn(384).resize((96, 96), Image.Resampling.BOX),
+    "made smaller": _drawn(384).resize((96, 96), Image.Resampling.LANCZOS),
+    "made larger": _drawn().resize((250, 250), Image.Resampling.BILINEAR),
+    "turned": _drawn().rotate(17, Image.Resampling.BICUBIC),
+    "blurred": _drawn().filter(ImageFilter.GaussianBlur(1)),
+    "much blurred": _drawn().filter(ImageFilter.GaussianBlur(2)),
+    "once a JPEG": _as_jpeg(_drawn(), 90),
+    "once a bad JPEG": _as_jpeg(_drawn(), 30),
+}
+
+
+@pytest.mark.parametrize("name", SOFT)
+def test_a_mask_whose_edges_fade_is_marked_above_the_middle(name: str) -> None:
+    grey = np.asarray(SOFT[name])
+    assert ((grey > 0) & (grey <= 127)).any()
+    wide = grey.astype(np.uint16) * 257
+    for image in (SOFT[name], SOFT[name].convert("RGB"), SOFT[name].convert("LA"), Image.fromarray(wide)):
+        values, has_soft_edges = read_marked(_file(image))
+        assert has_soft_edges
+        np.testing.assert_array_equal(values, grey > 127)
+
+
+def _numbered() -> dict[str, np.ndarray]:
+    """Return index masks, with 0 and 255 among their values, that hold numbers above the middle, too, or at edges."""
+    inside = np.asarray(_drawn()) > 0
+    rim = binary_dilation(inside, iterations=2) & ~inside
+    spots, _ = label(np.random.default_rng(0).random((96, 96)) > 0.93)
+    strokes = Image.new("L", (96, 96))
+    for place, value in enumerate((1, 40, 80, 130, 170, 210, 255)):
+        ImageDraw.Draw(strokes).line((5, 12 * place, 90, 12 * place + 15), fill=value, width=1 + place % 3)
+    bordered = np.where(inside, 1, np.where(rim, 255, 0)).astype(np.uint8)
+    steps = np.asarray(_drawn().filter(ImageFilter.GaussianBlur(9)))
+    return {
+        "a region and its ignored border": bordered,
+        "a smoothed one": np.asarray(Image.fromarray(bordered).resize((250, 250), Image.Resampling.BILINEAR)),
+        "a thin region within white": np.where(rim, 1, np.where(inside, 255, 0)).astype(np.uint8),
+        "a border between black and white": np.where(rim, 127, np.where(inside, 255, 0)).astype(np.uint8),
+        "two borders": np.where(rim, 60, np.where(inside, 255, 0)).astype(np.uint8)
+        + np.uint8(120) * np.roll(rim, 1, 0),
+        "numbered spots": np.where(spots > 0, 1 + spots % 255, 0).astype(np.uint8),
+        "numbered lines": np.asarray(strokes),
+        "levels": (steps // 26 * 28).astype(np.uint8),
+        "noise": np.random.default_rng(0).integers(0, 256, (96, 96), dtype=np.uint8),
+        "a photograph": np.asarray(Image.fromarray(texture(3)).convert("L")),
+    }
+
+
+@pytest.mark.parametrize("name", _numbered())
+def test_numbers_are_never_taken_for_edges(name: str) -> None:
+    with pytest.raises(
+        MaskError, match="where a binary mask holds 0 and one value above 127, and these are not plainly"
+    ):
+        read_marked(_file(Image.fromarray(_numbered()[name])))
+
+
+def test_a_palette_of_colours_has_numbers_and_no_edges() -> None:
+    image = Image.fromarray(np.asarray(SOFT["smoothed"]), "P")
+    image.putpalette([part for value in range(256) for part in (value, 0, 0)])
+    with pytest.raises(MaskError, match="where a binary mask"):
+        read_marked(_file(image))
+
+
+def test_a_class_map_of_one_region_by_its_white_lets_edges_fade(tmp_path: Path) -> None:
+    path, soft = tmp_path / "classes.csv", SOFT["smoothed"]
+    path.write_text("value,name\n255,crack\n")
+    values, has_soft_edges = read_class_map(path).read(_file(soft))
+    assert has_soft_edges
+    np.testing.assert_array_equal(values, np.asarray(soft) > 127)
+    assert not read_class_map(path).read(_file(_drawn())).has_soft_edges
+    for text in ("255,ignored\n1,crack\n", "255,crack\n128,hole\n", "254,crack\n", "255,crack\n0,ignored\n"):
+        path.write_text(f"value,name\n{text}")
+        with pytest.raises(MaskError, match=r"which classes\.csv does not name"):
+            read_class_map(path).read(_file(soft))
 
 
 @pytest.mark.parametrize("channel", range(3))
 def test_photographers_masks_are_marked_above_the_middle_of_any_channel(channel: int) -> None:
     pixels = np.zeros((1, 3, 3), np.uint8)
     pixels[0, :, channel] = 0, 127, 128
-    assert is_above_middle(_file(Image.fromarray(pixels))).tolist() == [[False, False, True]]
+    assert read_above_middle(_file(Image.fromarray(pixels))).values.tolist() == [[0, 0, 1]]
 
 
 def test_files_that_are_no_masks_are_refused() -> None:

@@ -2,12 +2,16 @@
 
 import json
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.bento_project import Project, copy_project
 
 pytestmark = pytest.mark.slow
+
+PACKED_NAMES = {"bentofile.yaml", "service.py", "runtime", "hooks", "artifacts"}
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +51,26 @@ def test_bento_is_built_once_and_again_when_code_or_model_change(project: Projec
     assert rebuilt.startswith("built vision:")
     assert classifier in rebuilt
     assert len(bentos(project)) == 4
+
+
+def test_a_store_in_the_checkout_is_not_packed_and_one_among_the_packed_code_is_refused(project: Project) -> None:
+    """BentoML walks through the checkout, so through the Bento that it is just making there."""
+    inside = replace(project, home=project.folder / "store")
+    shutil.copytree(project.home, inside.home, symlinks=True)
+    with (project.folder / "runtime" / "card.py").open("a") as code:
+        code.write("# changed again\n")
+    done = inside.run("export.bento")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in Path(done.stdout.split()[-1], "src").iterdir()} <= PACKED_NAMES
+    hidden = replace(project, home=project.folder / "runtime" / "store")
+    inside.home.rename(hidden.home)
+    before = bentos(hidden)
+    refused = hidden.run("export.bento")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"cannot build the Bento: BentoML's home {hidden.home} lies in runtime/, which ")
+    assert "BENTOML_HOME" in refused.stderr
+    assert bentos(hidden) == before
+    shutil.rmtree(hidden.home)
 
 
 def test_card_older_than_the_model_is_refused_by_both_ways_to_build(project: Project) -> None:

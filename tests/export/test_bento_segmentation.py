@@ -3,12 +3,13 @@
 import json
 from pathlib import Path
 
+import bentoml
 import pytest
 import yaml
 
-from export.packed_models import TASKS, find_models
+from export.packed_models import TASKS, models_to_pack
 from runtime.model.card import card_models_sha256
-from runtime.model.contract import ONNX_FILE
+from runtime.model.contract import CONTRACT_FILE, ONNX_FILE
 from runtime.model.hashing import file_sha256
 from runtime.serving.model_reference import ModelUnavailable
 from tests.bento_project import Project, copy_project
@@ -104,4 +105,13 @@ def test_named_models_must_be_of_the_tasks_that_are_packed(
 ) -> None:
     monkeypatch.setenv("VISION_MODEL", named)
     with bentoml_home(project.home), pytest.raises(ModelUnavailable, match=message):
-        find_models(TASKS[task])
+        models_to_pack(TASKS[task])
+
+
+def test_a_model_without_a_contract_is_not_packed(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISION_MODEL", "bare")
+    with bentoml_home(project.home):
+        with bentoml.models.create("bare") as bare:
+            (Path(bare.path) / CONTRACT_FILE).write_text("{}")
+        with pytest.raises(ModelUnavailable, match=f"{bare.tag} cannot be packed: .*not a valid model contract"):
+            models_to_pack(TASKS["classification"])

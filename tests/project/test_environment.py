@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from project.environment import RequirementsError, main, read_pins
+from project.environment import main
+from project.packages import RequirementsError, read_pins
 
 REPOSITORY = Path(__file__).parents[2]
 NUMPY = metadata.version("numpy")

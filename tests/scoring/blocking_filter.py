@@ -1,9 +1,9 @@
-"""A filter that holds a scoring process where a test wants it: on pictures of one class, while a file is there."""
+"""Filters for scoring: one holds the process where a test wants it, on pictures of one class, while a file is there."""
 
 import time
 from pathlib import Path
 
-from runtime.results import Prediction
+from runtime.results import Prediction, Segmentation
 
 
 def hold(prediction: Prediction, label: str, gate: str) -> Prediction:
@@ -17,3 +17,7 @@ def fail_on(prediction: Prediction, label: str) -> Prediction:
     if prediction.label == label:
         raise RuntimeError("as asked")
     return prediction
+
+
+def largest(segmentation: Segmentation) -> Segmentation:
+    return segmentation.model_copy(update={"regions": segmentation.regions[:1]})

@@ -18,13 +18,15 @@ from runtime.model.stated_filters import HookFilter
 from scoring import merge, score, shard
 from scoring.results import MODEL_KEY
 from tests.onnx_fixture import tiny_contract, write_tiny_model
+from tests.onnx_segmenter import segmentation_contract, write_segmenter
 from tests.overflowing_model import WHITE, write_overflowing_model
 
 REPOSITORY = Path(__file__).parent.parent.parent
 
 
-def plan_run(source: Path, run_dir: Path, model_dir: Path, size: int = 6) -> None:
-    assert shard.main([str(source), str(run_dir), "--model", str(model_dir), "--pictures-per-shard", str(size)]) == 0
+def plan_run(source: Path, run_dir: Path, model_dir: Path, size: int = 6, task: str = "classification") -> None:
+    arguments = [str(source), str(run_dir), "--task", task, "--model", str(model_dir)]
+    assert shard.main([*arguments, "--pictures-per-shard", str(size)]) == 0
 
 
 def results(run_dir: Path) -> dict[str, bytes]:
@@ -121,18 +123,22 @@ def test_scoring_again_does_nothing_and_gives_the_same_bytes(
     assert results(run_dir) == first
 
 
+@pytest.mark.parametrize("task", ["classification", "segmentation"])
 def test_a_killed_task_leaves_whole_shards_only_and_another_finishes_with_the_same_bytes(
-    pictures_dir: Path, tmp_path: Path
+    task: str, pictures_dir: Path, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
     hook = HookFilter(path="tests.scoring.blocking_filter:hold", options={"label": "red", "gate": str(gate)})
-    write_tiny_model(tmp_path / "model", tiny_contract().model_copy(update={"filters": (hook,)}))
+    if task == "segmentation":
+        write_segmenter(tmp_path / "model", segmentation_contract(filters=(hook,)))
+    else:
+        write_tiny_model(tmp_path / "model", tiny_contract().model_copy(update={"filters": (hook,)}))
     source = tmp_path / "list.txt"  # no red picture before the second shard
     names = [path.relative_to(tmp_path).as_posix() for path in sorted(pictures_dir.rglob("*.png"))]
     names.sort(key=lambda name: int(Path(name).stem) % 3 == 0)
     source.write_text("".join(f"{name}\n" for name in names))
-    plan_run(source, tmp_path / "killed", tmp_path / "model")
-    plan_run(source, tmp_path / "whole", tmp_path / "model")
+    plan_run(source, tmp_path / "killed", tmp_path / "model", task=task)
+    plan_run(source, tmp_path / "whole", tmp_path / "model", task=task)
     gate.touch()
     command = [sys.executable, "-m", "scoring.score", str(tmp_path / "killed"), "--batch-size", "2"]
     with subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.DEVNULL) as process:

@@ -131,7 +131,8 @@ def test_request_of_a_client_that_went_away_leaves_the_queue(patient: tuple[str,
         assert blocker.result().status_code == 200
         assert half_closed.result().startswith(b"HTTP/1.1 200 OK\r\n")
         wait_until_idle(url)
-        assert computed(url) - before == BLOCKER + 2
+        # Of the request that went away at most what had its turn, an image for each of the blocker's, before it did.
+        assert BLOCKER + 2 <= computed(url) - before < 2 * BLOCKER
         assert num_queued(url) == 0
 
 

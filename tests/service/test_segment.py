@@ -3,25 +3,33 @@
 import base64
 import io
 import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import httpx
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from pycocotools import mask as coco
 
 from demo import serving
-from tests.bento_project import copy_project
+from scoring import merge, score, shard
+from tests.bento_project import ROOT, copy_project
 from tests.onnx_segmenter import REGION_COLOURS, Spot, draw_spots
 from tests.service.conftest import SETTINGS
 from tests.service.metrics_page import read_metrics, total
 from tests.service.requests import code_and_index, png, stage_times_ms, truncated_jpeg
-from tests.service.segmenting_models import ABSTAIN_BELOW, store_both
+from tests.service.segmenting_models import ABSTAIN_BELOW, HOOK, store_both
 from tests.service.test_openapi import (
     test_every_reference_leads_somewhere_and_every_schema_is_used,
     test_generators_find_one_body_in_each_operation_and_send_it_under_its_own_type,
@@ -43,6 +51,8 @@ RED: Spot = ("red", (20, 20, 70, 60))
 BLUE: Spot = ("blue", (75, 10, 95, 30))
 SPOTS: tuple[Spot, ...] = (RED, BLUE, ("red", (76, 50, 90, 64)), ("blue", (4, 60, 14, 70)), ("red", (40, 4, 50, 14)))
 WHITE = png(96, 72, (255, 255, 255))
+PAGES = (ROOT / "README.md", ROOT / "docs/API.md", ROOT / "docs/CONTAINERIZE.md")
+CURL = sorted({line for page in PAGES for line in re.findall(r"^ *(curl .+)$", page.read_text("utf-8"), re.M)})
 Answer = dict[str, Any]
 
 
@@ -235,6 +245,25 @@ def test_overlay_is_the_picture_with_its_outlines(url: str, accept: str) -> None
     assert post(url, picture(1), query="?overlay=0").headers["content-type"] == "application/json"
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="runs curl")
+@pytest.mark.parametrize("command", CURL)
+def test_curl_is_answered_as_readme_and_docs_show_it(url: str, tmp_path: Path, command: str) -> None:
+    (tmp_path / "tile.jpg").write_bytes(picture(2, file_format="JPEG"))
+    (tmp_path / "other.png").write_bytes(picture(1))
+    text = base64.b64encode(picture(2)).decode()
+    words = shlex.split(re.sub(r"(localhost|127\.0\.0\.1):3000", url, command).replace('"..."', f'"{text}"'))
+    assert sum(word.startswith(url) for word in words) == 1
+    done = subprocess.run([*words, "-sS", "--fail", "--noproxy", "*"], cwd=tmp_path, capture_output=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    if "-o" in words:
+        with Image.open(tmp_path / words[words.index("-o") + 1]) as drawn:
+            assert (drawn.format, drawn.mode) == ("PNG", "RGB" if "overlay=1" in command else "P")
+        return
+    answers = json.loads(done.stdout)
+    assert len(answers) == max(1, command.count("images=@"), command.count('"..."'))
+    assert all(("regions" in answer) == ("/segment" in command) for answer in answers)
+
+
 def test_filters_get_the_segmentation_and_the_mask_holds_what_they_leave(url: str) -> None:
     [sure], [unsure] = post(url, picture(1)).json(), post(url, faint()).json()
     assert (sure["abstained"], sure["abstain_below"]) == (False, ABSTAIN_BELOW)
@@ -244,6 +273,38 @@ def test_filters_get_the_segmentation_and_the_mask_holds_what_they_leave(url: st
     assert [region["label"] for region in largest["regions"]] == ["red"]
     mask = np.asarray(Image.open(io.BytesIO(post(url, picture(5), Accept="image/png").content)))
     assert np.array_equal(mask, mask_of(largest))
+
+
+def test_picture_that_is_scored_offline_has_the_regions_of_the_answer(
+    url: str, tags: dict[str, str], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = ModuleType("hooks.rules")  # the model's, which is only in this process while the test runs
+    exec(HOOK, rules.__dict__)
+    monkeypatch.setitem(sys.modules, rules.__name__, rules)
+    pictures = {
+        "jpeg.jpg": picture(2, (90, 81), "JPEG"), "none.png": picture(0), "one.png": picture(1),
+        "largest_of_five.png": picture(5), "fails.png": picture(3), "unsure.png": faint(), "white.png": WHITE,
+    }  # fmt: skip
+    (tmp_path / "pictures").mkdir()
+    for name, data in pictures.items():
+        (tmp_path / "pictures" / name).write_bytes(data)
+    model = folder / "home/models" / tags["segmentation"].replace(":", "/")
+    run_dir = str(tmp_path / "run")
+    assert shard.main([str(tmp_path / "pictures"), run_dir, "--task", "segmentation", "--model", str(model)]) == 0
+    assert score.main([run_dir]) == 0
+    assert merge.main([run_dir]) == 0
+    num_answered = 0
+    for row in pq.read_table(tmp_path / "run/scores.parquet").to_pylist():
+        response = post(url, pictures[row["path"]])
+        if response.status_code != 200:
+            assert (row["error"], row["regions"]) == (code_and_index(response)[0], None)
+            continue
+        num_answered += 1
+        [answer] = response.json()
+        same = ("label", "class_id", "abstained", "width", "height", "num_regions", "regions")
+        assert {name: row[name] for name in same} == {name: answer[name] for name in same}
+        assert row["probability"] == answer["probability"]
+    assert num_answered == 5
 
 
 def faint() -> bytes:

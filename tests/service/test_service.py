@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from runtime.answers.results import Prediction
-from tests.bento_project import Served
+from tests.bento_project import ROOT, Served
 from tests.onnx_fixture import COLOURS
 from tests.service.requests import code_and_index, png, truncated_jpeg
 
@@ -47,6 +47,28 @@ def test_client_that_bentoml_derives_sends_files(served: Served) -> None:
     done = subprocess.run([sys.executable, "-c", CLIENT, served.url, *paths], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert [answer["label"] for answer in json.loads(done.stdout)] == ["green", "blue"]
+
+
+ASK = """
+import sys
+from pathlib import Path
+from demo import DemoError, ask
+for task in ("classification", "segmentation"):
+    try:
+        print([answer.label for answer in ask(sys.argv[1], [Path(sys.argv[2])], task)])
+    except DemoError as exc:
+        print(exc)
+"""
+
+
+def test_the_demo_refuses_a_bento_that_lacks_the_task_it_is_to_ask(served: Served) -> None:
+    """In a process of its own, as above; the Bento holds a classifier."""
+    arguments = [sys.executable, "-c", ASK, served.url, str(served.pictures["green"])]
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines() == [
+        "['green']",
+        "the Bento holds no model of segmentation, but is asked by --task segmentation: say the other task",
+    ], done.stderr
 
 
 File = tuple[str, tuple[str | None, bytes | str]]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from slurm.chain_commands import LINKS
 from slurm.claim import SCRATCH_DIR, members_path
-from slurm.links import LINKS
 
 SLURM = Path(__file__).parents[2] / "slurm"
 TASK = {"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "8"}

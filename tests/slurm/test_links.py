@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from project.params import ParamsError
-from slurm.links import BENTO, LINKS, REGISTER, check_params, commands_of
+from slurm.chain_commands import BENTO, LINKS, REGISTER, check_params, commands_of
 
 REPOSITORY = Path(__file__).parents[2]
 STAGES = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from slurm.doctor import judge_ranks
-from slurm.facts import NodeFacts
+from slurm.node_facts import NodeFacts
 from slurm.nodes import judge
 from training.process.rank_report import RankFacts, RankReport
 

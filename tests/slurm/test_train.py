@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 
-from slurm.facts import NUM_PICTURES
+from slurm.node_facts import NUM_PICTURES
 from tests.slurm.conftest import Project, hold_readers
 from tests.training.conftest import TINY
 from training.run.checkpoint import Checkpoint

@@ -129,7 +129,9 @@ def test_folds_are_pooled_resumed_and_never_mixed_with_those_of_other_params(
     assert (out / "seed0/group0/checkpoint.pt").stat().st_mtime_ns == before
     pooled = Predictions.read(out / "seed0/group.csv")
     assert sorted(pooled.paths) == sorted(Manifest.read(tiny_tiles_dir / "manifest.csv").table["path"])
-    (reached,) = json.loads((out / "summary.json").read_text())["reached"]
+    summary = json.loads((out / "summary.json").read_text())
+    (reached,), (outlines,) = summary["reached"], summary["outlines"]
+    assert outlines["measured"]["num_images"] + outlines["measured"]["num_unknown"] == len(pooled.paths)
     assert reached["value"]["accuracy"] == pytest.approx((pooled.predicted == pooled.labels).mean())
     assert json.loads((out / "seed0/group0/run.json").read_text())["cpu_s"] > 0
 

@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
+from dataset.manifest import Manifest
+from evaluation.outlines.over_folds import FoldSums, read_folds
 from evaluation.params import EvaluateParams
-from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsError
+from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsError, pool
 from evaluation.statistics.bootstrap import bootstrap_intervals
 from evaluation.statistics.metrics import confusion_matrix, metrics_of_confusion
+from project.write_whole import write_whole
+from training.sweeps.outline_summary import outline_table, outlines_of
 
 SUMMARY_FILE = "summary.json"
 TABLE_FILE = "summary.md"
@@ -46,46 +49,48 @@ class Reached:
     f1_by_class: dict[str, float]
 
 
-def write_summary(out_dir: Path, num_folds: int, params: EvaluateParams, normal_class: str) -> str:
-    """Write pooled predictions, `summary.json` and `summary.md`; return the table.
+def write_summary(
+    out_dir: Path, num_folds: int, params: EvaluateParams, normal_class: str, manifest: Manifest | None = None
+) -> str:
+    """Write pooled predictions, `summary.json` and `summary.md`; return the tables.
 
-    normal_class: the class that the data's description states as no defect, or ''.
+    normal_class: the class that the data's description states as no defect, or ''. manifest: of segmentation, whose
+    masks the maps of all folds are compared with.
     A seed that lacks a fold gives no figures: the rest would not cover every picture. By group all seeds have the same
     folds, so the models of several may vote on a picture that none of them saw; by image they have not.
+    Raises PredictionsError or EvaluationError for predictions or maps that cannot be used, ManifestError for masks.
     """
-    reached, incomplete = [], []
+    reached, incomplete, outlines = [], [], []
     for protocol, count in (("group", num_folds), ("image", 1)):
         pooled: dict[int, Predictions] = {}
-        for seed_dir in sorted(out_dir.glob("seed*")):
+        sums: dict[int, FoldSums] = {}
+        for seed_dir in _seed_folders(out_dir):
             parts = sorted(seed_dir.glob(f"{protocol}[0-9]*/{PREDICTIONS_FILE}"))
             if len(parts) == count:
-                seed = int(seed_dir.name.removeprefix("seed"))
+                seed, table_path = int(seed_dir.name.removeprefix("seed")), seed_dir / f"{protocol}.csv"
                 pooled[seed] = pool([Predictions.read(path) for path in parts])
-                pooled[seed].write(seed_dir / f"{protocol}.csv")
+                pooled[seed].write(table_path)
                 reached.append(figures_of(pooled[seed], protocol, seed, params, normal_class))
+                if manifest:
+                    sums[seed] = read_folds(table_path, pooled[seed], manifest)
             elif parts:
                 incomplete.append(f"{seed_dir.name} {protocol}: {len(parts)} of {count} folds")
         if protocol == "group" and len(pooled) > 1:
             reached.append(figures_of(average(list(pooled.values())), protocol, None, params, normal_class))
-    document = {"reached": [asdict(one) for one in reached], "incomplete": incomplete}
-    (out_dir / SUMMARY_FILE).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    text = table(reached, incomplete, params.confidence)
-    (out_dir / TABLE_FILE).write_text(text, encoding="utf-8")
+        outlines += outlines_of(protocol, sums, params)
+    document: dict[str, Any] = {"reached": [asdict(one) for one in reached], "incomplete": incomplete}
+    if manifest:
+        document["outlines"] = [one.document() for one in outlines]
+    write_whole(out_dir / SUMMARY_FILE, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    text = "\n".join(filter(None, (table(reached, incomplete, params.confidence), outline_table(outlines))))
+    write_whole(out_dir / TABLE_FILE, text)
     return text
 
 
-def pool(parts: list[Predictions]) -> Predictions:
-    """Join predictions of disjoint sets of pictures. Raises PredictionsError if a picture is in two of them."""
-    first = parts[0]
-    return Predictions(
-        np.concatenate([part.paths for part in parts]),
-        np.concatenate([part.labels for part in parts]),
-        np.concatenate([part.groups for part in parts]),
-        np.concatenate([part.splits for part in parts]),
-        np.concatenate([part.probs for part in parts]),
-        first.classes,
-        pd.concat([part.attributes for part in parts], ignore_index=True),
-    )
+def _seed_folders(out_dir: Path) -> list[Path]:
+    """Return the folders of seeds by their number."""
+    found = [path for path in out_dir.glob("seed*") if path.name.removeprefix("seed").isdecimal()]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("seed")))
 
 
 def average(seeds: list[Predictions]) -> Predictions:

@@ -11,11 +11,12 @@ import numpy as np
 from runtime.answers.outputs import Row, to_rows
 from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.model.image import ImageArray
-from runtime.serving.batching import TOO_LATE, Outcome, refuse_if
+from runtime.serving.batching import TOO_LATE, refuse_if
 from runtime.serving.bentoml_app import socket_path_of
 from runtime.serving.fronts.inference_client import InferenceWorker, Reply, unavailable
 from runtime.serving.fronts.inference_wire import CODE_HEADER, RETRY_HEADER, InferenceReply
 from runtime.serving.served_model import ServedModel
+from runtime.serving.turn_queue import Outcome
 
 START_TIMEOUT_S = 120.0
 DEAD_AFTER_S = 120.0  # where BentoML restarts workers it takes seconds; inside a container it leaves that to others

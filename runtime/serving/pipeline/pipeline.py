@@ -13,7 +13,6 @@ from runtime.answers.pipeline import PipelineResult, Stage, StageModel, StageTim
 from runtime.answers.results import only_predictions
 from runtime.model.contract import DetectionContract
 from runtime.model.roles import Role
-from runtime.serving.batching import Outcome
 from runtime.serving.bentoml_app import BatchCallback
 from runtime.serving.pipeline.sent_pictures import PictureRoom, Reading, SentPicture
 from runtime.serving.pipeline.stages import CropAnswers, CropStage, MaskAnswers, MaskStage
@@ -21,6 +20,7 @@ from runtime.serving.pipeline.time_left import TimeLeft, together
 from runtime.serving.prometheus.pipeline_metrics import PipelineMetrics, pipeline_metrics
 from runtime.serving.request_batching import RequestHandler
 from runtime.serving.served_model import SessionThreads
+from runtime.serving.turn_queue import Outcome
 
 
 class Looked(NamedTuple):

@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 
 from dataset import load as load_module
+from dataset.data_source import DataSource
 from dataset.examine import Facts, examine
 from dataset.load import load, main
 from dataset.manifest import Manifest, ManifestError
 from dataset.outputs import originals
 from dataset.params import DataParams
-from dataset.source import DataSource
 from dataset.source import main as source_main
 from dataset.sources.file_tree import files_below
 from dataset.sources.source_picture import Collection

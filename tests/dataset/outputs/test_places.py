@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dataset.data_source import DataSource
 from dataset.load import load as load_pictures
 from dataset.load import main as load
 from dataset.manifest import ManifestError
 from dataset.outputs.replacing import alone
 from dataset.outputs.written import foreign_files
 from dataset.params import DataParams
-from dataset.source import DataSource
 from dataset.source import main as source
 from tests.dataset.picture_files import make_folder, save, texture
 from tests.dataset.test_load import state

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from dataset.annotations import IGNORED
 from tests.dataset.masked_files import HEIGHT, WIDTH, MaskedFolder, marks, turned
@@ -142,10 +142,34 @@ def test_masks_that_cannot_be_used_are_named_together_with_their_reasons(
     message = binary.refused(capsys, "--normal", "good")
     assert "3 mask(s) cannot be used: " in message
     assert "masks/crack/a.png (it is 12 x 10 pixels, and its picture 32 x 24)" in message
-    assert "masks/crack/b.png (it holds 3, where a binary mask holds 0 and one value above 127)" in message
+    assert (
+        "masks/crack/b.png (it holds 3, where a binary mask holds 0 and one value above 127, and these are" in message
+    )
     assert "masks/good/a.png (it marks 192 pixels, and good, its picture's class, is the normal one)" in message
     assert "masks/classes.csv, with the first line value,name" in message
     assert not (binary.data / "pictures.csv").exists()
+
+
+@pytest.mark.parametrize("named", ["", "value,name\n255,defect\n"])
+def test_edges_that_fade_are_marked_by_half_and_counted_in_one_line(
+    folder: MaskedFolder, caplog: pytest.LogCaptureFixture, named: str
+) -> None:
+    if named:
+        folder.name(named)
+    hard = Image.fromarray(marks(upper_left=255).astype(np.uint8))
+    soft = np.asarray(
+        hard.resize((WIDTH // 2, HEIGHT // 2)).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC).rotate(5)
+    )
+    soft = np.asarray(Image.fromarray(soft).filter(ImageFilter.GaussianBlur(0.5)))
+    for name in ("a", "b"):
+        folder.add(name, soft)
+    folder.add("c", np.asarray(hard))
+    folder.add("d", marks())
+    assert folder.load() == 0
+    np.testing.assert_array_equal(folder.mask("b.png"), soft > 127)
+    (line,) = [record.message for record in caplog.records if "edges that fade" in record.message]
+    assert line.startswith("2 mask(s) have edges that fade from black to white, such as ")
+    assert line.endswith("masks/a.png: what is above 127 is marked")
 
 
 def test_a_value_without_a_name_is_refused_with_its_pixels(

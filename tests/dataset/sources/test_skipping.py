@@ -8,12 +8,13 @@ import pytest
 import yaml
 
 from dataset import load as loading
+from dataset.data_source import DataSource
 from dataset.description import DataDescription
 from dataset.examine import examine
 from dataset.load import load, main
 from dataset.manifest import Manifest, ManifestError
 from dataset.params import DataParams
-from dataset.source import DataSource, decide_source
+from dataset.source import decide_source
 from dataset.source import main as choose
 from dataset.sources.folder_options import SkipName
 from tests.dataset.picture_files import make_folder, save, texture

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dataset.data_source import DataSource
 from dataset.manifest import ManifestError
-from dataset.source import DataSource, decide_source, main
+from dataset.source import decide_source, main
 from tests.dataset.picture_files import make_folder, save, texture
 
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from dataset.description import DataDescription
+from dataset.description import DataDescription, read_description
 from dataset.manifest import Manifest
 from evaluation import card, evaluate
 from evaluation.asked_model import AskedModel, write_asked_model
@@ -205,7 +205,7 @@ def test_a_miscalibration_that_cancels_out_on_average_is_stated(tmp_path: Path) 
 
 def test_defect_or_not_is_stated_where_the_data_name_the_normal_class(project: Project, text: str) -> None:
     assert "## Defect or not" not in text
-    description = evaluate.read_description(project.data_dir)
+    description = read_description(project.data_dir)
     description.model_copy(update={"normal_class": "Free"}).write(project.data_dir)
     text = card_of(project)
     detection = Evaluation.read(project.evaluation_dir / "evaluation.json").detection

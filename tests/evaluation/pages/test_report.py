@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dataset.description import read_description
 from evaluation import evaluate
 from evaluation.evaluation import Evaluation, EvaluationError
 from evaluation.pages.report import render_report
@@ -140,7 +141,7 @@ def test_names_from_the_data_are_shown_and_never_run(tmp_path: Path) -> None:
 def test_a_leaking_headline_is_never_rendered(shared_carded: Project) -> None:
     evaluation = Evaluation.read(shared_carded.evaluation_dir / "evaluation.json")
     leaking = evaluation.model_copy(update={"leaking": True})
-    description = evaluate.read_description(shared_carded.data_dir)
+    description = read_description(shared_carded.data_dir)
     with pytest.raises(EvaluationError, match="without a leak"):
         render_report(leaking, None, description, shared_carded.manifest)
 
@@ -192,7 +193,7 @@ def test_defect_or_not_is_told_where_the_data_name_the_normal_class(project: Pro
     text = page_of(shared_carded).text
     assert "Every class but Free counts as a defect" not in text
     assert "Defect or not The description of the data names no normal class." in text
-    description = evaluate.read_description(project.data_dir)
+    description = read_description(project.data_dir)
     description.model_copy(update={"normal_class": "Free"}).write(project.data_dir)
     text = report_of(project).text
     detection = Evaluation.read(project.evaluation_dir / "evaluation.json").detection
@@ -203,7 +204,7 @@ def test_defect_or_not_is_told_where_the_data_name_the_normal_class(project: Pro
 
 
 def test_curves_are_left_for_dvc_to_plot(project: Project) -> None:
-    description = evaluate.read_description(project.data_dir)
+    description = read_description(project.data_dir)
     description.model_copy(update={"normal_class": "Free"}).write(project.data_dir)
     report_of(project)
     evaluation = Evaluation.read(project.evaluation_dir / "evaluation.json")

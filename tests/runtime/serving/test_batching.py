@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from runtime.answers.refusals import RequestRefused
-from runtime.serving.batching import Batcher, Outcome
+from runtime.serving.batching import Batcher
+from runtime.serving.turn_queue import Outcome
 
 LONG_S = 60.0  # a deadline that no test reaches
 
@@ -127,12 +128,83 @@ async def test_batch_is_filled_by_images_not_by_requests_and_nobody_overtakes() 
 async def test_request_larger_than_a_batch_is_split_evenly_over_the_sessions_and_joined_in_order() -> None:
     batcher, model = make_batcher(sessions=2, batch=4), Model()
     task = await submit(batcher, model, *range(9))
-    assert model.batches == [[[0, 1, 2]], [[3, 4, 5]]]
-    await model.release(1)
-    await model.release(2)
+    assert model.batches == [[[0, 1]], [[2, 3]]], "four pieces: two for each session"
+    for batch in (1, 2, 3):
+        await model.release(batch)
     assert not task.done()
     await model.release(0)
     assert await answers(task) == [i * 10 for i in range(9)]
+
+
+@on_a_loop
+async def test_free_sessions_share_a_request_that_fits_a_batch_and_busy_ones_do_not() -> None:
+    batcher, model = make_batcher(sessions=2, batch=4), Model()
+    first = await submit(batcher, model, 0, 1, 2)
+    assert model.batches == [[[0]], [[1, 2]]]
+    second = await submit(batcher, model, 3, 4, 5)
+    await model.release(0)
+    assert model.batches[2:] == [[[3, 4, 5]]]
+    for batch in (1, 2):
+        await model.release(batch)
+    assert [await answers(task) for task in (first, second)] == [[0, 10, 20], [30, 40, 50]]
+
+
+@on_a_loop
+async def test_small_request_waits_for_a_batch_of_a_large_one_and_not_for_all_of_it() -> None:
+    batcher, model = make_batcher(batch=2), Model()
+    large = await submit(batcher, model, *range(8))
+    small = [await submit(batcher, model, 10), await submit(batcher, model, 11, 12)]
+    for batch in range(5):
+        assert len(model.batches) == batch + 1
+        await model.release(batch)
+    assert model.batches[1:4] == [[[2, 3]], [[10]], [[11, 12]]], "in the order of their arrival"
+    assert [await answers(task) for task in small] == [[100], [110, 120]]
+    assert not large.done()
+    await model.release(5)
+    assert await answers(large) == [i * 10 for i in range(8)]
+
+
+@on_a_loop
+async def test_large_request_gets_its_turn_however_many_small_ones_come() -> None:
+    batcher, model = make_batcher(batch=1), Model()
+    large = await submit(batcher, model, 0, 1, 2, 3)
+    small = [await submit(batcher, model, 10), await submit(batcher, model, 11)]
+    for batch in range(10):
+        await model.release(batch)
+        small.append(await submit(batcher, model, 12 + batch))
+    assert large.done()
+    for batch in range(10, 16):
+        await model.release(batch)
+    await asyncio.gather(large, *small)
+
+
+@on_a_loop
+async def test_images_of_a_large_request_are_batched_with_those_of_others() -> None:
+    batcher, model = make_batcher(batch=4), Model()
+    large = await submit(batcher, model, *range(9))
+    small = await submit(batcher, model, 10)
+    for batch in range(3):
+        await model.release(batch)
+    assert model.batches == [[[0, 1, 2]], [[3, 4, 5], [10]], [[6, 7, 8]]]
+    assert await answers(small) == [100]
+    assert await answers(large) == [i * 10 for i in range(9)]
+
+
+@on_a_loop
+async def test_wait_is_that_of_the_turns_that_a_request_needs() -> None:
+    batcher, model = make_batcher(batch=2), Model()
+    batcher._image_s = 1.0
+    running = [await submit(batcher, model, *range(10)), await submit(batcher, model, 10, 11)]
+    assert (batcher.queued_images, batcher.expected_wait_s) == (10, 4.0)
+    batcher.refuse_if_full(deadline_s=4.5)
+    with pytest.raises(RequestRefused, match=r"wait would be 4\.0 s"):
+        batcher.refuse_if_full(deadline_s=3.5)
+    # Three turns: both of its own before the last, three of the first request's, and the second request.
+    with pytest.raises(RequestRefused, match=r"wait would be 12\.0 s"):
+        await batcher.submit([1] * 6, model, 11.5)
+    for batch in range(6):
+        await model.release(batch)
+    await asyncio.gather(*running)
 
 
 @on_a_loop

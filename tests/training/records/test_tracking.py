@@ -25,7 +25,7 @@ def test_a_state_whose_mlflow_run_is_gone_is_an_error_that_says_what_to_do(
         with Run(tmp_path / "run", {}, {}, {"run_id": "a" * 32, "records": []}):
             pytest.fail("there is no such run")
 
-    monkeypatch.setattr(train, "fit", resume)
+    monkeypatch.setattr("training.fit.fit", resume)
     files = ["--manifest", str(tiny_tiles_dir / "manifest.csv"), "--params", str(params_file)]
     assert train.main([*files, "--out", str(tmp_path / "run")]) == 2
     said = capsys.readouterr().err

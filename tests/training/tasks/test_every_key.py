@@ -20,7 +20,7 @@ from torch import nn
 from dataset.manifest import Manifest
 from project.params import Section
 from runtime.model.contract import Task
-from training import fit, train
+from training import fit
 from training.batch_params import AugmentParams
 from training.engine_params import PhaseParams
 from training.params import ContractParams, ModelParams, Params, TrainParams
@@ -223,7 +223,7 @@ def _outcome(
     shutil.rmtree(manifest.parent / "cache", ignore_errors=True)
     folder.mkdir()
     (folder / "params.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
-    status = train.run(manifest, folder / "params.yaml", RunControl(folder / "run"), "group", task)
+    status = fit.run_fit(manifest, folder / "params.yaml", RunControl(folder / "run"), "group", task)
     if status:
         return status, ""
     checkpoint = Checkpoint.load(folder / "run" / "checkpoint.pt")

@@ -1,0 +1,104 @@
+"""Where pictures come from, as `data/source.yaml` says it."""
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+from typing import Literal, Self, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dataset.manifest import ManifestError
+from dataset.sources.file_tree import files_below, is_image
+from dataset.sources.folder_options import ClassFolders, SkipName
+from project.write_whole import write_whole
+
+SourceName = Literal["synthetic-tiles", "magnetic-tile", "folder"]
+
+
+class DataSource(BaseModel):
+    """Where pictures come from.
+
+    path: of the pictures; '' for drawn or downloaded ones. groups: CSV of objects, or ''. Both as the user gave them:
+    absolute, or relative to the project root. normal_class: the class of a folder that is no defect, or ''. skip: what
+    of a folder may be left out. classes: `top` if a folder's folders at the top are the classes, whatever they look
+    like.
+    fingerprint: SHA-256 of what lies there, '' where nothing can change.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: SourceName
+    path: str = ""
+    groups: str = ""
+    normal_class: str = ""
+    skip: tuple[SkipName, ...] = ()
+    classes: ClassFolders = ""
+    fingerprint: str = ""
+
+    @property
+    def inputs(self) -> tuple[Path | None, Path | None]:
+        """The user's directory of pictures and groups CSV, each where there is one."""
+        return Path(self.path) if self.path else None, Path(self.groups) if self.groups else None
+
+    def write(self, path: Path) -> bool:
+        """Write YAML if it differs from what is there; tell whether it did."""
+        if self.is_noted(path):
+            return False
+        write_whole(path, self._text())
+        return True
+
+    def is_noted(self, path: Path) -> bool:
+        """Tell whether the file is there and says this."""
+        return path.is_file() and path.read_text(encoding="utf-8") == self._text()
+
+    def _text(self) -> str:
+        document = self.model_dump(mode="json")
+        for option in ("skip", "classes"):  # named only where given, so that a file without them stays as it is
+            if not document[option]:
+                del document[option]
+        return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read the file. Raises ManifestError if it is missing or malformed."""
+        try:
+            return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        except OSError as exc:
+            raise ManifestError(f"cannot read {path}: {exc.strerror}. Run make data first") from exc
+        except (yaml.YAMLError, UnicodeDecodeError, ValidationError) as exc:
+            raise ManifestError(f"{path} is no data source: {exc}. Remove it and run make data DATA=...") from exc
+
+    def refreshed(self) -> Self:
+        """Return a copy with the fingerprint of what lies there now. Raises ManifestError if it is gone."""
+        return self.model_copy(update={"fingerprint": _fingerprint(self.path, self.groups)})
+
+
+def _fingerprint(path: str, groups: str) -> str:
+    if not path:
+        return ""
+    root = Path(path)
+    if not root.is_dir():
+        raise ManifestError(
+            f"{path} is {'a file, not a directory' if root.exists() else 'not there'}. Give a directory of pictures or "
+            f"one of {', '.join(n for n in get_args(SourceName) if n != 'folder')}: make data DATA=..."
+        )
+    if groups and not Path(groups).is_file():
+        raise ManifestError(f"the groups file {groups} is not there")
+    digest = hashlib.sha256()
+    for file in [*files_below(root), *([Path(groups)] if groups else [])]:
+        size, time_ns = _size_and_time(file)
+        digest.update(f"{os.path.relpath(file, root)}\0{size}\0{time_ns}\n".encode(errors="replace"))
+    return digest.hexdigest()
+
+
+def _size_and_time(file: Path) -> tuple[int, int]:
+    """Return a file's bytes and time in ns; zeros for one that cannot be reached, which loading reports."""
+    try:
+        facts = file.stat()
+    except OSError:
+        return 0, 0
+    if is_image(file) and not stat.S_ISREG(facts.st_mode):
+        raise ManifestError(f"{file} is a pipe, socket or device, not a picture: remove it")
+    return facts.st_size, facts.st_mtime_ns
