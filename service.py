@@ -52,7 +52,9 @@ class Vision:
         log_to_stdout()
         self.handlers = Handlers.of(served, inference)
         # BentoML looks them up twice a request, and its descriptor inspects the signature each time: 0.1 ms.
-        vars(self).update(predict=self.predict, segment=self.segment, detect=self.detect)
+        vars(self).update(
+            predict=self.predict, segment=self.segment, detect=self.detect, detect_batch=self.detect_batch
+        )
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     def refuse_to_start_without_model() -> None:
@@ -82,7 +84,7 @@ class Vision:
         return self.handlers.is_alive
 
     # They get the pixels of a batch. What comes before and after it concerns one request: `RequestHandler.answer` and,
-    # behind a detector, `DetectEndpoint.answer`.
+    # behind a detector, `PipelineEndpoint.answer`.
 
     @bentoml.api(  # type: ignore[untyped-decorator]
         batchable=True, input_spec=ImageFiles, output_spec=RootModel[list[Prediction]]
@@ -104,3 +106,10 @@ class Vision:
     def detect(self, images: ImageArray) -> list[Row]:
         """Find objects in one or more images and name them; the answer is a list in the order sent."""
         return self.handlers.by_api["detect"].served.compute(images)
+
+    @bentoml.api(  # type: ignore[untyped-decorator]
+        batchable=True, input_spec=ImageFiles, output_spec=RootModel[list[PipelineResult]]
+    )
+    def detect_batch(self, images: ImageArray) -> list[Row]:
+        """Find objects in many images and name them; the answer is a line for each, as soon as it is known."""
+        return self.handlers.by_api["detect_batch"].served.compute(images)

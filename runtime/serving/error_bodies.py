@@ -38,6 +38,13 @@ _MESSAGES: dict[int, str] = {
 }
 
 
+# Of one image of a stream, whose status has long been sent.
+INTERNAL_ERROR = {
+    "code": EDGE_CODES[HTTPStatus.INTERNAL_SERVER_ERROR],
+    "message": _MESSAGES[HTTPStatus.INTERNAL_SERVER_ERROR],
+}
+
+
 def request_id_of(wanted: str) -> str:
     """Return the client's own request id if it is a sane one, else a new one."""
     return wanted if _SANE_REQUEST_ID.fullmatch(wanted) else f"{random.getrandbits(128):032x}"

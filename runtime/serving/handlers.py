@@ -1,7 +1,7 @@
 """The endpoints of a deployment, what answers at each, and what they share."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -11,7 +11,9 @@ from starlette.responses import Response
 from runtime.answers.refusals import RequestRefused
 from runtime.model.roles import Role
 from runtime.serving.bentoml_app import BatchCallback
-from runtime.serving.pipeline.detect_endpoint import DetectEndpoint
+from runtime.serving.pipeline.endpoint import PipelineEndpoint, Respond
+from runtime.serving.pipeline.lines import answer_lines
+from runtime.serving.pipeline.one_answer import answer_list
 from runtime.serving.pipeline.pipeline import Pipeline
 from runtime.serving.prometheus.metrics import ServiceMetrics
 from runtime.serving.request_batching import RequestHandler
@@ -20,8 +22,13 @@ from runtime.serving.request_threads import RequestThreads
 from runtime.serving.served_model import ServedModel
 
 # What the service calls its APIs, and the model that each needs; the path is the same. An API without it is not there.
-APIS: dict[str, Role] = {"predict": "classification", "segment": "segmentation", "detect": "detection"}
-_PIPELINE_APIS: dict[str, Callable[[Pipeline], "Endpoint"]] = {"detect": DetectEndpoint}
+APIS: dict[str, Role] = {
+    "predict": "classification",
+    "segment": "segmentation",
+    "detect": "detection",
+    "detect_batch": "detection",
+}
+_OF_PIPELINE: dict[str, Respond] = {"detect": answer_list, "detect_batch": answer_lines}
 
 
 class Endpoint(Protocol):
@@ -61,8 +68,8 @@ class Handlers:
         by_api: dict[str, Endpoint] = {}
         for api, role in APIS.items():
             if role in by_role:
-                make = _PIPELINE_APIS.get(api)
-                by_api[api] = make(pipeline) if make and pipeline else by_role[role]
+                respond = _OF_PIPELINE.get(api)
+                by_api[api] = PipelineEndpoint(pipeline, respond) if pipeline and respond else by_role[role]
         return cls(by_api, by_role, pipeline)
 
     @property

@@ -20,7 +20,8 @@ from runtime.answers.refusals import STATUS, RequestErrorCode
 from runtime.serving.error_bodies import EDGE_CODES
 from runtime.serving.intake.body_forms import FILES_FIELD, JSON, MANY_FIELD, MULTIPART, ONE_FIELD
 from runtime.serving.intake.wanted_answer import OVERLAY, PNG
-from runtime.serving.openapi.endpoints import ENDPOINTS, EXAMPLE_PICTURE, Endpoint
+from runtime.serving.openapi.endpoints import ENDPOINTS, EXAMPLE_PICTURE, LINE_SCHEMA, LINES_EXAMPLE, Endpoint
+from runtime.serving.pipeline.lines import JSON_LINES
 
 Json = dict[str, Any]
 
@@ -31,11 +32,16 @@ _REQUEST_ID_PATTERN = "^[A-Za-z0-9._-]{1,128}$"
 _EDGE_STATUSES = (HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.TOO_MANY_REQUESTS)
 _BASE64_HELP = "base64 of an image file, bare or as a data: URI"
 _CARD = "The model card, with what was measured and where the model fails, is the Bento's README.md."
+LINE = "DetectBatchLine"
 BASE64_PATH = "/base64"  # behind that of the endpoint
 _PICTURES = (
     f"A request with one image that prefers {PNG} in Accept gets the index mask at the image's own size: 0 is "
     "background, i + 1 the region with class_id i."
 )
+_ORDER = {
+    False: "The answer is a list in the order sent, with one item where one image was sent.",
+    True: "The answer is a stream of lines, one for each image as soon as it is done.",
+}
 _QUERY = [
     {
         "name": OVERLAY,
@@ -77,8 +83,10 @@ def describe(derived: Json, apis: Mapping[str, str]) -> OpenAPIDocument:
         components.update({name: _as_openapi(part) for name, part in schema.pop("$defs").items()})
         components[endpoint.item.__name__] = _as_openapi(schema)
     components.update({**_input_schemas(), **_error_schemas()})
+    if any(endpoint.streams for endpoint in endpoints.values()):
+        components[LINE] = LINE_SCHEMA
     # The contact is that of BentoML's makers, and the description the whole model card.
-    does = " ".join(endpoint.does for endpoint in endpoints.values())
+    does = " ".join(endpoint.does for endpoint in endpoints.values() if endpoint.does)
     info = {**derived["info"], "description": f"{does} {_CARD}"}
     info.pop("contact", None)
     paths = dict(derived["paths"])
@@ -100,8 +108,8 @@ def _files_operation(name: str, endpoint: Endpoint) -> Json:
         **_operation(name, endpoint),
         "operationId": name,
         "summary": f"{endpoint.summary}.",
-        "description": "The answer is a list in the order sent, with one item where one image was sent. Formats "
-        "(JPEG, PNG, WebP, BMP, TIFF) are told by content, never by file name or media type.",
+        "description": f"{_ORDER[endpoint.streams]} Formats (JPEG, PNG, WebP, BMP, TIFF) are told by content, never by "
+        "file name or media type.",
         "requestBody": {"required": True, "content": {**files, **raw}},
     }
 
@@ -148,6 +156,8 @@ def _input_schemas() -> Json:
 
 
 def _answer(endpoint: Endpoint) -> Json:
+    if endpoint.streams:
+        return _streamed_answer(endpoint)
     content: Json = {JSON: {"schema": {"type": "array", "items": _ref(endpoint.item.__name__)}}}
     if endpoint.example:
         content[JSON]["example"] = [endpoint.example]
@@ -157,6 +167,14 @@ def _answer(endpoint: Endpoint) -> Json:
         description += f" {_PICTURES}"
     timing = {"Server-Timing": f"milliseconds of each step: {endpoint.stages}"}
     return {"description": description, "headers": _headers(timing), "content": content}
+
+
+def _streamed_answer(endpoint: Endpoint) -> Json:
+    # A string, as generators read it; what a line is stands beside it, under the name that OpenAPI 3.2 has for it.
+    lines: Json = {"schema": {"type": "string"}, "x-itemSchema": _ref(LINE), "example": LINES_EXAMPLE}
+    timing = {"Server-Timing": f"milliseconds of each step: {endpoint.stages}"}
+    description = f"One line of JSON for each image, a {LINE}, in the order in which they are done."
+    return {"description": description, "headers": _headers(timing), "content": {JSON_LINES: lines}}
 
 
 def _errors(endpoint: Endpoint) -> Json:

@@ -1,5 +1,6 @@
 """How the endpoints differ from each other in the OpenAPI document, with an example of a request and of an answer."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,8 +65,9 @@ DETECT_EXAMPLE: dict[str, Any] = {
 class Endpoint:
     """How one endpoint differs from the others.
 
-    does, summary: in words. item: what is said of one image. stages: of `Server-Timing`. answers_pictures: whether it
-    has a query and answers in PNG, too. example: of an item, if there is one.
+    does, summary: in words; `does` is empty where another endpoint does the same. item: what is said of one image.
+    stages: of `Server-Timing`. answers_pictures: whether it has a query and answers in PNG, too. streams: whether it
+    answers in lines of JSON. example: of an item, if there is one.
     """
 
     does: str
@@ -73,6 +75,7 @@ class Endpoint:
     item: type[Prediction]
     stages: str
     answers_pictures: bool = False
+    streams: bool = False
     example: dict[str, Any] | None = None
 
 
@@ -94,4 +97,33 @@ ENDPOINTS: dict[str, Endpoint] = {
         "read, decode, queue, detect, crop, classify, mask, encode, total",
         example=DETECT_EXAMPLE,
     ),
+    "detect_batch": Endpoint(
+        "",
+        "Find objects in many images and stream an answer for each",
+        PipelineResult,
+        "read, total, until the first line; each line has its own",
+        streams=True,
+        example=DETECT_EXAMPLE,
+    ),
 }
+LINE_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["index"],
+    "description": "One line of the stream: `result`, or `error` for an image that cannot be answered.",
+    "properties": {
+        "index": {"type": "integer", "description": "place of the image in the request, from 0"},
+        "result": {"$ref": "#/components/schemas/PipelineResult"},
+        "error": {"$ref": "#/components/schemas/Problem"},
+    },
+}
+_CORRUPT = {
+    "code": "corrupt_image",
+    "message": "image 1: the image is truncated or corrupt",
+    "index": 1,
+    "request_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+}
+LINES_EXAMPLE = "".join(
+    json.dumps(line, separators=(",", ":")) + "\n"
+    for line in ({"index": 1, "error": _CORRUPT}, {"index": 0, "result": DETECT_EXAMPLE})
+)
