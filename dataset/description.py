@@ -18,6 +18,7 @@ class DataDescription(BaseModel):
     `max_value` is white in the samples of deep pictures, if that is not what their files can hold: see
     `dataset/deep_pictures.py`. Whoever decodes pictures of the data set before there is a contract takes it from here.
     `regions` names what masks mark, sorted: a pixel of value `i + 1` is of `regions[i]` (`dataset/annotations.py`).
+    `objects` names what boxes hold, sorted (`dataset/boxes.py`).
     `likeness` says what likeness joined where groups were not stated, and where that is doubtful.
     """
 
@@ -36,6 +37,7 @@ class DataDescription(BaseModel):
     compare_protocols: bool = False
     max_value: int | None = None
     regions: tuple[str, ...] = ()
+    objects: tuple[str, ...] = ()
 
     def write(self, data_dir: Path) -> None:
         text = self.model_dump_json(indent=2, exclude_none=True) + "\n"

@@ -19,6 +19,8 @@ from typing import Literal
 
 import pandas as pd
 
+from dataset.box_formats.settle import settle_boxes
+from dataset.box_formats.writing import with_boxes
 from dataset.checks import check_classes, check_same_bytes
 from dataset.data_source import DataSource
 from dataset.deep_pictures import RangeParams, find_max_value
@@ -27,6 +29,7 @@ from dataset.examine import Facts, copy_pictures, examine
 from dataset.likeness.objects import find_objects
 from dataset.likeness.same_pictures import warn_of_contradictions
 from dataset.manifest import ATTRIBUTE_PREFIX, COLUMNS, Manifest, ManifestError
+from dataset.masks.hashes import with_mask_hashes
 from dataset.masks.settle import settle_masks, with_regions
 from dataset.outputs.disk import write_problem
 from dataset.outputs.overlap import check_apart, check_folder, check_nothing_foreign
@@ -61,7 +64,7 @@ def load(
     max_value: int | Literal["auto"] = "auto",
     noted: Path | None = None,
 ) -> Manifest:
-    """Fill `data_dir` with pictures, masks, `pictures.csv` and `description.json`; return the table, not yet split.
+    """Fill `data_dir` with pictures, masks, boxes and their lists; return the table of pictures, not yet split.
 
     max_value: white in pictures of 16 bits that do not state it, as in `dataset/deep_pictures.py`.
     noted: where `source` was read; what another run noted there since would be DVC's input to these pictures.
@@ -109,12 +112,13 @@ def _stage(
     description = collection.description.model_copy(update={"max_value": find_max_value(files, max_value)})
     collection = replace(collection, description=description)
     facts = examine(collection, staging)
-    collection = settle_masks(collection, facts)
+    collection = settle_masks(settle_boxes(collection, facts), facts)
     remarks: list[str] = []
     table = tabulate(collection, facts, params, remarks, skipping)
     collection = with_regions(collection, facts, table["path"])
     copy_pictures(collection, table, staging)
-    manifest = Manifest(table, staging)
+    collection = with_boxes(collection, table, staging)
+    manifest = Manifest(with_mask_hashes(table, staging), staging)
     manifest.write(staging / PICTURES_CSV)
     told = {"summary": description.summary + skipping.summary(), "likeness": " ".join(remarks)}
     collection.description.model_copy(update=told).write(staging)

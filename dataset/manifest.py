@@ -2,19 +2,24 @@
 
 Columns: `path` (relative to the CSV's directory, '/' separated), `label`, `group` (the physical object), `split` and
 `split_by_image` (train, val or test; empty before splitting), `sha256` (of the file), `width` and `height` (pixels,
-upright), `mask` (path or empty), then `attributes.<name>` columns such as `attributes.exposure`, all kept as text.
+upright), `mask` (path or empty), `mask_sha256` (of what is in the mask; the column is only there if there are masks),
+then `attributes.<name>` columns such as `attributes.exposure`, all kept as text.
 """
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import pandas as pd
 
 from project.write_whole import write_whole
 
+if TYPE_CHECKING:  # stages that deal pictures out need no contract, and shall not depend on it
+    from runtime.model.contract import Task
+
 COLUMNS = ["path", "label", "group", "split", "split_by_image", "sha256", "width", "height", "mask"]
+MASK_SHA256 = "mask_sha256"
 ATTRIBUTE_PREFIX = "attributes."
 SPLITS = ("train", "val", "test")
 
@@ -49,8 +54,24 @@ class Manifest:
 
     @property
     def sha256(self) -> str:
-        """Hash of the whole table: pictures' hashes, labels, groups and splits."""
-        return hashlib.sha256(self.table.to_csv(index=False).encode()).hexdigest()
+        """Hash of the table without masks' hashes: pictures' hashes, labels, groups and splits."""
+        return self.data_sha256("classification")
+
+    def data_sha256(self, task: "Task") -> str:
+        """Return the hash of `data_of(task)`.
+
+        A manifest of an earlier version has no masks' hashes, see `is_without_mask_hashes`; then it is `sha256`.
+        """
+        return hashlib.sha256(self.data_of(task).to_csv(index=False).encode()).hexdigest()
+
+    def data_of(self, task: "Task") -> pd.DataFrame:
+        """Return the table of what a model of that task is made from: masks' hashes are no part of classification."""
+        return self.table.drop(columns=MASK_SHA256, errors="ignore") if task == "classification" else self.table
+
+    @property
+    def is_without_mask_hashes(self) -> bool:
+        """Whether masks are there whose changes no hash would show."""
+        return MASK_SHA256 not in self.table.columns and bool((self.table["mask"] != "").any())
 
     def select(self, split: SplitName, protocol: Protocol = "group") -> Self:
         """Return the rows of one split, in manifest order."""

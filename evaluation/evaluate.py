@@ -85,14 +85,18 @@ def evaluate(
     )  # fmt: skip
     asked_model = read_asked_model(predictions_path)
     measured = _measure_outlines(maps_dir, manifest, test_predictions, params)
-    headline = headline.model_copy(update={"label_review": labels, "asked_model": asked_model, **_stated(measured)})
+    # Outlines are measured by masks, so they are of the data.
+    data = {"data_sha256": manifest.data_sha256("segmentation" if maps_dir else "classification")}
+    known = {"label_review": labels, "asked_model": asked_model}
+    headline = headline.model_copy(update={**known, **data, **_stated(measured)})
     by_image, not_compared = _by_image(by_image_dir, manifest, params, description.normal_class, statistics)
+    by_image = by_image and by_image.model_copy(update=data)
     out_of_fold = None
     if out_of_fold_path:
         pooled = Predictions.read(out_of_fold_path)
         out_of_fold = assess_out_of_fold(pooled, manifest, params, description.normal_class, statistics)
         over_folds = read_folds(out_of_fold_path, pooled, manifest).measure(params) if maps_dir else None
-        out_of_fold = out_of_fold.model_copy(update=_stated(over_folds))
+        out_of_fold = out_of_fold.model_copy(update={**data, **_stated(over_folds)})
     plots = HeadlinePlots.of(headline)
     drawn = plots.for_png(headline)
     pngs = {"confusion.png": to_png(drawn.confusion), "per_class_f1.png": to_png(drawn.per_class_f1)}

@@ -140,7 +140,7 @@ def _asking(model_dir: Path, url: str, manifest: Manifest, maps_dir: Path | None
         return
     predictor = Predictor.load(model_dir)
     trained_on = predictor.contract.lineage.data_sha256
-    if trained_on and trained_on != manifest.sha256:
+    if trained_on and trained_on != manifest.data_sha256(predictor.contract.task):
         logger.warning("the model was trained on other data or another split: it may have seen these test pictures")
     if maps_dir:
         if not isinstance(predictor.contract, SegmentationContract):

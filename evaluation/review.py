@@ -117,7 +117,7 @@ def review(
     (out_dir / MAPS_DIR).mkdir(parents=True)
     document = ModelReview(
         onnx_sha256=subject.predictor.sha256,
-        data_sha256=manifest.sha256,
+        data_sha256=manifest.data_sha256(subject.predictor.contract.task),
         robustness=measure_robustness(
             draw_images(test, params.max_robustness_images, params.seed),
             subject.read_reduced, subject.preprocess, subject.predict, evaluate, params.seed,

@@ -150,7 +150,7 @@ def fair_test(candidate: MeasuredModel, reference: MeasuredModel) -> FairTest:
         known = [test.classes.index(name) for name in reference.predictions.classes]
         test = test.take(np.flatnonzero(np.isin(test.labels, known)))
         notes.append(f"{reference.name} does not know {named(added)}: pictures of these are left out.")
-    if candidate.manifest.sha256 == reference.manifest.sha256:
+    if candidate.data_sha256 == reference.data_sha256:
         before, regions_before = reference.predictions.select("test"), reference.regions
     else:
         num_test, test = len(test.paths), _fair_pictures(candidate, reference, test)

@@ -51,6 +51,11 @@ class MeasuredModel:
     task: str = ""
     regions: RegionTable | None = None
 
+    @property
+    def data_sha256(self) -> str:
+        """Hash of the pictures, and of segmentation the masks, that the model was trained and measured on."""
+        return self.manifest.data_sha256("segmentation" if self.regions else "classification")
+
 
 def measured_files(task: Task, predictions: Path, data_dir: Path, evaluation_dir: Path) -> Mapping[str, Path]:
     """Return what the store keeps with a checkpoint: name in the model -> file to copy."""
@@ -73,10 +78,11 @@ def read_measured_model(
     manifest = Manifest.read(data_dir / MANIFEST_FILE)
     read = Predictions.read(predictions)
     contract = read_contract(model_dir / CONTRACT_FILE)
-    if contract.lineage.data_sha256 not in ("", manifest.sha256):
+    data_sha256 = manifest.data_sha256(contract.task)
+    if contract.lineage.data_sha256 not in ("", data_sha256):
         raise PredictionsError(
             f"the model was trained on data {contract.lineage.data_sha256[:12]}, {manifest.root / MANIFEST_FILE} is "
-            f"{manifest.sha256[:12]}"
+            f"{data_sha256[:12]}"
         )
     if set(read.classes) != set(contract.classes):
         raise PredictionsError(f"{predictions} is of other classes than the model")
@@ -104,7 +110,8 @@ def with_pictures(model: MeasuredModel, data_dir: Path) -> MeasuredModel:
         manifest = Manifest.read(data_dir / MANIFEST_FILE)
     except ManifestError:
         return model
-    return replace(model, manifest=manifest) if manifest.sha256 == model.manifest.sha256 else model
+    found = replace(model, manifest=manifest)
+    return found if found.data_sha256 == model.data_sha256 else model
 
 
 def registered_tags(task: Task) -> list[str]:

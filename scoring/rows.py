@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from runtime.answers.results import Prediction
 from runtime.answers.segmentation import Segmentation
-from runtime.model.contract import ModelContract
+from runtime.model.contract import ModelContract, Task
 from scoring.results import MODEL_KEY, ROW_GROUP_ROWS, SHARD_KEY
 
 # Of regions that wait to be written: pictures of noise have megabytes of run lengths each. Every region counts as so
@@ -41,6 +41,7 @@ _REGION = pa.struct(
 )
 REGIONS = "regions"
 _OUTLINES = {"width": pa.int32(), "height": pa.int32(), "num_regions": pa.int32(), REGIONS: pa.list_(_REGION)}
+_OF_TASK: dict[Task, dict[str, pa.DataType]] = {"classification": {}, "segmentation": _OUTLINES}
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,6 @@ class Row:
 
 def schema_of(contract: ModelContract, model_sha256: str, shard_sha256: str = "") -> pa.Schema:
     """Return the columns of a result of that model; which model and shard it is of is in the schema's metadata."""
-    outlines = _OUTLINES if contract.task == "segmentation" else {}
     fields = [
         pa.field("path", pa.string(), nullable=False),
         pa.field("label", pa.string()),
@@ -63,7 +63,7 @@ def schema_of(contract: ModelContract, model_sha256: str, shard_sha256: str = ""
         pa.field("probability", pa.float32()),
         *(pa.field(f"probability.{name}", pa.float32()) for name in contract.classes),
         pa.field("abstained", pa.bool_()),
-        *(pa.field(name, kind) for name, kind in outlines.items()),
+        *(pa.field(name, kind) for name, kind in _OF_TASK[contract.task].items()),
         pa.field("error", pa.string()),
         pa.field("message", pa.string()),
         pa.field("model_sha256", pa.string(), nullable=False),

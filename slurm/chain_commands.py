@@ -1,8 +1,9 @@
 """The links of the chain after training: which commands each of them runs, one after the other.
 
-Read from dvc.yaml, so that jobs and `dvc repro` do the same: `export` is the stage of that name, `evaluate` what needs
-no exported model, `register` what needs one, the card among it, and the registration itself. DVC does not see these
-runs.
+Read from the task's dvc.yaml, so that jobs and `dvc repro` do the same: `export` is the stage of that name, `evaluate`
+what needs no exported model, `register` what needs one, the card among it, and the registration itself. Stages that a
+task shares with the first one's dvc.yaml, such as the inspection of pictures, are run with its own. DVC does not see
+these runs.
 """
 
 import logging
@@ -15,13 +16,16 @@ from typing import Any
 
 import yaml
 
+from dataset.outputs.tasks import PIPELINES
 from dataset.params import DataParams
 from evaluation.params import EvaluateParams, ReviewParams
 from export.params import ExportParams, GateParams
 from project.params import PARAMS_FILE, Section, read_section
+from runtime.model.contract import Task
 
 LINKS = ("evaluate", "export", "register", "bento")
-PIPELINE, TRAIN, EXPORT = Path("dvc.yaml"), "train", "export"
+TRAIN, EXPORT = "train", "export"
+SHARED: Task = "classification"  # whose dvc.yaml has the stages that all tasks share
 REGISTER, BENTO = (f".venv/bin/python -m export.{name}" for name in ("register", "bento"))
 # What the links read of a params file, training's own sections apart.
 SECTIONS: dict[str, type[Section]] = {
@@ -34,13 +38,32 @@ SECTIONS: dict[str, type[Section]] = {
 logger = logging.getLogger(__name__)
 
 
-def commands_of(stages: Mapping[str, Any], params: Path = PARAMS_FILE) -> dict[str, list[str]]:
+def stages_of(task: Task) -> dict[str, Any]:
+    """Return the stages of a task's dvc.yaml, and those of the shared one that they need, directly or not."""
+    stages, shared = _read_stages(PIPELINES[task]), _read_stages(PIPELINES[SHARED])
+    waiting = list(stages)
+    while waiting:
+        for name in _needed_stages(waiting.pop(), {**shared, **stages}):
+            if name not in stages:
+                stages[name] = shared[name]
+                waiting.append(name)
+    return stages
+
+
+def _read_stages(pipeline: Path) -> dict[str, Any]:
+    return dict(yaml.safe_load(pipeline.read_text(encoding="utf-8"))["stages"])
+
+
+def commands_of(
+    stages: Mapping[str, Any], params: Path = PARAMS_FILE, task: Task = "classification"
+) -> dict[str, list[str]]:
     """Return link -> commands in order.
 
-    stages: those of dvc.yaml. params: handed to every stage that names `params` there, and to the registration and the
+    stages: those of the task. params: handed to every stage that names `params` there, and to the registration and the
     Bento, which read the gate's.
     """
     option = f" --params {shlex.quote(str(params))}"
+    of_task = f" --task {task}" if task != SHARED else ""
     needs = {name: set(_needed_stages(name, stages)) for name in stages}
     order = list(TopologicalSorter(needs).static_order())
     done = {TRAIN, *_before(TRAIN, needs)}
@@ -52,8 +75,8 @@ def commands_of(stages: Mapping[str, Any], params: Path = PARAMS_FILE) -> dict[s
             link = "register" if EXPORT in _before(name, needs) else "evaluate"
         if name not in done:
             commands[link].append(stages[name]["cmd"] + (option if "params" in stages[name] else ""))
-    commands["register"].append(REGISTER + option)
-    commands["bento"].append(BENTO + option)
+    commands["register"].append(REGISTER + of_task + option)
+    commands["bento"].append(BENTO + of_task + option)
     return commands
 
 
@@ -85,10 +108,13 @@ def status_of(command: Sequence[str]) -> int:
 
 
 def run_links(
-    links: Sequence[str], params: Path = PARAMS_FILE, status_of: Callable[[Sequence[str]], int] = status_of
+    links: Sequence[str],
+    params: Path = PARAMS_FILE,
+    task: Task = "classification",
+    status_of: Callable[[Sequence[str]], int] = status_of,
 ) -> int:
     """Run links in order and return the status of the first command that fails, or 0."""
-    commands = commands_of(yaml.safe_load(PIPELINE.read_text(encoding="utf-8"))["stages"], params)
+    commands = commands_of(stages_of(task), params, task)
     for link in links:
         for line in commands[link]:
             logger.info("%s: %s", link, line)

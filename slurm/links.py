@@ -1,7 +1,7 @@
 """The links of the chain after training: `python -m slurm.links evaluate export` runs links one after the other.
 
-Which commands a link runs is read from dvc.yaml (`slurm/chain_commands.py`). `slurm/chain.sh` makes each link a job
-that depends on the one before.
+Which commands a link runs is read from the task's dvc.yaml (`slurm/chain_commands.py`). `slurm/chain.sh` makes each
+link a job that depends on the one before.
 
 Every command that reads params gets `--params`: a model that was trained with a file of its own is also compared,
 evaluated, exported and judged by it.
@@ -11,6 +11,7 @@ import argparse
 import sys
 from contextlib import nullcontext
 
+from dataset.outputs.tasks import add_task_option
 from project.command import command
 from project.params import ParamsError, add_params_option
 from slurm.allocation import SlurmError, current_job_id
@@ -20,6 +21,7 @@ from slurm.claim import claimed
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("links", nargs="+", choices=LINKS)
+    add_task_option(parser)
     add_params_option(parser, "what the model was trained with")
     parser.add_argument("--chain", default="", metavar="JOB", help="first job of the chain that this job belongs to")
 
@@ -29,7 +31,7 @@ def main(arguments: argparse.Namespace) -> int:
     check_params(arguments.params)
     job_id = current_job_id()
     with claimed(job_id, arguments.chain) if job_id else nullcontext():
-        return run_links(arguments.links, arguments.params)
+        return run_links(arguments.links, arguments.params, arguments.task)
 
 
 if __name__ == "__main__":

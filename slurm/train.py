@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from dataset.outputs.tasks import add_task_option
 from project.command import command
 from project.params import ParamsError, add_params_option
 from slurm.allocation import Allocation
@@ -76,7 +77,7 @@ def _work(arguments: argparse.Namespace, allocation: Allocation, warnings: Warni
     if is_trained:
         logger.info("this job has trained before it was requeued; remove %s to have it train again", attempts.path)
     else:
-        options = ["--params", str(params), "--workers", str(arguments.workers)]
+        options = ["--task", arguments.task, "--params", str(params), "--workers", str(arguments.workers)]
         options += ["--save-every-steps", str(arguments.save_every_steps)]
         status = train(allocation, warnings, attempts, ["training.train", *options], arguments.port)
         if status:
@@ -89,10 +90,11 @@ def _work(arguments: argparse.Namespace, allocation: Allocation, warnings: Warni
         warnings.check()
         return status
 
-    return run_links(AFTER_TRAINING, params, status_of)
+    return run_links(AFTER_TRAINING, params, arguments.task, status_of)
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
+    add_task_option(parser)
     which = parser.add_mutually_exclusive_group()
     add_params_option(which, "for training and all that follows")
     which.add_argument("--best-of", type=Path, metavar="DIR", help="params.yaml with the best values of a search")

@@ -86,6 +86,7 @@ def tiny_tiles_dir(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> 
 
 def _make_tiny_tiles(data_dir: Path) -> None:
     # Imported here, so that tests of rooms without pandas and scikit-learn start fast.
+    from dataset.box_formats.writing import with_boxes
     from dataset.examine import examine
     from dataset.load import tabulate
     from dataset.manifest import Manifest
@@ -99,6 +100,6 @@ def _make_tiny_tiles(data_dir: Path) -> None:
     collection = Collection(pictures, DESCRIPTION, has_stated_groups=True)
     table = tabulate(collection, examine(collection, data_dir), DataParams(near_duplicate_correlation=0.9))
     Manifest(table, data_dir).write(data_dir / PICTURES_CSV)
-    DESCRIPTION.write(data_dir)
+    with_boxes(collection, table, data_dir).description.write(data_dir)
     split = assign_splits(table, SplitParams(seed=0, num_folds=3, test_fold=0))
     Manifest(split, data_dir).write(data_dir / "manifest.csv")

@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw
 from dataset.annotations import write_mask
 from dataset.description import DataDescription
 from dataset.manifest import COLUMNS, Manifest
+from dataset.masks.hashes import with_mask_hashes
 from evaluation.outlines.region_table import RegionTable
 from evaluation.predictions import Predictions
 from evaluation.statistics.parity import Parity
@@ -175,7 +176,7 @@ def write_spotted_data(data_dir: Path, data: SpottedData) -> Manifest:
             write_mask(data_dir / mask, np.where(is_spot, REGIONS.index(label) + 1, 0).astype(np.uint8))
         path = f"pictures/images/{name}"
         rows.append([path, label, f"{label}{number}", split, split, file_sha256(data_dir / path), 64, 48, mask])
-    manifest = Manifest(pd.DataFrame(rows, columns=COLUMNS), data_dir)
+    manifest = Manifest(with_mask_hashes(pd.DataFrame(rows, columns=COLUMNS), data_dir), data_dir)
     manifest.write(data_dir / "manifest.csv")
     DataDescription(
         name="spots", title="Spots", summary="One spot each.", group_meaning="object", normal_class="grey",

@@ -173,7 +173,9 @@ def _check_same_run(
     facts = {"params": params.model_dump(mode="json"), "split": split.model_dump(mode="json")}
     if test_share != TEST_SHARE:
         facts["test_share"] = {"of_images": test_share}
-    pictures = manifest.table.drop(columns=list(SPLIT_COLUMNS.values())).sort_values("path").to_csv(index=False)
+    pictures = (
+        manifest.data_of(params.task).drop(columns=list(SPLIT_COLUMNS.values())).sort_values("path").to_csv(index=False)
+    )
     facts["pictures"] = {"sha256": hashlib.sha256(pictures.encode()).hexdigest()}
     path = out_dir / "cross_validation.json"
     if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != facts:

@@ -131,7 +131,7 @@ def _identity(config: SearchConfig, params_text: str, manifest: Manifest, task: 
         "metric": config.metric,
         "space": config.model_dump(mode="json")["space"],
         "params": yaml.safe_load(edit_yaml(params_text, dict.fromkeys(config.space, ""))),
-        "data": manifest.sha256,
+        "data": manifest.data_sha256(task),
     } | ({"task": task} if task != "classification" else {})
     return hashlib.sha256(yaml.safe_dump(document, sort_keys=True).encode()).hexdigest()
 

@@ -1,4 +1,4 @@
-"""Read a COCO document of outlines, checked as a whole before a pixel is drawn of it."""
+"""Read a COCO document of outlines and boxes, checked as a whole before a pixel is drawn of it."""
 
 import json
 import math
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset.annotations import IGNORED, MAX_REGIONS
+from dataset.box_formats.source_boxes import BoxError, Corners, check_corners, check_numbers
 from dataset.checks import named
 from dataset.manifest import ManifestError
 from dataset.masks.run_lengths import decode_runs
@@ -31,11 +32,19 @@ class CocoImage:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """One annotation. value: `i + 1` for `names[i]` of its document, or 255. segmentation: polygons, or run lengths."""
+    """One annotation.
+
+    name: of its category. value: `i + 1` for `names[i]` of its document, or 255 where its pixels are ignored, as a
+    crowd's are. segmentation: polygons, or run lengths; None where there is only a box. corners: of that, left, top,
+    right and bottom in pixels; None where there is an outline, whose box is its own.
+    """
 
     number: object
+    name: str
     value: int
     segmentation: Any
+    corners: Corners | None = None
+    is_crowd: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,11 @@ class CocoDocument:
     path: Path
     names: tuple[str, ...]
     images: list[CocoImage]
+
+    @property
+    def has_outlines(self) -> bool:
+        """Tell whether any annotation has more than a box."""
+        return any(outline.corners is None for image in self.images for outline in image.outlines)
 
 
 def read_json(path: Path) -> Any:
@@ -145,17 +159,29 @@ class _Checking:
             problem = f"its category_id {category!r} is that of no category"
             self._problems.append(f"annotation {number} of {images[image].file_name} ({problem})")
         else:
-            value = IGNORED if entry.get("iscrowd") else values[categories[category]]
             try:
-                _check_segmentation(entry.get("segmentation"), images[image])
-            except MaskError as exc:
+                outline = _outline(number, entry, images[image], categories[category], values)
+                images[image].outlines.append(outline)
+            except (MaskError, BoxError) as exc:
                 self._problems.append(f"annotation {number} of {images[image].file_name} ({exc})")
-            images[image].outlines.append(Outline(number, value, entry.get("segmentation")))
 
 
 def _category(entry: Any) -> Any:
     number = entry.get("category_id") if isinstance(entry, dict) else None
     return number if isinstance(number, int | str) else None
+
+
+def _outline(
+    number: object, entry: Mapping[str, Any], image: CocoImage, name: str, values: Mapping[str, int]
+) -> Outline:
+    """Return a checked annotation. Raises MaskError for its outline, BoxError for its box."""
+    segmentation, is_crowd = entry.get("segmentation"), bool(entry.get("iscrowd"))
+    if not segmentation and entry.get("bbox") is not None:
+        left, top, width, height = check_numbers(entry["bbox"], "left, top, width and height")
+        corners = check_corners((left, top, left + width, top + height), image.width, image.height)
+        return Outline(number, name, IGNORED, None, corners, is_crowd)
+    _check_segmentation(segmentation, image)
+    return Outline(number, name, IGNORED if is_crowd else values[name], segmentation, None, is_crowd)
 
 
 def _check_segmentation(segmentation: Any, image: CocoImage) -> None:
@@ -166,7 +192,7 @@ def _check_segmentation(segmentation: Any, image: CocoImage) -> None:
         decode_runs(segmentation.get("counts"), image.height, image.width)
         return
     if not isinstance(segmentation, list) or not segmentation:
-        raise MaskError("it has no outline: segmentation must hold polygons or run lengths")
+        raise MaskError("it has no outline: segmentation must hold polygons or run lengths, or bbox a box")
     for polygon in segmentation:
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
             raise MaskError("a polygon has x and y of at least 3 points")

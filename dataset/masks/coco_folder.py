@@ -1,12 +1,14 @@
-"""A folder of pictures with a COCO document of their outlines: `annotations.json` or `instances_*.json` beside them.
+"""A folder of pictures with a COCO document of outlines or boxes: `annotations.json`, `instances_*.json` beside them.
 
-The class of a picture is the region that has the largest part of it, or the normal class where nothing is outlined.
+The class of a picture is the region that has the largest part of it, or the object that has the largest boxes where
+nothing is outlined, or the normal class.
 """
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from dataset.box_formats.coco_boxes import boxes_of_image
 from dataset.checks import named
 from dataset.manifest import ManifestError
 from dataset.masks.coco import CocoDocument, CocoImage, check_coco, is_coco, read_json
@@ -62,17 +64,20 @@ def read_coco_folder(
     elsewhere = [path for path in every if inside and not path.startswith(f"{IMAGES}/")]
     check_names(folder, paths)
     images = _matched(folder, document, paths, elsewhere)
-    pictures, originals, by_mask = [], {}, {}
+    pictures, originals, by_mask, boxes = [], {}, {}, {}
     for path, row in listed(folder, paths, groups_csv).items():
         # With the picture's ending, which may be all that tells two pictures apart.
         picture, mask = f"pictures/images/{path}", f"pictures/masks/{path}.png"
-        pictures.append(SourcePicture(picture, "", row.group, mask, row.attributes))
+        pictures.append(SourcePicture(picture, "", row.group, mask if document.has_outlines else "", row.attributes))
         originals[picture], by_mask[mask] = folder / path, images[path]
+        boxes[picture] = boxes_of_image(document, images[path])
     how = "its class the region that has the largest part of it, with outlines of COCO's"
+    if not document.has_outlines:
+        how = "its class the object that has the largest area of boxes, with boxes of COCO's"
     description = describe(root, how, groups_csv, normal)
     advice = "Repair the document, or the pictures"
-    masks = CocoMasks(document, by_mask)
-    return Collection(pictures, description, groups_csv is not None, originals, masks, advice)
+    masks = CocoMasks(document, by_mask) if document.has_outlines else None
+    return Collection(pictures, description, groups_csv is not None, originals, masks, boxes, advice)
 
 
 def _matched(

@@ -1,5 +1,9 @@
-"""Draw the masks of a COCO document; of outlines that overlap, the later one wins."""
+"""Draw the masks of a COCO document; of outlines that overlap, the later one wins.
 
+Where an annotation has only a box, all of that is ignored: the object is in there, and nobody has said which pixels.
+"""
+
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,7 +16,7 @@ from dataset.readable_name import readable
 
 
 class CocoMasks:
-    """The masks of a document's images. Crowds are ignored, but where an object of its own is outlined in them."""
+    """The masks of a document's images. Crowds and boxes are ignored, but where an object is outlined in them."""
 
     def __init__(self, document: CocoDocument, images: Mapping[str, CocoImage]) -> None:
         """Take the image of each `mask` of a `SourcePicture`."""
@@ -57,7 +61,12 @@ class CocoMasks:
 
 
 def _inside(outline: Outline, image: CocoImage) -> MarkedArray:
-    """Return `(height, width)` bool: the pixels of an outline that `check_coco` has let pass."""
+    """Return `(height, width)` bool: the pixels of an outline that `check_coco` has let pass, or of a box."""
+    if outline.corners is not None:
+        left, top, right, bottom = outline.corners
+        inside = np.zeros((image.height, image.width), dtype=bool)
+        inside[math.floor(top) : math.ceil(bottom), math.floor(left) : math.ceil(right)] = True
+        return inside
     if isinstance(outline.segmentation, dict):
         return decode_runs(outline.segmentation["counts"], image.height, image.width)
     polygons = cocotools.frPyObjects(outline.segmentation, image.height, image.width)

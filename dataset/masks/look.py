@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from PIL import Image
 
+from dataset.annotations import BACKGROUND, IGNORED
 from dataset.masks.source_masks import MaskError, SourceMasks
 
 
@@ -18,6 +19,11 @@ class MaskFacts:
     height: int = 0
     areas: Mapping[int, int] = field(default_factory=dict)
     problem: str = ""
+
+    @property
+    def num_regions(self) -> int:
+        """How many regions it marks."""
+        return len({*self.areas} - {BACKGROUND, IGNORED})
 
 
 def look_at_mask(masks: SourceMasks, mask: str, label: str) -> MaskFacts | None:
@@ -45,7 +51,7 @@ def fitted(facts: MaskFacts, width: int, height: int, picture: bytes) -> MaskFac
     if facts.problem or size == (width, height):
         return facts
     own = f"it is {facts.width} x {facts.height} pixels"
-    if size == (height, width) and _stored_size(picture) == size:
+    if size == (height, width) and stored_size(picture) == size:
         return replace(
             facts,
             problem=f"{own}, as its picture is stored, which its EXIF orientation turns to {width} x {height}: turn "
@@ -54,7 +60,8 @@ def fitted(facts: MaskFacts, width: int, height: int, picture: bytes) -> MaskFac
     return replace(facts, problem=f"{own}, and its picture {width} x {height}")
 
 
-def _stored_size(picture: bytes) -> tuple[int, int] | None:
+def stored_size(picture: bytes) -> tuple[int, int] | None:
+    """Return (width, height) of a picture's file as it is stored, None if it cannot be told."""
     try:
         with Image.open(io.BytesIO(picture)) as image:
             return image.size

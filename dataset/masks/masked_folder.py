@@ -82,7 +82,7 @@ def read_masked_folder(
     how = "its class the region that has the largest part of it" if is_flat else "one class a folder"
     description = describe(root, f"{how}, with masks", groups_csv, normal)
     advice = _ADVICE.format(masks=readable(str(masks)))
-    return Collection(pictures, description, groups_csv is not None, originals, source_masks, advice)
+    return Collection(pictures, description, groups_csv is not None, originals, source_masks, mask_advice=advice)
 
 
 def _labels(

@@ -32,7 +32,7 @@ def settle_masks(collection: Collection, facts: Sequence[Facts]) -> Collection:
     if remark := masks.remark():
         logger.warning("%s", remark)
     pictures = [replace(picture, label=_label(picture, fact, masks.names, normal)) for picture, fact in pairs]
-    if all(picture.label for picture, _ in pairs):
+    if collection.boxes is None and all(picture.label for picture, _ in pairs):
         return collection
     labels = {picture.label for picture in pictures} - {""}
     _check_labels(labels, len(pictures), normal)

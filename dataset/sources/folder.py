@@ -1,4 +1,4 @@
-"""Any folder of labelled pictures: `root/<class>/**/<picture>`, or pictures with masks or outlines.
+"""Any folder of labelled pictures: `root/<class>/**/<picture>`, or pictures with masks, outlines or boxes.
 
 Which pictures show the same object is read from a CSV with the columns `path,group` (paths relative to the root;
 further columns become attributes) or else found by likeness, which misses mirrored and rotated shots.
@@ -7,6 +7,7 @@ further columns become attributes) or else found by likeness, which misses mirro
 from collections.abc import Sequence
 from pathlib import Path
 
+from dataset.box_formats.boxed_folder import holds_boxes, read_boxed_folder
 from dataset.manifest import ManifestError
 from dataset.masks.coco_folder import find_coco, read_coco_folder
 from dataset.masks.masked_folder import CLASS_MAP, holds_masks, read_masked_folder
@@ -31,7 +32,7 @@ def read_folder(
 
     classes: `top` says that every folder at the top is a class of its own, whatever the folders look like. skip: what
     may be left out. A folder that holds `images/` and `masks/` is read by `read_masked_folder`, one with a document of
-    COCO's by `read_coco_folder`.
+    COCO's by `read_coco_folder`, one with boxes of YOLO's or Pascal VOC's by `read_boxed_folder`.
     Raises ManifestError for pictures outside class folders, an empty class, fewer than two classes, a directory that is
     divided or laid out for something else, names that cannot be kept, a normal class that is none, and a groups CSV
     that does not fit the pictures.
@@ -49,6 +50,8 @@ def read_folder(
     if holds_masks(kinds):
         report_left_out(root, tree, without(kinds, CLASS_MAP), groups_csv)
         return read_masked_folder(root, tree, kinds, groups_csv, normal_class, classes, skip)
+    if classes != "top" and holds_boxes(kinds):
+        return read_boxed_folder(root, tree, kinds, groups_csv, normal_class)
     pictures = check_class_folders(root, tree.folders, kinds, classes)
     report_left_out(root, tree, kinds, groups_csv)
     files = pictures_by_class(root, tree.folders, kinds, pictures)

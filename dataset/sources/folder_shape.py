@@ -94,8 +94,9 @@ def _refuse_annotations(root: Path, place: str, pictures: list[str], names: list
             f"{readable(str(root))} holds pictures beside folders of masks, boxes or labels ({seen}), as data for "
             "segmentation or detection do. Here the class of a picture is the folder it lies in: "
             "DATA/<class>/<picture>. Masks are read from DATA/masks/<class>/<picture>.png beside "
-            "DATA/images/<class>/<picture>.jpg. Sort the pictures so, or into one folder a class without the "
-            f"annotations; if the folders at the top are classes as they are, say so with {_SAY_TOP}"
+            "DATA/images/<class>/<picture>.jpg, boxes from DATA/labels/<picture>.txt (YOLO) or DATA/Annotations (VOC). "
+            "Sort the pictures so, or into one folder a class without the annotations; if the folders at the top are "
+            f"classes as they are, say so with {_SAY_TOP}"
         )
 
 

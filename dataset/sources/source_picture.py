@@ -1,8 +1,10 @@
 """What every source hands over: labelled pictures, and what is known of the set as a whole."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dataset.box_formats.source_boxes import StatedBoxes
 from dataset.description import DataDescription
 from dataset.masks.source_masks import SourceMasks
 
@@ -30,8 +32,9 @@ class Collection:
     originals: the user's file for each `path` and `mask` of `pictures`; empty where a source draws its pictures into
     the data directory itself. has_stated_groups: groups are facts and are kept; otherwise near-duplicates are joined
     to them, because an object seen in two groups would stand on both sides of a split. masks: reads the masks of
-    `pictures`; None where a source has none, or draws them as `dataset/annotations.py` says. mask_advice: what to do
-    about masks that cannot be used.
+    `pictures`; None where a source has none, or draws them as `dataset/annotations.py` says. boxes: by
+    `path` of `pictures`, each; None where a source states none, so that they are those of its masks. mask_advice: what
+    to do about masks and boxes that cannot be used.
     """
 
     pictures: list[SourcePicture]
@@ -39,4 +42,5 @@ class Collection:
     has_stated_groups: bool
     originals: dict[str, Path] = field(default_factory=dict)
     masks: SourceMasks | None = None
+    boxes: Mapping[str, StatedBoxes] | None = None
     mask_advice: str = "Repair or remove them"

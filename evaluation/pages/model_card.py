@@ -49,7 +49,7 @@ class Measured:
     out_of_fold: Evaluation | None = None
 
     def __post_init__(self) -> None:
-        hashes = {"manifest": self.manifest.sha256, "evaluation": self.evaluation.data_sha256}
+        hashes = {"manifest": self.manifest.data_sha256(self.contract.task), "evaluation": self.evaluation.data_sha256}
         hashes["contract"] = self.contract.lineage.data_sha256 or hashes["manifest"]
         if self.by_image:
             hashes["evaluation by image"] = self.by_image.data_sha256

@@ -15,11 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar, cast
 
-from pydantic import ValidationError
-
 from runtime.answers.classification import Prediction
+from runtime.answers.filtered_regions import checked_segmentation
 from runtime.answers.refusals import RequestErrorCode, RequestRefused
-from runtime.model.contract import ModelContract
+from runtime.answers.segmentation import Segmentation
+from runtime.model.contract import ModelContract, SegmentationContract
 from runtime.model.stated_filters import AbstainFilter, HookFilter
 
 logger = logging.getLogger("vision.filters")
@@ -48,7 +48,7 @@ class FilterChain:
         steps = tuple(
             ("abstain", partial(_abstain, filter_.below))
             if isinstance(filter_, AbstainFilter)
-            else (filter_.path, _load_hook(filter_))
+            else (filter_.path, _load_hook(filter_, contract))
             for filter_ in contract.filters
         )
         return cls(steps, any(isinstance(filter_, HookFilter) for filter_ in contract.filters))
@@ -77,7 +77,7 @@ def _abstain(below: float, prediction: Prediction) -> Prediction:
     )
 
 
-def _load_hook(hook: HookFilter) -> Step:
+def _load_hook(hook: HookFilter, contract: ModelContract) -> Step:
     function = _import(hook.path)
     try:
         inspect.signature(function).bind(object(), **hook.options)
@@ -86,17 +86,28 @@ def _load_hook(hook: HookFilter) -> Step:
         raise FilterError(f"the filter {hook.path} cannot be called with ({wanted}): {exc}") from exc
 
     def call(prediction: Prediction) -> Prediction:
-        returned = function(prediction, **hook.options)
+        returned = function(_with_its_own_list(prediction), **hook.options)
         wanted = type(prediction)  # of a segmentation model it is a Segmentation, whose regions must not be lost
         if not isinstance(returned, wanted):
             raise TypeError(f"{hook.path} must return a {wanted.__name__}, got {type(returned).__name__}")
         try:
             # `model_copy(update=...)`, the natural way to change a frozen value, does not check anything.
-            return wanted.model_validate(dict(returned))
-        except ValidationError as exc:
+            checked = wanted.model_validate(dict(returned))
+            if isinstance(checked, Segmentation) and isinstance(contract, SegmentationContract):
+                assert isinstance(prediction, Segmentation)
+                checked = checked_segmentation(checked, prediction, contract.regions)
+        except ValueError as exc:  # pydantic's ValidationError is one
             raise ValueError(f"{hook.path} returned a {wanted.__name__} that is none: {exc}") from exc
+        return checked
 
     return call
+
+
+def _with_its_own_list(prediction: Prediction) -> Prediction:
+    """Return the same, whose list of regions a hook may change without changing what its answer is compared with."""
+    if not isinstance(prediction, Segmentation):
+        return prediction
+    return prediction.model_copy(update={"regions": list(prediction.regions)})
 
 
 @contextmanager

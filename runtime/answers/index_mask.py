@@ -52,7 +52,13 @@ def paint_regions(answer: Segmentation) -> UintMap:
 
 
 def decode_runs(mask: RunLengths) -> tuple[IntArray, IntArray]:
-    """Return where runs inside a mask start and end, as places down the picture's columns; ends are outside.
+    """Return where runs inside a mask start and end, as places down the picture's columns; ends are outside."""
+    edges = counts_of(mask).cumsum()
+    return edges[0::2][: len(edges) // 2], edges[1::2]
+
+
+def counts_of(mask: RunLengths) -> IntArray:
+    """Return a mask's run lengths down the picture's columns: pixels outside and inside by turns, outside first.
 
     Reads COCO's compressed counts, which pycocotools only makes whole masks of: groups of 5 bits, the lowest first,
     bit 5 set where more follow and bit 4 of the last the sign; from the fourth on, counts are stated as the difference
@@ -66,5 +72,4 @@ def decode_runs(mask: RunLengths) -> tuple[IntArray, IntArray]:
     counts -= np.where(codes[is_last] & 16, 1 << 5 * (place[is_last] + 1), 0)
     for first in (1, 2):
         counts[first::2] = counts[first::2].cumsum()
-    edges = counts.cumsum()
-    return edges[0::2][: len(edges) // 2], edges[1::2]
+    return counts

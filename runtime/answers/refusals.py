@@ -7,7 +7,7 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Self
 
-from runtime.model.errors import ImageErrorCode
+from runtime.model.errors import ImageErrorCode, ViewErrorCode
 
 
 class RequestErrorCode(StrEnum):
@@ -34,15 +34,19 @@ class RequestErrorCode(StrEnum):
 
 
 _Code = RequestErrorCode
-_CODES: dict[HTTPStatus, tuple[RequestErrorCode | ImageErrorCode, ...]] = {
+AnyCode = RequestErrorCode | ImageErrorCode | ViewErrorCode
+_CODES: dict[HTTPStatus, tuple[AnyCode, ...]] = {
     HTTPStatus.BAD_REQUEST: (
         *(_Code.MALFORMED, _Code.UNKNOWN_FIELD, _Code.NO_IMAGE, _Code.NOT_A_FILE, _Code.BAD_BASE64),
-        *(ImageErrorCode.EMPTY, ImageErrorCode.CORRUPT),
+        *(ImageErrorCode.EMPTY, ImageErrorCode.CORRUPT, ViewErrorCode.ROI_OUTSIDE),
     ),
     HTTPStatus.FORBIDDEN: (_Code.CORS_REFUSED,),
     HTTPStatus.NOT_ACCEPTABLE: (_Code.NOT_ACCEPTABLE,),
     HTTPStatus.REQUEST_TIMEOUT: (_Code.BODY_TIMEOUT, _Code.HEADER_TIMEOUT),
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (_Code.TOO_MANY_IMAGES, _Code.BODY_TOO_LARGE, ImageErrorCode.TOO_MANY_PIXELS),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (
+        *(_Code.TOO_MANY_IMAGES, _Code.BODY_TOO_LARGE),
+        *(ImageErrorCode.TOO_MANY_PIXELS, ViewErrorCode.TOO_MANY_TILES),
+    ),
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: (_Code.UNSUPPORTED_MEDIA_TYPE, ImageErrorCode.UNSUPPORTED),
     # No 5xx: the picture is what brings it about, and to send it again does not help.
     HTTPStatus.UNPROCESSABLE_ENTITY: (_Code.MODEL_OUTPUT_INVALID,),
@@ -62,7 +66,7 @@ class RequestRefused(Exception):  # noqa: N818 - what is said to a client, whoev
 
     def __init__(
         self,
-        code: RequestErrorCode | ImageErrorCode,
+        code: AnyCode,
         message: str,
         index: int | None = None,
         retry_after_s: int | None = None,

@@ -1,7 +1,7 @@
 """One answer for a picture that the network saw in parts: tiles, a region of interest, or both."""
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from runtime.answers.segmentation import Segmentation, to_segmentations
 from runtime.model.contract import FOREGROUND, LOGITS, PROBABILITIES, REGION_MAP, Outputs, SegmentationContract
 from runtime.model.image import ImageArray
 from runtime.model.preprocess import Placement, View, read_views
-from runtime.model.tiles import PixelBox, TileParams, looked_at, tile_boxes
+from runtime.model.tiles import MAX_TILES, PixelBox, TileParams, looked_at, tile_boxes
 
 
 def read_tiles(
@@ -20,20 +20,23 @@ def read_tiles(
     tiles: TileParams | None,
     roi: PixelBox | None = None,
     max_pixels: int | None = None,
+    max_tiles: int = MAX_TILES,
+    on_tiles: Callable[[int], None] = lambda _num_tiles: None,
 ) -> list[tuple[ImageArray, Placement]]:
     """Decode one encoded image once and bring each of its tiles to the size the model takes, as `read_placed` does.
 
-    tiles, roi: the request's, or the contract's. Raises ImageError as `decode_image` does, ViewError as `tile_boxes`.
+    tiles, roi: the request's, or the contract's. on_tiles: told once how many there are, of a JPEG before its
+    pixels are decoded; its ViewError passes. Raises ImageError as `decode_image` does, ViewError as `tile_boxes`.
     """
-    return read_views(data, contract, partial(_views, (contract.width, contract.height), tiles, roi), max_pixels)
 
+    @cache  # asked before the pixels are decoded, and after
+    def views_of(size: tuple[int, int]) -> list[View]:
+        height, width = size
+        boxes = tile_boxes((width, height), (contract.width, contract.height), tiles, roi, max_tiles)
+        on_tiles(len(boxes))
+        return [(left / width, top / height, right / width, bottom / height) for left, top, right, bottom in boxes]
 
-def _views(
-    network: tuple[int, int], tiles: TileParams | None, roi: PixelBox | None, size: tuple[int, int]
-) -> list[View]:
-    height, width = size
-    boxes = tile_boxes((width, height), network, tiles, roi)
-    return [(left / width, top / height, right / width, bottom / height) for left, top, right, bottom in boxes]
+    return read_views(data, contract, views_of, max_pixels)
 
 
 def to_tiled_segmentation(

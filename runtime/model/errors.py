@@ -20,5 +20,16 @@ class ImageError(ValueError):
         self.code = code
 
 
+class ViewErrorCode(StrEnum):
+    """What can be wrong with the parts of a picture that are to be looked at; stable, too."""
+
+    ROI_OUTSIDE = "roi_outside_image"
+    TOO_MANY_TILES = "too_many_tiles"
+
+
 class ViewError(ValueError):
-    """A part of a picture that cannot be looked at, as a region of interest that leaves it; the message says why."""
+    """A part of one picture that cannot be looked at, as a region of interest that leaves it; the message says why."""
+
+    def __init__(self, code: ViewErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code

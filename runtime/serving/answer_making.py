@@ -10,12 +10,14 @@ from starlette.responses import Response
 from runtime.answers.index_mask import index_mask
 from runtime.answers.outputs import Row, stack_rows
 from runtime.answers.overlay import overlay
-from runtime.answers.results import ANSWERS, Prediction
+from runtime.answers.results import Prediction, to_predictions
 from runtime.answers.segmentation import Segmentation
-from runtime.model.contract import Task
+from runtime.answers.tiled import to_tiled_segmentation
+from runtime.model.contract import SegmentationContract, Task
 from runtime.model.preprocess import Placement
+from runtime.model.tiles import PixelBox
 from runtime.serving.intake.body_forms import JSON
-from runtime.serving.intake.images import RunInThreads
+from runtime.serving.intake.images import ReadImages, RunInThreads
 from runtime.serving.intake.wanted_answer import PNG, WantedAnswer
 from runtime.serving.request_record import RequestRecord
 from runtime.serving.served_model import ServedModel
@@ -29,21 +31,32 @@ _JSON: dict[Task, TypeAdapter[Any]] = {
 
 
 async def make_answers(
-    rows: Sequence[Row], places: Sequence[Placement], served: ServedModel, record: RequestRecord, run: RunInThreads
+    rows: Sequence[Row], images: ReadImages, served: ServedModel, record: RequestRecord, run: RunInThreads
 ) -> Sequence[Prediction | None]:
-    """Return what the model says of each image of a request, None where it says nothing (`ANSWERS`).
+    """Return what the model says of each image of a request, None where it says nothing.
 
-    A label is there in microseconds. Outlines take milliseconds, and are made by `run`, an image a thread.
+    rows: what was computed of `images.pixels`. A label is there in microseconds. Outlines take milliseconds, and are
+    made by `run`, an image a thread.
     """
-    make = ANSWERS[served.contract.task]
-    if served.contract.task == "classification":
-        return make(stack_rows(rows), places, served.contract, served.identity)
-    calls = [
-        partial(make, stack_rows([row]), [place], served.contract, served.identity)
-        for row, place in zip(rows, places, strict=True)
-    ]
+    if not isinstance(served.contract, SegmentationContract):
+        return to_predictions(stack_rows(rows), served.contract, served.identity)
+    of_images, start = [], 0
+    for places in images.places:
+        of_images.append((rows[start : start + len(places)], places))
+        start += len(places)
+    outline = partial(_outline, served.contract, served, images.parts.roi)
     with record.encoding():
-        return [answer for [answer] in await run(calls)]
+        return await run([partial(outline, own, places) for own, places in of_images])
+
+
+def _outline(
+    contract: SegmentationContract,
+    served: ServedModel,
+    roi: PixelBox | None,
+    rows: Sequence[Row],
+    places: Sequence[Placement],
+) -> Segmentation | None:
+    return to_tiled_segmentation(stack_rows(rows), places, contract, served.identity, roi)
 
 
 async def write_answer(

@@ -138,10 +138,12 @@ class RequestHandler:
         with self.arriving(record):
             decode = partial(self.run, self.decoders, record)
             images = await read_images(request, served.contract, served.settings, wanted, decode)
-            record.decoded(len(images.pixels))
+            record.decoded(len(images.places), len(images.pixels) if images.parts.tiles else None)
+        if images.parts.tiles:
+            self.metrics.cut(map(len, images.places))
         outcome = await self._compute(images.pixels, compute, record)
         encode = partial(self.run, self.encoders, record)
-        answers = await make_answers(outcome.answers, images.places, served, record, encode)
+        answers = await make_answers(outcome.answers, images, served, record, encode)
         self.metrics.predicted(answers)
         predictions = await self.filter(only_predictions(answers), self.left_s(record))
         response = await write_answer(predictions, wanted, images.encoded, served, record, encode)

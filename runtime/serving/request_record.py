@@ -45,6 +45,7 @@ class RequestRecord:
     received_at: float | None = None
     on_received: Callable[[], None] | None = None
     num_images: int | None = None
+    num_tiles: int | None = None
     batch_images: int | None = None
     refusal: str | None = None
     read_s: float | None = None
@@ -58,9 +59,9 @@ class RequestRecord:
     encode_s: float | None = None
     total_s: float | None = None
 
-    def decoded(self, num_images: int) -> None:
-        """Note that all images are pixels now."""
-        self.num_images = num_images
+    def decoded(self, num_images: int, num_tiles: int | None = None) -> None:
+        """Note that all images are pixels now. num_tiles: of all of them together, where they were cut."""
+        self.num_images, self.num_tiles = num_images, num_tiles
         self.decode_s = time.perf_counter() - (self.received_at or self.started_at)
 
     @contextmanager
@@ -86,6 +87,7 @@ class RequestRecord:
             "status": status,
             "refusal": self.refusal,
             "images": self.num_images,
+            "tiles": self.num_tiles,
             "batch_images": self.batch_images,
         }
         for stage in _STAGES:

@@ -60,7 +60,7 @@ def load_served_models(
         # Threads that wait by spinning would take the cores from another model's.
         load = partial(_load, settings=settings, computes=computes, device_index=device_index, spins=len(found) == 1)
         served = {role: load(model) for role, model in found.items()}
-        _refuse_other_ranges(served)
+        _refuse_beside_a_detector(served)
         return served
     except (ContractError, DeviceError, FilterError, SettingsError) as exc:
         raise ModelUnavailable(f"cannot serve: {exc}") from exc
@@ -75,28 +75,27 @@ def _load(
         predictor = Predictor.load(folder, settings.device, settings.threads, settings.sessions, device_index, spins)
         predictor.warm_up()
     contract = predictor.contract if predictor else read_contract(folder / CONTRACT_FILE)
-    _refuse_parts(contract)
     sha256 = predictor.sha256 if predictor else file_sha256(folder / ONNX_FILE)
     identity = ModelIdentity(name=model.tag.name, version=model.tag.version or "", sha256=sha256)
     return ServedModel(contract, identity, settings, FilterChain.load(contract), predictor)
 
 
-def _refuse_parts(contract: ModelContract) -> None:
-    """Raise ContractError for a model that looks at parts of a picture: requests are read as wholes."""
-    if isinstance(contract, SegmentationContract) and (contract.tiles or contract.roi):
-        raise ContractError(
-            "the model's contract states tiles or a region of interest, and the service looks at whole pictures: "
-            "export the model with neither, or cut pictures offline with runtime/answers/tiled.py"
-        )
-
-
-def _refuse_other_ranges(served: Mapping[Role, ServedModel]) -> None:
-    """Raise ContractError if the models that look at the one decoded picture of /detect want it decoded differently."""
-    both = [served[role].contract.max_value for role in ("detection", "segmentation") if role in served]
-    if len(set(both)) > 1:
+def _refuse_beside_a_detector(served: Mapping[Role, ServedModel]) -> None:
+    """Raise ContractError for a segmenter that would look at the one decoded picture of /detect in another way."""
+    detector, segmenter = served.get("detection"), served.get("segmentation")
+    if detector is None or segmenter is None:
+        return
+    both = detector.contract.max_value, segmenter.contract.max_value
+    if both[0] != both[1]:
         raise ContractError(
             f"detector and segmenter state different ranges of deep pictures (max_value {both[0]} and {both[1]}), and "
             "/detect decodes a picture once for both: train them with the same contract.max_value, or serve them apart"
+        )
+    contract = segmenter.contract
+    if isinstance(contract, SegmentationContract) and (contract.tiles or contract.roi):
+        raise ContractError(
+            "the segmenter's contract states tiles or a region of interest, and beside a detector it looks at whole "
+            "pictures: serve them apart, or export it with neither"
         )
 
 

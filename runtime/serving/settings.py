@@ -79,6 +79,10 @@ class ServingSettings(BaseSettings):
     max_images_per_request: Annotated[int, Field(ge=1, le=1000)] = 32
     """Most images that one request may carry."""
 
+    max_tiles_per_request: Annotated[int, Field(ge=1, le=4096)] = 128
+    """Most tiles that the images of one request may be cut into together. Each counts as an image that waits: with half
+    of `max_queued_images` one request leaves room for others."""
+
     max_batch_uploads: Annotated[int, Field(ge=1, le=100_000)] = 256
     """Most images that one request to `/detect_batch` may carry."""
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from dataset import load, source
 from dataset.annotations import read_mask
+from dataset.boxes import AnnotatedBox, boxes_file
 from dataset.description import DataDescription
 from dataset.manifest import Manifest
 from tests.dataset.picture_files import save, texture
@@ -62,6 +63,15 @@ class MaskedFolder:
     @property
     def description(self) -> DataDescription:
         return DataDescription.read(self.data)
+
+    @property
+    def boxes(self) -> dict[str, list[AnnotatedBox]]:
+        """Boxes by the picture's path below `images/`, in the order of the file."""
+        found: dict[str, list[AnnotatedBox]] = {}
+        for path, name, *corners, ignored in pd.read_csv(boxes_file(self.data)).itertuples(index=False):
+            box = AnnotatedBox(name, tuple(corners), bool(ignored))
+            found.setdefault(path.removeprefix("pictures/images/"), []).append(box)
+        return found
 
     def mask(self, name: str) -> np.ndarray:
         return read_mask(self.data / self.table["mask"][name])

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -148,10 +149,13 @@ def test_a_second_source_replaces_the_first_wholly(root: Path, data_dir: Path, t
     load(DataSource(source="magnetic-tile", path=str(photos)), data_dir, PARAMS)
     table = Manifest.read(data_dir / "pictures.csv").table
     files = {path.relative_to(data_dir).as_posix() for path in (data_dir / "pictures").rglob("*") if path.is_file()}
-    assert files == set(table["path"]) | set(table["mask"])
+    assert files == set(table["path"]) | set(table["mask"]) | {"pictures/boxes.csv"}
     description = DataDescription.read(data_dir)
     assert description.name == "magnetic-tile"
-    assert description.regions == ("Blowhole",)
+    assert description.regions == description.objects == ("Blowhole",)
+    boxes = pd.read_csv(data_dir / "pictures/boxes.csv")
+    assert boxes["path"].tolist() == table.loc[table["label"] == "Blowhole", "path"].tolist()
+    assert (boxes[["left", "top", "right", "bottom"]].to_numpy() == (30, 20, 90, 60)).all()
     for label, mask in table[["label", "mask"]].itertuples(index=False):
         assert set(np.unique(read_mask(data_dir / mask))) == ({0, 1} if label == "Blowhole" else {0})
     assert table.groupby("label")["group"].nunique().to_dict() == {"Blowhole": 1, "Free": 1}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dataset.manifest import COLUMNS, Manifest, ManifestError
+from dataset.manifest import COLUMNS, MASK_SHA256, Manifest, ManifestError
 
 
 def table(num_rows: int = 6) -> pd.DataFrame:
@@ -52,6 +52,31 @@ def test_the_hash_sees_a_changed_split(tmp_path: Path) -> None:
     other = table()
     other.loc[0, "split"] = "test"
     assert Manifest(other, tmp_path).sha256 != Manifest(table(), tmp_path).sha256
+
+
+def with_masks(digest: str) -> pd.DataFrame:
+    frame = table().assign(mask="mask.png")
+    frame.insert(list(frame.columns).index("mask") + 1, MASK_SHA256, digest)
+    return frame
+
+
+def test_a_corrected_mask_is_other_data_of_segmentation_alone(tmp_path: Path) -> None:
+    without = Manifest(table().assign(mask="mask.png"), tmp_path)
+    before, after = (Manifest(with_masks(digest), tmp_path) for digest in ("a", "b"))
+    before.write(tmp_path / "manifest.csv")
+    assert Manifest.read(tmp_path / "manifest.csv").data_sha256("segmentation") == before.data_sha256("segmentation")
+    assert before.data_sha256("segmentation") != after.data_sha256("segmentation")
+    of_pictures = {m.data_sha256("classification") for m in (before, after, without)}
+    assert of_pictures == {before.sha256, after.sha256, without.sha256}
+    assert len(of_pictures) == 1, "the digits that models of classification have always had"
+
+
+def test_a_manifest_of_an_earlier_version_has_the_hash_that_its_models_name(tmp_path: Path) -> None:
+    earlier = Manifest(table().assign(mask="mask.png"), tmp_path)
+    assert earlier.is_without_mask_hashes
+    assert earlier.data_sha256("segmentation") == earlier.sha256
+    assert not Manifest(with_masks("a"), tmp_path).is_without_mask_hashes
+    assert not Manifest(table(), tmp_path).is_without_mask_hashes, "there are no masks"
 
 
 def test_select_takes_the_rows_of_a_split_under_each_protocol(tmp_path: Path) -> None:

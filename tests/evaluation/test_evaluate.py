@@ -246,6 +246,18 @@ def test_neither_predictions_by_image_nor_a_reason_is_refused(
     assert "holds neither predictions.csv nor not_compared.txt" in capsys.readouterr().err
 
 
+def test_a_description_that_is_missing_or_no_description_is_refused_by_name(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = project.data_dir / "description.json"
+    path.write_text("{}", encoding="utf-8")
+    assert evaluate.main(project.evaluate_arguments) == 2
+    assert f"evaluate: cannot read {path}: " in capsys.readouterr().err
+    path.unlink()
+    assert evaluate.main(project.evaluate_arguments) == 2
+    assert f"evaluate: there is no {path}; run python -m dataset.load" in capsys.readouterr().err
+
+
 def test_a_missing_picture_is_refused_by_name(evaluated: Project, capsys: pytest.CaptureFixture[str]) -> None:
     wrong = evaluation_of(evaluated).wrong[0]
     (evaluated.data_dir / wrong.path).unlink()

@@ -8,6 +8,9 @@ import bentoml
 import numpy as np
 import pytest
 
+from dataset.annotations import read_mask, write_mask
+from dataset.manifest import Manifest
+from dataset.masks.hashes import with_mask_hashes
 from evaluation.outlines.region_table import RegionTable
 from export import register as entry_point
 from export.gate import GateError
@@ -16,8 +19,8 @@ from runtime.model.contract import ONNX_FILE
 from runtime.model.hashing import file_sha256
 from tests.bentoml_home import bentoml_home
 from tests.export.gate_settings import gate
-from tests.onnx_fixture import write_sources
-from tests.onnx_segmenter import SpottedData, write_segmenter_sources
+from tests.onnx_fixture import card_text, write_sources
+from tests.onnx_segmenter import SpottedData, segmentation_contract, write_segmenter, write_segmenter_sources
 
 NOTHING_OUTLINED = 0.45  # a sensitivity at which no pixel reaches the threshold
 
@@ -116,6 +119,49 @@ def test_with_new_pictures_the_registered_graph_is_asked_again_for_its_outlines(
     worse = write_segmenter_sources(tmp_path / "new", more, sensitivity=NOTHING_OUTLINED)
     with pytest.raises(GateError, match=r"same 18 test pictures: Dice of any region falls from 1\.000 to 0\.000"):
         register(worse, gate(tmp_path), "segmentation")
+
+
+def correct_a_mask(sources: Sources) -> str:
+    """Mark one more pixel in a training picture; return what the data's hash is then."""
+    manifest = Manifest.read(sources.data_dir / "manifest.csv")
+    [name, *_] = [mask for mask in manifest.select("train").table["mask"] if mask]
+    mask = read_mask(sources.data_dir / name).copy()
+    mask[0, 0] = mask.max()
+    write_mask(sources.data_dir / name, mask)
+    corrected = Manifest(with_mask_hashes(manifest.table, sources.data_dir), sources.data_dir)
+    corrected.write(sources.data_dir / "manifest.csv")
+    return corrected.data_sha256("segmentation")
+
+
+def state_data(sources: Sources, data_sha256: str) -> None:
+    """Have the model say which data it was trained on, as training does."""
+    contract = segmentation_contract(lineage={"data_sha256": data_sha256})
+    write_segmenter(sources.export_dir, contract, scale=40.0)
+    sources.card.write_text(card_text(sources.export_dir / ONNX_FILE))
+
+
+def test_with_a_corrected_mask_the_registered_graph_is_asked_again(tmp_path: Path) -> None:
+    """As above its stored counts say that it outlines nothing: they are of other masks, and are not compared."""
+    old = write_segmenter_sources(tmp_path / "old")
+    path = old.evaluation_dir / "regions.csv"
+    table = RegionTable.read(path)
+    replace(table, pixels=table.pixels * np.array([0, 0, 1])).write(path)
+    register(old, gate(tmp_path), "segmentation")
+    worse = write_segmenter_sources(tmp_path / "new", sensitivity=NOTHING_OUTLINED)
+    correct_a_mask(worse)
+    with pytest.raises(GateError, match=r"same 12 test pictures: Dice of any region falls from 1\.000 to 0\.000"):
+        register(worse, gate(tmp_path), "segmentation")
+
+
+def test_the_store_s_label_is_of_the_masks_and_a_model_of_other_masks_is_refused(tmp_path: Path) -> None:
+    sources = write_segmenter_sources(tmp_path)
+    before = Manifest.read(sources.data_dir / "manifest.csv").data_sha256("segmentation")
+    state_data(sources, before)
+    register(sources, gate(tmp_path), "segmentation")
+    assert newest().info.labels["data_sha256"] == before
+    after = correct_a_mask(sources)
+    with pytest.raises(RegistrationError, match=f"was trained on data {before[:12]}, .* is {after[:12]}"):
+        register(sources, gate(tmp_path), "segmentation")
 
 
 def test_a_region_that_is_lost_cannot_be_compared(tmp_path: Path) -> None:

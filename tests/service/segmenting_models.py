@@ -1,6 +1,7 @@
 """A classifier and a segmenter side by side in one store; the segmenter overflows on white, and has a hook."""
 
 from pathlib import Path
+from typing import Any
 
 import bentoml
 import numpy as np
@@ -21,22 +22,26 @@ import time
 from runtime.results import Segmentation
 
 
-def check(answer: Segmentation, *, fails_at: int, hangs_at: int, largest_of: int) -> Segmentation:
+def check(answer: Segmentation, *, fails_at: int, hangs_at: int, largest_of: int, strays_at: int) -> Segmentation:
     if len(answer.regions) == fails_at:
         raise ValueError("secret")
     if len(answer.regions) == hangs_at:
         time.sleep(10)
     if len(answer.regions) == largest_of:
         return answer.model_copy(update={"regions": answer.regions[:1]})
+    if len(answer.regions) == strays_at:
+        region = answer.regions[0]
+        box = region.box.model_copy(update={"right": answer.width + 1})
+        return answer.model_copy(update={"regions": [region.model_copy(update={"box": box})]})
     return answer
 '''
-FAILS_AT, HANGS_AT, LARGEST_OF = 3, 4, 5
+FAILS_AT, HANGS_AT, LARGEST_OF, STRAYS_AT = 3, 4, 5, 6
 FILTERS = (
     {"kind": "abstain", "below": ABSTAIN_BELOW},
     {
         "kind": "hook",
         "path": "hooks.rules:check",
-        "options": {"fails_at": FAILS_AT, "hangs_at": HANGS_AT, "largest_of": LARGEST_OF},
+        "options": {"fails_at": FAILS_AT, "hangs_at": HANGS_AT, "largest_of": LARGEST_OF, "strays_at": STRAYS_AT},
     },
 )
 _BRIGHT = 250.0  # mean of a picture above which the logits are infinite
@@ -67,9 +72,12 @@ def overflowing_segmenter(contract: SegmentationContract) -> onnx.ModelProto:
     return model
 
 
-def store_overflowing_segmenter(filters: object = ()) -> str:
-    """Put the segmenter into the store of the present BentoML home, as serving reads it; return its tag."""
-    contract = segmentation_contract(filters=filters)
+def store_overflowing_segmenter(**changes: Any) -> str:
+    """Put the segmenter into the store of the present BentoML home, as serving reads it; return its tag.
+
+    changes: of its contract.
+    """
+    contract = segmentation_contract(**changes)
     with bentoml.models.create(contract.name) as model:
         folder = Path(model.path)
         (folder / CONTRACT_FILE).write_text(contract.to_json())

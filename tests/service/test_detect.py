@@ -3,6 +3,9 @@
 import base64
 import io
 import json
+import shlex
+import shutil
+import subprocess
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -43,6 +46,7 @@ from tests.service.test_openapi import (
     test_nothing_is_in_the_document_that_is_beyond_generators,
     test_types_are_those_of_openapi,
 )
+from tests.service.test_segment import CURL
 from tests.service.waiting import wait_for
 
 pytestmark = pytest.mark.slow
@@ -369,6 +373,21 @@ def test_example_of_a_request_is_answered(url: str, document: Answer, path: str)
     body = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["example"]
     response = httpx.post(f"{url}{path}", json=body)
     assert (response.status_code, len(response.json())) == (200, 1)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="runs curl")
+def test_curl_is_answered_as_the_documents_show_it(url: str, tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg", "tile.jpg"):
+        (tmp_path / name).write_bytes(TWO)
+    commands = [line for line in CURL if "/detect" in line]
+    assert commands
+    for command in commands:
+        words = shlex.split(command.replace("localhost:3000", url))
+        done = subprocess.run(
+            [*words, "-sS", "--fail", "--noproxy", "*"], cwd=tmp_path, capture_output=True, timeout=100
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def test_outcomes_are_counted(url: str) -> None:

@@ -1,50 +1,75 @@
-"""The links of the chain say what dvc.yaml says."""
+"""The links of the chain say what each task's dvc.yaml says."""
 
 import importlib
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from dataset.outputs.tasks import PIPELINES
 from project.params import ParamsError
-from slurm.chain_commands import BENTO, LINKS, REGISTER, check_params, commands_of
+from runtime.model.contract import Task
+from slurm.chain_commands import BENTO, LINKS, REGISTER, check_params, commands_of, stages_of
 
 REPOSITORY = Path(__file__).parents[2]
-STAGES = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+STAGES: dict[Task, dict[str, Any]] = {
+    task: yaml.safe_load((REPOSITORY / path).read_text())["stages"] for task, path in PIPELINES.items()
+}
 OPTION = " --params params.yaml"
+OWN: dict[Task, str] = {"classification": OPTION, "segmentation": f" --task segmentation{OPTION}"}
+RUNNERS = ("dataset.stage", "training.launch")  # they run the module that follows them
+TASKS = pytest.mark.parametrize("task", STAGES)
 
 
-def command_of(stage: str) -> str:
-    return str(STAGES[stage]["cmd"]) + (OPTION if "params" in STAGES[stage] else "")
+def command_of(stage: dict[str, Any]) -> str:
+    return str(stage["cmd"]) + (OPTION if "params" in stage else "")
 
 
-def test_every_stage_but_training_and_what_it_needs_is_run_once() -> None:
-    commands = commands_of(STAGES)
+@TASKS
+def test_every_stage_but_training_and_what_it_needs_is_run_once(task: Task) -> None:
+    commands = commands_of(stages_of(task), task=task)
     listed = [command for link in LINKS for command in commands[link]]
     before = {"environment", "load", "split", "train"}
-    assert set(listed) == {command_of(name) for name in STAGES if name not in before} | {
-        REGISTER + OPTION,
-        BENTO + OPTION,
-    }
+    wanted = {command_of(stage) for name, stage in STAGES[task].items() if name not in before}
+    inspect = command_of(STAGES["classification"]["inspect"])  # evaluation of either task reads what it finds
+    assert set(listed) == wanted | {inspect, REGISTER + OWN[task], BENTO + OWN[task]}
     assert len(listed) == len(set(listed))
 
 
-def test_a_link_runs_after_what_it_needs() -> None:
-    commands = commands_of(STAGES)
-    assert commands["export"] == [command_of("export")]
-    assert commands["register"][-2:] == [command_of("card"), REGISTER + OPTION]
+@TASKS
+def test_a_link_runs_after_what_it_needs(task: Task) -> None:
+    commands, stages = commands_of(stages_of(task), task=task), stages_of(task)
+    assert commands["export"] == [command_of(stages["export"])]
+    assert commands["register"][-2:] == [command_of(stages["card"]), REGISTER + OWN[task]]
     listed = commands["evaluate"]
-    assert listed.index(command_of("predict")) < listed.index(command_of("evaluate"))
+    places = [listed.index(command_of(stages[name])) for name in ("inspect", "predict", "evaluate")]
+    assert max(places[:2]) < places[2]
 
 
+def test_segmentation_takes_no_stage_of_classification_s_own() -> None:
+    own = {name: stage for name, stage in stages_of("segmentation").items() if name not in STAGES["segmentation"]}
+    assert own == {name: STAGES["classification"][name] for name in ("environment", "load", "split", "inspect")}
+    outputs = [Path(out) for stage in stages_of("segmentation").values() for out in outputs_of(stage)]
+    needed = [dep for stage in stages_of("segmentation").values() for dep in map(Path, stage.get("deps", ()))]
+    made = [dep for dep in needed if dep.parts[0] in ("artifacts", "data") and dep.name != "source.yaml"]
+    assert [dep for dep in made if not any(dep.is_relative_to(out) or out.is_relative_to(dep) for out in outputs)] == []
+
+
+def outputs_of(stage: dict[str, Any]) -> list[str]:
+    entries = [entry for key in ("outs", "metrics", "plots") for entry in stage.get(key, ())]
+    return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
+
+
+@TASKS
 def test_exactly_what_takes_params_gets_the_file_that_the_model_was_trained_with(
-    capsys: pytest.CaptureFixture[str],
+    task: Task, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    commands = commands_of(STAGES, Path("my params.yaml"))
+    commands = commands_of(stages_of(task), Path("my params.yaml"), task)
     for command in (command for link in LINKS for command in commands[link]):
         words = shlex.split(command)
-        module = words[-3] if "--params" in words else words[-1]
+        module = next(word for word in words if "." in word[1:] and word not in RUNNERS and "/" not in word)
         with pytest.raises(SystemExit):
             importlib.import_module(module).main(["--help"])
         takes_params = "--params" in capsys.readouterr().out
@@ -65,11 +90,12 @@ def test_a_file_without_a_section_that_a_link_reads_is_refused(tmp_path: Path) -
 def test_a_stage_that_needs_the_exported_model_waits_for_it() -> None:
     late = {"cmd": "late", "deps": ["artifacts/export/model.onnx"]}
     indirect = {"cmd": "indirect", "deps": ["artifacts/late"]}
-    stages = {"indirect": indirect, "late": {**late, "outs": ["artifacts/late"]}, **STAGES}
+    stages = {"indirect": indirect, "late": {**late, "outs": ["artifacts/late"]}, **STAGES["classification"]}
     register = commands_of(stages)["register"]
     assert register.index("late") < register.index("indirect") < register.index(REGISTER + OPTION)
 
 
+@TASKS
 @pytest.mark.parametrize("link", LINKS)
-def test_no_link_is_empty(link: str) -> None:
-    assert commands_of(STAGES)[link]
+def test_no_link_is_empty(link: str, task: Task) -> None:
+    assert commands_of(stages_of(task), task=task)[link]

@@ -14,9 +14,12 @@ import pytest
 import torch
 import yaml
 
+from runtime.model.contract import CONTRACT_FILE, read_contract
+from slurm.chain_commands import LINKS
 from slurm.node_facts import NUM_PICTURES
 from tests.slurm.conftest import Project, hold_readers
 from tests.training.conftest import TINY
+from tests.training.segmentation_section import segmentation_section
 from training.run.checkpoint import Checkpoint
 
 pytestmark = pytest.mark.slow
@@ -110,6 +113,34 @@ def test_the_chain_runs_its_links_one_after_the_other_up_to_the_bento(trained: t
     bento = json.loads((project.folder / "artifacts/bento.json").read_text())
     latest = (project.folder / "bentoml/models/vision-classifier/latest").read_text()
     assert bento["models"] == [f"vision-classifier:{latest}"]
+
+
+def test_the_chain_of_segmentation_trains_and_packs_a_segmenter_and_leaves_the_classifier_alone(
+    trained: tuple[Project, str],
+) -> None:
+    project, _ = trained
+    params = yaml.safe_load((project.folder / "params.yaml").read_text())
+    model = {"backbone": "test_resnet", "pretrained": "none", "drop_rate": 0.0}
+    review = {**params["review"], "max_robustness_images": 6, "max_maps": 1, "max_mask_images": 2}
+    params |= {"model": model, "segmentation": segmentation_section({"view": 1.0, "steps": 60}), "review": review}
+    (project.folder / "outlines.yaml").write_text(yaml.safe_dump(params))
+    classifier = [*artifacts_of(project, "training"), *artifacts_of(project, "evaluation")]
+    said = project.run("slurm/chain.sh", "--task=segmentation", "--params=outlines.yaml").stdout.splitlines()
+    jobs = {line.split(":")[0]: line.split()[2].rstrip(",") for line in said}
+    assert {link: project.finish(job) for link, job in jobs.items()} == dict.fromkeys(("train", *LINKS), "COMPLETED"), (
+        project.logs()
+    )
+    latest = (project.folder / "bentoml/models/vision-segmenter/latest").read_text()
+    contract = read_contract(project.folder / "bentoml/models/vision-segmenter" / latest / CONTRACT_FILE)
+    assert (contract.task, contract.lineage.backbone) == ("segmentation", "test_resnet")
+    bento = json.loads((project.folder / "artifacts/bento.json").read_text())
+    assert bento["models"] == [f"vision-segmenter:{latest}"]
+    assert [*artifacts_of(project, "training"), *artifacts_of(project, "evaluation")] == classifier
+
+
+def artifacts_of(project: Project, name: str) -> list[tuple[Path, int]]:
+    """Return what the classifier's stage has left, and when each file was written."""
+    return [(path, path.stat().st_mtime_ns) for path in sorted((project.folder / "artifacts" / name).rglob("*"))]
 
 
 def test_training_that_is_warned_loses_a_node_and_its_batch_step_ends_with_the_same_bits(

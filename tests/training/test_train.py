@@ -199,6 +199,18 @@ def test_what_an_earlier_comparison_left_does_not_look_new_if_training_fails(
     assert not list(out.iterdir())
 
 
+def test_a_checkpoint_that_cannot_predict_ends_the_comparison_by_its_name(
+    tiny_tiles_dir: Path, params_file: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    data_dir, out = _describe(tiny_tiles_dir, tmp_path, compare=True), tmp_path / "by_image"
+    out.mkdir()
+    (out / "checkpoint.pt").write_text("none", encoding="utf-8")
+    monkeypatch.setattr("training.fit.run_fit", lambda *_: 0)
+    assert leaking_split.main(["--data", str(data_dir), "--params", str(params_file), "--out", str(out)]) == 2
+    assert capsys.readouterr().err.startswith(f"predict: {out / 'checkpoint.pt'} is no checkpoint")
+
+
 @pytest.mark.slow
 def test_the_compared_model_is_trained_and_tested_on_the_split_by_image(
     tiny_tiles_dir: Path, params_file: Path, tmp_path: Path

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from runtime.model.contract import Channel3, ModelContract
+from training.network import centre_points, pyramid
 from training.network.backbones import BackboneError, Options, build_backbone
 from training.network.package_weights import PACKAGES, WeightsError, load_package_weights
-from training.network.pyramid import empty_like_state
 from training.params import ModelParams
 
 
@@ -106,7 +106,9 @@ def load_classifier(contract: ModelContract, state_dict: dict[str, torch.Tensor]
     """
     name = contract.lineage.backbone
     if contract.task == "segmentation":
-        backbone: nn.Module = empty_like_state(name, contract, state_dict)
+        backbone: nn.Module = pyramid.empty_like_state(name, contract, state_dict)
+    elif contract.task == "detection":
+        backbone = centre_points.empty_like_state(name, contract, state_dict)
     else:
         size_px = contract.height, contract.width
         backbone, _ = build_backbone(name, {"num_classes": len(contract.classes)}, size_px)

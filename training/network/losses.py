@@ -88,11 +88,11 @@ def iou_loss(probs: torch.Tensor, targets: torch.Tensor, valid: torch.Tensor | N
 
 
 def smooth_l1(predicted: torch.Tensor, target: torch.Tensor, beta: float = 1.0) -> torch.Tensor:
-    """Mean of `d**2 / (2 beta)` where `d = |predicted - target|` is below beta, else of `d - beta / 2`; for boxes.
+    """Mean over the last axis of `d**2 / (2 beta)` where `d = |predicted - target|` is below beta, else `d - beta / 2`.
 
-    Any equal shapes. Source: Girshick 2015, eq. 3.
+    predicted, target: `(..., k)`, for boxes their four sides. Returns `(...)`. Source: Girshick 2015, eq. 3.
     """
-    return F.smooth_l1_loss(predicted, target, beta=beta)
+    return F.smooth_l1_loss(predicted, target, beta=beta, reduction="none").mean(dim=-1)
 
 
 def class_weights(counts: Sequence[float], rule: ClassWeighting, power: float = 0.0, beta: float = 0.0) -> torch.Tensor:

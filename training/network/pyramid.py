@@ -68,10 +68,7 @@ class MaskNetwork(nn.Module):
 
     def pixel_logits(self, images: torch.Tensor) -> torch.Tensor:
         """Return `(n, 1 + regions, height / 4, width / 4)`: background, then each region."""
-        features = cast("Any", self.pyramid).forward_intermediates(
-            images, indices=self._levels, intermediates_only=True
-        )
-        logits: torch.Tensor = self.decoder(features)
+        logits: torch.Tensor = self.decoder(feature_maps(self.pyramid, images, self._levels))
         return logits
 
     def class_logits(self, pixel_logits: torch.Tensor) -> torch.Tensor:
@@ -92,14 +89,32 @@ class MaskNetwork(nn.Module):
 
     def group_matcher(self, coarse: bool = False) -> Callable[[str], float]:
         """Return timm's numbers of layers by a parameter's name: the backbone's own, then the rest."""
-        own = cast("Any", self.pyramid).group_matcher(coarse=coarse)
-        layers = group_parameters(self.pyramid, own, reverse=True)
-        return lambda name: layers.get(name.removeprefix("pyramid."), float("inf"))
+        return layer_numbers(self.pyramid, coarse)
 
     def no_weight_decay(self) -> set[str]:
         """Return the names of parameters that do not decay, as timm's backbone says."""
-        names: set[str] = getattr(self.pyramid, "no_weight_decay", set)()
-        return {f"pyramid.{name}" for name in names}
+        return undecayed(self.pyramid)
+
+
+def feature_maps(pyramid: nn.Module, images: torch.Tensor, levels: Sequence[int]) -> list[torch.Tensor]:
+    """Return the feature maps of normalised pictures at these levels, `(n, c_i, h_i, w_i)`, fine to coarse."""
+    features: list[torch.Tensor] = cast("Any", pyramid).forward_intermediates(
+        images, indices=list(levels), intermediates_only=True
+    )
+    return features
+
+
+def layer_numbers(pyramid: nn.Module, coarse: bool) -> Callable[[str], float]:
+    """Return timm's numbers of layers by a parameter's name, of a network whose backbone is called `pyramid`."""
+    own = cast("Any", pyramid).group_matcher(coarse=coarse)
+    layers = group_parameters(pyramid, own, reverse=True)
+    return lambda name: layers.get(name.removeprefix("pyramid."), float("inf"))
+
+
+def undecayed(pyramid: nn.Module) -> set[str]:
+    """Return the names of parameters that do not decay, of a network whose backbone is called `pyramid`."""
+    names: set[str] = getattr(pyramid, "no_weight_decay", set)()
+    return {f"pyramid.{name}" for name in names}
 
 
 def region_numbers(pixel_logits: torch.Tensor) -> torch.Tensor:
@@ -122,8 +137,8 @@ def pyramid_levels(backbone: nn.Module, coarsest_stride: int) -> list[int]:
     has_all = hasattr(backbone, "forward_intermediates") and hasattr(backbone, "prune_intermediate_layers")
     if not has_all or not levels or strides[levels[0]] != FINEST_STRIDE or len(set(strides)) != len(strides):
         raise BackboneError(
-            f"segmentation needs a backbone with feature maps at strides 4, 8, ..., but this one has {strides}: "
-            "choose another model.backbone"
+            f"a pyramid needs a backbone with feature maps at strides 4, 8, ..., but this one has {strides}: choose "
+            "another model.backbone"
         )
     return levels
 
@@ -145,14 +160,24 @@ def empty_like_state(backbone: str, contract: SegmentationContract, state: Mappi
 
     Raises BackboneError if they are not those of a `MaskNetwork` inside a `Classifier`.
     """
+    pyramid, levels, channels = pyramid_of_state(backbone, contract.task, state)
+    return MaskNetwork(pyramid, levels, channels, len(contract.regions), len(contract.classes))
+
+
+def pyramid_of_state(
+    backbone: str, task: str, state: Mapping[str, torch.Tensor]
+) -> tuple[nn.Module, Sequence[int], int]:
+    """Return an untrained backbone, and the levels and channels of the pyramid whose weights a checkpoint has.
+
+    Raises BackboneError if it has those of none.
+    """
     if _MERGE_KEY not in state:
-        raise BackboneError("the checkpoint has the contract of a segmentation, but not its weights: train it again")
+        raise BackboneError(f"the checkpoint has the contract of a {task}, but not its weights: train it again")
     num_levels = sum(name.startswith(_LATERALS_KEY) and name.endswith(".0.weight") for name in state)
     pyramid = timm.create_model(backbone, pretrained=False)
     strides = [level["reduction"] for level in cast("list[dict[str, Any]]", pyramid.feature_info)]
     first = strides.index(FINEST_STRIDE)
-    levels, channels = range(first, first + num_levels), state[_MERGE_KEY].shape[0]
-    return MaskNetwork(pyramid, levels, channels, len(contract.regions), len(contract.classes))
+    return pyramid, range(first, first + num_levels), state[_MERGE_KEY].shape[0]
 
 
 def _convolution(in_channels: int, out_channels: int, size: int) -> nn.Sequential:

@@ -1,5 +1,6 @@
 """The contract of a model that is about to be trained: what a picture becomes, and where the model comes from."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from runtime.model.contract import Channel3, ClassificationContract, Lineage, Mo
 from training.params import ContractParams, Params
 from training.records.lineage import git_commit
 
+logger = logging.getLogger(__name__)
+
 
 def new_contract(
     manifest: Manifest, params: Params, mean: Channel3, std: Channel3, weights: str, regions: tuple[str, ...] = ()
@@ -18,8 +21,18 @@ def new_contract(
 
     mean, std: the backbone's. weights: their origin. regions: what pixels are told apart into, of segmentation alone.
     """
-    backbone = params.model.backbone
-    lineage = Lineage(git_commit=git_commit(Path()), data_sha256=manifest.sha256, backbone=backbone, weights=weights)
+    if params.task != "classification" and manifest.is_without_mask_hashes:
+        logger.warning(
+            "the manifest in %s was made by an earlier version and holds no hashes of masks: the model's data_sha256 "
+            "will not tell which masks it was trained on. Run `make data` again to have it told",
+            manifest.root,
+        )
+    lineage = Lineage(
+        git_commit=git_commit(Path()),
+        data_sha256=manifest.data_sha256(params.task),
+        backbone=params.model.backbone,
+        weights=weights,
+    )
     common = {"classes": manifest.classes, "mean": mean, "std": std, "lineage": lineage}
     common |= input_of(manifest, params.contract)
     if params.task == "segmentation":

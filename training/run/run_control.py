@@ -34,7 +34,7 @@ def state_dir(control: RunControl, manifest: Manifest, protocol: Protocol, param
     """Return the run's states. They are of use only where all agrees that decides about the bits of the result."""
     identity = {  # each under the name that users know
         "params": hashlib.sha256(params.model_dump_json().encode()).hexdigest(),
-        "data": manifest.sha256,
+        "data": manifest.data_sha256(params.task),
         "protocol": protocol,
         "code": code_sha256(Path(__file__).parents[2]),
         "packages": f"torch {torch.__version__}, timm {timm.__version__}",

@@ -4,6 +4,7 @@ Nothing here computes a prediction and nothing fetches anything. Which form a bo
 `runtime/serving/intake/body_forms.py`.
 """
 
+import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -13,8 +14,9 @@ import numpy as np
 from starlette.requests import ClientDisconnect, Request
 
 from runtime.answers.refusals import RequestErrorCode, RequestRefused
-from runtime.model.contract import ModelContract
-from runtime.model.errors import ImageError
+from runtime.answers.tiled import read_tiles
+from runtime.model.contract import ModelContract, SegmentationContract
+from runtime.model.errors import ImageError, ViewError, ViewErrorCode
 from runtime.model.image import ImageArray
 from runtime.model.preprocess import Placement, read_placed
 from runtime.serving.disconnect import ClientGoneError
@@ -23,6 +25,7 @@ from runtime.serving.intake.body_forms import Form, tell_form
 from runtime.serving.intake.json_body import read_json
 from runtime.serving.intake.multipart import read_multipart
 from runtime.serving.intake.wanted_answer import WantedAnswer
+from runtime.serving.intake.wanted_parts import PARTS, Parts, WantedParts
 from runtime.serving.settings import ServingSettings
 
 T = TypeVar("T")
@@ -39,12 +42,14 @@ class RunInThreads(Protocol):
 class ReadImages(NamedTuple):
     """A request's images.
 
-    pixels: `(N, height, width, 3)` uint8 in the order sent, at the model's input. places: where each picture lies in
-    it. encoded: the files, if the answer is drawn on them; else nothing keeps their bytes.
+    pixels: `(N, height, width, 3)` uint8 in the order sent, at the model's input: of each picture one, or its tiles.
+    places: of each picture, where these lie in it. parts: what of the pictures is looked at. encoded: the files, if the
+    answer is drawn on them; else nothing keeps their bytes.
     """
 
     pixels: ImageArray
-    places: list[Placement]
+    places: list[list[Placement]]
+    parts: Parts
     encoded: Sequence[bytes]
 
 
@@ -56,15 +61,15 @@ async def read_images(
     Parsing JSON and large forms, base64, decoding and resizing are left to `run`, never done on the event loop. Raises
     RequestRefused naming the first image that cannot be read, ClientGoneError.
     """
-    sent = await read_sent(request, settings.max_images_per_request, run)
+    sent, stated = await _read_whole_body(request, settings.max_images_per_request, wanted, run)
     wanted.check_number(len(sent))
-    read = await run(
-        [partial(_to_input, data, index, contract, settings.max_pixels) for index, data in enumerate(sent)]
-    )
+    parts = stated.over(contract)
+    read_one = _Reader(contract, settings, parts)
+    read = await run([partial(read_one, data, index) for index, data in enumerate(sent)])
     images = [image for image, _, _ in read]
-    pixels = images[0][None] if len(images) == 1 else np.stack(images)  # nearly every request: nothing to copy
+    pixels = images[0] if len(images) == 1 else np.concatenate(images)  # nearly every request: nothing to copy
     encoded = [data for _, _, data in read] if wanted.form == "overlay" else []
-    return ReadImages(pixels, [place for _, place, _ in read], encoded)
+    return ReadImages(pixels, [places for _, places, _ in read], parts, encoded)
 
 
 async def read_sent(request: Request, max_images: int, run: RunInThreads) -> Sequence[bytes | str]:
@@ -72,14 +77,23 @@ async def read_sent(request: Request, max_images: int, run: RunInThreads) -> Seq
 
     Raises RequestRefused for a body that is of none of them, ClientGoneError.
     """
+    sent, _ = await _read_whole_body(request, max_images, WantedAnswer(), run)
+    return sent
+
+
+async def _read_whole_body(
+    request: Request, max_images: int, wanted: WantedAnswer, run: RunInThreads
+) -> tuple[Sequence[bytes | str], WantedParts]:
     try:
-        return await _read_body(request, max_images, run)
+        return await _read_body(request, max_images, wanted, run)
     except ClientDisconnect as exc:
         raise ClientGoneError("the client closed the connection before its body ended") from exc
 
 
-async def _read_body(request: Request, max_images: int, run: RunInThreads) -> Sequence[bytes | str]:
-    """Return encoded images: bytes, or text in base64."""
+async def _read_body(
+    request: Request, max_images: int, wanted: WantedAnswer, run: RunInThreads
+) -> tuple[Sequence[bytes | str], WantedParts]:
+    """Return encoded images, bytes or text in base64, and which parts of them are wanted."""
     encoding = request.headers.get("content-encoding", "identity").lower()
     if encoding not in ("identity", ""):
         message = f"content encoding {encoding[:40]!r} is not accepted; send the body as it is"
@@ -87,24 +101,16 @@ async def _read_body(request: Request, max_images: int, run: RunInThreads) -> Se
     content_type = request.headers.get("content-type", "")
     # Not `request.body()`, which keeps it for as long as there is the request.
     body = b"".join([chunk async for chunk in request.stream()])
-    form = tell_form(content_type, body)
+    form, parts = tell_form(content_type, body), wanted.parts or WantedParts()
     if form is Form.RAW:
-        return [body]
+        return [body], parts
     if form is Form.MULTIPART and len(body) <= MAX_INLINE_BYTES:
-        return read_multipart(content_type, body, max_images)
+        return read_multipart(content_type, body, max_images), parts
     if form is Form.MULTIPART:
         [files] = await run([partial(read_multipart, content_type, body, max_images)])
-        return files
-    [texts] = await run([partial(read_json, body, max_images)])
-    return texts
-
-
-def _to_input(
-    encoded: bytes | str, index: int, contract: ModelContract, max_pixels: int | None
-) -> tuple[ImageArray, Placement, bytes]:
-    with refusing_image(index):
-        data = image_bytes(encoded, index)
-        return *read_placed(data, contract, max_pixels), data
+        return files, parts
+    [(texts, options)] = await run([partial(read_json, body, max_images, PARTS if wanted.parts else ())])
+    return texts, parts.joined(WantedParts.of_json(options))
 
 
 def image_bytes(encoded: bytes | str, index: int) -> bytes:
@@ -117,5 +123,40 @@ def refusing_image(index: int) -> Iterator[None]:
     """Say of an image that cannot be read that it is the one at this place of its request: raises RequestRefused."""
     try:
         yield
-    except ImageError as exc:
+    except (ImageError, ViewError) as exc:
         raise RequestRefused(exc.code, str(exc), index) from exc
+
+
+class _Reader:
+    """Brings one request's images to the model's input, several at a time, and counts their tiles together."""
+
+    def __init__(self, contract: ModelContract, settings: ServingSettings, parts: Parts) -> None:
+        self._contract, self._settings, self._parts = contract, settings, parts
+        self._num_tiles, self._lock = 0, threading.Lock()
+
+    def __call__(self, encoded: bytes | str, index: int) -> tuple[ImageArray, list[Placement], bytes]:
+        """Return pixels, a row each tile, with the places of these and the encoded image. Raises RequestRefused."""
+        data = image_bytes(encoded, index)
+        with refusing_image(index):
+            if isinstance(self._contract, SegmentationContract):
+                return *self._read_tiles(data, self._contract), data
+            pixels, place = read_placed(data, self._contract, self._settings.max_pixels)
+            return pixels[None], [place], data
+
+    def _read_tiles(self, data: bytes, contract: SegmentationContract) -> tuple[ImageArray, list[Placement]]:
+        most, (tiles, roi) = self._settings.max_tiles_per_request, self._parts
+        read = read_tiles(data, contract, tiles, roi, self._settings.max_pixels, most, self._count)
+        places = [place for _, place in read]
+        return read[0][0][None] if len(read) == 1 else np.stack([pixels for pixels, _ in read]), places
+
+    def _count(self, num_tiles: int) -> None:
+        if self._parts.tiles is None:
+            return
+        with self._lock:
+            self._num_tiles += num_tiles
+            if self._num_tiles > (most := self._settings.max_tiles_per_request):
+                message = (
+                    f"with its {num_tiles} tiles the images of the request have {self._num_tiles} together, more than "
+                    f"{most}: send fewer images at a time, or use larger tiles"
+                )
+                raise ViewError(ViewErrorCode.TOO_MANY_TILES, message)

@@ -2,8 +2,9 @@
 
 import json
 import re
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import cast
+from typing import NamedTuple, cast
 
 from pydantic_core import from_json
 
@@ -21,8 +22,15 @@ _MISTAKES = (
 )
 
 
-def read_json(body: bytes, max_images: int) -> list[str]:
-    """Read `{"image_b64": ...}` or `{"images_b64": [...]}`; the texts are not yet decoded.
+class JsonBody(NamedTuple):
+    """texts: images that are not yet decoded. options: other fields that are there and not null, as they came."""
+
+    texts: list[str]
+    options: dict[str, object]
+
+
+def read_json(body: bytes, max_images: int, options: Sequence[str] = ()) -> JsonBody:
+    """Read `{"image_b64": ...}` or `{"images_b64": [...]}`, with fields of the names in `options` beside it.
 
     A byte order mark and UTF-16 or UTF-32 do not matter. A field that is null or empty beside the other is as good as
     missing: generated clients write both. Raises RequestRefused.
@@ -30,16 +38,20 @@ def read_json(body: bytes, max_images: int) -> list[str]:
     document = _parse(body)
     if not isinstance(document, dict):
         raise _malformed(f"the body must be a JSON object, {_HOW}, got {_described(document)}")
-    if unknown := sorted(document.keys() - {ONE_FIELD, MANY_FIELD}):
+    known = (ONE_FIELD, MANY_FIELD, *options)
+    if unknown := sorted(document.keys() - set(known)):
         hint = _right_field(document[unknown[0]]) if len(unknown) == 1 else ""
-        message = f"unknown field(s) {shown_names(unknown)}; known: {ONE_FIELD}, {MANY_FIELD}{hint}"
+        message = f"unknown field(s) {shown_names(unknown)}; known: {', '.join(known)}{hint}"
         raise RequestRefused(RequestErrorCode.UNKNOWN_FIELD, message)
+    stated = {name: document.pop(name) for name in options if name in document}
     given = {name: value for name, value in document.items() if value not in (None, "", [])} or document
     if len(given) != 1:
         code = RequestErrorCode.MALFORMED if given else RequestErrorCode.NO_IMAGE
         raise RequestRefused(code, f"expected one of the fields '{ONE_FIELD}' and '{MANY_FIELD}', got {len(given)}")
     [(name, value)] = given.items()
-    return _texts_of(name, value, max_images)
+    return JsonBody(
+        _texts_of(name, value, max_images), {name: value for name, value in stated.items() if value is not None}
+    )
 
 
 def _texts_of(name: str, value: object, max_images: int) -> list[str]:

@@ -1,14 +1,16 @@
-"""In which form a request wants its answer: what its `Accept` and its query say, before its body is read."""
+"""What a request wants of its answer: what its `Accept` and its query say, before its body is read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
 from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.model.contract import Task
 from runtime.serving.intake.body_forms import JSON, shown, shown_names
+from runtime.serving.intake.wanted_parts import PARTS, WantedParts
 
 PNG = "image/png"
 OVERLAY = "overlay"
@@ -19,9 +21,14 @@ Form = Literal["json", "mask", "overlay"]
 
 @dataclass(frozen=True)
 class WantedAnswer:
-    """form: `json`, or of one image a picture: its index mask, or the image with its outlines."""
+    """How a request is answered, and what of its pictures it is about.
+
+    form: `json`, or of one image a picture: its index mask, or the image with its outlines. parts: of the images that
+    are looked at; None where all of them always is, so that a request has no say.
+    """
 
     form: Form = "json"
+    parts: WantedParts | None = None
 
     def check_number(self, num_images: int) -> None:
         """Raise RequestRefused if the answer is a picture and so many images cannot be answered with one."""
@@ -36,21 +43,33 @@ _PLAIN = WantedAnswer()
 def read_wanted_answer(request: Request, task: Task) -> WantedAnswer:
     """Read what a request wants.
 
-    Classifiers and detectors answer in JSON, whatever is accepted. Raises RequestRefused for a query that is not known
-    or cannot be used, but by a classifier, and where nothing that is accepted can be answered with.
+    Classifiers and detectors answer in JSON, whatever is accepted, and look at whole images; a classifier takes any
+    query but one that asks for parts. Raises RequestRefused for a query that is not known or cannot be used, and where
+    nothing that is accepted can be answered with.
     """
-    if task == "classification":
-        return _PLAIN
     query = request.query_params
+    if task == "classification":
+        if query and (parts := query.keys() & set(PARTS)):
+            message = f"unknown query parameter(s) {shown_names(parts)}: a classifier looks at whole images"
+            raise RequestRefused(RequestErrorCode.UNKNOWN_FIELD, message)
+        return _PLAIN
     if task == "detection":
         if query:
             message = f"unknown query parameter(s) {shown_names(query.keys())}; this path has none"
             raise RequestRefused(RequestErrorCode.UNKNOWN_FIELD, message)
         return _PLAIN
-    if unknown := query.keys() - {OVERLAY}:
-        message = f"unknown query parameter(s) {shown_names(unknown)}; known: {OVERLAY}"
+    _check_names(query)
+    form = _form(", ".join(request.headers.getlist("accept")), _read_switch(query, OVERLAY))
+    return WantedAnswer(form, WantedParts.of_query(query))
+
+
+def _check_names(query: QueryParams) -> None:
+    if unknown := query.keys() - {OVERLAY, *PARTS}:
+        message = f"unknown query parameter(s) {shown_names(unknown)}; known: {', '.join((OVERLAY, *PARTS))}"
         raise RequestRefused(RequestErrorCode.UNKNOWN_FIELD, message)
-    return WantedAnswer(_form(", ".join(request.headers.getlist("accept")), _read_switch(query, OVERLAY)))
+    if doubles := {name for name in query if len(query.getlist(name)) > 1}:
+        message = f"the query has {shown_names(doubles)} more than once; state it once"
+        raise RequestRefused(RequestErrorCode.MALFORMED, message)
 
 
 def _form(accept: str, is_overlay: bool) -> Form:

@@ -16,10 +16,12 @@ from typing import Any
 
 import yaml
 
-from runtime.answers.refusals import STATUS, RequestErrorCode
+from runtime.answers.refusals import STATUS, AnyCode, RequestErrorCode
+from runtime.model.errors import ViewErrorCode
 from runtime.serving.error_bodies import EDGE_CODES
 from runtime.serving.intake.body_forms import FILES_FIELD, JSON, MANY_FIELD, MULTIPART, ONE_FIELD
-from runtime.serving.intake.wanted_answer import OVERLAY, PNG
+from runtime.serving.intake.query_schema import json_fields, query_parameters
+from runtime.serving.intake.wanted_answer import PNG
 from runtime.serving.openapi.endpoints import ENDPOINTS, EXAMPLE_PICTURE, LINE_SCHEMA, LINES_EXAMPLE, Endpoint
 from runtime.serving.pipeline.lines import JSON_LINES
 
@@ -42,15 +44,7 @@ _ORDER = {
     False: "The answer is a list in the order sent, with one item where one image was sent.",
     True: "The answer is a stream of lines, one for each image as soon as it is done.",
 }
-_QUERY = [
-    {
-        "name": OVERLAY,
-        "in": "query",
-        "required": False,
-        "description": f"1 for the image with its outlines drawn on it, as {PNG}, of one image.",
-        "schema": {"type": "string", "enum": ["0", "1"]},
-    }
-]
+_SEGMENT_ALONE: frozenset[AnyCode] = frozenset({RequestErrorCode.NOT_ACCEPTABLE, *ViewErrorCode})
 
 
 class OpenAPIDocument(yaml.YAMLObject):
@@ -82,7 +76,8 @@ def describe(derived: Json, apis: Mapping[str, str]) -> OpenAPIDocument:
         schema = endpoint.item.model_json_schema(ref_template=_SCHEMAS + "{model}", mode="serialization")
         components.update({name: _as_openapi(part) for name, part in schema.pop("$defs").items()})
         components[endpoint.item.__name__] = _as_openapi(schema)
-    components.update({**_input_schemas(), **_error_schemas()})
+    bodies = {endpoint.json_body: _json_body(endpoint) for endpoint in endpoints.values()}
+    components.update({"ImageFiles": _image_files(), **bodies, **_error_schemas()})
     if any(endpoint.streams for endpoint in endpoints.values()):
         components[LINE] = LINE_SCHEMA
     # The contact is that of BentoML's makers, and the description the whole model card.
@@ -120,9 +115,9 @@ def _base64_operation(name: str, endpoint: Endpoint) -> Json:
         **_operation(name, endpoint),
         "operationId": f"{name}_base64",
         "summary": f"{endpoint.summary} in base64.",
-        "description": "One of the two fields is given. This path is another name of the one above, which takes "
-        "the same bodies; it is there for generated clients.",
-        "requestBody": {"required": True, "content": {JSON: {"schema": _ref("ImagesInBase64"), "example": example}}},
+        "description": "One of the two fields for images is given. This path is another name of the one above, which "
+        "takes the same bodies; it is there for generated clients.",
+        "requestBody": {"required": True, "content": {JSON: {"schema": _ref(endpoint.json_body), "example": example}}},
     }
 
 
@@ -137,22 +132,23 @@ def _operation(name: str, endpoint: Endpoint) -> Json:
     }
     return {
         "x-bentoml-name": name,
-        "parameters": [request_id, *(_QUERY if endpoint.answers_pictures else [])],
+        "parameters": [request_id, *(query_parameters() if endpoint.answers_pictures else [])],
         "responses": {"200": _answer(endpoint), **_errors(endpoint)},
     }
 
 
-def _input_schemas() -> Json:
+def _image_files() -> Json:
     file = {"type": "string", "format": "binary"}
+    # Without `minItems`: with it OpenAPI Generator's client in Go does not compile.
+    return _object({FILES_FIELD: {"type": "array", "items": file, "description": "one or more"}})
+
+
+def _json_body(endpoint: Endpoint) -> Json:
     text = {"type": "string", "format": "byte", "description": _BASE64_HELP}
     texts = {"type": "array", "minItems": 1, "items": text}
-    either = _object({ONE_FIELD: text, MANY_FIELD: texts})
-    del either["required"]
-    return {
-        # Without `minItems`: with it OpenAPI Generator's client in Go does not compile.
-        "ImageFiles": _object({FILES_FIELD: {"type": "array", "items": file, "description": "one or more"}}),
-        "ImagesInBase64": {**either, "description": f"`{ONE_FIELD}` or `{MANY_FIELD}`, never both."},
-    }
+    fields = _object({ONE_FIELD: text, MANY_FIELD: texts, **(json_fields() if endpoint.answers_pictures else {})})
+    del fields["required"]
+    return {**fields, "description": f"`{ONE_FIELD}` or `{MANY_FIELD}`, never both."}
 
 
 def _answer(endpoint: Endpoint) -> Json:
@@ -181,7 +177,7 @@ def _errors(endpoint: Endpoint) -> Json:
     """Return one response for each status, naming the codes that go with it."""
     codes: dict[int, set[str]] = {status: {EDGE_CODES[status]} for status in _EDGE_STATUSES}
     for code, status in STATUS.items():
-        if endpoint.answers_pictures or code is not RequestErrorCode.NOT_ACCEPTABLE:
+        if endpoint.answers_pictures or code not in _SEGMENT_ALONE:
             codes.setdefault(status, set()).add(code.value)
     retry = {"Retry-After": "whole seconds after which the same request may succeed"}
     return {

@@ -66,7 +66,8 @@ class Endpoint:
     """How one endpoint differs from the others.
 
     does, summary: in words; `does` is empty where another endpoint does the same. item: what is said of one image.
-    stages: of `Server-Timing`. answers_pictures: whether it has a query and answers in PNG, too. streams: whether it
+    stages: of `Server-Timing`. answers_pictures: whether it has a query, which JSON bodies
+    can state, too, and answers in PNG. streams: whether it
     answers in lines of JSON. example: of an item, if there is one.
     """
 
@@ -77,6 +78,11 @@ class Endpoint:
     answers_pictures: bool = False
     streams: bool = False
     example: dict[str, Any] | None = None
+
+    @property
+    def json_body(self) -> str:
+        """The name of its body's schema."""
+        return "ImagesAndPartsInBase64" if self.answers_pictures else "ImagesInBase64"
 
 
 ENDPOINTS: dict[str, Endpoint] = {

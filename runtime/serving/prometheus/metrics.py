@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128)
+_TILES = (*_IMAGES, 256)
 _CONFIDENCE = tuple(i / 20 for i in range(1, 21))
 
 
@@ -58,8 +59,10 @@ class ServiceMetrics:
         self._refusals = {reason: refusals.labels(reason) for reason in reasons}
         self._predictions = {label: predictions.labels(label) for label in classes}
         self.encode: Histogram | None = None
+        self.tiles: Histogram | None = None
         if regions := tuple(regions):
             self.encode = histogram(f"{prefix}_encode_seconds", "From outputs to a request's answer", buckets=SECONDS)
+            self.tiles = histogram(f"{prefix}_image_tiles", "Tiles of an image that was cut", buckets=_TILES)
             found = counter(f"{prefix}_regions", "Regions found, by name", ["label"])
             self._regions = {label: found.labels(label) for label in regions}
 
@@ -72,6 +75,12 @@ class ServiceMetrics:
         self.batch_images.observe(num_images)
         self.batch_requests.observe(num_requests)
         self.inference.observe(seconds)
+
+    def cut(self, num_tiles: Iterable[int]) -> None:
+        """Count the tiles of images that were cut."""
+        if self.tiles:
+            for number in num_tiles:
+                self.tiles.observe(number)
 
     def filtered(self, predictions: Sequence[Prediction]) -> None:
         """Count what the filters made of a request's answers."""

@@ -10,6 +10,7 @@ import pytest
 from pycocotools import mask as cocotools
 
 from dataset.annotations import IGNORED
+from dataset.boxes import AnnotatedBox
 from tests.dataset.masked_files import HEIGHT, WIDTH, MaskedFolder, marks, turned
 from tests.dataset.picture_files import save, texture
 
@@ -222,6 +223,105 @@ def test_several_documents_are_refused_and_other_json_is_left_out(
 def test_masks_and_a_document_are_not_both_read(coco: CocoFolder, capsys: pytest.CaptureFixture[str]) -> None:
     coco.add("c", marks())
     assert "holds masks/ and annotations.json: move the one away" in coco.write().refused(capsys)
+
+
+def test_outlines_have_boxes_and_crowds_ignored_ones(coco: CocoFolder) -> None:
+    """The box of an outline is its own, whatever `bbox` says."""
+    coco.picture("c")
+    coco.outline([[16.25, 12, 30, 12, 30, 24.5], [2, 20, 4, 20, 4, 24, 2, 24]], category=7, bbox=[1, 1, 1, 1])
+    coco.outline(_runs(marks(lower_left=1)), category=7)
+    coco.outline(_runs(marks(lower_left=1, lower_right=1)), iscrowd=1)
+    coco.outline([[5, 5, 5, 5, 5, 5]], category=7)
+    assert coco.write().load() == 0
+    assert coco.description.objects == ("crack", "hole")
+    assert coco.boxes == {
+        "sub/a.png": [AnnotatedBox("crack", (0, 0, 16, 12))],
+        "c.png": [
+            AnnotatedBox("hole", (2, 12, 30, 24)),
+            AnnotatedBox("hole", (0, 12, 16, 24)),
+            AnnotatedBox("crack", (0, 12, 32, 24), ignored=True),
+        ],
+    }
+
+
+def test_boxes_alone_make_no_masks_and_say_the_class_by_their_area(coco: CocoFolder) -> None:
+    coco.document["annotations"].clear()
+    coco.outline(None, category=7, bbox=[1.5, 2, 10, 4])
+    coco.outline([], bbox=[0, 0, 6, 6])
+    coco.outline(None, bbox=[-0.75, 20, 7, 4.9])
+    coco.picture("c")
+    coco.outline(None, bbox=[0, 0, 32, 24], category=7, iscrowd=1)
+    coco.picture("d")
+    coco.outline(None, bbox=[0, 0, 32, 24], category=7, iscrowd=1)
+    coco.outline(None, bbox=[3, 3, 5, 5])
+    for annotation in coco.document["annotations"]:
+        if annotation["segmentation"] is None:
+            del annotation["segmentation"]
+    assert coco.write().load() == 0
+    assert coco.labels == {"sub/a.png": "good", "b.png": "crack", "c.png": "hole", "d.png": "crack"}
+    assert (coco.description.regions, coco.description.objects) == ((), ("crack", "hole"))
+    assert coco.description.normal_class == "good"
+    assert set(coco.table["mask"]) == {""}
+    assert coco.boxes["b.png"] == [
+        AnnotatedBox("hole", (1.5, 2, 11.5, 6)), AnnotatedBox("crack", (0, 0, 6, 6)),
+        AnnotatedBox("crack", (0, 20, 6.25, 24)),
+    ]  # fmt: skip
+    assert coco.boxes["c.png"] == [AnnotatedBox("hole", (0, 0, 32, 24), ignored=True)]
+
+
+def test_a_box_beside_outlines_is_ignored_in_the_mask_and_says_the_class_where_nothing_is_outlined(
+    coco: CocoFolder,
+) -> None:
+    coco.outline(None, category=7, bbox=[8.5, 0, 7.5, 12])
+    coco.picture("c")
+    coco.outline(UPPER_LEFT)
+    coco.outline(None, category=7, bbox=[0, 0, 32, 24])
+    coco.picture("d")
+    assert coco.write().load() == 0
+    assert coco.labels == {"sub/a.png": "crack", "b.png": "hole", "c.png": "crack", "d.png": "good"}
+    assert (coco.description.regions, coco.description.objects) == (("crack",), ("crack", "hole"))
+    expected = np.zeros((HEIGHT, WIDTH))
+    expected[:12, 8:16] = IGNORED
+    np.testing.assert_array_equal(coco.mask("b.png"), expected)
+    np.testing.assert_array_equal(
+        coco.mask("c.png"), marks(upper_left=1, upper_right=IGNORED, lower_left=IGNORED, lower_right=IGNORED)
+    )
+    assert coco.boxes["b.png"] == [AnnotatedBox("hole", (8.5, 0, 16, 12))]
+
+
+def test_boxes_that_are_none_are_named_together(coco: CocoFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    for box in ([0, 0, 0, 5], [0, 0, 5], [0, 0, 5, "5"], [27, 0, 7, 5], [40, 0, -7, 5]):
+        coco.outline([], bbox=box)
+    message = coco.write().refused(capsys)
+    assert "5 entries cannot be used" in message
+    for reason in (
+        "annotation 101 of b.png (it has no area: it is 0 x 5 pixels)",
+        "annotation 102 of b.png (a box has left, top, width and height, and this one [0, 0, 5])",
+        "annotation 103 of b.png (a box has left, top, width and height, and this one [0, 0, 5, '5'])",
+        "annotation 104 of b.png (its x goes from 27 to 34, and the picture is 32 x 24)",
+        "annotation 105 of b.png (it has no area: it is -7 x 5 pixels)",
+    ):
+        assert reason in message, reason
+
+
+def test_a_size_other_than_the_files_is_refused_where_there_are_only_boxes(
+    coco: CocoFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    coco.document["annotations"].clear()
+    coco.picture("c", width=64, height=48)
+    coco.outline(None, bbox=[40, 40, 5, 5])
+    turned(coco.root / "images/d.jpg", texture(60, HEIGHT, WIDTH))
+    coco.enter("d.jpg")
+    message = coco.write().refused(capsys)
+    assert "annotations.json, image 3, c.png (its size is 64 x 48 pixels, and its picture 32 x 24)" in message
+    assert "image 4, d.jpg (its size is 32 x 24 pixels, as its picture is stored, which its EXIF orient" in message
+
+
+def test_two_classes_are_needed_of_boxes_too(coco: CocoFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    coco.document["annotations"].clear()
+    for image in coco.document["images"]:
+        coco.outline([], bbox=[0, 0, 5, 5], image_id=image["id"])
+    assert "all 2 picture(s) are of the class crack, and at least 2 classes" in coco.write().refused(capsys)
 
 
 def test_a_category_may_not_be_called_as_the_normal_class_is(

@@ -8,6 +8,8 @@ import pytest
 from PIL import Image, ImageFilter
 
 from dataset.annotations import IGNORED
+from dataset.boxes import AnnotatedBox, boxes_file
+from dataset.manifest import MASK_SHA256, Manifest
 from tests.dataset.masked_files import HEIGHT, WIDTH, MaskedFolder, marks, turned
 from tests.dataset.picture_files import save, texture
 
@@ -41,6 +43,33 @@ def test_a_binary_mask_marks_the_class_of_its_picture(binary: MaskedFolder) -> N
     assert masks == sorted(mask for mask in binary.table["mask"] if mask)
 
 
+def test_a_corrected_mask_changes_the_hash_of_segmentation_data_and_no_other(binary: MaskedFolder) -> None:
+    def hashes() -> tuple[str, str]:
+        manifest = Manifest.read(binary.data / "pictures.csv")
+        return manifest.data_sha256("segmentation"), manifest.data_sha256("classification")
+
+    assert binary.load("--normal", "good") == 0
+    assert [bool(digest) for digest in binary.table[MASK_SHA256]] == [bool(mask) for mask in binary.table["mask"]]
+    before = hashes()
+    mask = binary.root / "masks/crack/a.png"
+    pixels = np.array(Image.open(mask))
+    Image.fromarray(pixels).save(mask, compress_level=0)  # other bytes, the same mask
+    assert binary.load("--normal", "good") == 0
+    assert hashes() == before
+    pixels[-1, -1] = 255
+    save(mask, pixels)
+    assert binary.load("--normal", "good") == 0
+    assert hashes()[0] != before[0]
+    assert hashes()[1] == before[1]
+
+
+def test_without_masks_the_manifest_is_as_it_was(folder: MaskedFolder) -> None:
+    for number in range(6):
+        save(folder.root / "ab"[number % 2] / f"{number}.png", texture(number, HEIGHT, WIDTH))
+    assert folder.load() == 0
+    assert MASK_SHA256 not in Manifest.read(folder.data / "pictures.csv").table.columns
+
+
 def test_values_mean_what_the_class_map_says_whatever_the_picture_is_of(binary: MaskedFolder) -> None:
     binary.name("value,name\n3,pore\n7,edge\n255,ignored\n9,never seen\n")
     for name in ("crack/a.png", "crack/b.png", "hole/deep/a.bmp", "hole/b.png"):
@@ -51,6 +80,29 @@ def test_values_mean_what_the_class_map_says_whatever_the_picture_is_of(binary: 
     np.testing.assert_array_equal(
         binary.mask("crack/a.png"), marks(upper_left=1, upper_right=2, lower_left=IGNORED).astype(np.uint8)
     )
+
+
+def test_what_masks_mark_has_boxes(binary: MaskedFolder) -> None:
+    dot = np.pad(np.full((2, 2), 255), ((20, 2), (28, 2)))
+    binary.add("crack/c", marks(upper_left=255) + dot)
+    assert binary.load("--normal", "good") == 0
+    assert binary.description.objects == ("crack", "hole")
+    assert binary.boxes == {
+        "crack/a.png": [AnnotatedBox("crack", (0, 0, 16, 12))],
+        "crack/b.png": [AnnotatedBox("crack", (16, 12, 32, 24))],
+        "crack/c.png": [AnnotatedBox("crack", (0, 0, 16, 12))],  # and not of a dot of 4 pixels
+        "hole/deep/a.png": [AnnotatedBox("hole", (16, 0, 32, 12))],
+    }
+
+
+def test_without_masks_there_are_no_objects_and_no_file_of_boxes(folder: MaskedFolder) -> None:
+    for label in ("bad", "good"):
+        for number in range(3):
+            save(folder.root / label / f"{number}.png", texture(ord(label[0]) + number))
+    assert folder.load() == 0
+    assert folder.description.objects == ()
+    assert "objects" in folder.description.model_fields_set
+    assert not boxes_file(folder.data).exists()
 
 
 def test_a_region_that_no_mask_marks_is_left_out_aloud(binary: MaskedFolder, caplog: pytest.LogCaptureFixture) -> None:
@@ -256,7 +308,7 @@ def test_a_rare_class_takes_its_region_with_it(folder: MaskedFolder) -> None:
         for index in range(number):
             folder.add(f"{label}/{index}", marks(upper_left=255) if label != "good" else marks())
     assert folder.load("--normal", "good", "--skip-rare") == 0
-    assert folder.description.regions == ("crack",)
+    assert folder.description.regions == folder.description.objects == ("crack",)
     assert np.unique(folder.mask("crack/0.png")).tolist() == [0, 1]
 
 

@@ -68,6 +68,20 @@ def answer_of(outputs: Outputs, place: Placement, contract: SegmentationContract
     return answer
 
 
+def answer_with(
+    foreground: NDArray[np.float32], region_map: NDArray[np.uint8], width: int, height: int
+) -> Segmentation:
+    place = Placement((0, 0, width, height), (0, 0, *foreground.shape[::-1]), (width, height))
+    return answer_of(outputs_of(foreground, region_map), place, segmenter(*foreground.shape, threshold=0.4))
+
+
+def two_regions(width: int, height: int) -> Segmentation:
+    foreground, region_map = np.zeros((24, 32), np.float32), np.ones((24, 32), np.uint8)
+    foreground[4:10, 4:14] = foreground[14:20, 20:28] = 1
+    region_map[14:20] = 2
+    return answer_with(foreground, region_map, width, height)
+
+
 def pixels_of(region: Region) -> Mask:
     """Return the mask as pycocotools reads it."""
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # pycocotools with NumPy 2

@@ -1,17 +1,20 @@
 """What stands between the model and the answer: abstention, hooks, and every way in which a hook can be wrong."""
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from runtime.answers.filters import FilterChain, FilterError
+from runtime.answers.index_mask import paint_regions
 from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.answers.results import ModelIdentity, Prediction, only_predictions, to_predictions
 from runtime.answers.segmentation import Segmentation
 from runtime.model.contract import ClassificationContract
 from tests.onnx_fixture import tiny_contract
+from tests.runtime.answers.drawn_regions import segmenter, two_regions
 
 HOOKS = """
 import sys
@@ -32,6 +35,21 @@ def forget(prediction):
 
 def invent(prediction):
     return prediction.model_copy(update={"probability": 2.0})
+
+def keep(prediction, *, first):
+    return prediction.model_copy(update={"regions": prediction.regions[:first]})
+
+def pop(prediction):
+    prediction.regions.pop()
+    return prediction
+
+def undress(prediction):
+    return prediction.model_copy(update={"regions": [prediction.regions[0].model_copy(update={"score": "high"})]})
+
+def stretch(prediction):
+    region = prediction.regions[0]
+    box = region.box.model_copy(update={"right": prediction.width + 1})
+    return prediction.model_copy(update={"regions": [region.model_copy(update={"box": box})]})
 
 async def wait(prediction):
     return prediction
@@ -111,6 +129,34 @@ def test_regions_pass_a_hook_and_cannot_be_lost_in_it() -> None:
     assert after == outlined.model_copy(update={"label": "x"})
     with pytest.raises(RequestRefused, match="tested_hooks:narrow failed"):
         chain(hook("narrow")).apply([outlined])
+
+
+def outlined(*filters: dict[str, Any]) -> list[Segmentation]:
+    """Return what the filters make of two regions."""
+    steps = FilterChain.load(segmenter(filters=filters))
+    return cast("list[Segmentation]", steps.apply([two_regions(64, 48)]))
+
+
+def test_regions_that_a_hook_drops_are_neither_listed_nor_counted() -> None:
+    before = two_regions(64, 48)
+    assert outlined(hook("keep", first=2)) == [before]
+    [after] = outlined(hook("keep", first=1))
+    assert outlined(hook("pop")) == [after]
+    assert (after.regions, after.num_regions) == (before.regions[:1], 1)
+    np.testing.assert_array_equal(paint_regions(after), np.where(paint_regions(before) == 1, 1, 0))
+
+
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [
+        ("undress", r"regions\[0\] is none: (.|\n)*score"),
+        ("stretch", r"regions\[0\] has a box .* that is not in the image"),
+    ],
+)
+def test_regions_that_cannot_be_fail_the_hook(name: str, cause: str, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(RequestRefused, match=f"^image 0: the filter tested_hooks:{name} failed"):
+        outlined(hook(name))
+    assert re.search(f"tested_hooks:{name} returned a Segmentation that is none: (.|\n)*{cause}", caplog.text)
 
 
 @pytest.mark.parametrize("name", ["give_up", "forget", "invent"])

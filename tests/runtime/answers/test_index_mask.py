@@ -13,23 +13,8 @@ from pycocotools import mask as coco
 
 from runtime.answers.index_mask import COLOURS, colour_of, decode_runs, index_mask
 from runtime.answers.overlay import MAX_SIDE_PX, overlay
-from runtime.answers.segmentation import RunLengths, Segmentation
-from runtime.model.preprocess import Placement
-from tests.runtime.answers.drawn_regions import answer_of, encoded, outputs_of, pixels_of, segmenter
-
-
-def answer_with(
-    foreground: NDArray[np.float32], region_map: NDArray[np.uint8], width: int, height: int
-) -> Segmentation:
-    place = Placement((0, 0, width, height), (0, 0, *foreground.shape[::-1]), (width, height))
-    return answer_of(outputs_of(foreground, region_map), place, segmenter(*foreground.shape, threshold=0.4))
-
-
-def two_regions(width: int, height: int) -> Segmentation:
-    foreground, region_map = np.zeros((24, 32), np.float32), np.ones((24, 32), np.uint8)
-    foreground[4:10, 4:14] = foreground[14:20, 20:28] = 1
-    region_map[14:20] = 2
-    return answer_with(foreground, region_map, width, height)
+from runtime.answers.segmentation import RunLengths
+from tests.runtime.answers.drawn_regions import answer_with, encoded, pixels_of, two_regions
 
 
 @given(arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=40)))

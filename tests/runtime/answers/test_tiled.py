@@ -72,7 +72,7 @@ def test_a_disc_anywhere_on_the_borders_of_tiles_comes_back_once_and_whole(
     overlap: float,
     orientation: int,
 ) -> None:
-    contract, tiles = segmenter(resize=rule), TileParams(size_px=size_px, overlap=overlap)
+    contract, tiles = segmenter(resize=rule), TileParams(size_px=size_px, overlap_px=int(overlap * size_px))
     unit = max(1, size_px / 32)  # a cell of the network, or a pixel
     x, y = centre[0] * size[0], centre[1] * size[1]
     mark = disc(*size, x, y, radius_cells * unit)
@@ -92,7 +92,7 @@ def test_a_disc_anywhere_on_the_borders_of_tiles_comes_back_once_and_whole(
     picture=st.tuples(st.integers(1, 900), st.integers(1, 900)),
     network=st.tuples(st.integers(8, 64), st.integers(8, 64)),
     size_px=st.integers(60, 500),
-    overlap=st.floats(0, 0.75),
+    share=st.floats(0, 0.75),
     corners=st.tuples(*[st.floats(0, 1)] * 4),
 )
 @settings(max_examples=200, deadline=None, derandomize=True)
@@ -100,7 +100,7 @@ def test_tiles_cover_what_is_looked_at_overlap_enough_and_stay_in_the_picture(
     picture: tuple[int, int],
     network: tuple[int, int],
     size_px: int,
-    overlap: float,
+    share: float,
     corners: tuple[float, float, float, float],
 ) -> None:
     width, height = picture
@@ -110,8 +110,9 @@ def test_tiles_cover_what_is_looked_at_overlap_enough_and_stay_in_the_picture(
     )
     roi = (lefts[0], tops[0], max(lefts[1], lefts[0] + 1), max(tops[1], tops[0] + 1))
     assume(roi[2] <= width and roi[3] <= height)
+    tiles = TileParams(size_px=size_px, overlap_px=int(share * size_px))
     try:
-        boxes = tile_boxes(picture, network, TileParams(size_px=size_px, overlap=overlap), roi)
+        boxes = tile_boxes(picture, network, tiles, roi)
     except ViewError:  # too many
         return
     shapes = {(right - left, bottom - top) for left, top, right, bottom in boxes}
@@ -123,13 +124,13 @@ def test_tiles_cover_what_is_looked_at_overlap_enough_and_stay_in_the_picture(
         seen[top:bottom, left:right] = True
     assert seen[roi[1] : roi[3], roi[0] : roi[2]].all()
     for starts, side in ((sorted({box[0] for box in boxes}), across), (sorted({box[1] for box in boxes}), down)):
-        assert all(b - a <= side * (1 - overlap) + 1 for a, b in pairwise(starts))
+        assert all(b - a <= side * (1 - tiles.overlap) + 1 for a, b in pairwise(starts))
 
 
 def test_tiles_of_a_large_picture_lie_evenly() -> None:
     assert tile_boxes((400, 100), (224, 224), None) == [(0, 0, 400, 100)]
     assert tile_boxes((400, 100), (224, 224), None, (5, 6, 70, 80)) == [(5, 6, 70, 80)]
-    boxes = tile_boxes((400, 150), (224, 224), TileParams(size_px=100, overlap=0.2))
+    boxes = tile_boxes((400, 150), (224, 224), TileParams(size_px=100, overlap_px=20))
     assert [box[0] for box in boxes] == [0, 75, 150, 225, 300] * 2
     assert sorted({box[1] for box in boxes}) == [0, 50]
     # A region of interest smaller than a tile: the tile sees what is around it.
@@ -140,10 +141,15 @@ def test_what_cannot_be_looked_at_says_what_to_change() -> None:
     with pytest.raises(ViewError, match=r"\(5, 5, 401, 9\) reaches beyond the picture of 400 x 100 pixels"):
         tile_boxes((400, 100), (224, 224), None, (5, 5, 401, 9))
     with pytest.raises(ViewError, match="tiles of 16 x 16 pixels would cut 400 x 400 pixels into 625, more than 167"):
-        tile_boxes((400, 400), (224, 224), TileParams(size_px=16, overlap=0))
+        tile_boxes((400, 400), (224, 224), TileParams(size_px=16, overlap_px=0))
     mark = encoded(disc(400, 300, 9, 9, 4), "JPEG")
     with pytest.raises(ViewError, match="reaches beyond the picture of 400 x 300"):
         read_tiles(mark, segmenter(), None, (0, 0, 300, 400))
+    with pytest.raises(ViewError, match="into 25, more than 24: use larger tiles") as refused:
+        tile_boxes((400, 400), (224, 224), TileParams(size_px=80, overlap_px=0), max_tiles=24)
+    assert refused.value.code == "too_many_tiles"
+    with pytest.raises(ValueError, match="tiles of 100 pixels can overlap by 75 at most, got 76"):
+        TileParams(size_px=100, overlap_px=76)
     for roi in ((5, 5, 5, 9), (-1, 0, 4, 4), (0, 9, 4, 3)):
         with pytest.raises(ValueError, match="0 <= left < right"):
             segmenter(roi=roi)
@@ -163,7 +169,7 @@ def test_nothing_outside_the_region_of_interest_is_a_region(rule: ResizeRule, ti
 def test_tiles_that_are_not_quite_of_the_inputs_shape_leave_no_cell_out() -> None:
     """Of tiles of 17 x 13 pixels `crop` cuts an eighth of a pixel, in which several cells of this input lie."""
     mark = np.ones((60, 60), bool)
-    answer, _ = answer_in_tiles(encoded(mark, "PNG"), segmenter(168, 224, "crop"), TileParams(size_px=17, overlap=0))
+    answer, _ = answer_in_tiles(encoded(mark, "PNG"), segmenter(168, 224, "crop"), TileParams(size_px=17, overlap_px=0))
     assert [region.area_share for region in answer.regions] == [1]
 
 
@@ -196,9 +202,11 @@ def test_a_picture_is_decoded_once_for_all_its_tiles(kind: str, monkeypatch: pyt
         return reader(*arguments)
 
     monkeypatch.setitem(image._READERS, kind, counted)
-    read = read_tiles(data, contract, tiles)
+    told = list[int]()
+    read = read_tiles(data, contract, tiles, on_tiles=told.append)
     assert len(read) == len(alone) > 10
     assert len(calls) == 1
+    assert told == [len(read)]
     for (pixels, place), (expected_pixels, expected_place) in zip(read, alone, strict=True):
         np.testing.assert_array_equal(pixels, expected_pixels)
         assert place == expected_place
@@ -206,7 +214,7 @@ def test_a_picture_is_decoded_once_for_all_its_tiles(kind: str, monkeypatch: pyt
 
 def test_the_label_is_that_of_the_tile_with_the_strongest_defect() -> None:
     contract = segmenter()  # free, the second class, is no region
-    read = read_tiles(encoded(np.zeros((48, 96), bool), "PNG"), contract, TileParams(size_px=32, overlap=0))
+    read = read_tiles(encoded(np.zeros((48, 96), bool), "PNG"), contract, TileParams(size_px=32, overlap_px=0))
     outputs = batch([ideal_outputs(pixels) for pixels, _ in read])
     outputs["probabilities"] = np.tile(np.array([[0.02, 0.96, 0.02]], np.float32), (len(read), 1))
     outputs["probabilities"][4] = [0.1, 0.2, 0.7]
@@ -225,7 +233,7 @@ def test_the_label_is_that_of_the_tile_with_the_strongest_defect() -> None:
 
 def test_where_tiles_disagree_on_a_kind_the_more_central_one_is_believed() -> None:
     contract = segmenter(24, 24)
-    read = read_tiles(encoded(np.zeros((24, 36), bool), "PNG"), contract, TileParams(size_px=24, overlap=0.5))
+    read = read_tiles(encoded(np.zeros((24, 36), bool), "PNG"), contract, TileParams(size_px=24, overlap_px=12))
     assert len(read) == 2
     ones = np.ones((24, 24), np.float32)
     outputs = batch([outputs_of(ones, np.full((24, 24), value, np.uint8)) for value in (1, 2)])

@@ -22,18 +22,18 @@ def refusal(body: bytes) -> tuple[str, int | None, str]:
 
 @pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8])
 def test_byte_order_mark_of_utf8_does_not_matter(mark: bytes) -> None:
-    assert read_json(mark + json.dumps(ONE).encode(), 4) == [TEXT]
+    assert read_json(mark + json.dumps(ONE).encode(), 4).texts == [TEXT]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
 def test_wide_encodings_are_told_by_their_bytes(encoding: str) -> None:
-    assert read_json(json.dumps(ONE).encode(encoding), 4) == [TEXT]
+    assert read_json(json.dumps(ONE).encode(encoding), 4).texts == [TEXT]
 
 
 @pytest.mark.parametrize("empty", [None, "", []])
 def test_field_that_is_empty_beside_the_other_is_as_good_as_missing(empty: object) -> None:
-    assert read_json(json.dumps({**ONE, "images_b64": empty}).encode(), 4) == [TEXT]
-    assert read_json(json.dumps({"image_b64": empty, "images_b64": [TEXT, TEXT]}).encode(), 4) == [TEXT, TEXT]
+    assert read_json(json.dumps({**ONE, "images_b64": empty}).encode(), 4).texts == [TEXT]
+    assert read_json(json.dumps({"image_b64": empty, "images_b64": [TEXT, TEXT]}).encode(), 4).texts == [TEXT, TEXT]
 
 
 WRONG: dict[str, tuple[str, bytes, str]] = {

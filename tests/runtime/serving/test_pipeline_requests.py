@@ -149,7 +149,7 @@ def test_segmenter_that_fails_costs_the_masks_and_nothing_else(
     def break_segmenter(handlers: Handlers) -> None:
         assert handlers.pipeline
         assert handlers.pipeline.masks
-        handlers.pipeline.masks.sessions.compute = broken  # type: ignore[method-assign]
+        handlers.pipeline.masks.sessions.compute = broken  # type: ignore[assignment, method-assign]
 
     roles: list[Role] = ["detection", "crop-classification", "segmentation"]
     [answer] = ask(models, roles, TWO, change=break_segmenter)

@@ -19,7 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 from runtime.answers.filters import FilterChain
 from runtime.answers.outputs import Row
 from runtime.answers.refusals import RequestErrorCode, RequestRefused
-from runtime.answers.results import ANSWERS, ModelIdentity, Prediction
+from runtime.answers.results import ModelIdentity, Prediction
 from runtime.model.contract import ModelContract
 from runtime.model.image import ImageArray
 from runtime.model.preprocess import Placement, read_placed
@@ -246,7 +246,7 @@ def test_outlining_holds_up_no_other_request_and_misses_its_own_deadline_alone(
 ) -> None:
     gate, begun = threading.Event(), threading.Event()
 
-    def outline_for_ever(*_arguments: object) -> list[Prediction | None]:
+    def outline_for_ever(*_arguments: object) -> Prediction | None:
         begun.set()
         gate.wait(60)
         raise AssertionError("nobody waits any more")
@@ -267,7 +267,7 @@ def test_outlining_holds_up_no_other_request_and_misses_its_own_deadline_alone(
         status, answer = await hanging
         assert (status, answer["error"]["message"]) == (504, "the deadline passed before the answer was made")
 
-    monkeypatch.setitem(ANSWERS, "segmentation", outline_for_ever)
+    monkeypatch.setattr("runtime.serving.answer_making.to_tiled_segmentation", outline_for_ever)
     try:
         asyncio.run(scenario())
     finally:
