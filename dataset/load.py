@@ -19,6 +19,7 @@ from typing import Literal
 
 import pandas as pd
 
+from dataset.box_formats.hashes import with_box_hashes
 from dataset.box_formats.settle import settle_boxes
 from dataset.box_formats.writing import with_boxes
 from dataset.checks import check_classes, check_same_bytes
@@ -118,7 +119,7 @@ def _stage(
     collection = with_regions(collection, facts, table["path"])
     copy_pictures(collection, table, staging)
     collection = with_boxes(collection, table, staging)
-    manifest = Manifest(with_mask_hashes(table, staging), staging)
+    manifest = Manifest(with_box_hashes(with_mask_hashes(table, staging), staging), staging)
     manifest.write(staging / PICTURES_CSV)
     told = {"summary": description.summary + skipping.summary(), "likeness": " ".join(remarks)}
     collection.description.model_copy(update=told).write(staging)

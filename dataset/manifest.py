@@ -3,7 +3,8 @@
 Columns: `path` (relative to the CSV's directory, '/' separated), `label`, `group` (the physical object), `split` and
 `split_by_image` (train, val or test; empty before splitting), `sha256` (of the file), `width` and `height` (pixels,
 upright), `mask` (path or empty), `mask_sha256` (of what is in the mask; the column is only there if there are masks),
-then `attributes.<name>` columns such as `attributes.exposure`, all kept as text.
+`boxes_sha256` (of what `boxes.csv` says of the picture, or empty; the column is only there if there are boxes), then
+`attributes.<name>` columns such as `attributes.exposure`, all kept as text.
 """
 
 import hashlib
@@ -19,7 +20,7 @@ if TYPE_CHECKING:  # stages that deal pictures out need no contract, and shall n
     from runtime.model.contract import Task
 
 COLUMNS = ["path", "label", "group", "split", "split_by_image", "sha256", "width", "height", "mask"]
-MASK_SHA256 = "mask_sha256"
+MASK_SHA256, BOXES_SHA256 = "mask_sha256", "boxes_sha256"
 ATTRIBUTE_PREFIX = "attributes."
 SPLITS = ("train", "val", "test")
 
@@ -54,7 +55,7 @@ class Manifest:
 
     @property
     def sha256(self) -> str:
-        """Hash of the table without masks' hashes: pictures' hashes, labels, groups and splits."""
+        """Hash of the table without hashes of masks and boxes: pictures' hashes, labels, groups and splits."""
         return self.data_sha256("classification")
 
     def data_sha256(self, task: "Task") -> str:
@@ -65,8 +66,13 @@ class Manifest:
         return hashlib.sha256(self.data_of(task).to_csv(index=False).encode()).hexdigest()
 
     def data_of(self, task: "Task") -> pd.DataFrame:
-        """Return the table of what a model of that task is made from: masks' hashes are no part of classification."""
-        return self.table.drop(columns=MASK_SHA256, errors="ignore") if task == "classification" else self.table
+        """Return the table of what a model of that task is made from.
+
+        Masks' hashes are a part of segmentation alone, those of boxes of detection.
+        """
+        others = {"segmentation": MASK_SHA256, "detection": BOXES_SHA256}
+        others.pop(task, None)
+        return self.table.drop(columns=[*others.values()], errors="ignore")
 
     @property
     def is_without_mask_hashes(self) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dataset.manifest import COLUMNS, MASK_SHA256, Manifest, ManifestError
+from dataset.manifest import BOXES_SHA256, COLUMNS, MASK_SHA256, Manifest, ManifestError
 
 
 def table(num_rows: int = 6) -> pd.DataFrame:
@@ -69,6 +69,22 @@ def test_a_corrected_mask_is_other_data_of_segmentation_alone(tmp_path: Path) ->
     of_pictures = {m.data_sha256("classification") for m in (before, after, without)}
     assert of_pictures == {before.sha256, after.sha256, without.sha256}
     assert len(of_pictures) == 1, "the digits that models of classification have always had"
+
+
+def with_boxes(digest: str) -> pd.DataFrame:
+    frame = with_masks("a")
+    frame.insert(list(frame.columns).index(MASK_SHA256) + 1, BOXES_SHA256, digest)
+    return frame
+
+
+def test_a_corrected_box_is_other_data_of_detection_alone(tmp_path: Path) -> None:
+    without = Manifest(with_masks("a"), tmp_path)
+    before, after = (Manifest(with_boxes(digest), tmp_path) for digest in ("a", "b"))
+    assert before.data_sha256("detection") != after.data_sha256("detection")
+    other_mask = Manifest(before.table.assign(**{MASK_SHA256: "b"}), tmp_path)
+    assert other_mask.data_sha256("detection") == before.data_sha256("detection")
+    for task in ("segmentation", "classification"):
+        assert before.data_sha256(task) == after.data_sha256(task) == without.data_sha256(task), task
 
 
 def test_a_manifest_of_an_earlier_version_has_the_hash_that_its_models_name(tmp_path: Path) -> None:

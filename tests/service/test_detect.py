@@ -46,7 +46,7 @@ from tests.service.test_openapi import (
     test_nothing_is_in_the_document_that_is_beyond_generators,
     test_types_are_those_of_openapi,
 )
-from tests.service.test_segment import CURL
+from tests.service.test_segment import CURL_OF_DETECTOR
 from tests.service.waiting import wait_for
 
 pytestmark = pytest.mark.slow
@@ -379,9 +379,8 @@ def test_example_of_a_request_is_answered(url: str, document: Answer, path: str)
 def test_curl_is_answered_as_the_documents_show_it(url: str, tmp_path: Path) -> None:
     for name in ("a.jpg", "b.jpg", "tile.jpg"):
         (tmp_path / name).write_bytes(TWO)
-    commands = [line for line in CURL if "/detect" in line]
-    assert commands
-    for command in commands:
+    assert CURL_OF_DETECTOR
+    for command in CURL_OF_DETECTOR:
         words = shlex.split(command.replace("localhost:3000", url))
         done = subprocess.run(
             [*words, "-sS", "--fail", "--noproxy", "*"], cwd=tmp_path, capture_output=True, timeout=100

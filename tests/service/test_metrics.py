@@ -22,10 +22,13 @@ def test_images_batches_and_answers_are_counted(served: Served) -> None:
     assert [grown("vision_predictions_total", label=name) for name in ("red", "green", "blue")] == [2, 0, 4]
     assert grown("vision_confidence_count") == 6
     assert 6 * 0.9 < grown("vision_confidence_sum") <= 6
-    assert (grown("vision_batch_images_count"), grown("vision_batch_images_sum")) == (2, 6)
-    assert (grown("vision_batch_requests_count"), grown("vision_batch_requests_sum")) == (2, 2)
-    for name in ("vision_decode_seconds", "vision_queue_wait_seconds", "vision_inference_seconds"):
-        assert grown(f"{name}_count") == 2
+    assert grown("vision_batch_images_sum") == 6
+    num_batches = grown("vision_batch_images_count")  # a request for each, or sessions that are free share it
+    assert 2 <= num_batches <= 6
+    assert (grown("vision_batch_requests_count"), grown("vision_batch_requests_sum")) == (num_batches, num_batches)
+    counts = {"vision_decode_seconds": 2, "vision_queue_wait_seconds": 2, "vision_inference_seconds": num_batches}
+    for name, count in counts.items():
+        assert grown(f"{name}_count") == count
         assert grown(f"{name}_sum") > 0
     assert total(after, "vision_queue_images") == 0
 

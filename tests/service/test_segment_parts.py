@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,7 +27,7 @@ from tests.onnx_segmenter import Spot, draw_spots, segmentation_contract
 from tests.service.metrics_page import read_metrics, total
 from tests.service.requests import code_and_index, png, stage_times_ms, truncated_jpeg
 from tests.service.segmenting_models import overflowing_segmenter, store_overflowing_segmenter
-from tests.service.test_segment import mask_of, post
+from tests.service.test_segment import CURL_OF_PARTS, check_curl, mask_of, post
 
 pytestmark = pytest.mark.slow
 
@@ -70,7 +71,7 @@ def url(folder: Path) -> Iterator[str]:
     project = copy_project(folder)
     with bentoml_home(project.home):
         tag = store_overflowing_segmenter(tiles=STATED)
-    settings = {"VISION_MODEL": tag, "VISION_MAX_TILES_PER_REQUEST": str(MAX_TILES), "VISION_MAX_PIXELS": "1000000"}
+    settings = {"VISION_MODEL": tag, "VISION_MAX_TILES_PER_REQUEST": str(MAX_TILES), "VISION_MAX_PIXELS": "3000000"}
     with serving("service:Vision", project.folder, project.environment | settings) as url:
         yield url
 
@@ -248,6 +249,14 @@ def test_tiles_are_counted_as_images_of_batches_and_the_log_names_them(url: str,
     [line] = [json.loads(line) for line in log.splitlines() if line.startswith("{") and "tiled-1" in line]
     assert (line["images"], line["tiles"], line["status"]) == (2, 26, 200)
     assert line["batch_images"] <= 4
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="runs curl")
+@pytest.mark.parametrize("command", CURL_OF_PARTS)
+def test_curl_is_answered_as_readme_and_docs_show_it(url: str, tmp_path: Path, command: str) -> None:
+    board = picture((1900, 1200), (("red", (900, 600, 912, 610)),), "JPEG")
+    (tmp_path / "board.jpg").write_bytes(board)
+    check_curl(url, tmp_path, command, board)
 
 
 def test_document_describes_what_may_be_wanted(url: str) -> None:

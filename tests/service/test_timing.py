@@ -35,7 +35,8 @@ def test_prediction_names_all_stages_and_the_log_line_has_the_same_numbers(serve
     assert {name: line[f"{name}_ms"] for name in stages} == stages
     expected = {"event": "request", "method": "POST", "path": "/predict", "status": 200, "refusal": None}
     assert line | expected == line
-    assert (line["images"], line["batch_images"]) == (3, 3)
+    assert (line["images"], line["tiles"]) == (3, None)
+    assert line["batch_images"] in (1, 2, 3), "sessions that are free share them, and there is one for each core"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from dataset.boxes import AnnotatedBox
+from dataset.manifest import Manifest
 from tests.dataset.boxed_files import VocFolder, voc_object
 from tests.dataset.masked_files import HEIGHT, WIDTH, turned
 from tests.dataset.picture_files import save, texture
@@ -32,6 +33,21 @@ def test_pixels_count_from_one_and_difficult_objects_are_ignored(voc: VocFolder)
         ],
         "d.png": [AnnotatedBox("hole", (0, 0, 9, 9), ignored=True)],
     }
+
+
+def test_a_corrected_box_is_other_data_of_detection_alone(voc: VocFolder) -> None:
+    def hashes() -> tuple[str, str]:
+        assert voc.load() == 0
+        manifest = Manifest.read(voc.data / "pictures.csv")
+        return manifest.data_sha256("detection"), manifest.data_sha256("classification")
+
+    before = hashes()
+    assert [bool(digest) for digest in voc.table["boxes_sha256"]] == [True, False]
+    path = voc.root / "Annotations/a.xml"
+    path.write_text(path.read_text().replace("<ymax>5.5<", "<ymax>5.6<"))
+    after = hashes()
+    assert before[0] != after[0]
+    assert before[1] == after[1]
 
 
 def test_an_object_of_which_every_box_is_ignored_is_left_out_aloud(
