@@ -2,6 +2,7 @@
 
     curl -F images=@tile.jpg -F images=@other.png localhost:3000/predict
     curl -F images=@tile.jpg localhost:3000/segment
+    curl -F images=@tile.jpg localhost:3000/detect
 
 Settings are the environment variables `VISION_*` of `runtime/serving/settings.py`.
 """
@@ -13,6 +14,7 @@ import bentoml
 from pydantic import RootModel
 
 from runtime.answers.outputs import Row
+from runtime.answers.pipeline import PipelineResult
 from runtime.answers.results import Prediction
 from runtime.answers.segmentation import Segmentation
 from runtime.model.image import ImageArray
@@ -50,7 +52,9 @@ class Vision:
         log_to_stdout()
         self.handlers = Handlers.of(served, inference)
         # BentoML looks them up twice a request, and its descriptor inspects the signature each time: 0.1 ms.
-        vars(self).update(predict=self.predict, segment=self.segment)
+        vars(self).update(
+            predict=self.predict, segment=self.segment, detect=self.detect, detect_batch=self.detect_batch
+        )
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     def refuse_to_start_without_model() -> None:
@@ -79,7 +83,8 @@ class Vision:
     async def __is_alive__(self) -> bool:
         return self.handlers.is_alive
 
-    # The two get the pixels of a batch. What comes before and after it concerns one request: `RequestHandler.answer`.
+    # They get the pixels of a batch. What comes before and after it concerns one request: `RequestHandler.answer` and,
+    # behind a detector, `PipelineEndpoint.answer`.
 
     @bentoml.api(  # type: ignore[untyped-decorator]
         batchable=True, input_spec=ImageFiles, output_spec=RootModel[list[Prediction]]
@@ -94,3 +99,17 @@ class Vision:
     def segment(self, images: ImageArray) -> list[Row]:
         """Outline what is in one or more images; the answer is a list in the order sent."""
         return self.handlers.by_api["segment"].served.compute(images)
+
+    @bentoml.api(  # type: ignore[untyped-decorator]
+        batchable=True, input_spec=ImageFiles, output_spec=RootModel[list[PipelineResult]]
+    )
+    def detect(self, images: ImageArray) -> list[Row]:
+        """Find objects in one or more images and name them; the answer is a list in the order sent."""
+        return self.handlers.by_api["detect"].served.compute(images)
+
+    @bentoml.api(  # type: ignore[untyped-decorator]
+        batchable=True, input_spec=ImageFiles, output_spec=RootModel[list[PipelineResult]]
+    )
+    def detect_batch(self, images: ImageArray) -> list[Row]:
+        """Find objects in many images and name them; the answer is a line for each, as soon as it is known."""
+        return self.handlers.by_api["detect_batch"].served.compute(images)

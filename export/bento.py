@@ -61,8 +61,12 @@ def build(project_dir: Path, models: Models, gate: Gate) -> tuple[Bento, bool]:
     if newest is not None and newest.info.labels.get(CONTENT_LABEL) == content:
         return newest, False
     outcomes = {
-        str(model.tag.name): admit_to_bento(model, task, newest, project_dir / "data", gate)
-        for task, model in models.items()
+        str(model.tag.name): (
+            _as_registered(model)
+            if role == "crop-classification"
+            else admit_to_bento(model, role, newest, project_dir / "data", gate)
+        )
+        for role, model in models.items()
     }
     labels = {"task": " and ".join(models), CONTENT_LABEL: content, **_one_outcome(outcomes)}
     with _context(project_dir, card) as folder, _environment(MODEL_VARIABLE, _tags(models)):
@@ -146,6 +150,15 @@ def admit_to_bento(
     merged = {name: text for outcome in outcomes for name, text in outcome.items()}
     joined = {key: "; ".join(dict.fromkeys(outcome[key] for outcome in outcomes)) for key in ("gate", REASON_LABEL)}
     return {**merged, **joined}
+
+
+def _as_registered(model: bentoml.Model) -> dict[str, str]:
+    """Return the labels of a classifier of crops, whose gate is that of its registration.
+
+    Crops depend on the detector: what two such classifiers say of their own crops is no comparison.
+    """
+    unknown = {"gate": "not compared", REASON_LABEL: "a classifier of crops is compared when it is registered"}
+    return {name: model.info.labels.get(name, text) for name, text in unknown.items()}
 
 
 def _packed_tags(newest: Bento | None, task: Task) -> list[str]:

@@ -36,11 +36,11 @@ from runtime.model.contract import (
     PROBABILITIES,
     REGION_MAP,
     SCORES,
-    Filters,
     Outputs,
     SegmentationContract,
 )
 from runtime.model.session import Predictor
+from runtime.model.stated_filters import Filters
 from training.data.tensors import PictureDataset
 from training.network.backbones import BackboneError
 from training.network.centre_points import CentreNetwork, candidates

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from project.params import ParamsError, Section, has_section, read_section
-from runtime.model.contract import Filters, Interpolation, MaxValue, ResizeRule, Task
+from runtime.model.contract import Interpolation, MaxValue, ResizeRule, Task
+from runtime.model.stated_filters import Filters
 from training.batch_params import AugmentParams, BatchParams
 from training.engine_params import Count, EngineParams
 from training.task_params import OWN_SECTIONS, DetectionParams, SegmentationParams

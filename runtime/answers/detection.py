@@ -4,12 +4,28 @@ from collections.abc import Sequence
 from typing import Annotated, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from runtime.answers.classification import ModelIdentity, Prediction, to_predictions
+from runtime.answers.segmentation import RunLengths
 from runtime.model.contract import BOXES, OBJECTS, SCORES, DetectionContract, OutputArray, Outputs
 from runtime.model.placed_boxes import boxes_in_picture, is_in_picture
 from runtime.model.preprocess import Placement
+
+SLACK_PX = 1e-6  # of rounding
+# As OpenAPI 3.0 has it, where a reference cannot be null.
+_MASK_SCHEMA = {
+    "type": "object",
+    "nullable": True,
+    "description": "the object's pixels, as a mask of the image's own size in COCO's compressed run-length encoding; "
+    "null where no segmenter is served, or it sees nothing in the box",
+    "additionalProperties": False,
+    "required": ["size", "counts"],
+    "properties": {
+        "size": {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2},
+        "counts": {"type": "string"},
+    },
+}
 
 
 class DetectedBox(BaseModel):
@@ -19,7 +35,7 @@ class DetectedBox(BaseModel):
     size would seldom hold to.
     """
 
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     x1: Annotated[float, Field(ge=0, description="left edge")]
     y1: Annotated[float, Field(ge=0, description="top edge")]
@@ -39,12 +55,15 @@ class DetectedBox(BaseModel):
 class Detection(BaseModel):
     """One object that was found."""
 
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, json_schema_serialization_defaults_required=True
+    )
 
     box: DetectedBox
     score: Annotated[float, Field(ge=0, le=1, description="how sure the detector is of it")]
     class_id: Annotated[int, Field(ge=0, description="index of the class in the contract's objects")]
     class_name: Annotated[str, Field(description="what it is")]
+    mask_rle: Annotated[RunLengths | None, WithJsonSchema(_MASK_SCHEMA)] = None
 
 
 class Detections(Prediction):
@@ -53,6 +72,17 @@ class Detections(Prediction):
     width: Annotated[int, Field(ge=1, description="of the upright image, in pixels")]
     height: Annotated[int, Field(ge=1, description="of the upright image, in pixels")]
     detections: Annotated[list[Detection], Field(description="the surest first")]
+
+    @model_validator(mode="after")
+    def _check_boxes(self) -> Self:
+        for detection in self.detections:
+            box = detection.box
+            if box.x2 > self.width + SLACK_PX or box.y2 > self.height + SLACK_PX:
+                raise ValueError(
+                    f"the box ({box.x1:g}, {box.y1:g}, {box.x2:g}, {box.y2:g}) reaches beyond the picture of "
+                    f"{self.width} x {self.height} pixels; is it a centre and a size?"
+                )
+        return self
 
 
 def to_detections(

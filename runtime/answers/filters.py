@@ -13,16 +13,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar, cast
 
 from runtime.answers.classification import Prediction
 from runtime.answers.filtered_regions import checked_segmentation
 from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.answers.segmentation import Segmentation
-from runtime.model.contract import AbstainFilter, HookFilter, ModelContract, SegmentationContract
+from runtime.model.contract import ModelContract, SegmentationContract
+from runtime.model.stated_filters import AbstainFilter, HookFilter
 
 logger = logging.getLogger("vision.filters")
 
+P = TypeVar("P", bound=Prediction)
 Step = Callable[[Prediction], Prediction]
 
 
@@ -51,14 +53,17 @@ class FilterChain:
         )
         return cls(steps, any(isinstance(filter_, HookFilter) for filter_ in contract.filters))
 
-    def apply(self, predictions: Sequence[Prediction]) -> list[Prediction]:
-        """Return what each prediction becomes, in order. Raises RequestRefused, having logged the cause."""
+    def apply(self, predictions: Sequence[P]) -> list[P]:
+        """Return what each prediction becomes, in order and of its own type; see `_load_hook`.
+
+        Raises RequestRefused, having logged the cause.
+        """
         return [self._apply_to_one(prediction, index) for index, prediction in enumerate(predictions)]
 
-    def _apply_to_one(self, prediction: Prediction, index: int) -> Prediction:
+    def _apply_to_one(self, prediction: P, index: int) -> P:
         for name, step in self.steps:
             try:
-                prediction = step(prediction)
+                prediction = cast(P, step(prediction))
             except (Exception, SystemExit) as exc:  # a hook's `sys.exit` must not end the service
                 logger.exception("the filter %s failed", name)
                 message = f"the filter {name} failed; the service's log has the cause"

@@ -5,6 +5,7 @@
 
 from enum import StrEnum
 from http import HTTPStatus
+from typing import Self
 
 from runtime.model.errors import ImageErrorCode, ViewErrorCode
 
@@ -71,9 +72,14 @@ class RequestRefused(Exception):  # noqa: N818 - what is said to a client, whoev
         retry_after_s: int | None = None,
     ) -> None:
         super().__init__(message if index is None else f"image {index}: {message}")
+        self._message = message
         self.code = code
         self.index = index
         self.retry_after_s = retry_after_s
+
+    def at(self, index: int) -> Self:
+        """Return the refusal as that of the image at this place of its request."""
+        return type(self)(self.code, self._message, index, self.retry_after_s)
 
     @property
     def status(self) -> HTTPStatus:

@@ -10,11 +10,9 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    JsonValue,
     SerializerFunctionWrapHandler,
     TypeAdapter,
     ValidationError,
@@ -22,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from runtime.model.stated_filters import Filters
 from runtime.model.tiles import Roi, TileParams
 
 Task = Literal["classification", "segmentation", "detection"]
@@ -62,6 +61,10 @@ class OutputSpec(NamedTuple):
     dtype: Literal["float32", "uint8"] = "float32"
 
 
+# Fields that contracts of old do not have, with what their absence means.
+_LATER: dict[str, object] = {"max_value": None, "subject": "picture", "crop_margin": 0.0}
+
+
 class Lineage(BaseModel):
     """Where a model came from; empty strings where a thing was not recorded."""
 
@@ -72,37 +75,6 @@ class Lineage(BaseModel):
     mlflow_run_id: str = ""
     backbone: str = ""
     weights: str = ""
-
-
-class AbstainFilter(BaseModel):
-    """Mark an answer whose calibrated probability is below `below` as one that the model is not sure of."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    kind: Literal["abstain"] = "abstain"
-    below: Annotated[float, Field(gt=0, le=1)]
-
-
-class HookFilter(BaseModel):
-    """Call a function of the user's own, `package.module:function`, with each answer and `options` as keywords."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Literal["hook"] = "hook"
-    path: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")]
-    options: dict[str, JsonValue] = {}
-
-
-Filter = Annotated[AbstainFilter | HookFilter, Field(discriminator="kind")]
-
-
-def _check_one_threshold(filters: tuple[Filter, ...]) -> tuple[Filter, ...]:
-    if sum(step.kind == "abstain" for step in filters) > 1:
-        raise ValueError("filters may hold one 'abstain': an answer names one threshold")
-    return filters
-
-
-Filters = Annotated[tuple[Filter, ...], AfterValidator(_check_one_threshold)]
 
 
 class CommonContract(BaseModel):
@@ -140,12 +112,11 @@ class CommonContract(BaseModel):
 
     @model_serializer(mode="wrap")
     def _keep_the_text(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Write contracts as they have always been written: lineage last, and no range where none is stated."""
+        """Write contracts as they have always been written: lineage last, and of later fields what is stated."""
         fields: dict[str, Any] = dump(self)
         lineage = fields.pop("lineage")
-        return {name: value for name, value in fields.items() if name != "max_value" or value is not None} | {
-            "lineage": lineage
-        }
+        stated = {name: value for name, value in fields.items() if name not in _LATER or value != _LATER[name]}
+        return {**stated, "lineage": lineage}
 
     def to_json(self) -> str:
         """Return canonical JSON: equal contracts give equal text."""
@@ -160,10 +131,13 @@ class ClassificationContract(CommonContract):
     """One class an image. The graph gives `probabilities` and `logits`, whose column `i` is of class `i`.
 
     The graph divides logits by `temperature` before the softmax. `filters` stand between the model and the answer, in
-    this order (docs/FILTERS.md).
+    this order (docs/FILTERS.md). `subject` is what it looks at: a picture, or a crop of one, which is what a detector
+    found and, on each side of it, `crop_margin` of its width or height (`runtime/model/crops.py`).
     """
 
     task: Literal["classification"] = "classification"
+    subject: Literal["picture", "crop"] = "picture"
+    crop_margin: Annotated[float, Field(ge=0, le=1)] = 0.0
     temperature: Annotated[float, Field(gt=0)] = 1.0
     filters: Filters = ()
 
@@ -175,6 +149,12 @@ class ClassificationContract(CommonContract):
     def check_outputs(self, outputs: Outputs) -> None:
         """Raise ContractError if a batch's outputs, of the right shapes, cannot be what they are named."""
         _check_probabilities(outputs)
+
+    @model_validator(mode="after")
+    def _check_subject(self) -> Self:
+        if self.crop_margin and self.subject != "crop":
+            raise ValueError("crop_margin is of a classifier whose subject is 'crop'")
+        return self
 
 
 class SegmentationContract(CommonContract):

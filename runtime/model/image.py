@@ -68,7 +68,7 @@ def open_image(
 
 
 def open_for_resizing(
-    data: bytes, max_pixels: int | None, at_least: AtLeast, max_value: int | None = None
+    data: bytes, max_pixels: int | None, at_least: AtLeast | None, max_value: int | None = None
 ) -> tuple[Image.Image, bytes, Size]:
     """Decode like `open_image`, but leave colours for `runtime.formats.colour.to_srgb` until there are fewer pixels.
 

@@ -91,13 +91,16 @@ def read_views(
         return max(height for height, _ in sizes), max(width for _, width in sizes)
 
     image, profile, size = open_for_resizing(data, max_pixels, at_least, contract.max_value)
-    return [_place(image, profile, size, contract, view) for view in views_of(size)]
+    return [place_picture(image, profile, size, contract, view) for view in views_of(size)]
 
 
-def _place(
-    image: Image.Image, profile: bytes, size: Size, contract: ModelContract, view: View
+def place_picture(
+    image: Image.Image, profile: bytes, size: Size, contract: ModelContract, view: View = WHOLE
 ) -> tuple[ImageArray, Placement]:
-    """Resize a part of an image, which may be reduced from one of `size` (height, width)."""
+    """Resize an image, or a part of it, that is decoded already: the second half of `read_placed`.
+
+    image: upright, of mode RGB, with colours of `profile`, reduced, perhaps, from one of `size` (height, width).
+    """
     place = placement(image.width, image.height, contract, view)
     if image.size == (contract.width, contract.height) and view == WHOLE:
         pixels = np.asarray(to_srgb(image, profile))

@@ -26,7 +26,7 @@ from runtime.serving.error_bodies import ErrorBodyMiddleware
 from runtime.serving.fronts.inference_worker import InferenceService
 from runtime.serving.handlers import APIS, Handlers
 from runtime.serving.model_reference import ModelUnavailable, VisionModel, find_models
-from runtime.serving.openapi import BASE64_PATH, OpenAPIDocument, describe
+from runtime.serving.openapi.document import BASE64_PATH, OpenAPIDocument, describe
 from runtime.serving.prometheus.metrics_folder import use_metrics_folder
 from runtime.serving.request_record import RequestRecordMiddleware, current_record
 from runtime.serving.settings import ServingSettings, SettingsError
@@ -106,17 +106,14 @@ class EdgeService(Service):  # type: ignore[misc]  # BentoML's SDK package carri
         found = find_models(self.bento)
         self.models = [VisionModel(str(model.tag), self.inner.card_path) for model in found.values()]
         declared = self.declared_apis
-        self.apis = {APIS[task]: declared[APIS[task]] for task in APIS if task in found}
+        self.apis = {api: declared[api] for api, role in APIS.items() if role in found}
         if settings.front_workers:
             self.config["workers"] = settings.front_workers
         super().inject_config()
 
     @property
     def openapi_spec(self) -> OpenAPIDocument:
-        tasks = {name: task for task, name in APIS.items()}
-        return describe(
-            super().openapi_spec.asdict(), {method.route: tasks[name] for name, method in self.apis.items()}
-        )
+        return describe(super().openapi_spec.asdict(), {method.route: name for name, method in self.apis.items()})
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """Wrap the whole application: a middleware that BentoML adds itself stands inside its timeout and limits.

@@ -18,6 +18,7 @@ from runtime.serving.request_record import REQUEST_ID_HEADER
 
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _STATE_KEY = "vision.refusal"
+_ID_KEY = "vision.request_id"
 _RETRY_AFTER_S = 1  # where a layer that is not ours refuses for load and does not say when to come back
 # Of errors that come from around the service. Any other status has its name in lower case, such as `not_found`.
 EDGE_CODES: dict[int, str] = {
@@ -34,6 +35,13 @@ _MESSAGES: dict[int, str] = {
     HTTPStatus.INTERNAL_SERVER_ERROR: "the service failed; its log has the cause under this request id",
     HTTPStatus.SERVICE_UNAVAILABLE: "the service has more work than it can do in time; try again later",
     HTTPStatus.GATEWAY_TIMEOUT: "the request could not be answered in time",
+}
+
+
+# Of one image of a stream, whose status has long been sent.
+INTERNAL_ERROR = {
+    "code": EDGE_CODES[HTTPStatus.INTERNAL_SERVER_ERROR],
+    "message": _MESSAGES[HTTPStatus.INTERNAL_SERVER_ERROR],
 }
 
 
@@ -72,6 +80,21 @@ def note_refusal(scope: Scope, refusal: RequestRefused) -> None:
     scope.get(_STATE_KEY, []).append(refusal)
 
 
+def current_request_id(scope: Scope) -> str:
+    """Return the id that the request's answer carries, "" outside of the middleware."""
+    return str(scope.get(_ID_KEY, ""))
+
+
+def problem(refusal: RequestRefused, request_id: str) -> dict[str, object]:
+    """Return what a body says of a refusal."""
+    return {
+        "code": refusal.code.value,
+        "message": str(refusal),
+        "index": refusal.index,
+        "request_id": request_id,
+    }
+
+
 class ErrorBodyMiddleware:
     """Pure ASGI: gives every answer a request id and every answer from 400 upwards our JSON body."""
 
@@ -98,6 +121,7 @@ class ErrorBodyMiddleware:
                 await send(message)
 
         scope[_STATE_KEY] = refusals
+        scope[_ID_KEY] = request_id
         await self.app(scope, receive, send_ours)
 
 

@@ -1,6 +1,6 @@
 """Which models are served, and which a Bento gets: the newest when it is built, and those for ever after."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import bentoml
@@ -8,8 +8,9 @@ from _bentoml_sdk.models import BentoModel
 from bentoml.exceptions import BentoMLException, NotFound
 
 from runtime.model.card import CardError, check_card
-from runtime.model.contract import CONTRACT_FILE, DEFAULT_MODEL, ONNX_FILE, ContractError, Task, read_contract
+from runtime.model.contract import CONTRACT_FILE, DEFAULT_MODEL, ONNX_FILE, ContractError, read_contract
 from runtime.model.hashing import file_sha256
+from runtime.model.roles import Role, role_of
 from runtime.serving.settings import ServingSettings, SettingsError
 
 HOW_TO_GET_ONE = "run `make demo`, or `make register` after training, to put one there"
@@ -71,8 +72,8 @@ def find_model(tag: str) -> bentoml.Model:
         raise ModelUnavailable(f"there is no model '{tag}' in the model store; {HOW_TO_GET_ONE}") from exc
 
 
-def with_tasks(tags: Iterable[str], use: str) -> Iterator[tuple[Task, bentoml.Model]]:
-    """Yield the models of these tags in the local store, each with the task that its contract names.
+def with_roles(tags: Iterable[str], use: str) -> Iterator[tuple[Role, bentoml.Model]]:
+    """Yield the models of these tags in the local store, each with the role that its contract gives it.
 
     use: what is to be done with them, in the message: 'packed'. Raises ModelUnavailable if a model is missing or has no
     contract.
@@ -80,27 +81,38 @@ def with_tasks(tags: Iterable[str], use: str) -> Iterator[tuple[Task, bentoml.Mo
     for tag in tags:
         model = find_model(tag)
         try:
-            task = read_contract(Path(model.path_of(CONTRACT_FILE))).task
+            role = role_of(read_contract(Path(model.path_of(CONTRACT_FILE))))
         except ContractError as exc:
             raise ModelUnavailable(f"{model.tag} cannot be {use}: {exc}") from exc
-        yield task, model
+        yield role, model
 
 
-def find_models(bento: bentoml.Bento | None = None) -> dict[Task, bentoml.Model]:
-    """Find what the deployment serves or builds, by task: what `bento` holds, else what `VISION_MODEL` names.
+def find_models(bento: bentoml.Bento | None = None) -> dict[Role, bentoml.Model]:
+    """Find what the deployment serves or builds, by role: what `bento` holds, else what `VISION_MODEL` names.
 
-    Raises ModelUnavailable if a model is missing or has no contract, or two have the same task.
+    Raises ModelUnavailable if a model is missing or has no contract, two have the same role, or a classifier of crops
+    has no detector to cut them.
     """
-    found: dict[Task, bentoml.Model] = {}
+    found: dict[Role, bentoml.Model] = {}
     tags = wanted_tags()
-    for task, model in with_tasks(tags if bento is None else _held_tags(bento, tags), "used"):
-        if task in found:
+    for role, model in with_roles(tags if bento is None else _held_tags(bento, tags), "used"):
+        if role in found:
             raise ModelUnavailable(
-                f"VISION_MODEL={','.join(tags)} names two models for {task}, {found[task].tag} and "
+                f"VISION_MODEL={','.join(tags)} names two models for {role}, {found[role].tag} and "
                 f"{model.tag}; name at most one of each task"
             )
-        found[task] = model
+        found[role] = model
+    refuse_lonely_crops(found)
     return found
+
+
+def refuse_lonely_crops(models: Mapping[Role, bentoml.Model]) -> None:
+    """Raise ModelUnavailable for a classifier of crops without a detector that finds what it would classify."""
+    if "crop-classification" in models and "detection" not in models:
+        raise ModelUnavailable(
+            f"{models['crop-classification'].tag} classifies what a detector finds, and there is no detector beside "
+            "it: name one in VISION_MODEL, too"
+        )
 
 
 def _held_tags(bento: bentoml.Bento, wanted: tuple[str, ...]) -> tuple[str, ...]:

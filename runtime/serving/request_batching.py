@@ -1,7 +1,7 @@
 """Where HTTP requests meet the batcher: one request from its body to its answer, and all that can be said instead."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +16,7 @@ from runtime.answers.results import Prediction, only_predictions
 from runtime.model.contract import SegmentationContract
 from runtime.model.devices import Device
 from runtime.model.image import ImageArray
+from runtime.model.roles import Role, role_of
 from runtime.serving.answer_making import make_answers, write_answer
 from runtime.serving.batching import Batcher
 from runtime.serving.bentoml_app import BatchCallback
@@ -32,9 +33,16 @@ from runtime.serving.served_model import ServedModel
 from runtime.serving.turn_queue import Outcome
 
 T = TypeVar("T")
+P = TypeVar("P", bound=Prediction)
 # Beyond it a batch gains no throughput on a CPU and only makes its first image wait: docs/BATCHING.md.
 _BATCH_IMAGES: dict[Device, int] = {"cpu": 4, "cuda": 64}
 ENCODED_TOO_LATE = "the deadline passed before the answer was made"
+_PREFIXES: dict[Role, str] = {
+    "classification": "vision",
+    "crop-classification": "vision_crop",
+    "segmentation": "vision_segment",
+    "detection": "vision_detect",
+}
 _REASONS = (*(code.value for code in STATUS), CLIENT_GONE)
 
 
@@ -86,7 +94,7 @@ class RequestHandler:
     def refuses_now(self) -> bool:
         """Say whether the current request, whose body is not read, would be refused now, and note the refusal if so."""
         try:
-            self.batcher.refuse_if_full(self._deadline_s)
+            self.batcher.refuse_if_full(self.deadline_s)
             self.hook_threads.refuse_if_all_hang()
         except RequestRefused as refusal:
             self.note(current_record(), refusal)
@@ -99,8 +107,12 @@ class RequestHandler:
         compute: BentoML's way to the batchable API, called with the images of the requests of a batch.
         """
         record = current_record()
+        return await self.refusing(self._answer(request, compute, record), record)
+
+    async def refusing(self, work: Coroutine[None, None, Response], record: RequestRecord) -> Response:
+        """Await a request's answer, or say why there is none."""
         try:
-            return await self._answer(request, compute, record)
+            return await work
         except ClientGoneError as exc:
             # The answer is for BentoML alone, as nobody will read it.
             record.refusal = CLIENT_GONE
@@ -116,23 +128,24 @@ class RequestHandler:
         return Response(status_code=refusal.status)
 
     @property
-    def _deadline_s(self) -> float:
+    def deadline_s(self) -> float:
+        """Seconds that a request has, from the end of its body."""
         return self.served.settings.deadline_ms / 1e3
 
     async def _answer(self, request: Request, compute: BatchCallback, record: RequestRecord) -> Response:
         served = self.served
         wanted = read_wanted_answer(request, served.contract.task)
-        with self._arriving(record):
-            decode = partial(self._run, self.decoders, record)
+        with self.arriving(record):
+            decode = partial(self.run, self.decoders, record)
             images = await read_images(request, served.contract, served.settings, wanted, decode)
             record.decoded(len(images.places), len(images.pixels) if images.parts.tiles else None)
         if images.parts.tiles:
             self.metrics.cut(map(len, images.places))
         outcome = await self._compute(images.pixels, compute, record)
-        encode = partial(self._run, self.encoders, record)
+        encode = partial(self.run, self.encoders, record)
         answers = await make_answers(outcome.answers, images, served, record, encode)
         self.metrics.predicted(answers)
-        predictions = await self._filter(only_predictions(answers), record)
+        predictions = await self.filter(only_predictions(answers), self.left_s(record))
         response = await write_answer(predictions, wanted, images.encoded, served, record, encode)
         record.queue_s, record.inference_s = outcome.wait_s, outcome.inference_s
         record.batch_images = outcome.batch_images
@@ -141,13 +154,14 @@ class RequestHandler:
             self.metrics.encode.observe(record.encode_s)
         return response
 
-    async def _run(
+    async def run(
         self, threads: RequestThreads, record: RequestRecord, functions: Sequence[Callable[[], T]]
     ) -> list[T]:
-        return await threads.run(functions, self._left_s(record), record.receive)
+        """Call each function in a thread while the request waits for it."""
+        return await threads.run(functions, self.left_s(record), record.receive)
 
     @contextmanager
-    def _arriving(self, record: RequestRecord) -> Iterator[None]:
+    def arriving(self, record: RequestRecord) -> Iterator[None]:
         """Count a request while it is decoded, from the end of its body: clients that upload slowly keep nobody out."""
         num_arrived = 0
 
@@ -166,25 +180,30 @@ class RequestHandler:
             self.batcher.num_arriving -= num_arrived
 
     async def _compute(self, images: ImageArray, compute: BatchCallback, record: RequestRecord) -> Outcome[Row]:
-        work = self.batcher.submit(images, compute, self._left_s(record))
+        work = self.batcher.submit(images, compute, self.left_s(record))
         # A watcher costs a task; a batch that starts at once runs to its end anyway.
         if self.batcher.has_free_session or record.received_at is None:
             return await work
         return await unless_disconnected(work, record.receive)
 
-    async def _filter(self, answers: list[Prediction], record: RequestRecord) -> list[Prediction]:
+    async def filter(self, answers: Sequence[P], left_s: float) -> Sequence[P]:
+        """Return what the model's filters make of its answers, which stay of their type, within `left_s` seconds.
+
+        Raises RequestRefused if a filter fails or does not end.
+        """
         filters = self.served.filters
         if not filters.steps:
             return answers
         if filters.has_hooks:
-            answers = await self.hook_threads.run(partial(filters.apply, answers), self._left_s(record))
+            answers = await self.hook_threads.run(partial(filters.apply, answers), left_s)
         else:
             answers = filters.apply(answers)
         self.metrics.filtered(answers)
         return answers
 
-    def _left_s(self, record: RequestRecord) -> float:
-        return self._deadline_s - (time.perf_counter() - (record.received_at or record.started_at))
+    def left_s(self, record: RequestRecord) -> float:
+        """Return the seconds that the request still has."""
+        return self.deadline_s - (time.perf_counter() - (record.received_at or record.started_at))
 
 
 def local_batcher(served: ServedModel) -> Batcher[Any, Any]:
@@ -192,18 +211,19 @@ def local_batcher(served: ServedModel) -> Batcher[Any, Any]:
     predictor, settings = served.predictor, served.settings
     assert predictor is not None
     metrics = metrics_of(served)
+    is_of_crops = role_of(served.contract) == "crop-classification"
+    max_queued = settings.max_queued_crops if is_of_crops else settings.max_queued_images
     return Batcher(
         num_sessions=len(predictor.sessions),
         max_batch_images=settings.max_batch_images or _BATCH_IMAGES[predictor.device],
-        max_queued_images=settings.max_queued_images,
+        max_queued_images=max_queued,
         on_batch=metrics.batch_done,
         on_queue=metrics.queue_images.set,
     )
 
 
 def metrics_of(served: ServedModel) -> ServiceMetrics:
-    """Return this process's metrics of a model; those of a classifier have the plain names."""
+    """Return this process's metrics of a model; those of a classifier of pictures have the plain names."""
     contract = served.contract
-    if isinstance(contract, SegmentationContract):
-        return service_metrics(contract.classes, _REASONS, "vision_segment", contract.regions)
-    return service_metrics(contract.classes, _REASONS)
+    regions = contract.regions if isinstance(contract, SegmentationContract) else ()
+    return service_metrics(contract.classes, _REASONS, _PREFIXES[role_of(contract)], regions)

@@ -22,7 +22,7 @@ CLIENT_GONE = "client_gone"
 # What monitoring asks every few seconds; BentoML's access log passes these over, too.
 QUIET_PATHS = frozenset({"/metrics", "/healthz", "/livez", "/readyz"})
 _MAX_PATH = 200  # characters of a path that are logged
-_STAGES = ("read", "decode", "queue", "inference", "encode", "total")
+_STAGES = ("read", "decode", "queue", "inference", "detect", "crop", "classify", "mask", "encode", "total")
 
 logger = logging.getLogger("vision.request")
 _current: ContextVar["RequestRecord"] = ContextVar("vision_request_record")
@@ -34,8 +34,9 @@ class RequestRecord:
 
     `read_s` is from the request's first line to the last byte of its body; `decode_s` to pixels in the model's size;
     `queue_s` to the start of its first batch; `inference_s` to the end of its last; `encode_s` is what outlining and
-    drawing took; `total_s` is from the request's first line to the answer's. The deadline counts from the end of
-    `read_s`.
+    drawing took, or writing a pipeline's answer; `total_s` is from the request's first line to the answer's. The
+    deadline counts from the end of `read_s`. A pipeline has `detect_s` in place of `inference_s`, and then what the
+    slowest picture took for each stage: `crop_s`, `classify_s` and, beside these, `mask_s`.
     """
 
     scope: Scope
@@ -51,6 +52,10 @@ class RequestRecord:
     decode_s: float | None = None
     queue_s: float | None = None
     inference_s: float | None = None
+    detect_s: float | None = None
+    crop_s: float | None = None
+    classify_s: float | None = None
+    mask_s: float | None = None
     encode_s: float | None = None
     total_s: float | None = None
 

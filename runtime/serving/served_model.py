@@ -1,10 +1,14 @@
 """What one deployment serves: models, contracts, filters and settings, found and checked as one."""
 
+import asyncio
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import bentoml
+import numpy as np
 
 from runtime.answers.filters import FilterChain, FilterError
 from runtime.answers.outputs import Row, to_rows
@@ -14,12 +18,13 @@ from runtime.model.contract import (
     ONNX_FILE,
     ContractError,
     ModelContract,
-    Task,
+    SegmentationContract,
     read_contract,
 )
 from runtime.model.devices import DeviceError
 from runtime.model.hashing import file_sha256
 from runtime.model.image import ImageArray
+from runtime.model.roles import Role
 from runtime.model.session import Predictor
 from runtime.serving.model_reference import ModelUnavailable, find_models
 from runtime.serving.settings import ServingSettings, SettingsError
@@ -43,8 +48,8 @@ class ServedModel:
 
 def load_served_models(
     bento: bentoml.Bento | None, computes: bool = True, device_index: int = 0
-) -> dict[Task, ServedModel]:
-    """Load and check what is served, by task: the models of `bento`, else those that `VISION_MODEL` names.
+) -> dict[Role, ServedModel]:
+    """Load and check what is served, by role: the models of `bento`, else those that `VISION_MODEL` names.
 
     computes: whether this process runs them, and not another. Raises ModelUnavailable saying what is wrong and what to
     run.
@@ -54,7 +59,9 @@ def load_served_models(
         found = find_models(bento)
         # Threads that wait by spinning would take the cores from another model's.
         load = partial(_load, settings=settings, computes=computes, device_index=device_index, spins=len(found) == 1)
-        return {task: load(model) for task, model in found.items()}
+        served = {role: load(model) for role, model in found.items()}
+        _refuse_beside_a_detector(served)
+        return served
     except (ContractError, DeviceError, FilterError, SettingsError) as exc:
         raise ModelUnavailable(f"cannot serve: {exc}") from exc
 
@@ -71,3 +78,41 @@ def _load(
     sha256 = predictor.sha256 if predictor else file_sha256(folder / ONNX_FILE)
     identity = ModelIdentity(name=model.tag.name, version=model.tag.version or "", sha256=sha256)
     return ServedModel(contract, identity, settings, FilterChain.load(contract), predictor)
+
+
+def _refuse_beside_a_detector(served: Mapping[Role, ServedModel]) -> None:
+    """Raise ContractError for a segmenter that would look at the one decoded picture of /detect in another way."""
+    detector, segmenter = served.get("detection"), served.get("segmentation")
+    if detector is None or segmenter is None:
+        return
+    both = detector.contract.max_value, segmenter.contract.max_value
+    if both[0] != both[1]:
+        raise ContractError(
+            f"detector and segmenter state different ranges of deep pictures (max_value {both[0]} and {both[1]}), and "
+            "/detect decodes a picture once for both: train them with the same contract.max_value, or serve them apart"
+        )
+    contract = segmenter.contract
+    if isinstance(contract, SegmentationContract) and (contract.tiles or contract.roi):
+        raise ContractError(
+            "the segmenter's contract states tiles or a region of interest, and beside a detector it looks at whole "
+            "pictures: serve them apart, or export it with neither"
+        )
+
+
+class SessionThreads:
+    """Threads in which a model's batches are computed beside the event loop, one for each of its sessions."""
+
+    def __init__(self, served: ServedModel) -> None:
+        self._served = served
+        num_threads = len(served.predictor.sessions) if served.predictor else 1  # a front's are never asked
+        self._threads = ThreadPoolExecutor(num_threads, thread_name_prefix="session")
+
+    async def compute(self, items: Sequence[ImageArray]) -> list[list[Row]]:
+        """Compute the images of several requests as one batch: the function that a `Batcher` calls."""
+        batch = items[0] if len(items) == 1 else np.concatenate(items)
+        rows = iter(await asyncio.get_running_loop().run_in_executor(self._threads, self._served.compute, batch))
+        return [[next(rows) for _ in item] for item in items]
+
+    def close(self) -> None:
+        """Wait for what runs. Safe to call twice."""
+        self._threads.shutdown()

@@ -58,8 +58,16 @@ class ServingSettings(BaseSettings):
     max_queued_images: Annotated[int, Field(ge=1, le=1_000_000)] = 256
     """Most images that wait for a session; a request beyond it is answered with 503 at once."""
 
+    max_queued_crops: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
+    """Most crops of all requests that wait for the classifier of crops; where they are more, detections are answered
+    without classifications."""
+
     deadline_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 5000
     """Time from the end of a request's body after which it is answered with 504 instead of computed."""
+
+    classify_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of the deadline after which `/detect` answers without classifications, counted from when the objects are
+    found; a tenth of the deadline is always left for the answer. The same goes for masks."""
 
     decode_threads: Annotated[int, Field(ge=1, le=256)] = 2
     """Images that are decoded and resized at the same time, beside the event loop."""
@@ -75,6 +83,13 @@ class ServingSettings(BaseSettings):
     """Most tiles that the images of one request may be cut into together. Each counts as an image that waits: with half
     of `max_queued_images` one request leaves room for others. Until its answer each takes 8 bytes for a pixel of the
     network's input: 128 tiles of 224 x 224 take 51 MB."""
+
+    max_batch_uploads: Annotated[int, Field(ge=1, le=100_000)] = 256
+    """Most images that one request to `/detect_batch` may carry."""
+
+    max_decoded_bytes: Annotated[int, Field(ge=0)] = 512 * 2**20
+    """Most bytes of decoded pictures that one process keeps until crops are cut out of them; a picture that finds no
+    room is decoded a second time."""
 
     max_body_bytes: Annotated[int, Field(ge=1)] = 64 * 2**20
     """Largest body of a request; refused while it streams."""

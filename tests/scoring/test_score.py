@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from runtime.model.contract import HookFilter
 from runtime.model.preprocess import read_for_model
 from runtime.model.session import Predictor
+from runtime.model.stated_filters import HookFilter
 from scoring import merge, score, shard
 from scoring.results import MODEL_KEY
 from tests.onnx_fixture import tiny_contract, write_tiny_model

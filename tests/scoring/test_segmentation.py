@@ -13,9 +13,9 @@ import pytest
 from pycocotools import mask as coco
 
 from runtime.answers.results import ANSWERS, ModelIdentity
-from runtime.model.contract import HookFilter
 from runtime.model.preprocess import read_placed
 from runtime.model.session import Predictor
+from runtime.model.stated_filters import HookFilter
 from scoring import merge, rows, score, shard
 from scoring.plan import PLAN_FILE, Plan
 from tests.onnx_fixture import write_tiny_model

@@ -32,7 +32,7 @@ def slow_graph(num_products: int) -> onnx.ModelProto:
     matmul.output[0] = "fast_logits"
     nodes = [
         helper.make_node("MatMul", ["mean", "widen"], ["wide"]),
-        helper.make_node("Loop", ["num_products", "", "wide"], ["still_wide"], body=_product()),
+        helper.make_node("Loop", ["num_products", "", "wide"], ["still_wide"], body=product()),
         helper.make_node("MatMul", ["still_wide", "narrow"], ["nothing"]),
         helper.make_node("Add", ["fast_logits", "nothing"], [LOGITS]),
     ]
@@ -42,7 +42,7 @@ def slow_graph(num_products: int) -> onnx.ModelProto:
     return model
 
 
-def _product() -> onnx.GraphProto:
+def product() -> onnx.GraphProto:
     """One turn of the loop."""
     square = numpy_helper.from_array(np.zeros((_WIDTH, _WIDTH), np.float32), "square")
     nodes = [
@@ -62,9 +62,13 @@ def _product() -> onnx.GraphProto:
     return helper.make_graph(nodes, "product", inputs, outputs, [square])
 
 
+def num_products(seconds: float) -> int:
+    """Return so many that they take `seconds` here."""
+    return round(_products_a_second() * seconds)
+
+
 @cache
-def _num_products() -> int:
-    """So many that an image takes IMAGE_S here."""
+def _products_a_second() -> float:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     graph = slow_graph(_PROBE_PRODUCTS).SerializeToString()
@@ -76,12 +80,12 @@ def _num_products() -> int:
         begin_s = time.perf_counter()
         session.run(None, {session.get_inputs()[0].name: image})
         times_s.append(time.perf_counter() - begin_s)
-    return round(_PROBE_PRODUCTS * IMAGE_S / min(times_s))
+    return _PROBE_PRODUCTS / min(times_s)
 
 
 def register_slow_model(project: Project) -> None:
     """Register a model that takes IMAGE_S an image."""
     sources = write_sources(project.folder / "artifacts")
-    onnx.save(slow_graph(_num_products()), sources.export_dir / ONNX_FILE)
+    onnx.save(slow_graph(num_products(IMAGE_S)), sources.export_dir / ONNX_FILE)
     sources.card.write_text(card_text(sources.export_dir / ONNX_FILE))
     project.register_sources(sources)

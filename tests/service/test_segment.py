@@ -57,6 +57,7 @@ WHITE = png(96, 72, (255, 255, 255))
 PAGES = (ROOT / "README.md", ROOT / "docs/API.md", ROOT / "docs/CONTAINERIZE.md")
 CURL = sorted({line for page in PAGES for line in re.findall(r"^ *(curl .+)$", page.read_text("utf-8"), re.M)})
 CURL_OF_PARTS = [line for line in CURL if "tiles" in line]  # of a large picture: tests/service/test_segment_parts.py
+CURL_OF_DETECTOR = [line for line in CURL if "/detect" in line]  # tests/service/test_detect.py
 Answer = dict[str, Any]
 
 
@@ -258,7 +259,7 @@ def test_overlay_is_the_picture_with_its_outlines(url: str, accept: str) -> None
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="runs curl")
-@pytest.mark.parametrize("command", [line for line in CURL if line not in CURL_OF_PARTS])
+@pytest.mark.parametrize("command", [line for line in CURL if line not in (*CURL_OF_PARTS, *CURL_OF_DETECTOR)])
 def test_curl_is_answered_as_readme_and_docs_show_it(url: str, tmp_path: Path, command: str) -> None:
     (tmp_path / "tile.jpg").write_bytes(picture(2, file_format="JPEG"))
     (tmp_path / "other.png").write_bytes(picture(1))

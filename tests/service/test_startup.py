@@ -11,6 +11,7 @@ import pytest
 from tests.bento_project import Project, copy_project, write_pictures
 from tests.bentoml_home import bentoml_home
 from tests.onnx_segmenter import store_segmenter
+from tests.service.detecting_models import store_crop_classifier, store_detector
 
 pytestmark = pytest.mark.slow
 
@@ -73,6 +74,23 @@ def test_bento_refuses_a_contract_that_disagrees_and_a_model_that_is_not_its_own
     [path] = changed.home.glob("models/vision-classifier/*/contract.json")
     path.write_text(path.read_text().replace('"height": 16', '"height": 32'))
     assert "height is 32 in contract.json but 16 in model.onnx" in serve(changed, "vision:latest")
+
+
+@pytest.mark.parametrize("has_detector", [True, False])
+def test_detector_does_not_start_without_the_classifier_that_is_named(
+    project: Project, tmp_path: Path, has_detector: bool
+) -> None:
+    home = tmp_path / "home"
+    with bentoml_home(home):
+        detector, classifier = store_detector(), store_crop_classifier()
+    changed = Project(project.folder, home)
+    if not has_detector:
+        message = serve(changed, VISION_MODEL=classifier)
+        assert f"{classifier} classifies what a detector finds, and there is no detector beside it" in message
+        return
+    [path] = home.glob("models/vision-crop-classifier/*/model.onnx")
+    path.write_bytes(path.read_bytes()[:1000])
+    assert "model.onnx cannot be loaded as an ONNX model" in serve(changed, VISION_MODEL=f"{detector},{classifier}")
 
 
 NO_TORCH = """

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from runtime.model.contract import HookFilter
+from runtime.model.stated_filters import HookFilter
 from tests.onnx_fixture import CLASSES, COLOURS, tiny_contract, write_tiny_model
 from tests.slurm.conftest import Project
 

@@ -6,11 +6,10 @@ BentoML starts it, gives it a unix socket and restarts it when it dies; what ans
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from _bentoml_sdk import Service
@@ -38,7 +37,7 @@ from runtime.serving.fronts.inference_wire import (
 )
 from runtime.serving.prometheus.metrics_folder import forget_dead_processes, use_metrics_folder
 from runtime.serving.request_batching import local_batcher
-from runtime.serving.served_model import ServedModel, load_served_models
+from runtime.serving.served_model import ServedModel, SessionThreads, load_served_models
 
 logger = logging.getLogger("vision.inference")
 
@@ -63,7 +62,7 @@ class _Desk:
 
     served: ServedModel
     batcher: Batcher[ImageArray, Row]
-    threads: ThreadPoolExecutor
+    threads: SessionThreads
 
     @classmethod
     def open(cls, served: ServedModel, socket_path: Path) -> Self:
@@ -76,16 +75,11 @@ class _Desk:
             page.write(num_images, batcher.expected_wait_s)
 
         batcher.on_queue = publish
-        return cls(served, batcher, ThreadPoolExecutor(batcher.num_sessions, thread_name_prefix="session"))
-
-    async def compute(self, items: Sequence[ImageArray]) -> Sequence[Sequence[Row]]:
-        batch: Any = items[0] if len(items) == 1 else np.concatenate(items)
-        rows = iter(await asyncio.get_running_loop().run_in_executor(self.threads, self.served.compute, batch))
-        return [[next(rows) for _ in item] for item in items]
+        return cls(served, batcher, SessionThreads(served))
 
     async def close(self) -> None:
         await self.batcher.close()
-        self.threads.shutdown()
+        self.threads.close()
 
 
 class InferenceApp:
@@ -137,7 +131,7 @@ class InferenceApp:
         contract = desk.served.contract
         images = np.frombuffer(body, np.uint8).reshape(-1, contract.height, contract.width, 3)
         left_s = float(headers[DEADLINE_HEADER]) - time.monotonic()
-        outcome = await unless_disconnected(desk.batcher.submit(images, desk.compute, left_s), receive)
+        outcome = await unless_disconnected(desk.batcher.submit(images, desk.threads.compute, left_s), receive)
         outputs = stack_rows(outcome.answers)
         return Response(InferenceReply(outputs, outcome.wait_s, outcome.inference_s, outcome.batch_images).to_bytes())
 

@@ -5,7 +5,8 @@ Nothing here computes a prediction and nothing fetches anything. Which form a bo
 """
 
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -60,10 +61,7 @@ async def read_images(
     Parsing JSON and large forms, base64, decoding and resizing are left to `run`, never done on the event loop. Raises
     RequestRefused naming the first image that cannot be read, ClientGoneError.
     """
-    try:
-        sent, stated = await _read_body(request, settings.max_images_per_request, wanted, run)
-    except ClientDisconnect as exc:
-        raise ClientGoneError("the client closed the connection before its body ended") from exc
+    sent, stated = await _read_whole_body(request, settings.max_images_per_request, wanted, run)
     wanted.check_number(len(sent))
     parts = stated.over(contract)
     read_one = _Reader(contract, settings, parts)
@@ -74,6 +72,24 @@ async def read_images(
         [pixels] = await run([partial(np.concatenate, images)])
     encoded = [data for _, _, data in read] if wanted.form == "overlay" else []
     return ReadImages(pixels, [places for _, places, _ in read], parts, encoded)
+
+
+async def read_sent(request: Request, max_images: int, run: RunInThreads) -> Sequence[bytes | str]:
+    """Read the images of a request in any of the four forms, still encoded: bytes, or text in base64.
+
+    Raises RequestRefused for a body that is of none of them, ClientGoneError.
+    """
+    sent, _ = await _read_whole_body(request, max_images, WantedAnswer(), run)
+    return sent
+
+
+async def _read_whole_body(
+    request: Request, max_images: int, wanted: WantedAnswer, run: RunInThreads
+) -> tuple[Sequence[bytes | str], WantedParts]:
+    try:
+        return await _read_body(request, max_images, wanted, run)
+    except ClientDisconnect as exc:
+        raise ClientGoneError("the client closed the connection before its body ended") from exc
 
 
 async def _read_body(
@@ -99,6 +115,20 @@ async def _read_body(
     return texts, parts.joined(WantedParts.of_json(options))
 
 
+def image_bytes(encoded: bytes | str, index: int) -> bytes:
+    """Return the file of an image as `read_sent` gives it. Raises RequestRefused for text that is not base64."""
+    return decode_base64(encoded, index) if isinstance(encoded, str) else encoded
+
+
+@contextmanager
+def refusing_image(index: int) -> Iterator[None]:
+    """Say of an image that cannot be read that it is the one at this place of its request: raises RequestRefused."""
+    try:
+        yield
+    except (ImageError, ViewError) as exc:
+        raise RequestRefused(exc.code, str(exc), index) from exc
+
+
 class _Reader:
     """Brings one request's images to the model's input, several at a time, and counts their tiles together."""
 
@@ -108,14 +138,12 @@ class _Reader:
 
     def __call__(self, encoded: bytes | str, index: int) -> tuple[ImageArray, list[Placement], bytes]:
         """Return pixels, a row each tile, with the places of these and the encoded image. Raises RequestRefused."""
-        data = decode_base64(encoded, index) if isinstance(encoded, str) else encoded
-        try:
+        data = image_bytes(encoded, index)
+        with refusing_image(index):
             if isinstance(self._contract, SegmentationContract):
                 return *self._read_tiles(data, self._contract), data
             pixels, place = read_placed(data, self._contract, self._settings.max_pixels)
             return pixels[None], [place], data
-        except (ImageError, ViewError) as exc:
-            raise RequestRefused(exc.code, str(exc), index) from exc
 
     def _read_tiles(self, data: bytes, contract: SegmentationContract) -> tuple[ImageArray, list[Placement]]:
         most, (tiles, roi) = self._settings.max_tiles_per_request, self._parts

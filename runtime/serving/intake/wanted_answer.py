@@ -43,14 +43,19 @@ _PLAIN = WantedAnswer()
 def read_wanted_answer(request: Request, task: Task) -> WantedAnswer:
     """Read what a request wants.
 
-    A classifier answers in JSON, whatever is accepted and asked for, but that it looks at whole images and says so.
-    Raises RequestRefused for a query that is not known or cannot be used, and where nothing that is accepted can be
-    answered with.
+    Classifiers and detectors answer in JSON, whatever is accepted, and look at whole images; a classifier takes any
+    query but one that asks for parts. Raises RequestRefused for a query that is not known or cannot be used, and where
+    nothing that is accepted can be answered with.
     """
     query = request.query_params
     if task == "classification":
         if query and (parts := query.keys() & set(PARTS)):
             message = f"unknown query parameter(s) {shown_names(parts)}: a classifier looks at whole images"
+            raise RequestRefused(RequestErrorCode.UNKNOWN_FIELD, message)
+        return _PLAIN
+    if task == "detection":
+        if query:
+            message = f"unknown query parameter(s) {shown_names(query.keys())}; this path has none"
             raise RequestRefused(RequestErrorCode.UNKNOWN_FIELD, message)
         return _PLAIN
     _check_names(query)

@@ -11,7 +11,7 @@ from runtime.serving.prometheus.metrics_folder import read_unfinished_files_as_e
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128)
 _TILES = (*_IMAGES, 256)
 _CONFIDENCE = tuple(i / 20 for i in range(1, 21))
@@ -44,12 +44,12 @@ class ServiceMetrics:
             f"{prefix}_queue_images", "Images that wait for a session", multiprocess_mode="livesum", registry=kept
         )
         self.queue_wait = histogram(
-            f"{prefix}_queue_wait_seconds", "From decoded images to the start of their batch", buckets=_SECONDS
+            f"{prefix}_queue_wait_seconds", "From decoded images to the start of their batch", buckets=SECONDS
         )
         self.decode = histogram(
-            f"{prefix}_decode_seconds", "From a request's last byte to its decoded images", buckets=_SECONDS
+            f"{prefix}_decode_seconds", "From a request's last byte to its decoded images", buckets=SECONDS
         )
-        self.inference = histogram(f"{prefix}_inference_seconds", "One batch in the model", buckets=_SECONDS)
+        self.inference = histogram(f"{prefix}_inference_seconds", "One batch in the model", buckets=SECONDS)
         self.confidence = histogram(
             f"{prefix}_confidence", "Calibrated probability of the most probable class", buckets=_CONFIDENCE
         )
@@ -61,7 +61,7 @@ class ServiceMetrics:
         self.encode: Histogram | None = None
         self.tiles: Histogram | None = None
         if regions := tuple(regions):
-            self.encode = histogram(f"{prefix}_encode_seconds", "From outputs to a request's answer", buckets=_SECONDS)
+            self.encode = histogram(f"{prefix}_encode_seconds", "From outputs to a request's answer", buckets=SECONDS)
             self.tiles = histogram(f"{prefix}_image_tiles", "Tiles of an image that was cut", buckets=_TILES)
             found = counter(f"{prefix}_regions", "Regions found, by name", ["label"])
             self._regions = {label: found.labels(label) for label in regions}

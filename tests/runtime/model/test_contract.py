@@ -7,13 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from runtime.model.contract import (
-    ClassificationContract,
-    ContractError,
-    Lineage,
-    parse_contract,
-    read_contract,
-)
+from runtime.model.contract import ClassificationContract, ContractError, Lineage, parse_contract, read_contract
+from runtime.model.roles import role_of
 
 CONTRACT = ClassificationContract(
     classes=("Blowhole", "Ärger", "Free"),
@@ -171,7 +166,17 @@ def test_contracts_that_were_written_are_read_and_written_again_byte_for_byte() 
     assert parse_contract(ranged, "c").to_json() == ranged
 
 
-@pytest.mark.parametrize("task", [None, "", "detection"])
+@pytest.mark.parametrize("task", [None, "", "depth"])
 def test_contract_of_a_task_that_is_not_known_is_refused_by_its_name(task: str | None) -> None:
     with pytest.raises(ContractError, match=r"Input tag .* found using 'task' does not match|valid string"):
         parse_contract(changed(task=task), "c")
+
+
+def test_what_a_classifier_looks_at_is_left_out_where_it_is_a_picture() -> None:
+    assert not {"subject", "crop_margin"} & json.loads(CONTRACT.to_json()).keys()
+    of_crops = parse_contract(changed(subject="crop", crop_margin=0.1), "here")
+    assert [role_of(contract) for contract in (CONTRACT, of_crops)] == ["classification", "crop-classification"]
+    assert parse_contract(of_crops.to_json(), "here") == of_crops
+    assert '"crop_margin": 0.1' in of_crops.to_json()
+    with pytest.raises(ContractError, match="crop_margin is of a classifier whose subject is 'crop'"):
+        parse_contract(changed(crop_margin=0.1), "here")

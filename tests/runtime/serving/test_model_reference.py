@@ -13,13 +13,16 @@ from runtime.serving.model_reference import ModelUnavailable, find_models
 from tests.bentoml_home import bentoml_home
 from tests.onnx_fixture import write_tiny_model
 from tests.onnx_segmenter import store_segmenter
+from tests.service.detecting_models import store_crop_classifier, store_detector
 
 
 @pytest.fixture(scope="module")
 def tags(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Two classifiers and a segmenter in a store, by what they are called here."""
     with bentoml_home(tmp_path_factory.mktemp("home")):
-        found = {"segmenter": store_segmenter()}
+        found = {
+            "segmenter": store_segmenter(), "detector": store_detector(), "crop classifier": store_crop_classifier()
+        }  # fmt: skip
         for name in ("vision-classifier", "other-classifier"):
             with bentoml.models.create(name) as model:
                 write_tiny_model(Path(model.path))
@@ -32,7 +35,7 @@ def bento_of(*tags: str) -> Any:
 
 
 def found(bento: Any = None) -> dict[str, str]:
-    return {task: str(model.tag) for task, model in find_models(bento).items()}
+    return {role: str(model.tag) for role, model in find_models(bento).items()}
 
 
 def test_one_model_of_each_task_is_found_by_its_contract(tags: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,3 +81,25 @@ def test_bento_serves_what_it_holds(tags: dict[str, str], monkeypatch: pytest.Mo
     monkeypatch.setenv("VISION_MODEL", f"vision-classifier:latest,{tags['segmenter']}")
     with pytest.raises(ModelUnavailable, match=r"but this Bento holds .* and not vision-classifier:latest; unset it"):
         find_models(bento)
+
+
+def test_classifiers_of_pictures_and_of_crops_stand_side_by_side(
+    tags: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VISION_MODEL", "vision-crop-classifier,vision-classifier,vision-detector")
+    assert found() == {
+        "crop-classification": tags["crop classifier"], "classification": tags["vision-classifier"],
+        "detection": tags["detector"],
+    }  # fmt: skip
+
+
+def test_classifier_of_crops_without_a_detector_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tags: dict[str, str]
+) -> None:
+    monkeypatch.setenv("VISION_MODEL", "vision-crop-classifier,vision-segmenter")
+    with pytest.raises(ModelUnavailable) as refused:
+        find_models()
+    assert str(refused.value) == (
+        f"{tags['crop classifier']} classifies what a detector finds, and there is no detector beside it: name one in "
+        "VISION_MODEL, too"
+    )

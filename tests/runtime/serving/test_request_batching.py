@@ -101,7 +101,7 @@ def test_slow_upload_keeps_nobody_out_and_a_request_that_is_decoded_does(metrics
     refused: list[bool] = []
 
     async def look(_scope: Scope, receive: Receive, _send: Send) -> None:
-        with handler._arriving(current_record()):
+        with handler.arriving(current_record()):
             seen.append(handler.batcher.num_arriving)
             while (await receive())["more_body"]:
                 seen.append(handler.batcher.num_arriving)

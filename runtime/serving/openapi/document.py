@@ -1,7 +1,7 @@
 """The OpenAPI document of the service: every form that is taken, every answer and every error.
 
 BentoML derives a document from Python signatures, which know one form and none of our errors. This one starts from
-BentoML's (title, version, health endpoints) and states `/predict` and `/segment` itself, those of them that there are.
+BentoML's (title, version, health endpoints) and states the others itself (`endpoints.py`), those that there are.
 It is served as `/docs.json`, shown at `/` and packed into the Bento as `apis/openapi.yaml`.
 
 It is written for those who generate clients from it. OpenAPI Generator takes the parameters of a body from the first
@@ -11,21 +11,19 @@ same endpoint. A body without a name gets one that may clash with others, and `o
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 import yaml
 
 from runtime.answers.refusals import STATUS, AnyCode, RequestErrorCode
-from runtime.answers.results import Prediction
-from runtime.answers.segmentation import Segmentation
-from runtime.model.contract import Task
 from runtime.model.errors import ViewErrorCode
 from runtime.serving.error_bodies import EDGE_CODES
 from runtime.serving.intake.body_forms import FILES_FIELD, JSON, MANY_FIELD, MULTIPART, ONE_FIELD
 from runtime.serving.intake.query_schema import json_fields, query_parameters
 from runtime.serving.intake.wanted_answer import PNG
+from runtime.serving.openapi.endpoints import ENDPOINTS, EXAMPLE_PICTURE, LINE_SCHEMA, LINES_EXAMPLE, Endpoint
+from runtime.serving.pipeline.lines import JSON_LINES
 
 Json = dict[str, Any]
 
@@ -36,43 +34,17 @@ _REQUEST_ID_PATTERN = "^[A-Za-z0-9._-]{1,128}$"
 _EDGE_STATUSES = (HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.TOO_MANY_REQUESTS)
 _BASE64_HELP = "base64 of an image file, bare or as a data: URI"
 _CARD = "The model card, with what was measured and where the model fails, is the Bento's README.md."
+LINE = "DetectBatchLine"
 BASE64_PATH = "/base64"  # behind that of the endpoint
 _PICTURES = (
     f"A request with one image that prefers {PNG} in Accept gets the index mask at the image's own size: 0 is "
     "background, i + 1 the region with class_id i."
 )
-_SEGMENT_ALONE: frozenset[AnyCode] = frozenset({RequestErrorCode.NOT_ACCEPTABLE, *ViewErrorCode})
-
-
-@dataclass(frozen=True)
-class _Endpoint:
-    """How one endpoint differs from the others. answers_pictures: whether it has a query, which JSON bodies can state,
-    too, and answers in PNG."""
-
-    does: str
-    summary: str
-    item: type[Prediction]
-    stages: str
-    answers_pictures: bool = False
-
-    @property
-    def json_body(self) -> str:
-        """The name of its body's schema."""
-        return "ImagesAndPartsInBase64" if self.answers_pictures else "ImagesInBase64"
-
-
-_ENDPOINTS: dict[Task, _Endpoint] = {
-    "classification": _Endpoint(
-        "Classifies images.", "Classify one or more images", Prediction, "read, decode, queue, inference, total"
-    ),
-    "segmentation": _Endpoint(
-        "Outlines what is in images.",
-        "Outline what is in one or more images",
-        Segmentation,
-        "read, decode, queue, inference, encode, total",
-        answers_pictures=True,
-    ),
+_ORDER = {
+    False: "The answer is a list in the order sent, with one item where one image was sent.",
+    True: "The answer is a stream of lines, one for each image as soon as it is done.",
 }
+_SEGMENT_ALONE: frozenset[AnyCode] = frozenset({RequestErrorCode.NOT_ACCEPTABLE, *ViewErrorCode})
 
 
 class OpenAPIDocument(yaml.YAMLObject):
@@ -93,12 +65,12 @@ class OpenAPIDocument(yaml.YAMLObject):
         return dumper.represent_dict(data.content)
 
 
-def describe(derived: Json, tasks: Mapping[str, Task]) -> OpenAPIDocument:
+def describe(derived: Json, apis: Mapping[str, str]) -> OpenAPIDocument:
     """Complete the document that BentoML derived.
 
-    derived: BentoML's own document. tasks: of the endpoints that there are, by route.
+    derived: BentoML's own document. apis: names of the endpoints that there are, by route.
     """
-    endpoints = {route: _ENDPOINTS[task] for route, task in tasks.items()}
+    endpoints = {route: ENDPOINTS[api] for route, api in apis.items()}
     components: Json = {}
     for endpoint in endpoints.values():
         schema = endpoint.item.model_json_schema(ref_template=_SCHEMAS + "{model}", mode="serialization")
@@ -106,8 +78,10 @@ def describe(derived: Json, tasks: Mapping[str, Task]) -> OpenAPIDocument:
         components[endpoint.item.__name__] = _as_openapi(schema)
     bodies = {endpoint.json_body: _json_body(endpoint) for endpoint in endpoints.values()}
     components.update({"ImageFiles": _image_files(), **bodies, **_error_schemas()})
+    if any(endpoint.streams for endpoint in endpoints.values()):
+        components[LINE] = LINE_SCHEMA
     # The contact is that of BentoML's makers, and the description the whole model card.
-    does = " ".join(endpoint.does for endpoint in endpoints.values())
+    does = " ".join(endpoint.does for endpoint in endpoints.values() if endpoint.does)
     info = {**derived["info"], "description": f"{does} {_CARD}"}
     info.pop("contact", None)
     paths = dict(derived["paths"])
@@ -120,7 +94,7 @@ def describe(derived: Json, tasks: Mapping[str, Task]) -> OpenAPIDocument:
     return OpenAPIDocument(json.loads(json.dumps(document)))  # copies: YAML would write anchors for shared parts
 
 
-def _files_operation(name: str, endpoint: _Endpoint) -> Json:
+def _files_operation(name: str, endpoint: Endpoint) -> Json:
     raw: Json = {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in RAW_MEDIA_TYPES}
     # Without it some generators write a list of files as one text.
     encoding = {FILES_FIELD: {"style": "form", "explode": True}}
@@ -129,24 +103,25 @@ def _files_operation(name: str, endpoint: _Endpoint) -> Json:
         **_operation(name, endpoint),
         "operationId": name,
         "summary": f"{endpoint.summary}.",
-        "description": "The answer is a list in the order sent, with one item where one image was sent. Formats "
-        "(JPEG, PNG, WebP, BMP, TIFF) are told by content, never by file name or media type.",
+        "description": f"{_ORDER[endpoint.streams]} Formats (JPEG, PNG, WebP, BMP, TIFF) are told by content, never by "
+        "file name or media type.",
         "requestBody": {"required": True, "content": {**files, **raw}},
     }
 
 
-def _base64_operation(name: str, endpoint: _Endpoint) -> Json:
+def _base64_operation(name: str, endpoint: Endpoint) -> Json:
+    example = {ONE_FIELD: EXAMPLE_PICTURE}
     return {
         **_operation(name, endpoint),
         "operationId": f"{name}_base64",
         "summary": f"{endpoint.summary} in base64.",
         "description": "One of the two fields for images is given. This path is another name of the one above, which "
         "takes the same bodies; it is there for generated clients.",
-        "requestBody": {"required": True, "content": {JSON: {"schema": _ref(endpoint.json_body)}}},
+        "requestBody": {"required": True, "content": {JSON: {"schema": _ref(endpoint.json_body), "example": example}}},
     }
 
 
-def _operation(name: str, endpoint: _Endpoint) -> Json:
+def _operation(name: str, endpoint: Endpoint) -> Json:
     """Return what both paths of the endpoint have in common."""
     request_id = {
         "name": "X-Request-ID",
@@ -168,7 +143,7 @@ def _image_files() -> Json:
     return _object({FILES_FIELD: {"type": "array", "items": file, "description": "one or more"}})
 
 
-def _json_body(endpoint: _Endpoint) -> Json:
+def _json_body(endpoint: Endpoint) -> Json:
     text = {"type": "string", "format": "byte", "description": _BASE64_HELP}
     texts = {"type": "array", "minItems": 1, "items": text}
     fields = _object({ONE_FIELD: text, MANY_FIELD: texts, **(json_fields() if endpoint.answers_pictures else {})})
@@ -176,8 +151,12 @@ def _json_body(endpoint: _Endpoint) -> Json:
     return {**fields, "description": f"`{ONE_FIELD}` or `{MANY_FIELD}`, never both."}
 
 
-def _answer(endpoint: _Endpoint) -> Json:
+def _answer(endpoint: Endpoint) -> Json:
+    if endpoint.streams:
+        return _streamed_answer(endpoint)
     content: Json = {JSON: {"schema": {"type": "array", "items": _ref(endpoint.item.__name__)}}}
+    if endpoint.example:
+        content[JSON]["example"] = [endpoint.example]
     description = f"One {endpoint.item.__name__.lower()} for each image, in the order sent."
     if endpoint.answers_pictures:
         content[PNG] = {"schema": {"type": "string", "format": "binary"}}
@@ -186,7 +165,15 @@ def _answer(endpoint: _Endpoint) -> Json:
     return {"description": description, "headers": _headers(timing), "content": content}
 
 
-def _errors(endpoint: _Endpoint) -> Json:
+def _streamed_answer(endpoint: Endpoint) -> Json:
+    # A string, as generators read it; what a line is stands beside it, under the name that OpenAPI 3.2 has for it.
+    lines: Json = {"schema": {"type": "string"}, "x-itemSchema": _ref(LINE), "example": LINES_EXAMPLE}
+    timing = {"Server-Timing": f"milliseconds of each step: {endpoint.stages}"}
+    description = f"One line of JSON for each image, a {LINE}, in the order in which they are done."
+    return {"description": description, "headers": _headers(timing), "content": {JSON_LINES: lines}}
+
+
+def _errors(endpoint: Endpoint) -> Json:
     """Return one response for each status, naming the codes that go with it."""
     codes: dict[int, set[str]] = {status: {EDGE_CODES[status]} for status in _EDGE_STATUSES}
     for code, status in STATUS.items():
