@@ -25,7 +25,7 @@ from dataset.manifest import Manifest, ManifestError
 from dataset.params import DataParams
 from evaluation.analyses.alike_counts import COUNTS_FILE, read_counts
 from evaluation.analyses.image_statistics import STATISTICS_FILE, read_statistics
-from evaluation.analyses.label_review import NEAR_DUPLICATES_FILE, read_near_duplicates, review_labels
+from evaluation.analyses.label_review import NEAR_DUPLICATES_FILE, LabelReview, read_near_duplicates, review_labels
 from evaluation.analyses.review_queue import write_queue
 from evaluation.asked_model import read_asked_model
 from evaluation.assess import assess
@@ -90,12 +90,7 @@ def evaluate(
     statistics = read_statistics(inspection_dir / STATISTICS_FILE, manifest)
     test_predictions = Predictions.read(predictions_path)
     headline = assess(test_predictions, manifest, "group", params, description.normal_class, statistics)
-    near_duplicates = read_near_duplicates(inspection_dir / NEAR_DUPLICATES_FILE, manifest)
-    counts = read_counts(inspection_dir / COUNTS_FILE)
-    labels = review_labels(
-        test_predictions, manifest, statistics, near_duplicates, data_params.near_duplicate_correlation,
-        counts.num_across_splits if counts else None,
-    )  # fmt: skip
+    labels = _review_labels(test_predictions, manifest, statistics, inspection_dir, data_params)
     measured = _locate(maps_dir, boxes_dir, manifest, test_predictions, params)
     task: Task = "segmentation" if maps_dir else "detection" if boxes_dir else "classification"
     data = {"data_sha256": manifest.data_sha256(task)}
@@ -107,11 +102,7 @@ def evaluate(
     if out_of_fold_path:
         pooled = Predictions.read(out_of_fold_path)
         out_of_fold = assess_out_of_fold(pooled, manifest, params, description.normal_class, statistics)
-        over_folds: Located | None = None
-        if maps_dir:
-            over_folds = read_folds(out_of_fold_path, pooled, manifest).measure(params)
-        elif boxes_dir:
-            over_folds = measure_folds(out_of_fold_path, pooled, manifest, params)
+        over_folds = _locate_over_folds(out_of_fold_path, pooled, manifest, task, params)
         out_of_fold = out_of_fold.model_copy(update={**data, **_stated(over_folds)})
     plots = HeadlinePlots.of(headline)
     drawn = plots.for_png(headline)
@@ -166,6 +157,18 @@ def _figures(evaluation: Evaluation) -> dict[str, object]:
     )
 
 
+def _review_labels(
+    predictions: Predictions, manifest: Manifest, statistics: pd.DataFrame, inspection_dir: Path, params: DataParams
+) -> LabelReview:
+    """Look for wrong labels, with what `evaluation.inspect` found of the same manifest."""
+    near_duplicates = read_near_duplicates(inspection_dir / NEAR_DUPLICATES_FILE, manifest)
+    counts = read_counts(inspection_dir / COUNTS_FILE)
+    num_across_splits = counts.num_across_splits if counts else None
+    return review_labels(
+        predictions, manifest, statistics, near_duplicates, params.near_duplicate_correlation, num_across_splits
+    )
+
+
 def _locate(
     maps_dir: Path | None, boxes_dir: Path | None, manifest: Manifest, predictions: Predictions, params: EvaluateParams
 ) -> Located | None:
@@ -173,6 +176,15 @@ def _locate(
     if maps_dir:
         return measure_outlines(MapFolder.open(maps_dir, predictions), manifest, predictions, params)
     return measure_boxes(BoxTable.read(boxes_dir), manifest, predictions, params) if boxes_dir else None
+
+
+def _locate_over_folds(
+    pooled_path: Path, pooled: Predictions, manifest: Manifest, task: Task, params: EvaluateParams
+) -> Located | None:
+    """Measure the same over all folds, whose maps or boxes lie beside their pooled table."""
+    if task == "segmentation":
+        return read_folds(pooled_path, pooled, manifest).measure(params)
+    return measure_folds(pooled_path, pooled, manifest, params) if task == "detection" else None
 
 
 def _stated(measured: Located | None) -> dict[str, object]:
