@@ -109,7 +109,7 @@ def write_plan(source: Path, run_dir: Path, model: str, model_dir: Path, picture
 
     A run that was planned from the same list with the same model is left as it is.
     Raises ScoringError if the list is empty or names a picture twice, if `run_dir` holds another plan, or if the model
-    looks at parts of pictures; ContractError if it has no contract.
+    is a detector or looks at parts of pictures; ContractError if it has no contract.
     """
     if not source.exists():
         raise ScoringError(f"there is no {source}")
@@ -145,6 +145,8 @@ def write_plan(source: Path, run_dir: Path, model: str, model_dir: Path, picture
 
 def _task_of(model: str, model_dir: Path) -> Task:
     contract = read_contract(model_dir / CONTRACT_FILE)
+    if contract.task == "detection":
+        raise ScoringError(f"{model} is a detector, and results have no place for boxes yet: ask POST /detect_batch")
     if isinstance(contract, SegmentationContract) and (contract.tiles or contract.roi):
         raise ScoringError(
             f"the contract of {model} states tiles or a region of interest, and pictures are scored as wholes: export "

@@ -18,7 +18,7 @@ STAGES: dict[Task, dict[str, Any]] = {
     task: yaml.safe_load((REPOSITORY / path).read_text())["stages"] for task, path in PIPELINES.items()
 }
 OPTION = " --params params.yaml"
-OWN: dict[Task, str] = {"classification": OPTION, "segmentation": f" --task segmentation{OPTION}"}
+OWN: dict[Task, str] = {task: OPTION if task == "classification" else f" --task {task}{OPTION}" for task in PIPELINES}
 RUNNERS = ("dataset.stage", "training.launch")  # they run the module that follows them
 TASKS = pytest.mark.parametrize("task", STAGES)
 
