@@ -23,7 +23,7 @@ from runtime.serving.intake.images import read_sent
 from runtime.serving.intake.wanted_answer import read_wanted_answer
 from runtime.serving.pipeline.pipeline import Pipeline
 from runtime.serving.pipeline.sent_pictures import SentPicture
-from runtime.serving.pipeline.time_left import TimeLeft, never_gone
+from runtime.serving.pipeline.time_left import TimeLeft
 from runtime.serving.pipeline.trace_id import trace_id_of
 from runtime.serving.request_record import CLIENT_GONE, RequestRecord
 
@@ -88,8 +88,7 @@ class _Batch:
 
     async def _look_at(self, index: int, encoded: bytes | str) -> PipelineResult:
         detector = self.pipeline.detector
-        # The client's leaving ends the whole batch.
-        time_left = TimeLeft(time.perf_counter() + detector.deadline_s, detector.deadline_s, never_gone)
+        time_left = TimeLeft(time.perf_counter() + detector.deadline_s, detector.deadline_s)
         read = partial(SentPicture.read, encoded, index, self.pipeline.reading)
         picture = await time_left.run(detector.decoders, read)
         try:

@@ -30,13 +30,10 @@ async def answer_list(pipeline: Pipeline, request: Request, compute: BatchCallba
     detector = pipeline.detector
     read_wanted_answer(request, "detection")
     with detector.arriving(record):
-        decode = partial(detector.run, detector.decoders, record)
-        sent = await read_sent(request, detector.served.settings.max_images_per_request, decode)
-        read = partial(SentPicture.read, reading=pipeline.reading)
-        pictures = await decode([partial(read, data, index) for index, data in enumerate(sent)])
+        pictures = await _read_pictures(pipeline, request, record)
         record.decoded(len(pictures))
     began_at = record.received_at or record.started_at
-    time_left = TimeLeft(began_at + detector.deadline_s, detector.deadline_s, record.receive)
+    time_left = TimeLeft(began_at + detector.deadline_s, detector.deadline_s)
     try:
         work = pipeline.look_at(pictures, compute, trace_id_of(request), time_left)
         looked = await unless_disconnected(work, record.receive)
@@ -47,6 +44,15 @@ async def answer_list(pipeline: Pipeline, request: Request, compute: BatchCallba
     with record.encoding():
         body = _RESULTS.dump_json(list(looked.results))
     return Response(body, media_type=JSON)
+
+
+async def _read_pictures(pipeline: Pipeline, request: Request, record: RequestRecord) -> list[SentPicture]:
+    """Read and decode what was sent. Their files are not kept any longer than that, but by pictures without room."""
+    detector = pipeline.detector
+    decode = partial(detector.run, detector.decoders, record)
+    sent = await read_sent(request, detector.served.settings.max_images_per_request, decode)
+    read = partial(SentPicture.read, reading=pipeline.reading)
+    return await decode([partial(read, data, index) for index, data in enumerate(sent)])
 
 
 def _note_stages(record: RequestRecord, looked: Looked) -> None:

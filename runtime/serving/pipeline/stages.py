@@ -19,7 +19,6 @@ from runtime.answers.segmentation import Segmentation, to_segmentations
 from runtime.model.contract import ClassificationContract, SegmentationContract
 from runtime.model.crops import crop_box, is_too_small
 from runtime.model.tiles import PixelBox
-from runtime.serving.disconnect import ClientGoneError
 from runtime.serving.pipeline.sent_pictures import SentPicture
 from runtime.serving.pipeline.time_left import TimeLeft
 from runtime.serving.request_batching import RequestHandler
@@ -43,12 +42,10 @@ class _Attempt:
 
 @contextmanager
 def _allowed_to_fail(what: str) -> Iterator[_Attempt]:
-    """Note a failure instead of raising it; what nobody foresaw is logged. A client's leaving is no failure."""
+    """Note a failure instead of raising it; what nobody foresaw is logged. A client that leaves cancels the work."""
     attempt = _Attempt()
     try:
         yield attempt
-    except ClientGoneError:
-        raise
     except RequestRefused as refusal:
         code = refusal.code
         attempt.failure = _FAILURES.get(code, "failed") if isinstance(code, RequestErrorCode) else "failed"

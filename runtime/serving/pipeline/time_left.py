@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
 
-from starlette.types import Message, Receive
+from starlette.types import Message
 
 from runtime.serving.request_threads import RequestThreads
 
@@ -14,8 +14,8 @@ T = TypeVar("T")
 ANSWER_SHARE = 0.1  # of the deadline, which is kept for writing the answer
 
 
-async def never_gone() -> Message:
-    """Be the `receive` of work whose end is watched for elsewhere."""
+async def _never_gone() -> Message:
+    """Be the `receive` of work on a picture: whether its client is still there is watched for the whole request."""
     await asyncio.Event().wait()
     raise AssertionError("nobody sets it")
 
@@ -24,13 +24,11 @@ async def never_gone() -> Message:
 class TimeLeft:
     """Until when a picture must be answered.
 
-    until_s: on the clock of `time.perf_counter`. deadline_s: the whole time that it had. receive: of its request, whose
-    body has been read, to see whether the client is still there.
+    until_s: on the clock of `time.perf_counter`. deadline_s: the whole time that it had.
     """
 
     until_s: float
     deadline_s: float
-    receive: Receive
 
     @property
     def left_s(self) -> float:
@@ -42,8 +40,8 @@ class TimeLeft:
         return replace(self, until_s=min(latest, time.perf_counter() + share * self.deadline_s))
 
     async def run(self, threads: RequestThreads, function: Callable[[], T]) -> T:
-        """Call a function in a thread. Raises what `RequestThreads.run` does."""
-        [result] = await threads.run([function], self.left_s, self.receive)
+        """Call a function in a thread. Raises what `RequestThreads.run` does but ClientGoneError."""
+        [result] = await threads.run([function], self.left_s, _never_gone)
         return result
 
 

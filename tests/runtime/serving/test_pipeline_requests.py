@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runtime.answers.filters import FilterChain
 from runtime.answers.outputs import Row
@@ -156,6 +156,42 @@ def test_segmenter_that_fails_costs_the_masks_and_nothing_else(
     assert (answer.masked, answer.classified, len(answer.classifications)) == ("failed", "done", 2)
     assert [detection.mask_rle for detection in answer.detections] == [None, None]
     assert "outlining failed" in caplog.text
+
+
+def test_client_that_goes_while_crops_are_classified_ends_the_work(models: Models) -> None:
+    async def scenario() -> tuple[Message, int]:
+        handlers = handlers_of(models, ["detection", "crop-classification", "segmentation"])
+        asked, is_over = asyncio.Event(), asyncio.Event()
+        messages: list[Message] = [{"type": "http.request", "body": TWO, "more_body": False}]
+        sent: list[Message] = []
+
+        async def hang(_items: Sequence[ImageArray]) -> list[list[Row]]:
+            asked.set()
+            await is_over.wait()
+            raise RuntimeError("nobody waits for it")
+
+        async def receive() -> Message:
+            if messages:
+                return messages.pop()
+            await asked.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        assert handlers.pipeline
+        assert handlers.pipeline.crops
+        handlers.pipeline.crops.sessions.compute = hang  # type: ignore[assignment, method-assign]
+        headers = [(b"content-type", b"image/png")]
+        scope = {"type": "http", "method": "POST", "path": "/detect", "query_string": b"", "headers": headers}
+        await asyncio.wait_for(app_of(handlers)(scope, receive, send), 30)
+        taken_bytes = handlers.pipeline.reading.room.taken_bytes
+        is_over.set()
+        await handlers.close()
+        return sent[0], taken_bytes
+
+    start, taken_bytes = asyncio.run(scenario())
+    assert (start["status"], taken_bytes) == (504, 0), "200 without classifications if it were the deadline"
 
 
 def test_segmenter_is_not_asked_where_nothing_is_found(models: Models) -> None:
