@@ -109,9 +109,11 @@ class SessionThreads:
 
     async def compute(self, items: Sequence[ImageArray]) -> list[list[Row]]:
         """Compute the images of several requests as one batch: the function that a `Batcher` calls."""
-        batch = items[0] if len(items) == 1 else np.concatenate(items)
-        rows = iter(await asyncio.get_running_loop().run_in_executor(self._threads, self._served.compute, batch))
+        rows = iter(await asyncio.get_running_loop().run_in_executor(self._threads, self._compute, items))
         return [[next(rows) for _ in item] for item in items]
+
+    def _compute(self, items: Sequence[ImageArray]) -> list[Row]:
+        return self._served.compute(items[0] if len(items) == 1 else np.concatenate(items))
 
     def close(self) -> None:
         """Wait for what runs. Safe to call twice."""

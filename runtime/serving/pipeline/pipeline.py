@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -12,6 +13,7 @@ from runtime.answers.outputs import Row, stack_rows
 from runtime.answers.pipeline import PipelineResult, Stage, StageModel, StageTimes, Unclassified
 from runtime.answers.results import only_predictions
 from runtime.model.contract import DetectionContract
+from runtime.model.image import ImageArray
 from runtime.model.roles import Role
 from runtime.serving.bentoml_app import BatchCallback
 from runtime.serving.pipeline.sent_pictures import PictureRoom, Reading, SentPicture
@@ -81,7 +83,7 @@ class Pipeline:
         compute: BentoML's way to the detector. Raises RequestRefused, naming the first picture of which the detector's
         output is not finite.
         """
-        pixels = np.stack([picture.inputs[0][0] for picture in pictures])
+        pixels = await self._stacked(pictures, time_left)
         outcome = await self.detector.batcher.submit(pixels, compute, time_left.left_s)
         self.detector.metrics.queue_wait.observe(outcome.wait_s)
         found = only_predictions(self._detections(pictures, outcome))
@@ -95,6 +97,13 @@ class Pipeline:
         results = await self.detector.filter(finished, time_left.left_s)
         self.metrics.answered(results)
         return Looked(results, outcome)
+
+    async def _stacked(self, pictures: Sequence[SentPicture], time_left: TimeLeft) -> ImageArray:
+        """Return the detector's inputs of pictures as one array; several are copied in a thread."""
+        inputs = [picture.inputs[0][0] for picture in pictures]
+        if len(inputs) == 1:
+            return inputs[0][None]
+        return await time_left.run(self.detector.decoders, partial(np.stack, inputs))
 
     def _detections(self, pictures: Sequence[SentPicture], outcome: Outcome[Row]) -> list[Detections | None]:
         served = self.detector.served
