@@ -23,15 +23,19 @@ def with_masks(detections: Sequence[Detection], segmentation: Segmentation) -> l
 
 def _mask(box: DetectedBox, regions: Sequence[Region]) -> RunLengths | None:
     left, top, right, bottom = (math.ceil(edge - 0.5) for edge in (box.x1, box.y1, box.x2, box.y2))
-    best, best_area = None, 0
     if right <= left or bottom <= top:  # it lies between the centres of pixels
         return None
-    for region in regions:
-        around = region.box
-        if around.left >= right or around.right <= left or around.top >= bottom or around.bottom <= top:
-            continue
-        height, width = region.mask.size
-        rectangle = _rectangle((left, top, right, bottom), height, width)
+    near = [
+        region
+        for region in regions
+        if region.box.left < right and left < region.box.right and region.box.top < bottom and top < region.box.bottom
+    ]
+    if not near:
+        return None
+    height, width = near[0].mask.size  # as of all, which are of one picture
+    rectangle = _rectangle((left, top, right, bottom), height, width)
+    best, best_area = None, 0
+    for region in near:
         cut = coco.merge([{"size": [height, width], "counts": region.mask.counts}, rectangle], intersect=True)
         area = int(coco.area(cut))
         if area > best_area:
