@@ -81,9 +81,19 @@ def _load(
 
 
 def _refuse_beside_a_detector(served: Mapping[Role, ServedModel]) -> None:
-    """Raise ContractError for a segmenter that would look at the one decoded picture of /detect in another way."""
+    """Raise ContractError for a model that would look at the one decoded picture of /detect in another way."""
     detector, segmenter = served.get("detection"), served.get("segmentation")
-    if detector is None or segmenter is None:
+    if detector is None:
+        return
+    crops = served.get("crop-classification")
+    # One that states no range may have been trained on crops of 8 bits.
+    if crops and crops.contract.max_value not in (None, detector.contract.max_value):
+        raise ContractError(
+            f"the classifier of crops states a range of deep pictures (max_value {crops.contract.max_value}), and "
+            f"/detect decodes them as the detector states (max_value {detector.contract.max_value}): train both with "
+            "the same contract.max_value, or leave it out of the classifier's if its crops had 8 bits"
+        )
+    if segmenter is None:
         return
     both = detector.contract.max_value, segmenter.contract.max_value
     if both[0] != both[1]:

@@ -7,11 +7,12 @@ from typing import Any
 import bentoml
 import pytest
 
-from runtime.model.contract import CONTRACT_FILE, ONNX_FILE
+from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, ModelContract
+from runtime.model.roles import role_of
 from runtime.serving import served_model
 from runtime.serving.model_reference import ModelUnavailable
 from tests.runtime.answers.drawn_regions import segmenter
-from tests.service.detecting_models import detection_contract
+from tests.service.detecting_models import crop_contract, detection_contract
 
 
 @pytest.mark.parametrize("stated", [{"tiles": {"size_px": 512}}, {"roi": (0, 0, 20, 20)}, {}])
@@ -27,18 +28,24 @@ def test_contract_of_the_model_is_what_is_served(
 
 
 @pytest.mark.parametrize(
-    ("of_segmenter", "message"),
+    ("beside", "message"),
     [
-        ({"max_value": 4095}, ""),
-        ({"max_value": 1023}, "max_value 4095 and 1023.*/detect decodes a picture"),
-        ({}, "max_value 4095 and None"),
-        ({"max_value": 4095, "tiles": {"size_px": 512}}, "states tiles or a region of interest, and beside a detector"),
+        (segmenter(max_value=4095), ""),
+        (segmenter(max_value=1023), "max_value 4095 and 1023.*/detect decodes a picture"),
+        (segmenter(), "max_value 4095 and None"),
+        (
+            segmenter(max_value=4095, tiles={"size_px": 512}),
+            "states tiles or a region of interest, and beside a detector",
+        ),
+        (crop_contract(max_value=4095), ""),
+        (crop_contract(), ""),
+        (crop_contract(max_value=1023), r"crops.*\(max_value 1023\), and /detect.*\(max_value 4095\)"),
     ],
 )
-def test_segmenter_beside_a_detector_must_look_at_the_same_pixels(
-    of_segmenter: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_model_beside_a_detector_must_look_at_the_same_pixels(
+    beside: ModelContract, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    contracts = {"detection": detection_contract(max_value=4095), "segmentation": segmenter(**of_segmenter)}
+    contracts = {"detection": detection_contract(max_value=4095), role_of(beside): beside}
     models = {}
     for role, contract in contracts.items():
         (tmp_path / role).mkdir()
