@@ -38,13 +38,6 @@ _MESSAGES: dict[int, str] = {
 }
 
 
-# Of one image of a stream, whose status has long been sent.
-INTERNAL_ERROR = {
-    "code": EDGE_CODES[HTTPStatus.INTERNAL_SERVER_ERROR],
-    "message": _MESSAGES[HTTPStatus.INTERNAL_SERVER_ERROR],
-}
-
-
 def request_id_of(wanted: str) -> str:
     """Return the client's own request id if it is a sane one, else a new one."""
     return wanted if _SANE_REQUEST_ID.fullmatch(wanted) else f"{random.getrandbits(128):032x}"
@@ -86,13 +79,14 @@ def current_request_id(scope: Scope) -> str:
 
 
 def problem(refusal: RequestRefused, request_id: str) -> dict[str, object]:
-    """Return what a body says of a refusal."""
-    return {
-        "code": refusal.code.value,
-        "message": str(refusal),
-        "index": refusal.index,
-        "request_id": request_id,
-    }
+    """Return what a body, or a line of a stream, says of a refusal."""
+    return _problem(refusal.code.value, str(refusal), refusal.index, request_id)
+
+
+def internal_problem(index: int, request_id: str) -> dict[str, object]:
+    """Return what a line of a stream, whose status has long been sent, says of an image that nobody can answer for."""
+    status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
+    return _problem(_edge_code(status), _edge_message(status), index, request_id)
 
 
 class ErrorBodyMiddleware:
@@ -146,8 +140,11 @@ async def _send_error(start: Message, refusals: list[RequestRefused], request_id
 
 
 def _body(code: str, message: str, index: int | None, request_id: str) -> bytes:
-    error = {"code": code, "message": message, "index": index, "request_id": request_id}
-    return json.dumps({"error": error}).encode()
+    return json.dumps({"error": _problem(code, message, index, request_id)}).encode()
+
+
+def _problem(code: str, message: str, index: int | None, request_id: str) -> dict[str, object]:
+    return {"code": code, "message": message, "index": index, "request_id": request_id}
 
 
 def _edge_code(status: int) -> str:

@@ -18,7 +18,7 @@ from runtime.answers.pipeline import PipelineResult
 from runtime.answers.refusals import RequestRefused
 from runtime.serving.bentoml_app import BatchCallback
 from runtime.serving.disconnect import ClientGoneError, unless_disconnected
-from runtime.serving.error_bodies import INTERNAL_ERROR, current_request_id, problem
+from runtime.serving.error_bodies import current_request_id, internal_problem, problem
 from runtime.serving.intake.images import read_sent
 from runtime.serving.intake.wanted_answer import read_wanted_answer
 from runtime.serving.pipeline.pipeline import Pipeline
@@ -79,7 +79,7 @@ class _Batch:
             return self._error(index, problem(refusal.at(index), self.request_id))
         except Exception:
             logger.exception("image %d of a batch failed; request %s", index, self.request_id)
-            return self._error(index, {**INTERNAL_ERROR, "index": index, "request_id": self.request_id})
+            return self._error(index, internal_problem(index, self.request_id))
         return b'{"index":%d,"result":%b}\n' % (index, result.model_dump_json().encode())
 
     @staticmethod

@@ -1,6 +1,7 @@
 """Requests to a pipeline in which something is missing or full, with real models and the middleware as it is served."""
 
 import asyncio
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -91,8 +92,8 @@ def handlers_of(models: Models, roles: Sequence[Role], **settings: Any) -> Handl
     return Handlers.of(served)
 
 
-def app_of(handlers: Handlers) -> ASGIApp:
-    endpoint = handlers.by_api["detect"]
+def app_of(handlers: Handlers, api: str = "detect") -> ASGIApp:
+    endpoint = handlers.by_api[api]
 
     async def compute(items: Sequence[ImageArray]) -> list[list[Row]]:
         return [endpoint.served.compute(item) for item in items]
@@ -156,6 +157,32 @@ def test_segmenter_that_fails_costs_the_masks_and_nothing_else(
     assert (answer.masked, answer.classified, len(answer.classifications)) == ("failed", "done", 2)
     assert [detection.mask_rle for detection in answer.detections] == [None, None]
     assert "outlining failed" in caplog.text
+
+
+def test_stream_says_of_an_image_that_the_service_failed_as_any_answer_would(models: Models) -> None:
+    async def scenario() -> httpx.Response:
+        handlers = handlers_of(models, ["detection"])
+        assert handlers.pipeline
+        object.__setattr__(handlers.pipeline, "models", "none")  # no result can be made with it
+        transport = httpx.ASGITransport(app_of(handlers, "detect_batch"))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            response = await client.post("/detect_batch", files=[("images", b"no picture"), ("images", TWO)])
+        await handlers.close()
+        return response
+
+    response = asyncio.run(scenario())
+    refused, failed = sorted(map(json.loads, response.text.splitlines()), key=lambda line: line["index"])
+    request_id = response.headers["x-request-id"]
+    assert (refused["error"]["code"], refused["error"]["index"]) == ("unsupported_format", 0)
+    assert failed == {
+        "index": 1,
+        "error": {
+            "code": "internal_server_error",
+            "message": "the service failed; its log has the cause under this request id",
+            "index": 1,
+            "request_id": request_id,
+        },
+    }
 
 
 def test_client_that_goes_while_crops_are_classified_ends_the_work(models: Models) -> None:
