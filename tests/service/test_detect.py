@@ -3,9 +3,6 @@
 import base64
 import io
 import json
-import shlex
-import shutil
-import subprocess
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +35,7 @@ from tests.service.detecting_models import (
     store_crop_classifier,
     store_detector,
 )
+from tests.service.documented_curl import documented_commands, needs_curl, run_curl
 from tests.service.metrics_page import read_metrics, total
 from tests.service.requests import code_and_index, png, stage_times_ms, truncated_jpeg
 from tests.service.test_openapi import (
@@ -46,7 +44,6 @@ from tests.service.test_openapi import (
     test_nothing_is_in_the_document_that_is_beyond_generators,
     test_types_are_those_of_openapi,
 )
-from tests.service.test_segment import CURL_OF_DETECTOR
 from tests.service.waiting import wait_for
 
 pytestmark = pytest.mark.slow
@@ -375,18 +372,14 @@ def test_example_of_a_request_is_answered(url: str, document: Answer, path: str)
     assert (response.status_code, len(response.json())) == (200, 1)
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="runs curl")
-def test_curl_is_answered_as_the_documents_show_it(url: str, tmp_path: Path) -> None:
+@needs_curl
+@pytest.mark.parametrize("command", documented_commands("objects"))
+def test_curl_is_answered_as_the_documents_show_it(url: str, tmp_path: Path, command: str) -> None:
     for name in ("a.jpg", "b.jpg", "tile.jpg"):
         (tmp_path / name).write_bytes(TWO)
-    assert CURL_OF_DETECTOR
-    for command in CURL_OF_DETECTOR:
-        words = shlex.split(command.replace("localhost:3000", url))
-        done = subprocess.run(
-            [*words, "-sS", "--fail", "--noproxy", "*"], cwd=tmp_path, capture_output=True, timeout=100
-        )
-        assert (done.returncode, done.stderr) == (0, b"")
-        assert [json.loads(line) for line in done.stdout.splitlines()]
+    lines = [json.loads(line) for line in run_curl(command, url, tmp_path).splitlines()]
+    results = [line["result"] for line in lines] if "/detect_batch" in command else lines[0]
+    assert [len(result["detections"]) for result in results] == [2] * command.count("images=@")
 
 
 def test_outcomes_are_counted(url: str) -> None:

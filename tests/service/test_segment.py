@@ -3,10 +3,6 @@
 import base64
 import io
 import json
-import re
-import shlex
-import shutil
-import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
@@ -24,9 +20,10 @@ from pycocotools import mask as coco
 
 from demo import serving
 from scoring import merge, score, shard
-from tests.bento_project import ROOT, copy_project
+from tests.bento_project import copy_project
 from tests.onnx_segmenter import REGION_COLOURS, Spot, draw_spots
 from tests.service.conftest import SETTINGS
+from tests.service.documented_curl import documented_commands, needs_curl, run_curl
 from tests.service.metrics_page import read_metrics, total
 from tests.service.requests import code_and_index, png, stage_times_ms, truncated_jpeg
 from tests.service.segmenting_models import ABSTAIN_BELOW, HOOK, store_both
@@ -54,10 +51,6 @@ SMALL: tuple[Spot, ...] = (
 )  # fmt: skip
 SPOTS: tuple[Spot, ...] = (RED, BLUE, *SMALL)
 WHITE = png(96, 72, (255, 255, 255))
-PAGES = (ROOT / "README.md", ROOT / "docs/API.md", ROOT / "docs/CONTAINERIZE.md")
-CURL = sorted({line for page in PAGES for line in re.findall(r"^ *(curl .+)$", page.read_text("utf-8"), re.M)})
-CURL_OF_PARTS = [line for line in CURL if "tiles" in line]  # of a large picture: tests/service/test_segment_parts.py
-CURL_OF_DETECTOR = [line for line in CURL if "/detect" in line]  # tests/service/test_detect.py
 Answer = dict[str, Any]
 
 
@@ -258,31 +251,17 @@ def test_overlay_is_the_picture_with_its_outlines(url: str, accept: str) -> None
     assert post(url, picture(1), query="?overlay=0").headers["content-type"] == "application/json"
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="runs curl")
-@pytest.mark.parametrize("command", [line for line in CURL if line not in (*CURL_OF_PARTS, *CURL_OF_DETECTOR)])
+@needs_curl
+@pytest.mark.parametrize("command", documented_commands("whole pictures"))
 def test_curl_is_answered_as_readme_and_docs_show_it(url: str, tmp_path: Path, command: str) -> None:
     (tmp_path / "tile.jpg").write_bytes(picture(2, file_format="JPEG"))
     (tmp_path / "other.png").write_bytes(picture(1))
-    check_curl(url, tmp_path, command, picture(2))
-
-
-def check_curl(url: str, folder: Path, command: str, in_json: bytes) -> None:
-    """Run a line of the docs in a folder that has the files it names. in_json: the picture that stands for `...`."""
-    text = base64.b64encode(in_json).decode()
-    words = shlex.split(re.sub(r"(localhost|127\.0\.0\.1):3000", url, command).replace('"..."', "@body"))
-    if "--json" in words:  # as a file: an argument of a large picture is too long
-        body = folder / "body.json"
-        place = words.index("--json") + 1
-        body.write_text(words[place].replace("@body", f'"{text}"'))
-        words[place] = f"@{body}"
-    assert sum(word.startswith(url) for word in words) == 1
-    done = subprocess.run([*words, "-sS", "--fail", "--noproxy", "*"], cwd=folder, capture_output=True, timeout=100)
-    assert done.returncode == 0, done.stderr
-    if "-o" in words:
-        with Image.open(folder / words[words.index("-o") + 1]) as drawn:
+    answered = run_curl(command, url, tmp_path, picture(2))
+    if " -o " in command:
+        with Image.open(io.BytesIO(answered)) as drawn:
             assert (drawn.format, drawn.mode) == ("PNG", "RGB" if "overlay=1" in command else "P")
         return
-    answers = json.loads(done.stdout)
+    answers = json.loads(answered)
     assert len(answers) == max(1, command.count("images=@"), command.count('"..."'))
     assert all(("regions" in answer) == ("/segment" in command) for answer in answers)
 

@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,10 +23,11 @@ from runtime.model.tiles import PixelBox, TileParams
 from tests.bento_project import copy_project
 from tests.bentoml_home import bentoml_home
 from tests.onnx_segmenter import Spot, draw_spots, segmentation_contract
+from tests.service.documented_curl import documented_commands, needs_curl, run_curl
 from tests.service.metrics_page import read_metrics, total
 from tests.service.requests import code_and_index, png, stage_times_ms, truncated_jpeg
 from tests.service.segmenting_models import overflowing_segmenter, store_overflowing_segmenter
-from tests.service.test_segment import CURL_OF_PARTS, check_curl, mask_of, post
+from tests.service.test_segment import mask_of, post
 
 pytestmark = pytest.mark.slow
 
@@ -251,12 +251,17 @@ def test_tiles_are_counted_as_images_of_batches_and_the_log_names_them(url: str,
     assert line["batch_images"] <= 4
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="runs curl")
-@pytest.mark.parametrize("command", CURL_OF_PARTS)
-def test_curl_is_answered_as_readme_and_docs_show_it(url: str, tmp_path: Path, command: str) -> None:
-    board = picture((1900, 1200), (("red", (900, 600, 912, 610)),), "JPEG")
+@needs_curl
+@pytest.mark.parametrize("command", documented_commands("parts"))
+def test_curl_with_parts_finds_what_is_small(url: str, tmp_path: Path, command: str) -> None:
+    spot = (902, 604, 926, 624)  # of a tile's cells three by three, of the whole board's less than one
+    board = picture((1900, 1200), (("red", spot),), "JPEG")
     (tmp_path / "board.jpg").write_bytes(board)
-    check_curl(url, tmp_path, command, board)
+    [answer] = json.loads(run_curl(command, url, tmp_path, board))
+    assert (answer["width"], answer["height"]) == (1900, 1200)
+    assert [region["label"] for region in answer["regions"]] == ["red"]
+    assert boxes_of(answer)[0] == pytest.approx(spot, abs=8), "a cell of the network is eight pixels"
+    assert answers_of(post(url, board, query="?tiles=none&roi=none"))[0]["regions"] == []
 
 
 def test_document_describes_what_may_be_wanted(url: str) -> None:
