@@ -38,22 +38,12 @@ from tests.service.detecting_models import (
 from tests.service.documented_curl import documented_commands, needs_curl, run_curl
 from tests.service.metrics_page import read_metrics, total
 from tests.service.requests import code_and_index, png, stage_times_ms, truncated_jpeg
-from tests.service.test_openapi import (
-    test_every_reference_leads_somewhere_and_every_schema_is_used,
-    test_generators_find_one_body_in_each_operation_and_send_it_under_its_own_type,
-    test_nothing_is_in_the_document_that_is_beyond_generators,
-    test_types_are_those_of_openapi,
-)
+from tests.service.test_openapi import TestEveryDocument
 from tests.service.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
-__all__ = [  # of this document, too
-    "test_every_reference_leads_somewhere_and_every_schema_is_used",
-    "test_generators_find_one_body_in_each_operation_and_send_it_under_its_own_type",
-    "test_nothing_is_in_the_document_that_is_beyond_generators",
-    "test_types_are_those_of_openapi",
-]
+__all__ = ["TestEveryDocument"]  # of this document, too
 
 DEADLINE_S, SHARE = 8.0, 0.4
 WHITE = png(96, 72, (255, 255, 255))

@@ -33,29 +33,58 @@ def nodes(value: object) -> Iterator[Json]:
             yield from nodes(item)
 
 
-def test_every_reference_leads_somewhere_and_every_schema_is_used(document: Json) -> None:
-    targets = {node["$ref"].removeprefix("#/components/schemas/") for node in nodes(document) if "$ref" in node}
-    assert targets == set(document["components"]["schemas"])
-
-
-def test_types_are_those_of_openapi(document: Json) -> None:
-    """BentoML writes `type: file`, which no generator knows, and JSON Schema's null, which OpenAPI 3.0 does not."""
-    assert document["openapi"] == "3.0.3"
-    schemas = [*document["components"]["schemas"].values(), *nodes(operations(document))]
-    # Of JSON Schema, which pydantic writes, and not of OpenAPI 3.0.
-    assert not [node for schema in schemas for node in nodes(schema) if node.keys() & {"prefixItems", "const"}]
-    bounds = [node["exclusiveMinimum"] for schema in schemas for node in nodes(schema) if "exclusiveMinimum" in node]
-    assert all(bound is True for bound in bounds)
-    types = {node["type"] for schema in schemas for node in nodes(schema) if isinstance(node.get("type"), str)}
-    assert types <= {"object", "array", "string", "integer", "number", "boolean"}
-    numbers = [node for schema in schemas for node in nodes(schema) if node.get("type") == "number"]
-    assert len(numbers) >= 4
-    assert {node.get("format") for node in numbers} == {"double"}, "else clients read single precision or decimals"
-
-
 def operations(document: Json) -> list[Json]:
     """Those that predict."""
     return [path["post"] for path in document["paths"].values() if "post" in path]
+
+
+class TestEveryDocument:
+    """What holds whatever is served: other files import it, and have a `document` of their own."""
+
+    def test_every_reference_leads_somewhere_and_every_schema_is_used(self, document: Json) -> None:
+        targets = {node["$ref"].removeprefix("#/components/schemas/") for node in nodes(document) if "$ref" in node}
+        assert targets == set(document["components"]["schemas"])
+
+    def test_types_are_those_of_openapi(self, document: Json) -> None:
+        """BentoML writes `type: file`, which no generator knows, and JSON Schema's null, which OpenAPI 3.0 does not."""
+        assert document["openapi"] == "3.0.3"
+        schemas = [*document["components"]["schemas"].values(), *nodes(operations(document))]
+        # Of JSON Schema, which pydantic writes, and not of OpenAPI 3.0.
+        assert not [node for schema in schemas for node in nodes(schema) if node.keys() & {"prefixItems", "const"}]
+        bounds = [
+            node["exclusiveMinimum"] for schema in schemas for node in nodes(schema) if "exclusiveMinimum" in node
+        ]
+        assert all(bound is True for bound in bounds)
+        types = {node["type"] for schema in schemas for node in nodes(schema) if isinstance(node.get("type"), str)}
+        assert types <= {"object", "array", "string", "integer", "number", "boolean"}
+        numbers = [node for schema in schemas for node in nodes(schema) if node.get("type") == "number"]
+        assert len(numbers) >= 4
+        assert {node.get("format") for node in numbers} == {"double"}, "else clients read single precision or decimals"
+
+    def test_generators_find_one_body_in_each_operation_and_send_it_under_its_own_type(self, document: Json) -> None:
+        """OpenAPI Generator reads the first media type, and sends JSON where any of them is JSON; TypeScript has no two
+        things of one name, and calls the parameters of `predict` `PredictRequest`."""
+        names = {operation["operationId"] for operation in operations(document)}
+        assert names == {path[1:].replace("/", "_") for path, found in document["paths"].items() if "post" in found}
+        reserved = {"".join(word.capitalize() for word in name.split("_")) + "Request" for name in names}
+        for operation in operations(document):
+            content = operation["requestBody"]["content"]
+            first = next(iter(content))
+            assert first == "multipart/form-data" or list(content) == ["application/json"]
+            schema = content[first]["schema"]
+            assert list(schema) == ["$ref"], "a body without a name gets one from the generator"
+            assert schema["$ref"].removeprefix("#/components/schemas/") not in reserved
+        files = document["paths"]["/predict"]["post"]["requestBody"]["content"]["multipart/form-data"]
+        assert files["encoding"] == {"images": {"style": "form", "explode": True}}, "else a list is written as one text"
+        # With it the client in Go does not compile.
+        assert "minItems" not in document["components"]["schemas"]["ImageFiles"]["properties"]["images"]
+
+    def test_nothing_is_in_the_document_that_is_beyond_generators(self, document: Json) -> None:
+        assert not [node for node in nodes(document) if node.keys() & {"oneOf", "anyOf", "allOf", "not"}]
+        description = document["info"]["description"]
+        assert len(description) < 200
+        assert "\n" not in description
+        assert "contact" not in document["info"]
 
 
 def test_all_forms_are_described_and_the_service_takes_them(served: Served, document: Json) -> None:
@@ -72,33 +101,6 @@ def test_all_forms_are_described_and_the_service_takes_them(served: Served, docu
     assert not any(schemas[name]["additionalProperties"] for name in ("ImageFiles", "ImagesInBase64"))
 
 
-def test_generators_find_one_body_in_each_operation_and_send_it_under_its_own_type(document: Json) -> None:
-    """OpenAPI Generator reads the first media type, and sends JSON where any of them is JSON; TypeScript has no two
-    things of one name, and calls the parameters of `predict` `PredictRequest`."""
-    names = {operation["operationId"] for operation in operations(document)}
-    assert names == {path[1:].replace("/", "_") for path, found in document["paths"].items() if "post" in found}
-    reserved = {"".join(word.capitalize() for word in name.split("_")) + "Request" for name in names}
-    for operation in operations(document):
-        content = operation["requestBody"]["content"]
-        first = next(iter(content))
-        assert first == "multipart/form-data" or list(content) == ["application/json"]
-        schema = content[first]["schema"]
-        assert list(schema) == ["$ref"], "a body without a name gets one from the generator"
-        assert schema["$ref"].removeprefix("#/components/schemas/") not in reserved
-    files = document["paths"]["/predict"]["post"]["requestBody"]["content"]["multipart/form-data"]
-    assert files["encoding"] == {"images": {"style": "form", "explode": True}}, "else a list is written as one text"
-    # With it the client in Go does not compile.
-    assert "minItems" not in document["components"]["schemas"]["ImageFiles"]["properties"]["images"]
-
-
-def test_nothing_is_in_the_document_that_is_beyond_generators(document: Json) -> None:
-    assert not [node for node in nodes(document) if node.keys() & {"oneOf", "anyOf", "allOf", "not"}]
-    description = document["info"]["description"]
-    assert len(description) < 200
-    assert "\n" not in description
-    assert "contact" not in document["info"]
-
-
 def test_path_for_generated_clients_is_the_same_endpoint(served: Served) -> None:
     body = json.dumps({"image_b64": base64.b64encode(png()).decode()}).encode()
     answers = [httpx.post(f"{served.url}/predict{end}", content=body) for end in ("", "/base64")]
@@ -111,9 +113,9 @@ def test_path_for_generated_clients_is_the_same_endpoint(served: Served) -> None
 
 
 def test_endpoint_without_a_model_is_not_there(served: Served, document: Json) -> None:
-    assert [path for path in document["paths"] if "segment" in path] == []
-    assert "Segmentation" not in document["components"]["schemas"]
-    for path in ("/segment", "/segment/base64"):
+    assert [path for path in document["paths"] if "segment" in path or "detect" in path] == []
+    assert not {"Segmentation", "PipelineResult"} & set(document["components"]["schemas"])
+    for path in ("/segment", "/segment/base64", "/detect", "/detect/base64", "/detect_batch"):
         assert code_and_index(httpx.post(served.url + path, files=[("images", png())])) == ("not_found", None)
 
 

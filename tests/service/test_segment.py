@@ -27,21 +27,11 @@ from tests.service.documented_curl import documented_commands, needs_curl, run_c
 from tests.service.metrics_page import read_metrics, total
 from tests.service.requests import code_and_index, png, stage_times_ms, truncated_jpeg
 from tests.service.segmenting_models import ABSTAIN_BELOW, HOOK, store_both
-from tests.service.test_openapi import (
-    test_every_reference_leads_somewhere_and_every_schema_is_used,
-    test_generators_find_one_body_in_each_operation_and_send_it_under_its_own_type,
-    test_nothing_is_in_the_document_that_is_beyond_generators,
-    test_types_are_those_of_openapi,
-)
+from tests.service.test_openapi import TestEveryDocument
 
 pytestmark = pytest.mark.slow
 
-__all__ = [  # of this document, too
-    "test_every_reference_leads_somewhere_and_every_schema_is_used",
-    "test_generators_find_one_body_in_each_operation_and_send_it_under_its_own_type",
-    "test_nothing_is_in_the_document_that_is_beyond_generators",
-    "test_types_are_those_of_openapi",
-]
+__all__ = ["TestEveryDocument"]  # of this document, too
 
 DEADLINE_S = 5.0
 RED: Spot = ("red", (20, 20, 70, 60))
