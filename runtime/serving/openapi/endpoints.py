@@ -66,9 +66,8 @@ class Endpoint:
     """How one endpoint differs from the others.
 
     does, summary: in words; `does` is empty where another endpoint does the same. item: what is said of one image.
-    stages: of `Server-Timing`. answers_pictures: whether it has a query, which JSON bodies
-    can state, too, and answers in PNG. streams: whether it
-    answers in lines of JSON. example: of an item, if there is one.
+    stages: of `Server-Timing`. answers_pictures: whether it has a query, which JSON bodies can state, too, and answers
+    in PNG. streams: whether it answers in lines of JSON. example: of an item, if there is one.
     """
 
     does: str
