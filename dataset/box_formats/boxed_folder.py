@@ -109,7 +109,7 @@ def _pairs(root: Path, kinds: FileKinds, layout: _Layout, box_files: Sequence[st
     pictures = [path.removeprefix(start) for path in every if path.startswith(start)]
     check_names(root / layout.pictures, pictures)
     by_stem = {_stem(path.removeprefix(f"{layout.boxes}/")): path for path in box_files}
-    same_stem = [path for path in box_files if path not in by_stem.values()]
+    same_stem = sorted({*box_files} - {*by_stem.values()})
     stems: dict[str, list[str]] = {}
     for path in pictures:
         stems.setdefault(_stem(path), []).append(path)
