@@ -9,7 +9,7 @@ from typing import Any
 
 from dataset.annotations import IGNORED, MAX_REGIONS
 from dataset.box_formats.source_boxes import OUTSIDE_PX, BoxError, Corners, check_corners, check_numbers
-from dataset.checks import named
+from dataset.checks import alike_but_for_case, named
 from dataset.manifest import ManifestError
 from dataset.masks.run_lengths import decode_runs
 from dataset.masks.source_masks import MaskError
@@ -99,6 +99,8 @@ class _Checking:
         used = sorted({categories[key] for entry in document["annotations"] if (key := _category(entry)) in categories})
         if len(used) > MAX_REGIONS:
             self._problems.append(f"annotations of {len(used)} categories, of which {MAX_REGIONS} are possible")
+        if alike := alike_but_for_case(used):
+            self._problems.append(f"categories whose names differ in case alone: {named(alike)}")
         values = {name: value for value, name in enumerate(used, start=1)}
         for number, entry in self._by_id("annotation", document["annotations"]):
             self._annotation(number, entry, images, categories, values)
