@@ -1,5 +1,6 @@
 """What is refused in pictures, groups and splits. Every error names the files and says what to do."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -16,6 +17,12 @@ MORE_OBJECTS = (
     "params.yaml"
 )
 _NEW_SPLIT = "Make the split again (python -m dataset.split), with pictures of more objects where a class has too few"
+
+
+def alike_but_for_case(names: Sequence[str]) -> list[str]:
+    """Return the names that differ from another one in case alone, in their order. names: each once."""
+    numbers = Counter(name.casefold() for name in names)
+    return [name for name in names if numbers[name.casefold()] > 1]
 
 
 def named(items: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from dataset.box_formats.source_boxes import StatedBoxes
 from dataset.box_formats.voc import parse_voc
 from dataset.box_formats.yolo import CLASSES_TXT, DATA_YAML, parse_yolo, read_names
-from dataset.checks import named
+from dataset.checks import alike_but_for_case, named
 from dataset.manifest import ManifestError
 from dataset.outputs.originals import OriginalError, read_original, unread_message
 from dataset.readable_name import readable
@@ -109,7 +109,7 @@ def _pairs(root: Path, kinds: FileKinds, layout: _Layout, box_files: Sequence[st
     pictures = [path.removeprefix(start) for path in every if path.startswith(start)]
     check_names(root / layout.pictures, pictures)
     by_stem = {_stem(path.removeprefix(f"{layout.boxes}/")): path for path in box_files}
-    same_stem = [path for path in box_files if path not in by_stem.values()]
+    same_stem = sorted({*box_files} - {*by_stem.values()})
     stems: dict[str, list[str]] = {}
     for path in pictures:
         stems.setdefault(_stem(path), []).append(path)
@@ -201,9 +201,7 @@ def _check_objects(root: Path, boxes: Mapping[str, StatedBoxes], normal: str) ->
             f"{normal} is the class of pictures without a box, and an object in {readable(str(root))}: name the class "
             "otherwise (make data DATA=... NORMAL=...)"
         )
-    folded = [name.casefold() for name in names]
-    alike = [name for name in names if folded.count(name.casefold()) > 1]
-    if alike:
+    if alike := alike_but_for_case(names):
         raise ManifestError(
             f"objects in {readable(str(root))} have names that differ in case alone: {named(alike)}. Write each in "
             "one way"

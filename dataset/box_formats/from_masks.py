@@ -62,7 +62,7 @@ def _beside(regions: MarkedArray) -> MarkedArray:
 
 def _large_enough(groups: Labels, number: int) -> list[Slices]:
     """Return where each of the groups of at least `LEAST_PX` pixels lies. groups: their numbers, from 1, or 0."""
-    sizes = np.bincount(groups.ravel(), minlength=number + 1)
+    sizes = np.bincount(groups[groups > 0], minlength=number + 1)
     places = ndimage.find_objects(groups, max_label=number)
     return [place for group, place in enumerate(places, start=1) if place is not None and sizes[group] >= LEAST_PX]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from dataset.annotations import BACKGROUND, IGNORED, MAX_REGIONS
-from dataset.checks import named
+from dataset.checks import alike_but_for_case, named
 from dataset.manifest import ManifestError
 from dataset.masks.mask_file import Values, read_colours, read_numbers
 from dataset.masks.soft_edges import MIDDLE, has_soft_edges
@@ -109,10 +109,9 @@ def _class_map(shown: str, name_of: Mapping[int, str], *, is_colour: bool) -> Cl
         raise ManifestError(f"{shown} names no region. {_NEEDED}")
     if len(names) > MAX_REGIONS:
         raise ManifestError(f"{shown} names {len(names)} regions; at most {MAX_REGIONS} are possible")
-    alike = sorted(name for name in names if name.casefold() in (BACKGROUND_NAME, IGNORED_NAME))
-    if alike or len({name.casefold() for name in names}) < len(names):
-        doubtful = alike or [name for name in names if [other.casefold() for other in names].count(name.casefold()) > 1]
-        raise ManifestError(f"{shown} has names that differ in case alone: {named(doubtful)}. Write each in one way")
+    alike = [name for name in names if name.casefold() in (BACKGROUND_NAME, IGNORED_NAME)]
+    if alike := alike or alike_but_for_case(names):
+        raise ManifestError(f"{shown} has names that differ in case alone: {named(alike)}. Write each in one way")
     number_of = {BACKGROUND_NAME: BACKGROUND, IGNORED_NAME: IGNORED} | {name: i for i, name in enumerate(names, 1)}
     numbers = {value: number_of[name] for value, name in name_of.items()}
     return ClassMap(names, {0: BACKGROUND} | numbers, is_colour)

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from dataset.annotations import IGNORED, MAX_REGIONS
-from dataset.box_formats.source_boxes import BoxError, Corners, check_corners, check_numbers
-from dataset.checks import named
+from dataset.box_formats.source_boxes import OUTSIDE_PX, BoxError, Corners, check_corners, check_numbers
+from dataset.checks import alike_but_for_case, named
 from dataset.manifest import ManifestError
 from dataset.masks.run_lengths import decode_runs
 from dataset.masks.source_masks import MaskError
 from dataset.readable_name import readable
 
 _KEYS = ("images", "annotations", "categories")
-_OUTSIDE_PX = 1  # by which tools round an outline at a picture's edge
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +99,8 @@ class _Checking:
         used = sorted({categories[key] for entry in document["annotations"] if (key := _category(entry)) in categories})
         if len(used) > MAX_REGIONS:
             self._problems.append(f"annotations of {len(used)} categories, of which {MAX_REGIONS} are possible")
+        if alike := alike_but_for_case(used):
+            self._problems.append(f"categories whose names differ in case alone: {named(alike)}")
         values = {name: value for value, name in enumerate(used, start=1)}
         for number, entry in self._by_id("annotation", document["annotations"]):
             self._annotation(number, entry, images, categories, values)
@@ -199,6 +200,6 @@ def _check_segmentation(segmentation: Any, image: CocoImage) -> None:
         if not all(isinstance(value, int | float) and math.isfinite(value) for value in polygon):
             raise MaskError("a polygon holds what is no number")
         for values, side, what in ((polygon[::2], image.width, "x"), (polygon[1::2], image.height, "y")):
-            if min(values) < -_OUTSIDE_PX or max(values) > side + _OUTSIDE_PX:
+            if min(values) < -OUTSIDE_PX or max(values) > side + OUTSIDE_PX:
                 lies = f"its {what} goes from {min(values):g} to {max(values):g}"
                 raise MaskError(f"{lies}, and the picture is {image.width} x {image.height}")

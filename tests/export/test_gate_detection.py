@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset.boxes import write_boxes
+from dataset.box_formats.hashes import with_box_hashes
+from dataset.boxes import AnnotatedBox, write_boxes
+from dataset.manifest import Manifest
 from evaluation.boxes.object_table import ObjectTable
 from evaluation.boxes.picture_boxes import PictureBoxes
 from evaluation.document import EvaluationError
@@ -94,6 +96,25 @@ def test_on_other_data_the_registered_model_is_asked_again(tmp_path: Path) -> No
     worse = measured(tmp_path / "new", BESIDE, SpottedData(("train", "val", "test", "test"), first=2))
     with pytest.raises(GateError, match=r"AP, mean over objects, falls from 1\.000 to 0\.400"):
         gate(tmp_path).admit(worse, replace(first, name="old:1"), "the newest")
+
+
+def with_boxes(model: MeasuredModel, left: float) -> MeasuredModel:
+    """State the boxes of a model's data in its manifest, where those of training pictures begin at `left`."""
+    table, data_dir = model.manifest.table, model.manifest.root
+    rows = zip(table["path"], table["label"], table["split"], strict=True)
+    corners = {"train": (left, *SPOT[1:])}
+    boxes = [(path, AnnotatedBox(label, corners.get(split, SPOT))) for path, label, split in rows if label in REGIONS]
+    write_boxes(data_dir, boxes)
+    return replace(model, manifest=Manifest(with_box_hashes(table, data_dir), data_dir))
+
+
+def test_with_a_corrected_box_the_registered_model_is_asked_again(tmp_path: Path) -> None:
+    """What it had found, which is nothing, was counted against other boxes."""
+    first = with_boxes(without_one(measured(tmp_path / "old", SPOT), "", 99), SPOT[0])
+    worse = measured(tmp_path / "new", BESIDE)
+    assert gate(tmp_path).admit(with_boxes(worse, SPOT[0]), first, "the newest")["gate"].startswith("no worse")
+    with pytest.raises(GateError, match=r"same 12 test pictures: AP, mean over objects, falls from 1\.000 to 0\.400"):
+        gate(tmp_path).admit(with_boxes(worse, SPOT[0] + 1), first, "the newest")
 
 
 def test_a_model_that_no_longer_finds_an_object_cannot_be_compared(tmp_path: Path) -> None:

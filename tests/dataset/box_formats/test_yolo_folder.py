@@ -120,7 +120,8 @@ def test_pictures_and_files_without_a_counterpart_are_named_together(
     yolo: YoloFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     yolo.boxed("c", None)
-    (yolo.root / "labels/gone.txt").write_text("")
+    for name in ("gone.txt", "b.TXT"):
+        (yolo.root / "labels" / name).write_text("")
     save(yolo.root / "images/a.bmp", texture(80, HEIGHT, WIDTH))
     save(yolo.root / "x.png", texture(81))
     message = yolo.refused(capsys)
@@ -128,6 +129,7 @@ def test_pictures_and_files_without_a_counterpart_are_named_together(
         "1 picture(s) outside images/: x.png", "1 file(s) of boxes without a picture: labels/gone.txt",
         "1 picture(s) without a file of boxes: c.png", "where nothing is to be found, one that is empty",
         "1 picture(s) that differ in their ending alone: a.bmp and a.png",
+        "1 file(s) of boxes that differ in their ending alone: labels/b.",
     ):  # fmt: skip
         assert reason in message, reason
 

@@ -179,6 +179,17 @@ def test_images_and_categories_that_say_nothing_are_named(coco: CocoFolder, caps
         assert reason in message, reason
 
 
+def test_categories_of_annotations_whose_names_differ_in_case_alone_are_named(
+    coco: CocoFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    coco.document["categories"] = [*CATEGORIES, {"id": 1, "name": "Crack"}]
+    assert coco.write().load() == 0  # nothing is of the second one
+    coco.outline(UPPER_LEFT, category=1)
+    assert "1 entries cannot be used: categories whose names differ in case alone: Crack, crack" in (
+        coco.write().refused(capsys)
+    )
+
+
 def test_pictures_and_entries_without_a_counterpart_are_named_together(
     coco: CocoFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
