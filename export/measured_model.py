@@ -58,8 +58,9 @@ class MeasuredModel:
 
     @property
     def data_sha256(self) -> str:
-        """Hash of the pictures, and of segmentation the masks, that the model was trained and measured on."""
-        return self.manifest.data_sha256("segmentation" if self.regions else "classification")
+        """Hash of what it was trained and measured on: pictures, of segmentation also masks, of detection boxes."""
+        task: Task = "segmentation" if self.regions else "detection" if self.objects else "classification"
+        return self.manifest.data_sha256(task)
 
 
 def measured_files(task: Task, predictions: Path, data_dir: Path, evaluation_dir: Path) -> Mapping[str, Path]:
