@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from dataset.checks import named
-from evaluation.boxes.average_precision import mean_where_defined
 from evaluation.boxes.figures import NAMES, coco_of_resamples
 from evaluation.boxes.object_table import OBJECTS_FILE, ObjectTable
 from evaluation.boxes.picture_boxes import match_all
@@ -16,7 +15,7 @@ from evaluation.comparison import BoxDifference, Difference
 from evaluation.document import EvaluationError
 from evaluation.params import EvaluateParams
 from evaluation.predictions import Predictions
-from evaluation.statistics.bootstrap import FloatArray, Resampling, as_figure
+from evaluation.statistics.bootstrap import FloatArray, Resampling, as_figure, mean_where_defined
 
 _PLACES = ("evaluation", ".")  # of the table, seen from the predictions
 _AGAIN = "evaluate both on the data as they are now"
