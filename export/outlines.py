@@ -25,7 +25,7 @@ def find_dice_drops(before: RegionTable, after: RegionTable, paths: Sequence[str
     Measured are any region, where both models know the same, and each that the first one knows. A region that no mask
     marks in these pictures has no figure. Each model is measured at the size of its own input.
     """
-    tables = [_at(table, paths) for table in (before, after)]
+    tables = [table.at(paths) for table in (before, after)]
     names = [name for name in before.regions if name in after.regions]
     columns = [(f"Dice of {name}", [1 + table.regions.index(name) for table in tables]) for name in names]
     if set(before.regions) == set(after.regions):
@@ -80,8 +80,3 @@ class PixelCounts:
         """Return the counts of all pictures that were added, in the order of `pictures`, which are these."""
         known = np.asarray(self._known, dtype=np.int64)
         return RegionTable(pictures.paths, pictures.groups, self._contract.regions, known, np.stack(self._pixels))
-
-
-def _at(table: RegionTable, paths: Sequence[str]) -> RegionTable:
-    place = {path: row for row, path in enumerate(table.paths)}
-    return table.take(np.asarray([place[path] for path in paths], dtype=np.intp))
