@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from evaluation.predictions import Predictions, PredictionsError
+from evaluation.statistics.found_scores import LEAST_SCORE
 from project.write_whole import write_whole
 from runtime.model.contract import (
     BOXES,
@@ -32,7 +33,6 @@ from runtime.model.preprocess import Placement
 
 BOXES_DIR = "boxes"
 BOXES_FILE = "boxes.csv"
-LEAST_SCORE = 0.01  # a candidate must score more to be kept
 REMEDY = "run python -m training.predict --task detection"
 _COLUMNS = ["row", "object", "score", "left", "top", "right", "bottom"]
 _CORNERS = _COLUMNS[3:]

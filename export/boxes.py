@@ -3,22 +3,19 @@
 from collections.abc import Sequence
 
 from dataset.boxes import Boxes
-from dataset.checks import named
 from dataset.manifest import Manifest
 from evaluation.boxes.figures import NAMES, coco_of_data
 from evaluation.boxes.measure import picture_boxes
 from evaluation.boxes.object_table import ObjectTable
 from evaluation.boxes.paired import refuse_other_truth, with_mean
 from evaluation.boxes.picture_boxes import PictureBoxes, match_all
-from evaluation.pages.wording import figure
 from evaluation.params import EvaluateParams
 from evaluation.predicted_boxes import boxes_of_outputs
 from evaluation.predictions import Predictions
 from evaluation.statistics.bootstrap import Resampling
+from export.drops import Compared, drops_beyond
 from runtime.model.contract import DetectionContract, Outputs
 from runtime.model.preprocess import placement
-
-_ROUNDING = 1e-9  # a drop of exactly the margin is no more than the margin
 
 
 def find_ap_drops(
@@ -43,22 +40,14 @@ def find_ap_drops(
         )
         for table in tables
     )
-    pairs = [("AP, mean over objects,", 0, "ap")]
-    pairs += [(f"AP 0.50 of {name}", place, "ap50") for place, name in enumerate(before.objects, start=1)]
-    drops = []
-    for what, place, name in pairs:
-        one, another = (float(figures[place, NAMES.index(name)]) for figures in (first, second))
-        if one - another > max_drop + _ROUNDING:  # false for NaN, which stands for no figure
-            drops.append(f"{what} falls from {figure(one)} to {figure(another)} (by more than {max_drop:g})")
-    return tuple(drops)
-
-
-def lost_objects(before: ObjectTable | None, after: ObjectTable | None) -> str:
-    """Name the objects that only the first of two models finds; empty if there is none."""
-    if before is None or after is None:
-        return ""
-    lost = sorted(set(before.objects) - set(after.objects))
-    return named(lost) if lost else ""
+    figures = [("AP, mean over objects,", 0, NAMES.index("ap"))]
+    figures += [
+        (f"AP 0.50 of {name}", place, NAMES.index("ap50")) for place, name in enumerate(before.objects, start=1)
+    ]
+    return drops_beyond(
+        Compared(what, float(first[place, column]), float(second[place, column]), max_drop)
+        for what, place, column in figures
+    )
 
 
 class BoxCollection:

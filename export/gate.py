@@ -19,14 +19,14 @@ from evaluation.boxes.object_table import ObjectTable
 from evaluation.comparison import Comparison
 from evaluation.document import EvaluationError
 from evaluation.outlines.region_table import RegionTable
-from evaluation.pages.wording import figure
 from evaluation.params import EvaluateParams
 from evaluation.picture_files import read_batch
 from evaluation.predictions import Predictions, PredictionsError
 from evaluation.statistics.paired import compare_predictions
-from export.boxes import BoxCollection, find_ap_drops, lost_objects
+from export.boxes import BoxCollection, find_ap_drops
+from export.drops import Compared, drops_beyond
 from export.measured_model import MeasuredModel
-from export.outlines import PixelCounts, find_dice_drops, lost_regions
+from export.outlines import PixelCounts, find_dice_drops
 from export.params import GateParams
 from export.same_data import unknown_classes
 from project.params import ParamsError, add_params_option, read_section
@@ -36,7 +36,6 @@ from runtime.model.session import Predictor
 _CANNOT_COMPARE = (ContractError, EvaluationError, ManifestError, PredictionsError)
 _BATCH_SIZE = 32
 REASON_LABEL = "gate_reason"  # why it was compared with that model, or with none
-_ROUNDING = 1e-9  # a drop of exactly the margin is no more than the margin
 
 
 class GateError(ValueError):
@@ -117,11 +116,7 @@ def find_drops(comparison: Comparison, margins: GateParams) -> tuple[str, ...]:
     has_added = any(part.num_images == 0 for part in comparison.per_class)
     figures = [] if has_added else [("macro-F1", comparison.macro_f1, margins.max_macro_f1_drop)]
     figures += [(f"recall of {part.name}", part.recall, margins.max_recall_drop) for part in comparison.per_class]
-    return tuple(
-        f"{name} falls from {figure(part.first)} to {figure(part.second)} (by more than {limit:g})"
-        for name, part, limit in figures
-        if part.difference is not None and -part.difference > limit + _ROUNDING
-    )
+    return drops_beyond(Compared(name, part.first, part.second, limit) for name, part, limit in figures)
 
 
 class FairTest(NamedTuple):
@@ -145,13 +140,8 @@ def fair_test(candidate: MeasuredModel, reference: MeasuredModel) -> FairTest:
     picture that is called by a new name is lost. Raises GateError if the candidate lacks a class, a region or an
     object of the reference, or if a class has no picture that the reference was not trained or chosen on.
     """
-    lost, added = unknown_classes(reference, candidate), unknown_classes(candidate, reference)
-    if lost:
-        raise GateError(f"{reference.name} knows {named(lost)}, which this model does not: they cannot be compared")
-    if lost_names := lost_regions(reference.regions, candidate.regions):
-        raise GateError(f"{reference.name} outlines {lost_names}, which this model does not: they cannot be compared")
-    if lost_names := lost_objects(reference.objects, candidate.objects):
-        raise GateError(f"{reference.name} finds {lost_names}, which this model does not: they cannot be compared")
+    _refuse_lost(candidate, reference)
+    added = unknown_classes(candidate, reference)
     test = candidate.predictions.select("test")
     notes = []
     if added:
@@ -171,6 +161,20 @@ def fair_test(candidate: MeasuredModel, reference: MeasuredModel) -> FairTest:
     regions = (regions_before, candidate.regions) if regions_before and candidate.regions else None
     objects = (objects_before, candidate.objects) if objects_before and candidate.objects else None
     return FairTest(_over(before, test.classes), test, regions, objects, tuple(notes))
+
+
+def _refuse_lost(candidate: MeasuredModel, reference: MeasuredModel) -> None:
+    """Raise GateError if the reference tells apart, outlines or finds what the candidate does not."""
+    lost = {"knows": unknown_classes(reference, candidate)}
+    if reference.regions and candidate.regions:
+        lost["outlines"] = sorted(set(reference.regions.regions) - set(candidate.regions.regions))
+    if reference.objects and candidate.objects:
+        lost["finds"] = sorted(set(reference.objects.objects) - set(candidate.objects.objects))
+    for does, names in lost.items():
+        if names:
+            raise GateError(
+                f"{reference.name} {does} {named(names)}, which this model does not: they cannot be compared"
+            )
 
 
 def _hashes(manifest: Manifest) -> dict[str, str]:

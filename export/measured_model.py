@@ -58,9 +58,9 @@ class MeasuredModel:
 
     @property
     def data_sha256(self) -> str:
-        """Hash of the pictures, with masks or boxes where they count, that the model was trained and measured on."""
-        located: Task = "detection" if self.objects else "classification"
-        return self.manifest.data_sha256("segmentation" if self.regions else located)
+        """Hash of what it was trained and measured on: pictures, of segmentation also masks, of detection boxes."""
+        task: Task = "segmentation" if self.regions else "detection" if self.objects else "classification"
+        return self.manifest.data_sha256(task)
 
 
 def measured_files(task: Task, predictions: Path, data_dir: Path, evaluation_dir: Path) -> Mapping[str, Path]:

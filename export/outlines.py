@@ -6,17 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from dataset.annotations import Masks
-from dataset.checks import named
 from dataset.manifest import Manifest
 from evaluation.outlines.map_folder import answered_regions
 from evaluation.outlines.overlap import dice_of
 from evaluation.outlines.picture_sums import measure_picture, tolerance_of
 from evaluation.outlines.region_table import RegionTable
-from evaluation.pages.wording import figure
 from evaluation.predictions import Predictions
+from export.drops import Compared, drops_beyond
 from runtime.model.contract import FOREGROUND, REGION_MAP, Outputs, SegmentationContract
-
-_ROUNDING = 1e-9  # a drop of exactly the margin is no more than the margin
 
 
 def find_dice_drops(before: RegionTable, after: RegionTable, paths: Sequence[str], max_drop: float) -> tuple[str, ...]:
@@ -25,28 +22,19 @@ def find_dice_drops(before: RegionTable, after: RegionTable, paths: Sequence[str
     Measured are any region, where both models know the same, and each that the first one knows. A region that no mask
     marks in these pictures has no figure. Each model is measured at the size of its own input.
     """
-    tables = [_at(table, paths) for table in (before, after)]
+    tables = [table.at(paths) for table in (before, after)]
     names = [name for name in before.regions if name in after.regions]
     columns = [(f"Dice of {name}", [1 + table.regions.index(name) for table in tables]) for name in names]
     if set(before.regions) == set(after.regions):
         columns.insert(0, ("Dice of any region", [0, 0]))
-    drops = []
-    for what, places in columns:
-        first, second = (
-            float(dice_of(table.pixels[:, place].sum(axis=0).astype(np.float64)))
-            for table, place in zip(tables, places, strict=True)
-        )
-        if first - second > max_drop + _ROUNDING:  # false for NaN, which stands for no figure
-            drops.append(f"{what} falls from {figure(first)} to {figure(second)} (by more than {max_drop:g})")
-    return tuple(drops)
+    first, second = tables
+    return drops_beyond(
+        Compared(what, _dice(first, place), _dice(second, other), max_drop) for what, (place, other) in columns
+    )
 
 
-def lost_regions(before: RegionTable | None, after: RegionTable | None) -> str:
-    """Name the regions that only the first of two models outlines; empty if there is none."""
-    if before is None or after is None:
-        return ""
-    lost = sorted(set(before.regions) - set(after.regions))
-    return named(lost) if lost else ""
+def _dice(table: RegionTable, place: int) -> float:
+    return float(dice_of(table.pixels[:, place].sum(axis=0).astype(np.float64)))
 
 
 class PixelCounts:
@@ -80,8 +68,3 @@ class PixelCounts:
         """Return the counts of all pictures that were added, in the order of `pictures`, which are these."""
         known = np.asarray(self._known, dtype=np.int64)
         return RegionTable(pictures.paths, pictures.groups, self._contract.regions, known, np.stack(self._pixels))
-
-
-def _at(table: RegionTable, paths: Sequence[str]) -> RegionTable:
-    place = {path: row for row, path in enumerate(table.paths)}
-    return table.take(np.asarray([place[path] for path in paths], dtype=np.intp))

@@ -77,6 +77,11 @@ def write_data(data_dir: Path, data: SpottedData) -> Manifest:
     manifest = write_spotted_data(data_dir, data)
     description = DataDescription.read(data_dir)
     description.model_copy(update={"objects": REGIONS}).write(data_dir)
-    rows = zip(manifest.table["path"], manifest.table["label"], strict=True)
-    write_boxes(data_dir, [(path, AnnotatedBox(label, SPOT)) for path, label in rows if label in REGIONS])
+    write_boxes(data_dir, true_boxes(manifest))
     return manifest
+
+
+def true_boxes(manifest: Manifest) -> list[tuple[str, AnnotatedBox]]:
+    """Return the true box of each picture that has one."""
+    rows = zip(manifest.table["path"], manifest.table["label"], strict=True)
+    return [(path, AnnotatedBox(label, SPOT)) for path, label in rows if label in REGIONS]

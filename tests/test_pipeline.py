@@ -191,7 +191,6 @@ def test_code_of_the_service_alone_reruns_no_stage_and_dependencies_on_code_are_
     # Modules that only read and write what other rooms make: their folder would have training run again for a page.
     assert {dep for dep in dependencies if dep.endswith(".py")} <= {
         "evaluation/boxes/matching.py",
-        "evaluation/outlines/parts.py",
         "evaluation/document.py",
         "evaluation/predicted_boxes.py",
         "evaluation/predicted_maps.py",

@@ -101,9 +101,3 @@ def average_recalls(ranking: Ranking, resampling: Resampling, times: FloatArray)
         found = times @ np.bincount(groups, num_right[counts], resampling.num_groups)
         recalls.append(ratio(found, num_there * len(IOUS)))
     return np.stack(recalls, axis=1)
-
-
-def mean_where_defined(values: FloatArray) -> FloatArray:
-    """Return the mean over the last axis of what is not NaN; NaN where nothing is."""
-    defined = ~np.isnan(values)
-    return ratio(np.where(defined, values, 0).sum(axis=-1), defined.sum(axis=-1))

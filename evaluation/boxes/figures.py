@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluation.analyses.slices import slice_by_attributes
-from evaluation.boxes.average_precision import Ranking, average_precisions, average_recalls, mean_where_defined
+from evaluation.boxes.average_precision import Ranking, average_precisions, average_recalls
 from evaluation.boxes.document import BoxResult, BoxSlice, Precisions, SizeResult, SizeRule
 from evaluation.boxes.matching import LOOSE, STRICT, areas_of
 from evaluation.boxes.picture_boxes import IntArray, MatchedBoxes, PictureBoxes, match_all
@@ -21,6 +21,7 @@ from evaluation.statistics.bootstrap import (
     as_estimate,
     as_figure,
     figure_of_sums,
+    mean_where_defined,
     ratio,
 )
 

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco
 
-# Score of the box that finds an object that none finds: as in evaluation.outlines.parts, which training does not load.
-NEVER = -1.0
+from evaluation.statistics.found_scores import NEVER
+
 IOUS = np.linspace(0.5, 0.95, 10)
 LOOSE = 0  # position of IoU 0.5, at which objects count as found
 STRICT = 5  # of 0.75

@@ -8,25 +8,24 @@ from pathlib import Path
 import numpy as np
 
 from dataset.checks import named
-from evaluation.boxes.average_precision import mean_where_defined
 from evaluation.boxes.figures import NAMES, coco_of_resamples
 from evaluation.boxes.object_table import OBJECTS_FILE, ObjectTable
 from evaluation.boxes.picture_boxes import match_all
-from evaluation.comparison import BoxDifference, Difference
+from evaluation.comparison import BoxDifference
 from evaluation.document import EvaluationError
+from evaluation.outlines.paired import find_table
 from evaluation.params import EvaluateParams
 from evaluation.predictions import Predictions
-from evaluation.statistics.bootstrap import FloatArray, Resampling, as_figure
+from evaluation.statistics.bootstrap import FloatArray, Resampling, mean_where_defined
+from evaluation.statistics.paired import difference_of
 
-_PLACES = ("evaluation", ".")  # of the table, seen from the predictions
 _AGAIN = "evaluate both on the data as they are now"
 _TOLERANCE_PX = 0.01  # tables hold three decimals
 
 
 def find_object_table(predictions_path: Path) -> Path | None:
     """Return where the boxes of these predictions are kept: in `evaluation/` beside them, or beside them."""
-    found = (predictions_path.parent / place / OBJECTS_FILE for place in _PLACES)
-    return next((path for path in found if path.is_file()), None)
+    return find_table(predictions_path, OBJECTS_FILE)
 
 
 def read_object_table(path: Path, pictures: Predictions) -> ObjectTable:
@@ -69,7 +68,7 @@ def compare_boxes(
             num_objects=int(counts[place].sum()),
             num_groups=resampling.num_bearing(counts[place] > 0),
             **{
-                figure: _difference(
+                figure: difference_of(
                     [of[place, NAMES.index(figure)] for of in whole],
                     [of[:, place, NAMES.index(figure)] for of in resampled],
                     resampling,
@@ -104,12 +103,3 @@ def refuse_other_truth(first: ObjectTable, second: ObjectTable, names: tuple[str
         raise EvaluationError(
             f"{names[0]} and {names[1]} were measured against other true boxes in {named(other)}: {_AGAIN}"
         )
-
-
-def _difference(
-    whole: list[FloatArray], resampled: list[FloatArray], resampling: Resampling, num_bearing: int
-) -> Difference:
-    """whole: both models' figure, `()`; resampled: the same of all resamples, `(B,)`; NaN where undefined."""
-    first, second = (None if np.isnan(value) else float(value) for value in whole)
-    gain = as_figure(whole[1] - whole[0], resampling.ends(resampled[1] - resampled[0], num_bearing))
-    return Difference(first=first, second=second, difference=gain.value, low=gain.low, high=gain.high)

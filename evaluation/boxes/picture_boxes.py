@@ -9,8 +9,8 @@ import numpy.typing as npt
 from evaluation.boxes.average_precision import Ranking
 from evaluation.boxes.matching import EVERY_SIZE, LOOSE, RIGHT, WRONG, Area, Matched, Truth, match_boxes
 from evaluation.outlines.free_response import Candidates
-from evaluation.outlines.parts import NEVER
 from evaluation.predicted_boxes import PredictedBoxes
+from evaluation.statistics.found_scores import NEVER
 
 IntArray = npt.NDArray[np.int64]
 

@@ -5,11 +5,11 @@ import io
 import numpy as np
 from PIL import Image, ImageDraw
 
-from evaluation.boxes.matching import LOOSE, RIGHT, WRONG, match_boxes
+from evaluation.boxes.matching import LOOSE, RIGHT, WRONG, FloatArray, match_boxes
 from evaluation.boxes.picture_boxes import PictureBoxes
-from evaluation.outlines.parts import NEVER, FloatArray
 from evaluation.outlines.worst import FALSE, MISSED, UNKNOWN
 from evaluation.outlines.worst import RIGHT as FITS
+from evaluation.statistics.found_scores import NEVER
 from runtime.model.image import ImageArray
 
 MAX_SIDE_PX = 448  # of each half: a large picture is shown reduced

@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from evaluation.document import Figure
 from evaluation.outlines.document import FreeResponsePoint, Objects, RecallAt, SizeRecall
-from evaluation.outlines.parts import NEVER, BoolArray, FloatArray, IntArray
+from evaluation.outlines.parts import BoolArray, FloatArray, IntArray
 from evaluation.statistics.bootstrap import Resampling, Statistic, as_estimate, as_figure, figure_of_sums, ratio
+from evaluation.statistics.found_scores import NEVER
 
 FALSE_ALARMS = (0.1, 1.0)  # a picture, at which recall is stated
 _MAX_POINTS = 200  # of the curve

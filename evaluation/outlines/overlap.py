@@ -21,7 +21,15 @@ from evaluation.outlines.picture_sums import (
     THERE_EDGE,
     THERE_NEAR,
 )
-from evaluation.statistics.bootstrap import FloatArray, Resampling, Statistic, as_estimate, figure_of_sums, ratio
+from evaluation.statistics.bootstrap import (
+    FloatArray,
+    Resampling,
+    Statistic,
+    as_estimate,
+    figure_of_sums,
+    mean_where_defined,
+    ratio,
+)
 
 
 class Means(NamedTuple):
@@ -86,14 +94,9 @@ def means_over_regions(pixels: IntArray, resampling: Resampling) -> Means:
     flat = pixels.reshape(len(pixels), -1).astype(np.float64)
     shape = pixels.shape[1:]
     statistics: dict[str, Statistic] = {
-        "iou": lambda s: _mean_where_defined(iou_of(s.reshape(*s.shape[:-1], *shape))),
-        "dice": lambda s: _mean_where_defined(dice_of(s.reshape(*s.shape[:-1], *shape))),
+        "iou": lambda s: mean_where_defined(iou_of(s.reshape(*s.shape[:-1], *shape))),
+        "dice": lambda s: mean_where_defined(dice_of(s.reshape(*s.shape[:-1], *shape))),
     }
     bearing = dict.fromkeys(statistics, resampling.num_bearing(pixels[..., THERE].sum(axis=1) > 0))
     figures = figure_of_sums(resampling, flat, statistics, bearing)
     return Means(as_estimate(figures["iou"]), as_estimate(figures["dice"]))
-
-
-def _mean_where_defined(values: FloatArray) -> FloatArray:
-    defined = ~np.isnan(values)
-    return ratio(np.where(defined, values, 0).sum(axis=-1), defined.sum(axis=-1))

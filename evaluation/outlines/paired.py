@@ -7,35 +7,40 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.comparison import Difference, OutlineDifference
-from evaluation.document import EvaluationError, Figure
+from evaluation.comparison import OutlineDifference
+from evaluation.document import EvaluationError
 from evaluation.outlines.overlap import dice_of, iou_of
 from evaluation.outlines.picture_sums import THERE
 from evaluation.outlines.region_table import REGIONS_FILE, RegionTable
 from evaluation.params import EvaluateParams
 from evaluation.predictions import Predictions
-from evaluation.statistics.bootstrap import FloatArray, Resampling, figure_of_sums
+from evaluation.statistics.bootstrap import Resampling, figure_of_sums
+from evaluation.statistics.paired import with_gain
 
 _PLACES = ("evaluation", ".")  # of the table, seen from the predictions
 
 
 def find_region_table(predictions_path: Path) -> Path | None:
     """Return where the pixels of these predictions are counted: in `evaluation/` beside them, or beside them."""
-    found = (predictions_path.parent / place / REGIONS_FILE for place in _PLACES)
+    return find_table(predictions_path, REGIONS_FILE)
+
+
+def find_table(predictions_path: Path, file: str) -> Path | None:
+    """Return where evaluation left a table of these predictions: in `evaluation/` beside them, or beside them."""
+    found = (predictions_path.parent / place / file for place in _PLACES)
     return next((path for path in found if path.is_file()), None)
 
 
 def read_region_table(path: Path, pictures: Predictions) -> RegionTable:
     """Read a table in the order of `pictures`. Raises EvaluationError if it is malformed or of other pictures."""
     table = RegionTable.read(path)
-    place = {name: row for row, name in enumerate(table.paths)}
-    if set(place) != set(pictures.paths) or len(place) != len(table.paths):
+    if set(table.paths) != set(pictures.paths) or len(table.paths) != len(pictures.paths):
         raise EvaluationError(
             f"{path} is not of the pictures that are compared: it counts {len(table.paths)}, and "
-            f"{len(set(pictures.paths) - set(place))} of {len(pictures.paths)} are not among them; run python -m "
+            f"{len(set(pictures.paths) - set(table.paths))} of {len(pictures.paths)} are not among them; run python -m "
             "evaluation.evaluate with --maps"
         )
-    return table.take(np.asarray([place[name] for name in pictures.paths], dtype=np.intp))
+    return table.at(list(pictures.paths))
 
 
 def compare_outlines(
@@ -76,13 +81,6 @@ def _compare(
         name=name,
         num_images=int(has.sum()),
         num_groups=bearing,
-        dice=_difference(dice_of(sums[:3]), dice_of(sums[3:]), gains["dice"]),
-        iou=_difference(iou_of(sums[:3]), iou_of(sums[3:]), gains["iou"]),
-    )
-
-
-def _difference(first: FloatArray, second: FloatArray, gain: Figure) -> Difference:
-    both = (None if np.isnan(value) else float(value) for value in (first, second))
-    return Difference(
-        **dict(zip(("first", "second"), both, strict=True)), difference=gain.value, low=gain.low, high=gain.high
+        dice=with_gain(dice_of(sums[:3]), dice_of(sums[3:]), gains["dice"]),
+        iou=with_gain(iou_of(sums[:3]), iou_of(sums[3:]), gains["iou"]),
     )

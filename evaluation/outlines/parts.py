@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from evaluation.statistics.found_scores import NEVER
+
 IGNORED = 255  # of the truth: nobody knows
 LEAST_IOU = 0.1
-NEVER = -1.0  # score of the part that finds a defect that none finds
 _EIGHT = np.ones((3, 3), dtype=np.int8)
 
 ByteMap = npt.NDArray[np.uint8]

@@ -67,6 +67,11 @@ class RegionTable:
         """Return the pictures at `rows`, in that order."""
         return type(self)(self.paths[rows], self.groups[rows], self.regions, self.known_px[rows], self.pixels[rows])
 
+    def at(self, paths: Sequence[str]) -> Self:
+        """Return the pictures of these paths, in that order; all must be there."""
+        place = {path: row for row, path in enumerate(self.paths)}
+        return self.take(np.asarray([place[path] for path in paths], dtype=np.intp))
+
 
 def _columns(regions: Sequence[str]) -> list[str]:
     return [*_COUNTS, *(f"{name}.{count}" for name in regions for count in _COUNTS)]

@@ -4,11 +4,19 @@ from evaluation.boxes.document import BoxResult, BoxResults, Precisions, SizeRes
 from evaluation.boxes.figures import NAMES
 from evaluation.document import Estimate
 from evaluation.evaluation import Evaluation
+from evaluation.outlines.document import Kind
 from evaluation.pages import sections as s
-from evaluation.pages.found_blocks import ROWS_IN_CARD, FoundWords, found_blocks, shown
+from evaluation.pages.found_blocks import (
+    ROWS_IN_CARD,
+    FoundWords,
+    attribute_blocks,
+    found_blocks,
+    shown,
+    slice_cell,
+    worst_section,
+)
 from evaluation.pages.wording import confidence, counted, figure, setting
 
-_SLICES_IN_CARD = 5
 _ANY = "Any object"
 _MEAN = "Mean over objects"
 _TITLES = dict(zip(NAMES, ("AP", "AP 0.50", "AP 0.75", "AR 1", "AR 10", "AR 100"), strict=True))
@@ -122,26 +130,12 @@ def _range(one: SizeResult) -> str:
 
 
 def _by_attribute(boxes: BoxResults, evaluation: Evaluation) -> tuple[s.Block, ...]:
-    if not boxes.slices:
-        return ()
     rows = tuple(
-        (
-            s.Cell(
-                f"{part.attribute}: {part.value or 'not stated'}",
-                f"{counted(part.num_images, 'image')}, {counted(part.num_objects, 'object')}",
-            ),
-            s.measured(part.ap50),
-            s.measured(part.f1),
-        )
+        (slice_cell(part, counted(part.num_objects, "object")), s.measured(part.ap50), s.measured(part.f1))
         for part in boxes.slices
     )
-    smaller = boxes.num_smaller_slices
-    note = f"{counted(smaller, 'slice')} of fewer than {evaluation.min_slice_images} images left out."
-    return (
-        s.Heading("By attribute"),
-        s.Table(("Test images with", f"{_TITLES['ap50']} of any object", "F1 of any object"), rows, _SLICES_IN_CARD),
-        *((s.Paragraph(note, is_note=True),) if smaller else ()),
-    )
+    header = "Test images with", f"{_TITLES['ap50']} of any object", "F1 of any object"
+    return attribute_blocks(header, rows, boxes.num_smaller_slices, evaluation)
 
 
 def _answered(boxes: BoxResults) -> s.Section:
@@ -170,21 +164,13 @@ def _answered(boxes: BoxResults) -> s.Section:
 
 def _worst(boxes: BoxResults) -> s.Section:
     """Show the pictures whose boxes are worst."""
-    name, title = "worst", "Worst boxes"
-    if not boxes.worst:
-        return s.Section(name, title, (s.Paragraph("There is none."),), in_card=False)
     told = (
         "Left the image, right the same with its boxes: ", s.Strong("green"), " is there, with a thick line where it "
         "is missed, ", s.Strong("orange"), " is answered and should not be, ", s.Strong("yellow"),
         " is right, and what is grey does not count. First one image of every group, then the next of every group.",
     )  # fmt: skip
-    blocks: list[s.Block] = [s.Paragraph(told)]
-    titles = {"miss": "Lowest F1", "false_alarm": "Answered where nothing is"}
-    for kind, heading in titles.items():
-        pictures = tuple(_picture(item) for item in boxes.worst if item.kind == kind)
-        if pictures:
-            blocks += [s.Heading(heading), s.Gallery(pictures, source="drawn", is_wide=True)]
-    return s.Section(name, title, tuple(blocks), in_card=False)
+    headings: dict[Kind, str] = {"miss": "Lowest F1", "false_alarm": "Answered where nothing is"}
+    return worst_section("Worst boxes", told, headings, [(item.kind, _picture(item)) for item in boxes.worst])
 
 
 def _picture(item: WorstBoxes) -> s.Picture:

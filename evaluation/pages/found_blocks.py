@@ -1,15 +1,22 @@
-"""Tables and plot of what is found at a number of false alarms, for defects that are outlined and objects in boxes."""
+"""What a page shows alike of defects that are outlined and of objects in boxes.
 
+Tables and plot of what is found at a number of false alarms, figures by attribute, and the worst pictures.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from evaluation.outlines.document import Objects, RecallAt, SizeRecall
+from evaluation.boxes.document import BoxSlice
+from evaluation.evaluation import Evaluation
+from evaluation.outlines.document import Kind, Objects, OutlineSlice, RecallAt, SizeRecall
 from evaluation.pages import sections as s
 from evaluation.pages.curves import draw_free_response
 from evaluation.pages.wording import counted, number, setting
 
 ROWS_IN_CARD = 25
+_SLICES_IN_CARD = 5
 
 T = TypeVar("T")
 
@@ -78,3 +85,34 @@ def _score(at: RecallAt, answers: str) -> str:
 
 def _size(part: SizeRecall) -> str:
     return f"{part.low_px} and more" if part.high_px is None else f"{part.low_px} to {part.high_px - 1}"
+
+
+def slice_cell(part: OutlineSlice | BoxSlice, also: str) -> s.Cell:
+    """Name a slice, with the number of its pictures and another one below."""
+    return s.Cell(f"{part.attribute}: {part.value or 'not stated'}", f"{counted(part.num_images, 'image')}, {also}")
+
+
+def attribute_blocks(
+    header: tuple[str, ...], rows: tuple[tuple[s.Cell, ...], ...], num_smaller: int, evaluation: Evaluation
+) -> tuple[s.Block, ...]:
+    """Show figures of slices, and say how many smaller ones were left out; nothing without any."""
+    if not rows:
+        return ()
+    note = f"{counted(num_smaller, 'slice')} of fewer than {evaluation.min_slice_images} images left out."
+    return (
+        s.Heading("By attribute"),
+        s.Table(header, rows, in_card=_SLICES_IN_CARD),
+        *((s.Paragraph(note, is_note=True),) if num_smaller else ()),
+    )
+
+
+def worst_section(
+    title: str, told: s.Line, headings: Mapping[Kind, str], pictures: Sequence[tuple[Kind, s.Picture]]
+) -> s.Section:
+    """Show the worst pictures, each under the heading of its kind; told: what is seen in them."""
+    blocks: list[s.Block] = [s.Paragraph(told if pictures else "There is none.")]
+    for kind, heading in headings.items():
+        of_kind = tuple(picture for one, picture in pictures if one == kind)
+        if of_kind:
+            blocks += [s.Heading(heading), s.Gallery(of_kind, source="drawn", is_wide=True)]
+    return s.Section("worst", title, tuple(blocks), in_card=False)

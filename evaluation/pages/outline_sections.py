@@ -4,12 +4,20 @@ from functools import partial
 
 from evaluation.document import Estimate
 from evaluation.evaluation import Evaluation
-from evaluation.outlines.document import Outlines, WorstOutline
+from evaluation.outlines.document import Kind, Outlines, WorstOutline
 from evaluation.outlines.parts import LEAST_IOU
 from evaluation.outlines.picture_sums import TOLERANCE
 from evaluation.pages import sections as s
 from evaluation.pages.curves import draw_pixel_reliability
-from evaluation.pages.found_blocks import ROWS_IN_CARD, FoundWords, found_blocks, shown
+from evaluation.pages.found_blocks import (
+    ROWS_IN_CARD,
+    FoundWords,
+    attribute_blocks,
+    found_blocks,
+    shown,
+    slice_cell,
+    worst_section,
+)
 from evaluation.pages.wording import (
     confidence,
     counted,
@@ -20,7 +28,6 @@ from evaluation.pages.wording import (
     signed_interval,
 )
 
-_SLICES_IN_CARD = 5
 _ANY = "Any region"
 _MEASURES = ("IoU", "Dice", "Boundary F")
 
@@ -112,25 +119,11 @@ def _region(name: str) -> str:
 
 
 def _by_attribute(outlines: Outlines, evaluation: Evaluation) -> tuple[s.Block, ...]:
-    if not outlines.slices:
-        return ()
     rows = tuple(
-        (
-            s.Cell(
-                f"{part.attribute}: {part.value or 'not stated'}",
-                f"{counted(part.num_images, 'image')}, {counted(part.num_groups, 'group')}",
-            ),
-            s.measured(part.dice),
-        )
-        for part in outlines.slices
+        (slice_cell(part, counted(part.num_groups, "group")), s.measured(part.dice)) for part in outlines.slices
     )
-    smaller = outlines.num_smaller_slices
-    note = f"{counted(smaller, 'slice')} of fewer than {evaluation.min_slice_images} images left out."
-    return (
-        s.Heading("By attribute"),
-        s.Table(("Test images with", "Dice of any region"), rows, in_card=_SLICES_IN_CARD),
-        *((s.Paragraph(note, is_note=True),) if smaller else ()),
-    )
+    header = "Test images with", "Dice of any region"
+    return attribute_blocks(header, rows, outlines.num_smaller_slices, evaluation)
 
 
 def _objects(outlines: Outlines) -> s.Section:
@@ -166,21 +159,13 @@ def _pixels(outlines: Outlines) -> s.Section:
 
 def _worst(outlines: Outlines) -> s.Section:
     """Show the pictures that were outlined worst."""
-    name, title = "worst", "Worst outlines"
-    if not outlines.worst:
-        return s.Section(name, title, (s.Paragraph("There is none."),), in_card=False)
     told = (
         "Left the network's input, right what became of it: ", s.Strong("green"), " is missed, ", s.Strong("orange"),
         " is outlined and should not be, ", s.Strong("yellow"), " is right, and what is hatched in grey nobody knows. "
         "First one picture of every group, then the next of every group.",
     )  # fmt: skip
-    blocks: list[s.Block] = [s.Paragraph(told)]
-    titles = {"miss": "Lowest Dice", "false_alarm": "Outlined where nothing is marked"}
-    for kind, heading in titles.items():
-        pictures = tuple(_picture(item) for item in outlines.worst if item.kind == kind)
-        if pictures:
-            blocks += [s.Heading(heading), s.Gallery(pictures, source="drawn", is_wide=True)]
-    return s.Section(name, title, tuple(blocks), in_card=False)
+    headings: dict[Kind, str] = {"miss": "Lowest Dice", "false_alarm": "Outlined where nothing is marked"}
+    return worst_section("Worst outlines", told, headings, [(item.kind, _picture(item)) for item in outlines.worst])
 
 
 def _picture(item: WorstOutline) -> s.Picture:

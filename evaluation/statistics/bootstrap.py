@@ -137,6 +137,12 @@ def ratio(part: FloatArray, whole: FloatArray) -> FloatArray:
     return result
 
 
+def mean_where_defined(values: FloatArray) -> FloatArray:
+    """Return the mean over the last axis of what is not NaN; NaN where nothing is."""
+    defined = ~np.isnan(values)
+    return ratio(np.where(defined, values, 0).sum(axis=-1), defined.sum(axis=-1))
+
+
 def as_estimate(figure: Figure) -> Estimate:
     """Return a figure that is a share; what rounding put outside [0, 1] is brought back."""
     values = (figure.value, figure.low, figure.high)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evaluation.statistics.found_scores import LEAST_SCORE
 from runtime.model.contract import BOXES, OBJECTS, SCORES, OutputArray, Outputs
 
-LEAST_SCORE = 0.01  # what scores less is in no table and no answer
 MAX_BOX_DIFFERENCE_PX = 0.05  # of a side, in pixels of the network's input
 
 

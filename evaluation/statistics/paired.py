@@ -13,6 +13,7 @@ from scipy import sparse
 
 from dataset.checks import named
 from evaluation.comparison import MAX_CHANGED, Change, ClassDifference, Comparison, Difference, SignTest
+from evaluation.document import Figure
 from evaluation.params import EvaluateParams
 from evaluation.predictions import Predictions, PredictionsError
 from evaluation.statistics.bootstrap import Resampling, as_counts, as_figure, counts_by_group, metrics_of_resamples
@@ -111,18 +112,26 @@ def _paired_resamples(first: Predictions, second: Predictions, resampling: Resam
     return [Metrics(**{name: values[:, model] for name, values in resampled.items()}) for model in (0, 1)]
 
 
-def _difference(
+def difference_of(
     whole: Sequence[FloatArray], resampled: Sequence[FloatArray], resampling: Resampling, num_bearing: int
 ) -> Difference:
-    """whole: both models' figure, `()`; resampled: the same of all resamples, `(B,)`; NaN where undefined."""
-    first, second = (None if np.isnan(value) else float(value) for value in whole)
+    """Return how much more the second model reaches.
+
+    whole: both models' figure, `()`; resampled: the same of all resamples, `(B,)`; NaN where undefined.
+    """
     gain = as_figure(whole[1] - whole[0], resampling.ends(resampled[1] - resampled[0], num_bearing))
-    return Difference(first=first, second=second, difference=gain.value, low=gain.low, high=gain.high)
+    return with_gain(whole[0], whole[1], gain)
+
+
+def with_gain(first: FloatArray, second: FloatArray, gain: Figure) -> Difference:
+    """Put both models' figure, `()`, NaN where undefined, beside how much more the second one's is."""
+    both = [None if np.isnan(value) else float(value) for value in (first, second)]
+    return Difference(first=both[0], second=both[1], difference=gain.value, low=gain.low, high=gain.high)
 
 
 def _headline(whole: Sequence[Metrics], resampled: Sequence[Metrics], resampling: Resampling) -> dict[str, Difference]:
     figures = {name: [[getattr(m, name) for m in metrics] for metrics in (whole, resampled)] for name in HEADLINE}
-    return {name: _difference(both[0], both[1], resampling, resampling.num_groups) for name, both in figures.items()}
+    return {name: difference_of(both[0], both[1], resampling, resampling.num_groups) for name, both in figures.items()}
 
 
 def _per_class(
@@ -137,7 +146,7 @@ def _per_class(
                 name=name,
                 num_images=int(whole[0].support[index]),
                 num_groups=bearing,
-                recall=_difference(both[0], both[1], resampling, bearing),
+                recall=difference_of(both[0], both[1], resampling, bearing),
             )
         )
     return tuple(found)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from evaluation.boxes.matching import EVERY_SIZE, IOUS, LEFT_OUT, RIGHT, WRONG, Truth, areas_of, match_boxes
-from evaluation.outlines.parts import NEVER
+from evaluation.statistics.found_scores import NEVER
 from tests.evaluation.boxes.coco_reference import coco_evaluation, random_pictures
 
 AREAS = (EVERY_SIZE, (0.0, 900.0), (900.0, 4000.0))

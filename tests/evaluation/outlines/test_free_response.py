@@ -5,9 +5,9 @@ import pytest
 
 from evaluation.outlines.document import Objects
 from evaluation.outlines.free_response import Candidates, measure_objects
-from evaluation.outlines.parts import NEVER
 from evaluation.params import EvaluateParams
 from evaluation.statistics.bootstrap import Resampling
+from evaluation.statistics.found_scores import NEVER
 
 PARAMS = EvaluateParams(seed=0, confidence=0.95, bootstrap_samples=200)
 GROUPS = np.repeat(np.array(list("abcde"), dtype=object), 2)  # ten pictures

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from evaluation.outlines.parts import NEVER, Found, label_parts, match_parts, without_small
+from evaluation.outlines.parts import Found, label_parts, match_parts, without_small
+from evaluation.statistics.found_scores import NEVER
 from tests.evaluation.outlines.drawn import drawn
 
 
