@@ -17,8 +17,8 @@ from dataset.manifest import COLUMNS, Manifest
 from evaluation.predicted_maps import read_map, refuse_other_maps, write_map
 from evaluation.predictions import Predictions
 from runtime.model.contract import ClassificationContract, Lineage, SegmentationContract, read_contract
+from tests.training.pyramid_section import write_params
 from tests.training.records.mlflow_files import assert_files_in_mlflow
-from tests.training.records.mlflow_store import copy_empty_store
 from tests.training.segmentation_section import segmentation_section
 from training import predict, train
 from training.engine_params import PhaseParams
@@ -29,6 +29,8 @@ from training.network.pyramid import PyramidNetwork, mask_network, pyramid_level
 from training.params import ModelParams
 from training.run.checkpoint import Checkpoint
 
+pytestmark = pytest.mark.usefixtures("own_tracking")
+
 SIZE_PX = 64
 OF_TASK = ("--task", "segmentation")
 MASK = segmentation_section(
@@ -36,22 +38,10 @@ MASK = segmentation_section(
 )
 
 
-@pytest.fixture(autouse=True)
-def _own_tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import mlflow
-
-    mlflow.set_tracking_uri(copy_empty_store(tmp_path / "mlflow.db"))
-    monkeypatch.chdir(tmp_path)
-
-
 @pytest.fixture
 def mask_params(tmp_path: Path, tiny_params: dict[str, Any]) -> Path:
     """A params file for a small network."""
-    tiny_params["model"] = {"backbone": "test_resnet", "pretrained": "none", "drop_rate": 0.0}
-    tiny_params["segmentation"] = MASK
-    path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(tiny_params), encoding="utf-8")
-    return path
+    return write_params(tmp_path / "params.yaml", tiny_params, segmentation=MASK)
 
 
 @pytest.fixture
