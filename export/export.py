@@ -43,9 +43,9 @@ from runtime.model.session import Predictor
 from runtime.model.stated_filters import Filters
 from training.data.tensors import PictureDataset
 from training.network.backbones import BackboneError
-from training.network.centre_points import CentreNetwork, candidates
+from training.network.centre_points import candidates
 from training.network.classifier import load_classifier
-from training.network.pyramid import MaskNetwork, region_outputs
+from training.network.pyramid import PyramidNetwork, region_outputs
 from training.params import ContractParams
 from training.process.memory import keep_freed_memory
 from training.run.checkpoint import Checkpoint, CheckpointError
@@ -108,13 +108,13 @@ def _by_network(model: ServedModel) -> Compute:
     def compute(images: ImageBatch) -> Outputs:
         pixels, outputs = torch.from_numpy(images), {}
         if isinstance(model, ServedSegmenter):
-            network = cast(MaskNetwork, classifier.backbone)
-            scores = network.pixel_logits(classifier.normalise(pixels))
+            network = cast(PyramidNetwork, classifier.backbone)
+            scores = network.cell_outputs(classifier.normalise(pixels))
             size_px = cast("tuple[int, int]", images.shape[1:3])
             outputs[REGION_MAP], outputs[FOREGROUND] = region_outputs(scores, size_px)
             logits = network.class_logits(scores)
         elif isinstance(model, ServedDetector):
-            centres = cast(CentreNetwork, classifier.backbone)
+            centres = cast(PyramidNetwork, classifier.backbone)
             cells = centres.cell_outputs(classifier.normalise(pixels))
             found = candidates(cells, model.max_boxes, cast("tuple[int, int]", images.shape[1:3]))
             outputs |= dict(zip((BOXES, SCORES, OBJECTS), found, strict=True))

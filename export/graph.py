@@ -12,9 +12,9 @@ from torch.nn import functional as F  # noqa: N812  # the field's name for it
 
 from project.write_whole import whole_file
 from runtime.model.contract import CONTRACT_KEY, IMAGES, ModelContract
-from training.network.centre_points import CentreNetwork, candidates
+from training.network.centre_points import candidates
 from training.network.classifier import Classifier
-from training.network.pyramid import MaskNetwork
+from training.network.pyramid import PyramidNetwork
 
 
 class ServedModel(nn.Module):
@@ -32,7 +32,7 @@ class ServedModel(nn.Module):
 
 
 class ServedSegmenter(ServedModel):
-    """A `MaskNetwork` inside a `Classifier` with what serving adds: the picture's class, and its pixels at full size.
+    """A `mask_network` in a `Classifier` with what serving adds: the picture's class, and its pixels at full size.
 
     It answers as `region_outputs` does, in steps that ONNX Runtime computes fast on a CPU: its softmax and argmax over
     channels transpose the maps, which took a third of the whole network's time.
@@ -44,15 +44,15 @@ class ServedSegmenter(ServedModel):
         images: `(n, height, width, 3)` uint8. region_map: `(n, height, width)` uint8, 1 to the number of regions.
         foreground: `(n, height, width)` float32, one minus the probability of background.
         """
-        network = cast(MaskNetwork, self.classifier.backbone)
-        pixels = network.pixel_logits(self.classifier.normalise(images))
+        network = cast(PyramidNetwork, self.classifier.backbone)
+        pixels = network.cell_outputs(self.classifier.normalise(images))
         logits = network.class_logits(pixels)
         at_full_size = F.interpolate(pixels, size=images.shape[1:3], mode="bilinear", align_corners=False)
         return torch.softmax(logits / self.temperature, dim=1), logits, *_pixel_answers(at_full_size)
 
 
 class ServedDetector(ServedModel):
-    """A `CentreNetwork` inside a `Classifier` with what serving adds: the picture's class, and its best candidates."""
+    """A `centre_network` in a `Classifier` with what serving adds: the picture's class, and its best candidates."""
 
     def __init__(self, classifier: Classifier, temperature: float, max_boxes: int) -> None:
         super().__init__(classifier, temperature)
@@ -63,7 +63,7 @@ class ServedDetector(ServedModel):
 
         images: `(n, height, width, 3)` uint8. Each picture's candidates are its own, whatever else is in the batch.
         """
-        network = cast(CentreNetwork, self.classifier.backbone)
+        network = cast(PyramidNetwork, self.classifier.backbone)
         cells = network.cell_outputs(self.classifier.normalise(images))
         logits = network.class_logits(cells)
         found = candidates(cells, self.max_boxes, (images.shape[1], images.shape[2]))

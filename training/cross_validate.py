@@ -2,15 +2,15 @@
 
 Writes to `--out`: `seed<S>/<protocol><F>/` with the checkpoint and `predictions.csv` of each run,
 `seed<S>/<protocol>.csv` with the pooled out-of-fold predictions of a seed, and `summary.json` and `summary.md` with the
-figures of each seed, their mean, and those of all seeds' models voting. Of segmentation a run has its `maps/`, too, and
-the summary says how well each seed's folds outline every region, and all seeds' together. A run whose predictions are
-there is not repeated, and one that was asked to leave (exit status 75) goes on where it was; other params, data or
-folds need another `--out`.
+figures of each seed, their mean, and those of all seeds' models voting. Of detection a run has its `boxes/`, too,
+of segmentation its `maps/`; the summary then says how well each seed's folds outline every region, and all seeds'
+together. A run whose predictions are there is not repeated, and one that was asked to leave (exit status 75) goes on
+where it was; other params, data or folds need another `--out`.
 
 By group, the folds are those of `split.seed` and `split.num_folds`; what is pooled covers every picture once. By
 image, each seed draws one split of 15% for validation, 15% for test (`--test-share` states another share) and the
-rest for training, as is usual for published figures: it leaks where an object has several pictures. Segmentation
-without early stopping chooses no epoch on validation pictures, so these train as well, by group and by image.
+rest for training, as is usual for published figures: it leaks where an object has several pictures. Segmentation and
+detection without early stopping choose no epoch on validation pictures, so these train as well, by group and by image.
 """
 
 import argparse
@@ -200,9 +200,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pictures", type=Path, default=Path("data/pictures.csv"))
     add_params_option(parser)
     add_task_option(parser)
-    parser.add_argument(
-        "--out", type=Path, help="artifacts/cross_validation, or artifacts/segmentation/cross_validation"
-    )
+    parser.add_argument("--out", type=Path, help="artifacts/cross_validation, or that of the task")
     parser.add_argument("--protocol", choices=("group", "image"), default="group")
     parser.add_argument(
         "--test-share", type=_test_share, default=TEST_SHARE, metavar="SHARE",

@@ -11,9 +11,7 @@ from runtime.model.contract import Interpolation, MaxValue, ResizeRule, Task
 from runtime.model.stated_filters import Filters
 from training.batch_params import AugmentParams, BatchParams
 from training.engine_params import Count, EngineParams
-from training.task_params import OWN_SECTIONS, DetectionParams, SegmentationParams
-
-Share = Annotated[float, Field(ge=0, le=1)]
+from training.task_params import OWN_SECTIONS, DetectionParams, SegmentationParams, Share
 
 
 class ContractParams(Section):

@@ -6,9 +6,9 @@ from pydantic import Field, model_validator
 
 from project.params import Section
 from runtime.model.contract import Task
+from training.engine_params import PositiveFloat
 
 NonNegative = Annotated[float, Field(ge=0)]
-PositiveFloat = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 BoxLossName = Literal["giou", "smooth_l1"]
 
@@ -17,8 +17,8 @@ class SegmentationParams(Section):
     """`segmentation:` read only with `--task segmentation`.
 
     regions: as masks tell them apart, or all as one of the name `merged_name`. threshold, min_region_px: of the
-    contract; auto: chosen on validation pictures. model, train, augment: keys that
-    replace those of the sections of that name, one by one.
+    contract; auto: chosen on validation pictures. model, train, augment: keys that replace those of the sections of
+    that name, one by one.
     """
 
     regions: Literal["separate", "merged"] = "separate"

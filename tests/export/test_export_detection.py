@@ -16,9 +16,9 @@ from export import export
 from runtime.model.contract import DetectionContract, Lineage, Outputs, read_contract
 from runtime.model.preprocess import read_for_model
 from runtime.model.session import Predictor
-from training.network.centre_points import CentreNetwork, candidates
+from training.network.centre_points import candidates, centre_network
 from training.network.classifier import Classifier, load_classifier
-from training.network.pyramid import pyramid_levels
+from training.network.pyramid import PyramidNetwork, pyramid_levels
 from training.run.checkpoint import Checkpoint
 
 pytestmark = pytest.mark.slow
@@ -42,7 +42,7 @@ def checkpoint_path(tiny_tiles_dir: Path, tmp_path_factory: pytest.TempPathFacto
         max_boxes=MAX_BOXES, threshold=0.3,
     )  # fmt: skip
     backbone = timm.create_model("test_resnet", pretrained=False)
-    network = CentreNetwork(backbone, pyramid_levels(backbone, 16), 8, len(OBJECTS), len(contract.classes))
+    network = centre_network(backbone, pyramid_levels(backbone, 16), 8, len(OBJECTS), len(contract.classes))
     with torch.no_grad():
         network.decoder.pixels.weight.mul_(5)
     path = tmp_path_factory.mktemp("checkpoint") / "checkpoint.pt"
@@ -92,7 +92,7 @@ def test_the_graph_gives_what_the_network_finds_in_a_picture_whatever_the_batch(
     images = _images(tiny_tiles_dir, contract, 8)
     model = load_classifier(checkpoint.contract, checkpoint.state_dict)
     network = model.backbone
-    assert isinstance(network, CentreNetwork)
+    assert isinstance(network, PyramidNetwork)
     with torch.inference_mode():
         pixels = torch.from_numpy(images)
         logits = model(pixels)

@@ -19,7 +19,7 @@ from runtime.model.preprocess import read_for_model
 from runtime.model.session import Predictor
 from tests.onnx_segmenter import segmentation_contract
 from training.network.classifier import Classifier, load_classifier
-from training.network.pyramid import MaskNetwork, pyramid_levels, region_outputs
+from training.network.pyramid import PyramidNetwork, mask_network, pyramid_levels, region_outputs
 from training.run.checkpoint import Checkpoint
 
 pytestmark = pytest.mark.slow
@@ -45,7 +45,7 @@ def checkpoint_path(tiny_tiles_dir: Path, tmp_path_factory: pytest.TempPathFacto
         threshold=0.7,
     )  # fmt: skip
     backbone = timm.create_model("test_resnet", pretrained=False)
-    network = MaskNetwork(backbone, pyramid_levels(backbone, 16), 8, len(REGIONS), len(contract.classes))
+    network = mask_network(backbone, pyramid_levels(backbone, 16), 8, len(REGIONS), len(contract.classes))
     with torch.no_grad():
         network.decoder.pixels.weight.copy_(8 * torch.eye(5, 8).view(5, 8, 1, 1))
     path = tmp_path_factory.mktemp("checkpoint") / "checkpoint.pt"
@@ -91,8 +91,8 @@ def test_the_graph_gives_what_the_network_finds_in_a_picture(
         pixels = torch.from_numpy(images)
         logits = model(pixels)
         network = model.backbone
-        assert isinstance(network, MaskNetwork)
-        region_map, foreground = region_outputs(network.pixel_logits(model.normalise(pixels)), (50, 64))
+        assert isinstance(network, PyramidNetwork)
+        region_map, foreground = region_outputs(network.cell_outputs(model.normalise(pixels)), (50, 64))
     outputs = predictor.predict(images)
     assert {name: output.dtype.name for name, output in outputs.items()} == {
         "probabilities": "float32", "logits": "float32", "region_map": "uint8", "foreground": "float32",
@@ -110,7 +110,7 @@ def test_a_pixel_that_is_certain_is_no_infinity() -> None:
     torch.manual_seed(0)
     contract = segmentation_contract(32, 32, regions=("spot",), classes=("bad", "good"))
     backbone = timm.create_model("test_resnet", pretrained=False)
-    network = MaskNetwork(backbone, pyramid_levels(backbone, 4), 4, 1, 2)
+    network = mask_network(backbone, pyramid_levels(backbone, 4), 4, 1, 2)
     with torch.no_grad():
         network.decoder.pixels.weight.mul_(1000)
     images = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8)

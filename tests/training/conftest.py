@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.training.records.mlflow_store import copy_empty_store
+
 REPOSITORY = Path(__file__).parent.parent.parent
 TINY: dict[str, Any] = {
     "contract": {"height": 64, "width": 64, "resize": "stretch", "interpolation": "bilinear"},
@@ -38,3 +40,12 @@ def params_file(tmp_path: Path, tiny_params: dict[str, Any]) -> Path:
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(tiny_params), encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def own_tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder of the test's own, which holds the MLflow database that runs go to."""
+    import mlflow
+
+    mlflow.set_tracking_uri(copy_empty_store(tmp_path / "mlflow.db"))
+    monkeypatch.chdir(tmp_path)

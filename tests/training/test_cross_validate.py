@@ -16,7 +16,6 @@ from dataset.manifest import Manifest, ManifestError
 from dataset.params import SplitParams
 from evaluation.params import EvaluateParams
 from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsError
-from tests.training.records.mlflow_store import copy_empty_store
 from tests.training.segmentation_section import segmentation_section
 from training import cross_validate
 from training.cross_validate import MAX_TEST_SHARE, TEST_SHARE, group_folds, image_split
@@ -25,15 +24,9 @@ from training.process.signals import REQUEUE
 from training.run.step import Learner
 from training.sweeps.cross_validation_summary import figures_of, table, write_summary
 
+pytestmark = pytest.mark.usefixtures("own_tracking")
+
 EVALUATE = {"seed": 0, "confidence": 0.95, "bootstrap_samples": 100}
-
-
-@pytest.fixture(autouse=True)
-def _own_tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import mlflow
-
-    mlflow.set_tracking_uri(copy_empty_store(tmp_path / "mlflow.db"))
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

@@ -16,26 +16,21 @@ from dataset.manifest import Manifest
 from evaluation.predictions import Predictions
 from evaluation.statistics.temperature import fit_temperature
 from runtime.model.contract import ModelContract
+from tests.training.pyramid_section import write_params
 from tests.training.records.mlflow_files import assert_files_in_mlflow
-from tests.training.records.mlflow_store import copy_empty_store
+from tests.training.run.test_detection_resume import SECTION
 from tests.training.run.test_segmentation_resume import MASK
 from training import leaking_split, predict, train
 from training.run.checkpoint import Checkpoint
 
+pytestmark = pytest.mark.usefixtures("own_tracking")
+
 REPOSITORY = Path(__file__).parent.parent.parent
 
 
-def _run(data_dir: Path, params_file: Path, out: Path, protocol: str = "group", task: str = "classification") -> int:
-    manifest = str(data_dir / "manifest.csv")
-    return train.main(["--manifest", manifest, "--params", str(params_file), "--out", str(out), "--protocol", protocol])
-
-
-@pytest.fixture(autouse=True)
-def _own_tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import mlflow
-
-    mlflow.set_tracking_uri(copy_empty_store(tmp_path / "mlflow.db"))
-    monkeypatch.chdir(tmp_path)
+def _run(data_dir: Path, params_file: Path, out: Path, task: str = "classification") -> int:
+    files = ["--manifest", str(data_dir / "manifest.csv"), "--params", str(params_file), "--out", str(out)]
+    return train.main([*files, "--task", task])
 
 
 @pytest.mark.slow
@@ -128,6 +123,7 @@ def test_a_manifest_whose_split_leaks_is_refused(
     [
         ("classification", "Crack", "train", "class(es) without a training picture: Crack ("),
         ("segmentation", "Crack", "train", "class(es) without a training picture: Crack ("),
+        ("detection", "Crack", "train", "class(es) without a training picture: Crack ("),
         ("classification", None, "val", "no validation picture"),  # a segmentation needs none
     ],
 )
@@ -135,9 +131,7 @@ def test_a_split_without_a_class_to_train_or_pictures_to_choose_by_is_refused_be
     tiny_tiles_dir: Path, tiny_params: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str],
     task: str, label: str | None, side: str, message: str,
 ) -> None:  # fmt: skip
-    tiny_params["segmentation"] = MASK
-    params_file = tmp_path / "params.yaml"
-    params_file.write_text(yaml.safe_dump(tiny_params), encoding="utf-8")
+    params_file = write_params(tmp_path / "params.yaml", tiny_params, segmentation=MASK, detection=SECTION)
     table = Manifest.read(tiny_tiles_dir / "manifest.csv").table.copy()
     gone = table["split"].eq(side) & (table["label"].eq(label) if label else True)
     table.loc[gone, "split"] = ""

@@ -5,29 +5,21 @@
             -> `candidates`: the highest peaks of all heat maps and their boxes
             -> three numbers an object (highest peak, second peak, mean) -> linear readout -> class logits
 
-A `CentreNetwork` stands where `Classifier` has a backbone, as a `MaskNetwork` does. Objects as peaks after Zhou et al.
-2019, "Objects as points" (CenterNet); distances to four sides after Tian et al. 2019 (FCOS). A peak is a cell that no
-neighbour exceeds, so one object has one, and nothing need be suppressed afterwards.
+It is a `PyramidNetwork`, as that of regions is. Objects as peaks after Zhou et al. 2019, "Objects as points"
+(CenterNet); distances to four sides after Tian et al. 2019 (FCOS). A peak is a cell that no neighbour exceeds, so one
+object has one, and nothing need be suppressed afterwards.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, cast
 
 import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812  # the field's name for it
 
 from runtime.model.contract import DetectionContract
-from training.network.pyramid import (
-    FINEST_STRIDE,
-    FLOOR,
-    PyramidDecoder,
-    feature_maps,
-    layer_numbers,
-    pyramid_of_state,
-    undecayed,
-)
+from training.network.pyramid import FINEST_STRIDE, FLOOR, PyramidNetwork, pyramid_of_state
 
 NUM_SIDES = 4
 NUMBERS_PER_OBJECT = 3
@@ -48,52 +40,19 @@ class Candidates(NamedTuple):
     objects: torch.Tensor
 
 
-class CentreNetwork(nn.Module):
-    """Backbone, pyramid and readout: `(n, 3, height, width)` normalised pictures to `(n, classes)` logits."""
-
-    def __init__(
-        self, pyramid: nn.Module, levels: Sequence[int], channels: int, num_objects: int, num_classes: int
-    ) -> None:
-        super().__init__()
-        info = cast("list[dict[str, Any]]", pyramid.feature_info)
-        cast("Any", pyramid).prune_intermediate_layers(list(levels))  # what lies behind the last level goes
-        self.pyramid = pyramid
-        self.decoder = PyramidDecoder([info[level]["num_chs"] for level in levels], channels, num_objects + NUM_SIDES)
-        self.readout = nn.Linear(NUMBERS_PER_OBJECT * num_objects, num_classes)
-        self._levels = list(levels)
-        bias = cast(torch.Tensor, self.decoder.pixels.bias)
-        with torch.no_grad():
-            bias[:num_objects] = math.log(FIRST_SCORE / (1 - FIRST_SCORE))
-            bias[num_objects:] = math.log(FIRST_DISTANCE_PX / FINEST_STRIDE)
-
-    def cell_outputs(self, images: torch.Tensor) -> torch.Tensor:
-        """Return `(n, objects + 4, height / 4, width / 4)`: logits of each heat map, then raw distances."""
-        outputs: torch.Tensor = self.decoder(feature_maps(self.pyramid, images, self._levels))
-        return outputs
-
-    def class_logits(self, cell_outputs: torch.Tensor) -> torch.Tensor:
-        """Return `(n, classes)`, what the heat maps of each picture say of its class."""
-        logits: torch.Tensor = self.readout(object_numbers(cell_outputs))
-        return logits
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.class_logits(self.cell_outputs(images))
-
-    def get_classifier(self) -> nn.Module:
-        """Return all that pretrained weights do not cover, by timm's name for it."""
-        return nn.ModuleList([self.decoder, self.readout])
-
-    def fitted_parameters(self) -> list[nn.Parameter]:
-        """Return the readout's, which gradients never change."""
-        return list(self.readout.parameters())
-
-    def group_matcher(self, coarse: bool = False) -> Callable[[str], float]:
-        """Return timm's numbers of layers by a parameter's name: the backbone's own, then the rest."""
-        return layer_numbers(self.pyramid, coarse)
-
-    def no_weight_decay(self) -> set[str]:
-        """Return the names of parameters that do not decay, as timm's backbone says."""
-        return undecayed(self.pyramid)
+def centre_network(
+    backbone: nn.Module, levels: Sequence[int], channels: int, num_objects: int, num_classes: int
+) -> PyramidNetwork:
+    """Build the network whose cells give the logit of each object's heat map, then raw distances to four sides."""
+    num_numbers = NUMBERS_PER_OBJECT * num_objects
+    network = PyramidNetwork(
+        backbone, levels, channels, num_objects + NUM_SIDES, object_numbers, num_numbers, num_classes
+    )
+    bias = cast(torch.Tensor, network.decoder.pixels.bias)
+    with torch.no_grad():
+        bias[:num_objects] = math.log(FIRST_SCORE / (1 - FIRST_SCORE))
+        bias[num_objects:] = math.log(FIRST_DISTANCE_PX / FINEST_STRIDE)
+    return network
 
 
 def boxes_of_cells(raw_distances: torch.Tensor) -> torch.Tensor:
@@ -149,10 +108,10 @@ def object_numbers(cell_outputs: torch.Tensor) -> torch.Tensor:
     return torch.log(torch.cat([best, mean], dim=2) + FLOOR).flatten(1)
 
 
-def empty_like_state(backbone: str, contract: DetectionContract, state: Mapping[str, torch.Tensor]) -> CentreNetwork:
+def empty_like_state(backbone: str, contract: DetectionContract, state: Mapping[str, torch.Tensor]) -> PyramidNetwork:
     """Build the untrained network of a contract, with the channels and levels that a checkpoint's weights have.
 
     Raises BackboneError if they are not those of a pyramid inside a `Classifier`.
     """
     pyramid, levels, channels = pyramid_of_state(backbone, contract.task, state)
-    return CentreNetwork(pyramid, levels, channels, len(contract.objects), len(contract.classes))
+    return centre_network(pyramid, levels, channels, len(contract.objects), len(contract.classes))

@@ -4,8 +4,9 @@
             -> `region_outputs`: region and foreground of each pixel of the input
             -> three numbers a region (highest, mean of the highest, mean) -> linear readout -> class logits
 
-A `MaskNetwork` stands where `Classifier` has a backbone: it takes normalised pictures and returns class logits.
-Top-down pyramid after Lin et al. 2017, "Feature pyramid networks".
+A `PyramidNetwork` stands where `Classifier` has a backbone: it takes normalised pictures and returns class logits. Only
+what its cells give is a task's own: `mask_network` builds that of regions, `training/network/centre_points.py` that of
+objects. Top-down pyramid after Lin et al. 2017, "Feature pyramid networks".
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,7 @@ NUMBERS_PER_REGION = 3
 TOP_SHARE = 0.005
 # Added before the logarithm: a probability below it counts as none.
 FLOOR = 1e-3
+SumUp = Callable[[torch.Tensor], torch.Tensor]  # outputs of cells, `(n, c, h, w)`, to numbers of pictures, `(n, k)`
 _LATERALS_KEY = "backbone.decoder.laterals."
 _MERGE_KEY = "backbone.decoder.merge.0.weight"
 
@@ -51,33 +53,42 @@ class PyramidDecoder(nn.Module):
         return logits
 
 
-class MaskNetwork(nn.Module):
-    """Backbone, pyramid and readout: `(n, 3, height, width)` normalised pictures to `(n, classes)` logits."""
+class PyramidNetwork(nn.Module):
+    """Backbone, pyramid and readout: `(n, 3, height, width)` normalised pictures to `(n, classes)` logits.
+
+    It stands where `Classifier` has a backbone. A task decides by `num_outputs` and `sum_up` what its cells tell.
+    """
 
     def __init__(
-        self, pyramid: nn.Module, levels: Sequence[int], channels: int, num_regions: int, num_classes: int
-    ) -> None:
+        self, pyramid: nn.Module, levels: Sequence[int], channels: int, num_outputs: int, sum_up: SumUp,
+        num_numbers: int, num_classes: int,
+    ) -> None:  # fmt: skip
+        """Take what each cell gives, `num_outputs`, and what makes `(n, num_numbers)` of a picture's cells."""
         super().__init__()
         info = cast("list[dict[str, Any]]", pyramid.feature_info)
         timm_model = cast("Any", pyramid)
         timm_model.prune_intermediate_layers(list(levels))  # the classifier and what lies behind the last level go
         self.pyramid = pyramid
-        self.decoder = PyramidDecoder([info[level]["num_chs"] for level in levels], channels, 1 + num_regions)
-        self.readout = nn.Linear(NUMBERS_PER_REGION * num_regions, num_classes)
+        self.decoder = PyramidDecoder([info[level]["num_chs"] for level in levels], channels, num_outputs)
+        self.readout = nn.Linear(num_numbers, num_classes)
+        self.sum_up = sum_up
         self._levels = list(levels)
 
-    def pixel_logits(self, images: torch.Tensor) -> torch.Tensor:
-        """Return `(n, 1 + regions, height / 4, width / 4)`: background, then each region."""
-        logits: torch.Tensor = self.decoder(feature_maps(self.pyramid, images, self._levels))
-        return logits
+    def cell_outputs(self, images: torch.Tensor) -> torch.Tensor:
+        """Return `(n, num_outputs, height / 4, width / 4)`."""
+        features = cast("Any", self.pyramid).forward_intermediates(
+            images, indices=self._levels, intermediates_only=True
+        )
+        outputs: torch.Tensor = self.decoder(features)
+        return outputs
 
-    def class_logits(self, pixel_logits: torch.Tensor) -> torch.Tensor:
-        """Return `(n, classes)`, what the pixels of each picture say of its class."""
-        logits: torch.Tensor = self.readout(region_numbers(pixel_logits))
+    def class_logits(self, cell_outputs: torch.Tensor) -> torch.Tensor:
+        """Return `(n, classes)`, what the cells of each picture say of its class."""
+        logits: torch.Tensor = self.readout(self.sum_up(cell_outputs))
         return logits
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.class_logits(self.pixel_logits(images))
+        return self.class_logits(self.cell_outputs(images))
 
     def get_classifier(self) -> nn.Module:
         """Return all that pretrained weights do not cover, by timm's name for it."""
@@ -89,32 +100,22 @@ class MaskNetwork(nn.Module):
 
     def group_matcher(self, coarse: bool = False) -> Callable[[str], float]:
         """Return timm's numbers of layers by a parameter's name: the backbone's own, then the rest."""
-        return layer_numbers(self.pyramid, coarse)
+        own = cast("Any", self.pyramid).group_matcher(coarse=coarse)
+        layers = group_parameters(self.pyramid, own, reverse=True)
+        return lambda name: layers.get(name.removeprefix("pyramid."), float("inf"))
 
     def no_weight_decay(self) -> set[str]:
         """Return the names of parameters that do not decay, as timm's backbone says."""
-        return undecayed(self.pyramid)
+        names: set[str] = getattr(self.pyramid, "no_weight_decay", set)()
+        return {f"pyramid.{name}" for name in names}
 
 
-def feature_maps(pyramid: nn.Module, images: torch.Tensor, levels: Sequence[int]) -> list[torch.Tensor]:
-    """Return the feature maps of normalised pictures at these levels, `(n, c_i, h_i, w_i)`, fine to coarse."""
-    features: list[torch.Tensor] = cast("Any", pyramid).forward_intermediates(
-        images, indices=list(levels), intermediates_only=True
-    )
-    return features
-
-
-def layer_numbers(pyramid: nn.Module, coarse: bool) -> Callable[[str], float]:
-    """Return timm's numbers of layers by a parameter's name, of a network whose backbone is called `pyramid`."""
-    own = cast("Any", pyramid).group_matcher(coarse=coarse)
-    layers = group_parameters(pyramid, own, reverse=True)
-    return lambda name: layers.get(name.removeprefix("pyramid."), float("inf"))
-
-
-def undecayed(pyramid: nn.Module) -> set[str]:
-    """Return the names of parameters that do not decay, of a network whose backbone is called `pyramid`."""
-    names: set[str] = getattr(pyramid, "no_weight_decay", set)()
-    return {f"pyramid.{name}" for name in names}
+def mask_network(
+    backbone: nn.Module, levels: Sequence[int], channels: int, num_regions: int, num_classes: int
+) -> PyramidNetwork:
+    """Build the network whose cells give the logit of background, then of each region."""
+    num_numbers = NUMBERS_PER_REGION * num_regions
+    return PyramidNetwork(backbone, levels, channels, 1 + num_regions, region_numbers, num_numbers, num_classes)
 
 
 def region_numbers(pixel_logits: torch.Tensor) -> torch.Tensor:
@@ -155,13 +156,15 @@ def region_outputs(pixel_logits: torch.Tensor, size_px: tuple[int, int]) -> tupl
     return region_map, 1 - logits.softmax(dim=1)[:, 0]
 
 
-def empty_like_state(backbone: str, contract: SegmentationContract, state: Mapping[str, torch.Tensor]) -> MaskNetwork:
+def empty_like_state(
+    backbone: str, contract: SegmentationContract, state: Mapping[str, torch.Tensor]
+) -> PyramidNetwork:
     """Build the untrained network of a contract, with the channels and levels that a checkpoint's weights have.
 
-    Raises BackboneError if they are not those of a `MaskNetwork` inside a `Classifier`.
+    Raises BackboneError if they are not those of a `PyramidNetwork` inside a `Classifier`.
     """
     pyramid, levels, channels = pyramid_of_state(backbone, contract.task, state)
-    return MaskNetwork(pyramid, levels, channels, len(contract.regions), len(contract.classes))
+    return mask_network(pyramid, levels, channels, len(contract.regions), len(contract.classes))
 
 
 def pyramid_of_state(

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset.description import DESCRIPTION_FILE, read_max_value
-from dataset.manifest import Manifest
+from dataset.manifest import BOXES_SHA256, Manifest
 from project.params import ParamsError
 from runtime.model.contract import (
     Channel3,
@@ -29,12 +29,7 @@ def new_contract(
     mean, std: the backbone's. weights: their origin. found: names of the regions of a segmentation, or of the objects
     of a detection.
     """
-    if params.task != "classification" and manifest.is_without_mask_hashes:
-        logger.warning(
-            "the manifest in %s was made by an earlier version and holds no hashes of masks: the model's data_sha256 "
-            "will not tell which masks it was trained on. Run `make data` again to have it told",
-            manifest.root,
-        )
+    _warn_of_missing_hashes(manifest, params)
     lineage = Lineage(
         git_commit=git_commit(Path()),
         data_sha256=manifest.data_sha256(params.task),
@@ -43,13 +38,24 @@ def new_contract(
     )
     common = {"classes": manifest.classes, "mean": mean, "std": std, "lineage": lineage}
     common |= input_of(manifest, params.contract)
-    if params.task == "segmentation":
-        merged = params.segmentation is not None and params.segmentation.regions == "merged"
-        return SegmentationContract(**common, regions=found, merged=merged)
-    if (own := params.detection) is not None:
-        merged = own.objects == "merged"
-        return DetectionContract(**common, objects=found, merged=merged, max_boxes=own.max_boxes)
+    if (outlines := params.segmentation) is not None:
+        return SegmentationContract(**common, regions=found, merged=outlines.regions == "merged")
+    if (boxes := params.detection) is not None:
+        merged = boxes.objects == "merged"
+        return DetectionContract(**common, objects=found, merged=merged, max_boxes=boxes.max_boxes)
     return ClassificationContract(**common)
+
+
+def _warn_of_missing_hashes(manifest: Manifest, params: Params) -> None:
+    without_boxes = BOXES_SHA256 not in manifest.table.columns  # a detection is of boxes, so there are some
+    missing = {"segmentation": ("masks", manifest.is_without_mask_hashes), "detection": ("boxes", without_boxes)}
+    what, is_missing = missing.get(params.task, ("", False))
+    if is_missing:
+        logger.warning(
+            "the manifest in %s was made by an earlier version and holds no hashes of %s: the model's data_sha256 will "
+            "not tell which %s it was trained on. Run `make data` again to have it told",
+            manifest.root, what, what,
+        )  # fmt: skip
 
 
 def input_of(manifest: Manifest, params: ContractParams) -> dict[str, Any]:

@@ -8,20 +8,16 @@ be missing.
 from functools import partial
 from typing import cast
 
-import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F  # noqa: N812  # the field's name for it
 
 from dataset.boxes import objects_of
 from dataset.manifest import Manifest, ManifestError
-from evaluation.statistics.temperature import fit_temperature
 from project.params import ParamsError
 from runtime.model.contract import ModelContract
 from training.data.cache import create_caches, zoom_of
 from training.data.tensors import Batch, TrainingData
-from training.network.backbones import check_takes_all
-from training.network.centre_points import CentreNetwork, candidates, object_numbers
+from training.network.centre_points import candidates, centre_network, object_numbers
 from training.network.classifier import Classifier, create_backbone
 from training.network.losses import Loss
 from training.network.pyramid import FINEST_STRIDE, pyramid_levels
@@ -31,25 +27,26 @@ from training.run.loop import FloatArray, over_all
 from training.run.new_contract import new_contract
 from training.run.task import Data, Measured
 from training.task_params import DetectionParams
+from training.tasks import pyramids
 from training.tasks.box_figures import DEFAULT_THRESHOLD, BoxCounts, count_boxes, outcomes
 from training.tasks.boxed_pictures import BoxedPictures, BoxViews
-from training.tasks.classification import figures_of_classes
 from training.tasks.detection_loss import LossWeights, box_loss
 from training.tasks.keys_of_classes import refuse_keys_of_classes
-from training.tasks.masked_pictures import view_side
-from training.tasks.readout import fit_readout
+from training.tasks.pyramids import (
+    EVALUATION_BATCH_SIZE,
+    CellOutputs,
+    check_takes_views,
+    fit_to_pictures,
+    is_measured,
+    read_classes,
+)
 
-EVALUATION_BATCH_SIZE = 16
+chooses = pyramids.chooses
 
 
 def check(params: Params) -> None:
     """Refuse what boxes have no use for: classes weigh alike, by each box of theirs."""
     refuse_keys_of_classes(params)
-
-
-def chooses(params: Params) -> bool:
-    """Tell whether an epoch is chosen: only where a phase may end early."""
-    return params.train.early_stopping_epochs > 0
 
 
 def network(manifest: Manifest, train: Manifest, params: Params) -> tuple[Classifier, ModelContract]:
@@ -74,10 +71,8 @@ def network(manifest: Manifest, train: Manifest, params: Params) -> tuple[Classi
             f"has {num_cells} places for boxes: set it to no more"
         )
     levels = pyramid_levels(backbone, own.coarsest_stride)
-    centres = CentreNetwork(backbone, levels, own.channels, len(objects), len(contract.classes))
-    shares = {1.0, *(phase.view for phase in params.train.phases)}
-    views = {(view_side(contract.height, share), view_side(contract.width, share)) for share in shares}
-    check_takes_all(params.model.backbone, centres, views)
+    centres = centre_network(backbone, levels, own.channels, len(objects), len(contract.classes))
+    check_takes_views(centres, contract, params)
     return Classifier(centres, mean, std, channels_last=params.train.channels_last), contract
 
 
@@ -110,10 +105,9 @@ def loss(train: TrainingData, contract: ModelContract, params: Params, device: t
 def measure(model: Classifier, data: Data, params: Params, worker: Worker, epoch: int) -> Measured | None:
     """Measure F1 of the boxes where an epoch is to be chosen, and at the end of a phase.
 
-    The end of the last phase is measured by `finish`. F1 is at the threshold that `finish` would choose.
+    F1 is at the threshold that `finish` would choose.
     """
-    ends = np.cumsum([phase.num_epochs for phase in params.train.phases]).tolist()
-    if not len(data.val) or not (chooses(params) or epoch in ends[:-1]):
+    if not is_measured(data, params, epoch):
         return None
     counts, _ = _validation(model, data, params, worker, f"epoch {epoch} val")
     figures = counts.figures(_threshold(counts, params), cast(BoxedPictures, data.val).objects)
@@ -125,47 +119,21 @@ def finish(
     measured: Measured | None,
 ) -> tuple[ModelContract, dict[str, float]]:  # fmt: skip
     """Fit the readout to training pictures, and to validation pictures, if there are any, all that is left."""
-    own, readout = _settings(params), cast(CentreNetwork, model.backbone).readout
-    train, val = cast(BoxedPictures, data.train).whole, cast(BoxedPictures, data.val)
-    fit_readout(readout, _numbers(model, train, data, worker), train.labels, own.readout_c)
+    own, val = _settings(params), cast(BoxedPictures, data.val)
+    fit_to_pictures(model, cast(BoxedPictures, data.train).whole, own.readout_c, data, worker)
     if not len(val):
         threshold = DEFAULT_THRESHOLD if own.threshold == "auto" else own.threshold
         return contract.model_copy(update={"temperature": 1.0, "threshold": threshold}), {}
     counts, numbers = _validation(model, data, params, worker, "readout")
-    with torch.inference_mode():
-        logits = readout(torch.from_numpy(numbers).to(worker.device)).cpu()
-    mean_loss = float(F.cross_entropy(logits, torch.tensor(val.labels)))
-    temperature, threshold = fit_temperature(logits.numpy(), val.labels), _threshold(counts, params)
-    figures = figures_of_classes(val.labels, logits.numpy(), mean_loss) | counts.figures(threshold, val.objects)
+    temperature, of_classes = read_classes(model, numbers, val.labels, worker)
+    threshold = _threshold(counts, params)
+    figures = of_classes | counts.figures(threshold, val.objects)
     return contract.model_copy(update={"temperature": temperature, "threshold": threshold}), figures
-
-
-class CellOutputs(nn.Module):
-    """The network up to heat maps and distances: `(n, height, width, 3)` uint8 to `(n, objects + 4, h, w)`."""
-
-    def __init__(self, classifier: Classifier) -> None:
-        super().__init__()
-        self.classifier = classifier
-
-    def forward(self, images_nhwc: torch.Tensor) -> torch.Tensor:
-        centres = cast(CentreNetwork, self.classifier.backbone)
-        return centres.cell_outputs(self.classifier.normalise(images_nhwc))
 
 
 def _settings(params: Params) -> DetectionParams:
     assert params.detection is not None
     return params.detection
-
-
-def _numbers(model: Classifier, pictures: TrainingData, data: Data, worker: Worker) -> FloatArray:
-    """Return `(N, 3 * objects)` of all pictures in order, shared out over the processes."""
-    cells = CellOutputs(model).eval()
-
-    def numbers(batch: Batch) -> tuple[torch.Tensor, ...]:
-        return (object_numbers(cells(batch.images.to(worker.device))),)
-
-    (found,) = over_all(numbers, pictures, EVALUATION_BATCH_SIZE, worker, "readout", data.num_workers)
-    return found
 
 
 def _validation(

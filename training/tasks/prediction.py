@@ -15,9 +15,9 @@ from project.write_whole import write_whole
 from runtime.model.contract import BOXES, CONTRACT_FILE, OBJECTS, SCORES, DetectionContract, Task
 from runtime.model.preprocess import placement
 from training.data.tensors import Batch, PictureDataset
-from training.network.centre_points import CentreNetwork, candidates
+from training.network.centre_points import candidates
 from training.network.classifier import Classifier, load_classifier
-from training.network.pyramid import MaskNetwork, region_outputs
+from training.network.pyramid import PyramidNetwork, region_outputs
 from training.process.distributed import Worker, single_worker
 from training.run.checkpoint import Checkpoint
 from training.run.loop import FloatArray, over_all, run_model
@@ -63,10 +63,10 @@ def predict(
 def _write_maps(model: Classifier, dataset: PictureDataset, this: Worker, maps_dir: Path) -> FloatArray:
     """Write the map of every picture as it is found; return the logits of the pictures, `(N, classes)`."""
     network = model.backbone
-    assert isinstance(network, MaskNetwork)
+    assert isinstance(network, PyramidNetwork)
 
     def answer(batch: Batch) -> tuple[torch.Tensor, ...]:
-        pixels = network.pixel_logits(model.normalise(batch.images.to(this.device)))
+        pixels = network.cell_outputs(model.normalise(batch.images.to(this.device)))
         region_maps, foregrounds = region_outputs(pixels, (batch.images.shape[1], batch.images.shape[2]))
         maps = zip(batch.indices.tolist(), region_maps.cpu().numpy(), foregrounds.cpu().numpy(), strict=True)
         for row, region_map, foreground in maps:
@@ -87,7 +87,7 @@ def _find_boxes(
 ) -> tuple[FloatArray, list[PredictedBoxes]]:
     """Return the logits of all pictures, `(N, classes)`, and the boxes in each; sizes: width and height of each."""
     network = model.backbone
-    assert isinstance(network, CentreNetwork)
+    assert isinstance(network, PyramidNetwork)
 
     def answer(batch: Batch) -> tuple[torch.Tensor, ...]:
         cells = network.cell_outputs(model.normalise(batch.images.to(this.device)))

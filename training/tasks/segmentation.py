@@ -11,28 +11,32 @@ from typing import cast
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F  # noqa: N812  # the field's name for it
 
 from dataset.annotations import regions_of
 from dataset.manifest import Manifest, ManifestError
-from evaluation.statistics.temperature import fit_temperature
 from runtime.model.contract import ModelContract
 from training.data.cache import create_caches, zoom_of
 from training.data.tensors import Batch, TrainingData
-from training.network.backbones import check_takes_all
 from training.network.classifier import Classifier, create_backbone
 from training.network.losses import Loss
-from training.network.pyramid import MaskNetwork, pyramid_levels, region_numbers, region_outputs
+from training.network.pyramid import mask_network, pyramid_levels, region_numbers, region_outputs
 from training.params import Params
 from training.process.distributed import Worker
 from training.run.loop import FloatArray, over_all
 from training.run.new_contract import new_contract
 from training.run.task import Data, Measured
 from training.task_params import SegmentationParams
-from training.tasks.classification import figures_of_classes
+from training.tasks import pyramids
 from training.tasks.keys_of_classes import refuse_keys_of_classes
-from training.tasks.masked_pictures import MaskedPictures, Views, view_side
-from training.tasks.readout import fit_readout
+from training.tasks.masked_pictures import MaskedPictures, Views
+from training.tasks.pyramids import (
+    EVALUATION_BATCH_SIZE,
+    CellOutputs,
+    check_takes_views,
+    fit_to_pictures,
+    is_measured,
+    read_classes,
+)
 from training.tasks.region_figures import (
     DEFAULT_THRESHOLD,
     THRESHOLDS,
@@ -43,17 +47,12 @@ from training.tasks.region_figures import (
 )
 from training.tasks.segmentation_loss import LossWeights, mask_loss
 
-EVALUATION_BATCH_SIZE = 16
+chooses = pyramids.chooses
 
 
 def check(params: Params) -> None:
     """Refuse what scores of pixels have no use for: classes are weighed by `segmentation.defect_weight` alone."""
     refuse_keys_of_classes(params)
-
-
-def chooses(params: Params) -> bool:
-    """Tell whether an epoch is chosen: only where a phase may end early."""
-    return params.train.early_stopping_epochs > 0
 
 
 def network(manifest: Manifest, train: Manifest, params: Params) -> tuple[Classifier, ModelContract]:
@@ -71,10 +70,8 @@ def network(manifest: Manifest, train: Manifest, params: Params) -> tuple[Classi
         regions = (own.merged_name,)
     contract = new_contract(manifest, params, mean, std, origin, regions)
     levels = pyramid_levels(backbone, own.coarsest_stride)
-    pyramid = MaskNetwork(backbone, levels, own.channels, len(regions), len(contract.classes))
-    shares = {1.0, *(phase.view for phase in params.train.phases)}
-    views = {(view_side(contract.height, share), view_side(contract.width, share)) for share in shares}
-    check_takes_all(params.model.backbone, pyramid, views)
+    pyramid = mask_network(backbone, levels, own.channels, len(regions), len(contract.classes))
+    check_takes_views(pyramid, contract, params)
     return Classifier(pyramid, mean, std, channels_last=params.train.channels_last), contract
 
 
@@ -95,7 +92,7 @@ def targets(
 
 def scores(model: Classifier) -> nn.Module:
     """Return the network up to its pixel scores."""
-    return PixelScores(model)
+    return CellOutputs(model)
 
 
 def loss(train: TrainingData, contract: ModelContract, params: Params, device: torch.device) -> Loss:
@@ -111,10 +108,9 @@ def loss(train: TrainingData, contract: ModelContract, params: Params, device: t
 def measure(model: Classifier, data: Data, params: Params, worker: Worker, epoch: int) -> Measured | None:
     """Measure Dice and IoU of each region and of all, where an epoch is to be chosen and at the end of a phase.
 
-    The end of the last phase is measured by `finish`. Dice of all is at the threshold that `finish` would choose.
+    Dice of all is at the threshold that `finish` would choose.
     """
-    ends = np.cumsum([phase.num_epochs for phase in params.train.phases]).tolist()
-    if not len(data.val) or not (chooses(params) or epoch in ends[:-1]):
+    if not is_measured(data, params, epoch):
         return None
     counts, _ = _validation(model, data, params, worker, f"epoch {epoch} val")
     figures = counts.figures(_threshold(counts, params), cast(MaskedPictures, data.val).regions)
@@ -126,9 +122,8 @@ def finish(
     measured: Measured | None,
 ) -> tuple[ModelContract, dict[str, float]]:  # fmt: skip
     """Fit the readout to training pictures, and to validation pictures, if there are any, all that is left."""
-    own, readout = _settings(params), cast(MaskNetwork, model.backbone).readout
-    train, val = cast(MaskedPictures, data.train).whole, cast(MaskedPictures, data.val)
-    fit_readout(readout, _numbers(model, train, data, worker), train.labels, own.readout_c)
+    own, val = _settings(params), cast(MaskedPictures, data.val)
+    fit_to_pictures(model, cast(MaskedPictures, data.train).whole, own.readout_c, data, worker)
     if not len(val):
         unseen = {
             "temperature": 1.0,
@@ -137,27 +132,13 @@ def finish(
         }
         return contract.model_copy(update=unseen), {}
     counts, numbers = _validation(model, data, params, worker, "readout")
-    with torch.inference_mode():
-        logits = readout(torch.from_numpy(numbers).to(worker.device)).cpu()
-    mean_loss = float(F.cross_entropy(logits, torch.tensor(val.labels)))
-    temperature, threshold = fit_temperature(logits.numpy(), val.labels), _threshold(counts, params)
-    figures = figures_of_classes(val.labels, logits.numpy(), mean_loss) | counts.figures(threshold, val.regions)
+    temperature, of_classes = read_classes(model, numbers, val.labels, worker)
+    threshold = _threshold(counts, params)
+    figures = of_classes | counts.figures(threshold, val.regions)
     stated = own.min_region_px
     smallest = _smallest_part(model, data, threshold, worker) if stated == "auto" else stated
     chosen = {"temperature": temperature, "threshold": threshold, "min_region_px": smallest}
     return contract.model_copy(update=chosen), figures
-
-
-class PixelScores(nn.Module):
-    """The network up to its pixel scores: `(n, height, width, 3)` uint8 to `(n, 1 + regions, h, w)` logits."""
-
-    def __init__(self, classifier: Classifier) -> None:
-        super().__init__()
-        self.classifier = classifier
-
-    def forward(self, images_nhwc: torch.Tensor) -> torch.Tensor:
-        pyramid = cast(MaskNetwork, self.classifier.backbone)
-        return pyramid.pixel_logits(self.classifier.normalise(images_nhwc))
 
 
 def _settings(params: Params) -> SegmentationParams:
@@ -165,22 +146,11 @@ def _settings(params: Params) -> SegmentationParams:
     return params.segmentation
 
 
-def _numbers(model: Classifier, pictures: TrainingData, data: Data, worker: Worker) -> FloatArray:
-    """Return `(N, 3 * regions)` of all pictures in order, shared out over the processes."""
-    pixels = PixelScores(model).eval()
-
-    def numbers(batch: Batch) -> tuple[torch.Tensor, ...]:
-        return (region_numbers(pixels(batch.images.to(worker.device))),)
-
-    (found,) = over_all(numbers, pictures, EVALUATION_BATCH_SIZE, worker, "readout", data.num_workers)
-    return found
-
-
 def _validation(
     model: Classifier, data: Data, params: Params, worker: Worker, what: str
 ) -> tuple[RegionCounts, FloatArray]:
     """Return the pixels of all validation pictures, counted, and the numbers of each, `(N, 3 * regions)`."""
-    pixels, own = PixelScores(model).eval(), _settings(params)
+    pixels, own = CellOutputs(model).eval(), _settings(params)
     grid = THRESHOLDS if own.threshold == "auto" else (own.threshold,)
 
     def look(batch: Batch) -> tuple[torch.Tensor, ...]:
@@ -200,7 +170,7 @@ def _threshold(counts: RegionCounts, params: Params) -> float:
 
 def _smallest_part(model: Classifier, data: Data, threshold: float, worker: Worker) -> int:
     """Return the smallest part that answers shall keep, by validation pictures."""
-    pixels = PixelScores(model).eval()
+    pixels = CellOutputs(model).eval()
 
     def look(batch: Batch) -> tuple[torch.Tensor, ...]:
         masks = batch.targets.numpy()

@@ -8,9 +8,9 @@ import torch
 
 from runtime.model.contract import DetectionContract, Lineage, SegmentationContract
 from training.network.backbones import BackboneError
-from training.network.centre_points import CentreNetwork, boxes_of_cells, candidates, object_numbers, peaks
+from training.network.centre_points import boxes_of_cells, candidates, centre_network, object_numbers, peaks
 from training.network.classifier import Classifier, load_classifier
-from training.network.pyramid import FLOOR, pyramid_levels
+from training.network.pyramid import FLOOR, PyramidNetwork, pyramid_levels
 
 BACKBONE = "test_resnet"
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
@@ -20,7 +20,7 @@ LOW = -20.0
 def _classifier(coarsest_stride: int = 16) -> Classifier:
     torch.manual_seed(0)
     backbone = timm.create_model(BACKBONE)
-    network = CentreNetwork(backbone, pyramid_levels(backbone, coarsest_stride), 8, num_objects=2, num_classes=3)
+    network = centre_network(backbone, pyramid_levels(backbone, coarsest_stride), 8, num_objects=2, num_classes=3)
     return Classifier(network, MEAN, STD).eval()
 
 
@@ -74,7 +74,7 @@ def test_heat_maps_and_distances_lie_at_stride_four_whatever_the_coarsest_stride
     for stride in (4, 16, 32):
         classifier = _classifier(stride)
         network = classifier.backbone
-        assert isinstance(network, CentreNetwork)
+        assert isinstance(network, PyramidNetwork)
         assert network.cell_outputs(classifier.normalise(images)).shape == (2, 6, 16, 24)
         assert classifier(images).shape == (2, 3)
 

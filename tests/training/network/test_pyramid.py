@@ -12,7 +12,7 @@ from export.graph import ServedModel, write_onnx
 from runtime.model.contract import IMAGES, ClassificationContract, Lineage, SegmentationContract
 from training.network.backbones import BackboneError
 from training.network.classifier import Classifier, load_classifier
-from training.network.pyramid import FLOOR, MaskNetwork, pyramid_levels, region_numbers
+from training.network.pyramid import FLOOR, PyramidNetwork, mask_network, pyramid_levels, region_numbers
 
 BACKBONE = "test_resnet"
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
@@ -21,7 +21,7 @@ MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
 def _classifier(coarsest_stride: int = 16) -> Classifier:
     torch.manual_seed(0)
     backbone = timm.create_model(BACKBONE)
-    network = MaskNetwork(backbone, pyramid_levels(backbone, coarsest_stride), 8, num_regions=2, num_classes=3)
+    network = mask_network(backbone, pyramid_levels(backbone, coarsest_stride), 8, num_regions=2, num_classes=3)
     return Classifier(network, MEAN, STD).eval()
 
 
@@ -42,8 +42,8 @@ def test_pixel_scores_lie_at_stride_four_whatever_the_coarsest_stride() -> None:
     for stride in (4, 16, 32):
         classifier = _classifier(stride)
         network = classifier.backbone
-        assert isinstance(network, MaskNetwork)
-        assert network.pixel_logits(classifier.normalise(_images(2))).shape == (2, 3, 16, 24)
+        assert isinstance(network, PyramidNetwork)
+        assert network.cell_outputs(classifier.normalise(_images(2))).shape == (2, 3, 16, 24)
         assert classifier(_images(2)).shape == (2, 3)
 
 
@@ -52,10 +52,10 @@ def test_coarse_levels_reach_every_cell() -> None:
     images = _images(1).clone()
     classifier = _classifier(32)
     network = classifier.backbone
-    assert isinstance(network, MaskNetwork)
-    before = network.pixel_logits(classifier.normalise(images))
+    assert isinstance(network, PyramidNetwork)
+    before = network.cell_outputs(classifier.normalise(images))
     images[:, 48:, 80:] = 0
-    after = network.pixel_logits(classifier.normalise(images))
+    after = network.cell_outputs(classifier.normalise(images))
     assert (before - after).abs()[0, :, 0, 0].max() > 1e-6
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 from tests.training.conftest import TINY
 from tests.training.detection_section import detection_section
+from tests.training.pyramid_section import write_params
 from tests.training.run.interrupted_runs import assert_same, run_in
 from training.run.checkpoint import Checkpoint
 
@@ -17,10 +17,7 @@ SECTION = detection_section({"view": 0.5, "steps": NUM_STEPS[0]}, {"view": 1.0, 
 
 @pytest.fixture(scope="module")
 def params_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    model = {"backbone": "test_resnet", "pretrained": "none", "drop_rate": 0.0}
-    path = tmp_path_factory.mktemp("params") / "params.yaml"
-    path.write_text(yaml.safe_dump({**TINY, "model": model, "detection": SECTION}), encoding="utf-8")
-    return path
+    return write_params(tmp_path_factory.mktemp("params") / "params.yaml", TINY, detection=SECTION)
 
 
 def _arguments(data_dir: Path, params_path: Path, out: Path) -> list[str]:

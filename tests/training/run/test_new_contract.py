@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from dataset.manifest import COLUMNS, MASK_SHA256, Manifest
+from dataset.manifest import BOXES_SHA256, COLUMNS, MASK_SHA256, Manifest
 from runtime.model.contract import Task
+from tests.training.detection_section import detection_section
 from tests.training.segmentation_section import segmentation_section
 from training.params import Params
 from training.run.new_contract import new_contract
@@ -16,9 +17,9 @@ from training.run.new_contract import new_contract
 CHANNELS = (0.5, 0.5, 0.5)
 
 
-def manifest(root: Path, mask_sha256: str | None) -> Manifest:
+def manifest(root: Path, **hashes: str) -> Manifest:
     table = pd.DataFrame([{"label": label, "mask": "mask.png"} for label in "ab"]).reindex(columns=COLUMNS)
-    return Manifest(table if mask_sha256 is None else table.assign(**{MASK_SHA256: mask_sha256}), root)
+    return Manifest(table.assign(**hashes), root)
 
 
 def data_sha256(task: Task, found: Manifest, params: dict[str, Any], tmp_path: Path) -> str:
@@ -29,22 +30,30 @@ def data_sha256(task: Task, found: Manifest, params: dict[str, Any], tmp_path: P
 
 @pytest.fixture
 def params(tiny_params: dict[str, Any]) -> dict[str, Any]:
-    return tiny_params | {"segmentation": segmentation_section({"view": 1.0, "steps": 1})}
+    phase = {"view": 1.0, "steps": 1}
+    return tiny_params | {"segmentation": segmentation_section(phase), "detection": detection_section(phase)}
 
 
-@pytest.mark.parametrize(("task", "differs"), [("classification", False), ("segmentation", True)])
-def test_the_lineage_is_of_the_masks_where_masks_are_learned(
-    task: Task, differs: bool, params: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("task", "learned"), [("classification", None), ("segmentation", MASK_SHA256), ("detection", BOXES_SHA256)]
+)
+def test_the_lineage_is_of_the_masks_where_masks_are_learned_and_of_the_boxes_where_boxes_are(
+    task: Task, learned: str | None, params: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    one, other = (data_sha256(task, manifest(tmp_path, digest), params, tmp_path) for digest in ("1", "2"))
-    assert (one != other) == differs
-    assert "holds no hashes of masks" not in caplog.text
+    hashes = {MASK_SHA256: "1", BOXES_SHA256: "1"}
+    one = data_sha256(task, manifest(tmp_path, **hashes), params, tmp_path)
+    others = {name: data_sha256(task, manifest(tmp_path, **hashes | {name: "2"}), params, tmp_path) for name in hashes}
+    assert [name for name, other in others.items() if other != one] == ([learned] if learned else [])
+    assert "holds no hashes" not in caplog.text
 
 
-@pytest.mark.parametrize(("task", "warns"), [("classification", False), ("segmentation", True)])
-def test_a_manifest_that_cannot_tell_its_masks_is_named(
-    task: Task, warns: bool, params: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("task", "unknown"), [("classification", ""), ("segmentation", "masks"), ("detection", "boxes")]
+)
+def test_a_manifest_that_cannot_tell_what_is_learned_is_named(
+    task: Task, unknown: str, params: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    earlier = manifest(tmp_path, None)
+    earlier = manifest(tmp_path)
     assert data_sha256(task, earlier, params, tmp_path) == earlier.sha256
-    assert ("holds no hashes of masks" in caplog.text) == warns
+    assert (f"holds no hashes of {unknown}:" in caplog.text) == bool(unknown)
+    assert len(caplog.records) == bool(unknown)

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.training.conftest import TINY
+from tests.training.pyramid_section import SMALL, write_params
 from tests.training.run.interrupted_runs import assert_same, mlflow_steps, run_in
 from tests.training.segmentation_section import segmentation_section
 
@@ -19,10 +19,8 @@ MASK = segmentation_section(
 
 @pytest.fixture(scope="module")
 def params_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    model = {"backbone": "test_resnet", "pretrained": "none", "drop_rate": 0.0, "drop_path_rate": 0.3}
-    path = tmp_path_factory.mktemp("params") / "params.yaml"
-    path.write_text(yaml.safe_dump({**TINY, "model": model, "segmentation": MASK}), encoding="utf-8")
-    return path
+    sections = {"model": {**SMALL, "drop_path_rate": 0.3}, "segmentation": MASK}
+    return write_params(tmp_path_factory.mktemp("params") / "params.yaml", TINY, **sections)
 
 
 def _arguments(data_dir: Path, params_path: Path, out: Path) -> list[str]:

@@ -17,10 +17,12 @@ from evaluation.boxes.matching import LOOSE, RIGHT, Truth, match_boxes
 from evaluation.predicted_boxes import BoxTable
 from evaluation.predictions import Predictions
 from tests.training.detection_section import detection_section
+from tests.training.pyramid_section import write_params
 from tests.training.records.mlflow_files import assert_files_in_mlflow
-from tests.training.records.mlflow_store import copy_empty_store
 from training import predict, train
 from training.run.checkpoint import Checkpoint
+
+pytestmark = pytest.mark.usefixtures("own_tracking")
 
 SIZE_PX = 64
 OF_TASK = ("--task", "detection")
@@ -29,22 +31,10 @@ SECTION = detection_section(
 )
 
 
-@pytest.fixture(autouse=True)
-def _own_tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import mlflow
-
-    mlflow.set_tracking_uri(copy_empty_store(tmp_path / "mlflow.db"))
-    monkeypatch.chdir(tmp_path)
-
-
 @pytest.fixture
 def box_params(tmp_path: Path, tiny_params: dict[str, Any]) -> Path:
     """A params file for a small network."""
-    tiny_params["model"] = {"backbone": "test_resnet", "pretrained": "none", "drop_rate": 0.0}
-    tiny_params["detection"] = SECTION
-    path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(tiny_params), encoding="utf-8")
-    return path
+    return write_params(tmp_path / "params.yaml", tiny_params, detection=SECTION)
 
 
 @pytest.fixture

@@ -17,17 +17,19 @@ from dataset.manifest import COLUMNS, Manifest
 from evaluation.predicted_maps import read_map, refuse_other_maps, write_map
 from evaluation.predictions import Predictions
 from runtime.model.contract import ClassificationContract, Lineage, SegmentationContract, read_contract
+from tests.training.pyramid_section import write_params
 from tests.training.records.mlflow_files import assert_files_in_mlflow
-from tests.training.records.mlflow_store import copy_empty_store
 from tests.training.segmentation_section import segmentation_section
 from training import predict, train
 from training.engine_params import PhaseParams
 from training.network.backbones import BackboneError
 from training.network.classifier import Classifier, create_backbone, load_classifier
 from training.network.optimiser import trainable_parameters
-from training.network.pyramid import MaskNetwork, pyramid_levels, region_outputs
+from training.network.pyramid import PyramidNetwork, mask_network, pyramid_levels, region_outputs
 from training.params import ModelParams
 from training.run.checkpoint import Checkpoint
+
+pytestmark = pytest.mark.usefixtures("own_tracking")
 
 SIZE_PX = 64
 OF_TASK = ("--task", "segmentation")
@@ -36,22 +38,10 @@ MASK = segmentation_section(
 )
 
 
-@pytest.fixture(autouse=True)
-def _own_tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import mlflow
-
-    mlflow.set_tracking_uri(copy_empty_store(tmp_path / "mlflow.db"))
-    monkeypatch.chdir(tmp_path)
-
-
 @pytest.fixture
 def mask_params(tmp_path: Path, tiny_params: dict[str, Any]) -> Path:
     """A params file for a small network."""
-    tiny_params["model"] = {"backbone": "test_resnet", "pretrained": "none", "drop_rate": 0.0}
-    tiny_params["segmentation"] = MASK
-    path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(tiny_params), encoding="utf-8")
-    return path
+    return write_params(tmp_path / "params.yaml", tiny_params, segmentation=MASK)
 
 
 @pytest.fixture
@@ -130,7 +120,7 @@ def test_a_planted_defect_is_found_where_it_is_and_the_checkpoint_predicts(
     refuse_other_maps(maps, 18)  # the map of an earlier run is gone
     model = load_classifier(checkpoint.contract, checkpoint.state_dict)
     network = model.backbone
-    assert isinstance(network, MaskNetwork)
+    assert isinstance(network, PyramidNetwork)
     for row, i in enumerate((45, 46), start=9):  # test pictures: a bright blot, a dark one
         region_map, foreground = read_map(maps, row)
         marked = np.asarray(Image.open(tmp_path / f"{i}.mask.png")) > 0
@@ -139,7 +129,7 @@ def test_a_planted_defect_is_found_where_it_is_and_the_checkpoint_predicts(
         assert region_map[top] == 1 + i % 3
         image = torch.from_numpy(np.stack([np.asarray(Image.open(tmp_path / f"{i}.png"))] * 3, axis=-1)[None].copy())
         with torch.inference_mode():
-            regions, expected = region_outputs(network.pixel_logits(model.normalise(image)), (SIZE_PX, SIZE_PX))
+            regions, expected = region_outputs(network.cell_outputs(model.normalise(image)), (SIZE_PX, SIZE_PX))
         assert np.abs(expected[0].numpy() - foreground).max() <= 0.5 / 255 + 1e-5
         assert (regions[0].numpy() == region_map).mean() > 0.999
 
@@ -168,7 +158,7 @@ def test_same_seed_gives_the_same_weights_and_another_seed_does_not(
 def test_first_layers_count_from_the_stem_and_the_readout_is_never_trained() -> None:
     params = ModelParams(backbone="test_resnet", pretrained="none", drop_rate=0.0)
     backbone, mean, std, _ = create_backbone(params, 3)
-    model = Classifier(MaskNetwork(backbone, pyramid_levels(backbone, 16), 8, 2, 3), mean, std)
+    model = Classifier(mask_network(backbone, pyramid_levels(backbone, 16), 8, 2, 3), mean, std)
 
     def trained(words: str) -> set[str]:
         ids = {id(p) for p in trainable_parameters(model, PhaseParams(trainable=words, epochs=1, lr=1.0))}
@@ -250,7 +240,7 @@ def test_a_checkpoint_of_another_task_and_one_of_before_there_were_tasks_are_ref
 ) -> None:
     params = ModelParams(backbone="test_resnet", pretrained="none", drop_rate=0.0)
     backbone, mean, std, _ = create_backbone(params, 3)
-    model = Classifier(MaskNetwork(backbone, pyramid_levels(backbone, 16), 8, 2, 3), mean, std)
+    model = Classifier(mask_network(backbone, pyramid_levels(backbone, 16), 8, 2, 3), mean, std)
     contract = ClassificationContract(
         classes=("a", "b", "c"), height=64, width=64, mean=mean, std=std, lineage=Lineage(backbone="test_resnet")
     )
