@@ -29,18 +29,3 @@ def draw_view(rng: np.random.Generator, params: AugmentParams) -> View:
     width, height = min(1.0, math.sqrt(area * aspect)), min(1.0, math.sqrt(area / aspect))
     left, top = rng.uniform(0, 1 - width), rng.uniform(0, 1 - height)
     return left, top, left + width, top + height
-
-
-def boxes_in_view(boxes: Boxes, view: View) -> tuple[Boxes, list[int]]:
-    """Return boxes as shares of the view's sides, clipped to it, and the indices of those that are still visible."""
-    left, top, right, bottom = view
-    origin, size = np.array([left, top] * 2), np.array([right - left, bottom - top] * 2)
-    moved = (boxes - origin) / size
-    clipped = moved.clip(0, 1)
-    kept = np.flatnonzero(_areas(clipped) > MIN_VISIBLE * _areas(moved))
-    return clipped[kept], kept.tolist()
-
-
-def _areas(boxes: Boxes) -> Boxes:
-    areas: Boxes = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    return areas

@@ -1,4 +1,4 @@
-"""Crops keep the area they promise and what lies in the middle, and boxes are where the pixels went."""
+"""Crops keep the area they promise and what lies in the middle."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ import pytest
 from runtime.model.contract import ClassificationContract
 from runtime.model.preprocess import WHOLE, preprocess, sufficient_size
 from training.batch_params import AugmentParams
-from training.data.views import Boxes, boxes_in_view, draw_view
+from training.data.views import Boxes, draw_view
 
 
 def _views(min_area: float, max_aspect: float = 1.0, num: int = 300) -> Boxes:
@@ -57,24 +57,6 @@ def test_the_picture_of_a_view_is_that_of_the_cut_out_part(resize: Literal["stre
     whole = preprocess(image[30:90, 40:120], contract)
     viewed = preprocess(image, contract, (0.25, 0.25, 0.75, 0.75))
     assert np.abs(viewed.astype(int) - whole).max() <= 2
-
-
-def test_boxes_lie_where_the_view_shows_them() -> None:
-    contract = ClassificationContract(classes=("a", "b"), height=80, width=80, mean=(0, 0, 0), std=(1, 1, 1))
-    image = np.zeros((80, 160, 3), dtype=np.uint8)
-    image[20:40, 60:100] = 255
-    view = (0.25, 0.125, 0.75, 0.625)
-    boxes, kept = boxes_in_view(np.array([[60 / 160, 20 / 80, 100 / 160, 40 / 80], [0.0, 0.0, 0.1, 0.1]]), view)
-    assert kept == [0]  # the other lies outside
-    rows, columns = np.nonzero(preprocess(image, contract, view)[..., 0] > 127)
-    seen = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-    assert (boxes[0] * 80).tolist() == pytest.approx(seen, abs=1)
-
-
-def test_a_box_of_which_little_is_left_is_gone() -> None:
-    boxes, kept = boxes_in_view(np.array([[0.0, 0.0, 0.52, 1.0], [0.0, 0.0, 0.6, 1.0]]), (0.5, 0.0, 1.0, 1.0))
-    assert kept == [1]
-    np.testing.assert_allclose(boxes, [[0.0, 0.0, 0.2, 1.0]])
 
 
 def test_a_small_view_is_decoded_at_a_larger_scale() -> None:
