@@ -29,7 +29,6 @@ def test_a_run_that_looks_is_asked_once_and_interrupted_the_second_time() -> Non
         assert (leaving.is_made, leaving.is_interrupt) == (True, True)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a process that leaves ignores it from here on
 
 
 def test_under_torchrun_it_is_a_request_like_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,7 +36,6 @@ def test_under_torchrun_it_is_a_request_like_others(monkeypatch: pytest.MonkeyPa
     with leave_requests() as leaving:
         signal.raise_signal(signal.SIGINT)
         assert (leaving.is_made, leaving.is_interrupt) == (True, False)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.mark.parametrize("is_heeded", [True, False])
@@ -51,7 +49,6 @@ def test_the_status_is_130_and_one_line_says_what_goes_on(
 
     caplog.set_level(logging.INFO)
     assert exit_status("training", (), body) == 130
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     said = [*caplog.messages, *capsys.readouterr().err.split("\n")]
     assert [line for line in said if line] == [
         "asked to leave after step 3; saved; the same command goes on from here"
