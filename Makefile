@@ -13,8 +13,8 @@ NORMAL ?=
 SKIP ?=
 # `top`: each folder at the top is a class, whatever lies in it; only for a folder.
 CLASSES ?=
-# What the model tells: `classify` (the class of a picture, also if empty) or `segment` (outlines, from masks); the Bento
-# may hold `both`.
+# What the model tells: `classify` (the class of a picture, also if empty), `segment` (outlines, from masks) or `detect`
+# (boxes of objects); the Bento may hold `both` of the first two.
 TASK ?=
 # Anything here makes `make bench` a short run.
 QUICK ?=
@@ -38,19 +38,22 @@ NOT_TAKEN := $(foreach name,$(ONLY_TYPED),$(if $(value $(name)),$(if $(filter en
 unexport $(ONLY_TYPED)
 
 TYPED_TASK := $(or $(call typed,TASK),classify)
-ifeq ($(filter classify segment both,$(TYPED_TASK)),)
-  $(error TASK is $(TYPED_TASK), which is none of classify, segment and, of the Bento, both)
+ifeq ($(filter classify segment detect both,$(TYPED_TASK)),)
+  $(error TASK is $(TYPED_TASK), which is none of classify, segment, detect and, of the Bento, both)
 endif
 # Where the stages of that task are described, and what its other commands are told.
-PIPELINE := $(if $(filter segment,$(TYPED_TASK)),segmentation/dvc.yaml:)
-OF_TASK := $(if $(filter segment,$(TYPED_TASK)),--task segmentation)
+NAME_OF_segment := segmentation
+NAME_OF_detect := detection
+TASK_NAME := $(NAME_OF_$(TYPED_TASK))
+PIPELINE := $(TASK_NAME:%=%/dvc.yaml:)
+OF_TASK := $(TASK_NAME:%=--task %)
 OF_BENTO := $(if $(filter both,$(TYPED_TASK)),--task both,$(OF_TASK))
 # Other targets would do their work for classification without a word.
-KNOW_SEGMENT := train predict eval export review card register mlflow
-KNOW_BOTH := help setup source data load split inspect register bento serve demo bench
-NOT_OF_TASK := $(filter-out $(KNOW_BOTH) $(if $(PIPELINE),$(KNOW_SEGMENT)),$(MAKECMDGOALS))
+KNOW_OWN := train predict eval export review card register mlflow
+KNOW_BOTH := help setup source data load split inspect register bento serve $(if $(filter detect,$(TYPED_TASK)),,demo bench)
+NOT_OF_TASK := $(filter-out $(KNOW_BOTH) $(if $(PIPELINE),$(KNOW_OWN)),$(MAKECMDGOALS))
 ifneq ($(if $(filter-out classify,$(TYPED_TASK)),$(NOT_OF_TASK)),)
-  $(error TASK=$(TYPED_TASK) is not for $(NOT_OF_TASK), but for $(KNOW_BOTH) $(if $(PIPELINE),$(KNOW_SEGMENT)))
+  $(error TASK=$(TYPED_TASK) is not for $(NOT_OF_TASK), but for $(strip $(KNOW_BOTH) $(if $(PIPELINE),$(KNOW_OWN))))
 endif
 
 # DVC asks for the user's name; a container may run under a number that has none.

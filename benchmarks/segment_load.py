@@ -6,35 +6,25 @@ Writes `segmentation.json` and `segmentation.html` after every turn. docs/BENCHM
 """
 
 import argparse
-import json
 import os
-import statistics
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import machine
-from benchmarks.load.load import Load, LoadResult
+from benchmarks.load.load import Load
+from benchmarks.load.segment_turn import SEGMENT_PATH, check_answer, generate, measure, serve_bento
 from benchmarks.load.served_bento import BenchmarkError, segmenter_of
-from benchmarks.load.server_process import (
-    ServerFailedError,
-    ServerProcess,
-    free_port,
-    running,
-    wait_until_ready,
-)
+from benchmarks.load.server_process import ServerFailedError, free_port, running, wait_until_ready
 from benchmarks.load.servers import NO_TELEMETRY, OURS, PROJECT_DIR
-from benchmarks.load.turns import HOST, TIMEOUT_S, WARM_UP_S, run_module
-from benchmarks.pages.segment_report import NAIVE, STAGES, Phase, SegmentReport, render
+from benchmarks.load.turns import HOST, TIMEOUT_S, WARM_UP_S
+from benchmarks.pages.segment_report import NAIVE, SegmentReport, render
 from benchmarks.pages.summary import Spread
 from benchmarks.workload import Form, http_request, large_picture, small_picture
 from project.command import command
 from project.progress import progress
 from project.write_whole import write_whole
 
-SEGMENT_PATH = "/segment"
 CLIENTS = (1, 8, 32)
 NUM_ROUNDS, WINDOW_S, RAMP_S = 3, 3.0, 0.5
 QUICK_ROUNDS, QUICK_WINDOW_S = 1, 1.0
@@ -52,73 +42,24 @@ def take_turn(
         }
         command_line, environment = _started_by(name, report.bento, model_dir, port, len(cores[0]), folder)
         with running(command_line, folder, environment, cores[0]) as process:
-            _check(wait_until_ready(process, port, requests["small"]), name)
+            check_answer(wait_until_ready(process, port, requests["small"]), name)
             for kind, request in requests.items():
                 path = folder / f"{kind}.http"
                 path.write_bytes(request)
-                _load(Load(HOST, port, str(path), WARM_UP_S, 0.0, TIMEOUT_S, num_clients=1), folder, cores[1])
+                generate(Load(HOST, port, str(path), WARM_UP_S, 0.0, TIMEOUT_S, num_clients=1), folder, cores[1])
                 for num_clients in CLIENTS:
                     load = Load(HOST, port, str(path), window_s, RAMP_S, TIMEOUT_S, num_clients=num_clients)
-                    report.phases.append(_measure(load, process, folder, cores[1], (name, round_number, kind)))
+                    report.phases.append(measure(load, process, folder, cores[1], (name, round_number, kind)))
 
 
 def _started_by(
     name: str, bento: str, model_dir: Path, port: int, num_cores: int, folder: Path
 ) -> tuple[list[str], dict[str, str]]:
     if name == OURS:
-        # The Bento must find everything in itself, so nothing may lead it to the clone.
-        plain = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-        line = [sys.executable, "-m", "bentoml", "serve", bento, "--host", HOST, "--port", str(port)]
-        return line, plain | NO_TELEMETRY | {"VISION_DEVICE": "cpu"}
+        return serve_bento(bento, port)
     line = [sys.executable, "-m", "benchmarks.peers.naive_segmenter", f"--model-dir={model_dir}", f"--port={port}"]
     line += ["--sessions=1", f"--threads={num_cores}"]
     return line, dict(os.environ) | NO_TELEMETRY | {"PYTHONPATH": str(PROJECT_DIR), "HOME": str(folder)}
-
-
-def _check(http_answer: bytes, name: str) -> None:
-    if b'"regions"' not in http_answer:
-        raise ServerFailedError(f"{name} does not answer with regions: {http_answer[-300:]!r}")
-
-
-def _measure(load: Load, process: ServerProcess, folder: Path, cores: set[int], key: tuple[str, int, str]) -> Phase:
-    log, before_s = process.log_path, process.cpu_s()
-    start = log.stat().st_size
-    result = _load(load, folder, cores)
-    spent_s = process.cpu_s() - before_s
-    with log.open("rb") as file:
-        file.seek(start)
-        stages = stages_of(file.read().decode(errors="replace").splitlines())
-    latency = result.latency_ms or {}
-    cpu_ms = 1e3 * spent_s / result.num_answered if result.num_answered else None
-    name, round_number, kind = key
-    return Phase(
-        name, round_number, kind, load.num_clients, result.goodput_per_s, latency.get("p50"), latency.get("p99"),
-        cpu_ms, stages,
-    )  # fmt: skip
-
-
-def stages_of(lines: Sequence[str]) -> dict[str, float]:
-    """Return the median of each stage in milliseconds over the requests of a server's log that were answered."""
-    answered = [line for line in _requests(lines) if line.get("status") == 200]
-    times = {
-        stage: [line[f"{stage}_ms"] for line in answered if line.get(f"{stage}_ms") is not None] for stage in STAGES
-    }
-    return {stage: statistics.median(found) for stage, found in times.items() if found}
-
-
-def _requests(lines: Sequence[str]) -> Iterator[dict[str, float]]:
-    for line in lines:
-        if line.startswith("{"):
-            try:
-                yield json.loads(line)
-            except ValueError:  # cut where the log was read
-                continue
-
-
-def _load(load: Load, folder: Path, cores: set[int]) -> LoadResult:
-    path = folder / "load.json"
-    path.write_text(json.dumps(asdict(load)), encoding="utf-8")
-    return LoadResult(**run_module("benchmarks.load.load_generator", [str(path)], cores))
 
 
 def write(report: SegmentReport, out_dir: Path) -> None:

@@ -8,12 +8,13 @@ from enum import StrEnum
 import numpy as np
 from PIL import Image
 
-from dataset.sources.synthetic.synthetic_tiles import draw_tile, expose
+from dataset.sources.synthetic.synthetic_exposures import draw_tile, expose
 
 SMALL_SIZE_PX = (224, 224)  # the model's input: nothing is resized
 SMALL_JPEG_QUALITY = 100  # with it the tile takes 29 KB, what a photograph of that size takes
 LARGE_SIZE_PX = (4000, 3000)  # 12 megapixels, a telephone's photograph
 LARGE_JPEG_QUALITY = 90
+CAMERA_SIZE_PX = (1200, 900)  # one megapixel, an inspection camera's
 _NOISE_GREY_LEVELS = 6.0  # a sensor's grain, without which an enlarged tile would be a small file
 _TILE, _LABEL, _EXPOSURE = 7, "Crack", 3
 _BOUNDARY = "benchmark-boundary-7f3a"
@@ -33,6 +34,11 @@ PATHS = {Form.MULTIPART: "/predict", Form.TRITON: "/v2/models/vision/infer"}
 def small_picture() -> bytes:
     """A drawn tile as a JPEG of 224 x 224 pixels and about 29 KB; always the same bytes with one Pillow."""
     return _jpeg(_tile(SMALL_SIZE_PX), SMALL_JPEG_QUALITY)
+
+
+def camera_picture() -> bytes:
+    """The tile as a JPEG of 1200 x 900 pixels."""
+    return _jpeg(_tile(CAMERA_SIZE_PX), LARGE_JPEG_QUALITY)
 
 
 def large_picture() -> bytes:

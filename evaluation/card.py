@@ -13,7 +13,6 @@ from dataset.manifest import Manifest, ManifestError
 from evaluation.evaluation import BY_IMAGE_FILE, EVALUATION_FILE, Evaluation, EvaluationError
 from evaluation.model_review import REVIEW_FILE, ModelReview, ReviewError
 from evaluation.out_of_fold import OUT_OF_FOLD_FILE
-from evaluation.outlines.document import Outlines
 from evaluation.pages.model_card import Measured, lineage_section, render_model_card
 from evaluation.pages.report import Reviewed, render_report
 from evaluation.predictions import NOT_COMPARED_FILE
@@ -51,23 +50,29 @@ def read_measured(
 def render_complete_report(measured: Measured, evaluation_dir: Path, by_image_dir: Path, review_dir: Path) -> str:
     """Return the report's HTML. Raises EvaluationError if a picture to be shown is missing."""
     note_path = by_image_dir / NOT_COMPARED_FILE
-    outlines = measured.evaluation.outlines
+    worst = _worst(measured.evaluation)
     return render_report(
         measured.evaluation,
         measured.by_image,
         measured.description,
         measured.manifest,
-        note_path.read_text(encoding="utf-8") if note_path.exists() and not outlines else "",
+        note_path.read_text(encoding="utf-8") if note_path.exists() and worst is None else "",
         Reviewed(measured.review, review_dir, lineage_section(measured), measured.contract.temperature),
         measured.out_of_fold,
-        drawings=_read_drawings(outlines, evaluation_dir) if outlines else None,
+        drawings=_read_drawings(worst, evaluation_dir) if worst is not None else None,
     )
 
 
-def _read_drawings(outlines: Outlines, evaluation_dir: Path) -> dict[str, bytes]:
-    """Read the drawings of the worst outlines. Raises EvaluationError naming one that is missing."""
+def _worst(evaluation: Evaluation) -> list[str] | None:
+    """Return the files of the worst outlines or boxes; None for a model that only names a class."""
+    located = evaluation.outlines or evaluation.boxes
+    return [item.picture for item in located.worst] if located else None
+
+
+def _read_drawings(files: list[str], evaluation_dir: Path) -> dict[str, bytes]:
+    """Read drawings of the evaluation. Raises EvaluationError naming one that is missing."""
     try:
-        return {item.picture: (evaluation_dir / item.picture).read_bytes() for item in outlines.worst}
+        return {file: (evaluation_dir / file).read_bytes() for file in files}
     except OSError as exc:
         raise EvaluationError(f"cannot show the drawing {exc.filename}: {exc.strerror}; run `make eval`") from exc
 

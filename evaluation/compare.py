@@ -4,7 +4,7 @@
 
 Writes `comparison.json` and `comparison.html` to `--out`. The pictures that changed are shown if `--data` holds them.
 Outlines of test pictures are compared, too, where `regions.csv` of `evaluation.evaluate` lies beside both tables or in
-`evaluation/` beside them.
+`evaluation/` beside them, and boxes where `objects.csv` does.
 """
 
 import argparse
@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 
 from dataset.manifest import Manifest, ManifestError
+from evaluation.boxes.object_table import OBJECTS_FILE
+from evaluation.boxes.paired import compare_boxes, find_object_table, read_object_table
 from evaluation.comparison import Comparison
 from evaluation.evaluation import EvaluationError
 from evaluation.outlines.paired import compare_outlines, find_region_table, read_region_table
@@ -48,10 +50,28 @@ def _with_outlines(
         first, second = (read_region_table(path, pictures) for path in (tables[0], tables[1]))
         outlines = compare_outlines(first, second, (str(tables[0]), str(tables[1])), params)
         return comparison.model_copy(update={"outlines": outlines})
+    return _noting("Outlines", paths, tables, REGIONS_FILE, comparison)
+
+
+def _with_boxes(
+    comparison: Comparison, paths: tuple[Path, Path], pictures: Predictions, params: EvaluateParams
+) -> Comparison:
+    """Add the boxes, where both models' are kept; say so where only one's are."""
+    tables = [find_object_table(path) for path in paths]
+    if tables[0] and tables[1]:
+        first, second = (read_object_table(path, pictures) for path in (tables[0], tables[1]))
+        boxes = compare_boxes(first, second, (str(tables[0]), str(tables[1])), params)
+        return comparison.model_copy(update={"boxes": boxes})
+    return _noting("Boxes", paths, tables, OBJECTS_FILE, comparison)
+
+
+def _noting(
+    what: str, paths: tuple[Path, Path], tables: list[Path | None], file: str, comparison: Comparison
+) -> Comparison:
+    """Say of which model nothing is kept, where something is of the other one."""
     if not any(tables):
         return comparison
-    without = paths[tables.index(None)]
-    note = f"Outlines were not compared: beside {without} lies no {REGIONS_FILE}."
+    note = f"{what} were not compared: beside {paths[tables.index(None)]} lies no {file}."
     return comparison.model_copy(update={"notes": (*comparison.notes, note)})
 
 
@@ -64,7 +84,9 @@ def main(arguments: argparse.Namespace) -> None:
     names = (str(arguments.first), str(arguments.second))
     comparison = compare_predictions(first, second, names, params, hashes)
     if arguments.split == "test":
-        comparison = _with_outlines(comparison, (arguments.first, arguments.second), first, params)
+        paths = (arguments.first, arguments.second)
+        comparison = _with_outlines(comparison, paths, first, params)
+        comparison = _with_boxes(comparison, paths, first, params)
     write_comparison(comparison, arguments.out, manifest.root if manifest else None)
     logger.info("%s", summarise_comparison(comparison))
     logger.info("comparison: %s", arguments.out / PAGE_FILE)

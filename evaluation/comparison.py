@@ -48,6 +48,19 @@ class OutlineDifference(Document):
     iou: Difference
 
 
+class BoxDifference(Document):
+    """Average precision of one object's boxes, at IoU 0.50 to 0.95 and at 0.50.
+
+    The mean over objects if `name` is empty.
+    """
+
+    name: str
+    num_objects: Count
+    num_groups: Count
+    ap: Difference
+    ap50: Difference
+
+
 class SignTest(Document):
     """How many favour one model or the other, and the exact two-sided binomial probability of a split as uneven.
 
@@ -77,8 +90,8 @@ class Comparison(Document):
 
     `mcnemar` counts images, as if they were independent; `by_group` counts groups on which one model gets more images
     right. `fixed` and `broken` list what changed for better and for worse, the largest change of probability first,
-    at most `MAX_CHANGED` of `num_fixed` and `num_broken`. `outlines` begin with any region; empty where none of both
-    models, or only one, outlines. `notes` say what the comparison left out.
+    at most `MAX_CHANGED` of `num_fixed` and `num_broken`. `outlines` begin with any region, `boxes` with the mean over
+    objects; empty where none of both models, or only one, has them. `notes` say what the comparison left out.
     """
 
     schema_version: Literal[1] = 1
@@ -93,6 +106,7 @@ class Comparison(Document):
     accuracy: Difference
     per_class: tuple[ClassDifference, ...]
     outlines: tuple[OutlineDifference, ...] = ()
+    boxes: tuple[BoxDifference, ...] = ()
     mcnemar: SignTest
     by_group: SignTest
     num_fixed: Count
@@ -109,3 +123,8 @@ class Comparison(Document):
     def shown_outlines(self) -> tuple[OutlineDifference, ...]:
         """Return any region and each; where there is one region only, it says what any region says and is left out."""
         return self.outlines[:1] if len(self.outlines) == 2 else self.outlines
+
+    @property
+    def shown_boxes(self) -> tuple[BoxDifference, ...]:
+        """Return the mean and each object; where there is one object only, it is the mean, which is left out."""
+        return self.boxes[1:] if len(self.boxes) == 2 else self.boxes

@@ -5,13 +5,15 @@ Writes to `--out`: `evaluation.json` (everything), `metrics.json` (what `dvc met
 `labels/` (what a person should look at again: `to_review.csv` and `label_studio.xml` for Label Studio, `to_review.png`
 to look at), `by_image.json` if the leaking split was measured as well, and `out_of_fold.json` if all folds were. With
 `--maps`, of a segmentation model: `regions.csv` (pixels of each region in each test picture) and `worst/` (drawings of
-the pictures that were outlined worst).
+the pictures that were outlined worst). With `--boxes`, of a detection model: `objects.csv` (what is in each test
+picture and what was found) and `worst/`.
 """
 
 import argparse
 import csv
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -27,27 +29,36 @@ from evaluation.analyses.label_review import NEAR_DUPLICATES_FILE, read_near_dup
 from evaluation.analyses.review_queue import write_queue
 from evaluation.asked_model import read_asked_model
 from evaluation.assess import assess
+from evaluation.boxes.measure import MeasuredBoxes, measure_boxes
+from evaluation.boxes.object_table import OBJECTS_FILE
+from evaluation.boxes.over_folds import measure_folds
 from evaluation.evaluation import BY_IMAGE_FILE, EVALUATION_FILE, Evaluation, EvaluationError
 from evaluation.out_of_fold import OUT_OF_FOLD_FILE, assess_out_of_fold
-from evaluation.outlines.document import Outlines
 from evaluation.outlines.map_folder import MapFolder
-from evaluation.outlines.measure import MeasuredOutlines, measure_outlines, write_outlines
+from evaluation.outlines.measure import WORST_DIR, MeasuredOutlines, measure_outlines
 from evaluation.outlines.over_folds import read_folds
+from evaluation.outlines.region_table import REGIONS_FILE
+from evaluation.pages.box_sections import box_tiles
 from evaluation.pages.outline_sections import outline_tiles
 from evaluation.pages.plots import HeadlinePlots, to_png
 from evaluation.pages.report import render_report
 from evaluation.pages.wording import HEADLINE_NAMES, estimate_in_words
 from evaluation.params import EvaluateParams
+from evaluation.predicted_boxes import BoxTable
 from evaluation.predictions import NOT_COMPARED_FILE, PREDICTIONS_FILE, Predictions, PredictionsError
 from evaluation.statistics.metrics import HEADLINE
-from project.command import command
+from project.command import UsageError, command
 from project.params import ParamsError, add_params_option, read_section
 from project.write_whole import write_whole
+from runtime.model.contract import Task
 
 METRICS_FILE = "metrics.json"
 REPORT_FILE = "report.html"
 LABELS_DIR = "labels"
+_DRAWING = re.compile(r"(miss|false_alarm)_\d+\.png")
 KNOWN_ERRORS = (EvaluationError, ManifestError, ParamsError, PredictionsError)
+
+Located = MeasuredOutlines | MeasuredBoxes
 
 logger = logging.getLogger(__name__)
 
@@ -62,16 +73,18 @@ def evaluate(
     data_params: DataParams,
     out_of_fold_path: Path | None = None,
     maps_dir: Path | None = None,
+    boxes_dir: Path | None = None,
 ) -> Evaluation:
     """Evaluate, write all files to `out_dir` and return the headline's evaluation.
 
     by_image_dir: of the leaking split, None where it is no question. inspection_dir: what `evaluation.inspect` wrote of
     the same manifest. out_of_fold_path: pooled predictions of all folds (`training.cross_validate`), if there are any.
-    maps_dir: predicted maps of the same rows, for a segmentation model; maps of all folds then lie beside their table.
+    maps_dir, boxes_dir: predicted maps or boxes of the same rows, for a model of segmentation or detection; those of
+    all folds then lie beside their table.
 
-    Raises ManifestError if the description or a mask cannot be read or the split by group leaks, PredictionsError if
-    predictions or maps are not usable or not of this manifest, EvaluationError if `by_image_dir` or a picture that the
-    report shows is missing.
+    Raises ManifestError if the description, a mask or a box cannot be read or the split by group leaks,
+    PredictionsError if predictions, maps or boxes are not usable or not of this manifest, EvaluationError if
+    `by_image_dir` or a picture that the report shows is missing.
     """
     manifest, description = Manifest.read(data_dir / "manifest.csv"), read_description(data_dir)
     statistics = read_statistics(inspection_dir / STATISTICS_FILE, manifest)
@@ -83,19 +96,22 @@ def evaluate(
         test_predictions, manifest, statistics, near_duplicates, data_params.near_duplicate_correlation,
         counts.num_across_splits if counts else None,
     )  # fmt: skip
-    asked_model = read_asked_model(predictions_path)
-    measured = _measure_outlines(maps_dir, manifest, test_predictions, params)
-    # Outlines are measured by masks, so they are of the data.
-    data = {"data_sha256": manifest.data_sha256("segmentation" if maps_dir else "classification")}
-    known = {"label_review": labels, "asked_model": asked_model}
-    headline = headline.model_copy(update={**known, **data, **_stated(measured)})
+    measured = _locate(maps_dir, boxes_dir, manifest, test_predictions, params)
+    task: Task = "segmentation" if maps_dir else "detection" if boxes_dir else "classification"
+    data = {"data_sha256": manifest.data_sha256(task)}
+    known = {"label_review": labels, "asked_model": read_asked_model(predictions_path), **data}
+    headline = headline.model_copy(update={**known, **_stated(measured)})
     by_image, not_compared = _by_image(by_image_dir, manifest, params, description.normal_class, statistics)
     by_image = by_image and by_image.model_copy(update=data)
     out_of_fold = None
     if out_of_fold_path:
         pooled = Predictions.read(out_of_fold_path)
         out_of_fold = assess_out_of_fold(pooled, manifest, params, description.normal_class, statistics)
-        over_folds = read_folds(out_of_fold_path, pooled, manifest).measure(params) if maps_dir else None
+        over_folds: Located | None = None
+        if maps_dir:
+            over_folds = read_folds(out_of_fold_path, pooled, manifest).measure(params)
+        elif boxes_dir:
+            over_folds = measure_folds(out_of_fold_path, pooled, manifest, params)
         out_of_fold = out_of_fold.model_copy(update={**data, **_stated(over_folds)})
     plots = HeadlinePlots.of(headline)
     drawn = plots.for_png(headline)
@@ -111,7 +127,7 @@ def evaluate(
     for name, png in pngs.items():
         write_whole(out_dir / name, png)
     _write_curves(headline, out_dir)
-    write_outlines(measured, out_dir)
+    _write_located(measured, out_dir)
     write_whole(out_dir / REPORT_FILE, report)
     return headline
 
@@ -144,33 +160,36 @@ def _figures(evaluation: Evaluation) -> dict[str, object]:
         figures |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     return (
         figures
-        | _outline_figures(evaluation.outlines)
+        | (evaluation.outlines.summary() if evaluation.outlines else {})
+        | (evaluation.boxes.summary() if evaluation.boxes else {})
         | {"f1": {result.name: result.f1.value for result in evaluation.per_class}}
     )
 
 
-def _outline_figures(outlines: Outlines | None) -> dict[str, object]:
-    if outlines is None:
-        return {}
-    whole = {"dice": outlines.any_region.dice, "iou": outlines.any_region.iou, "recall": outlines.any_object.recall}
-    figures: dict[str, object] = {}
-    for name, estimate in whole.items():
-        figures |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-    by_region = {part.name: part.dice.value for part in outlines.overlaps[1:]}
-    return {"outlines": {**figures, "dice_of": by_region}}
+def _locate(
+    maps_dir: Path | None, boxes_dir: Path | None, manifest: Manifest, predictions: Predictions, params: EvaluateParams
+) -> Located | None:
+    """Measure where the model finds what, from its maps or its boxes; None for a model that only names a class."""
+    if maps_dir:
+        return measure_outlines(MapFolder.open(maps_dir, predictions), manifest, predictions, params)
+    return measure_boxes(BoxTable.read(boxes_dir), manifest, predictions, params) if boxes_dir else None
 
 
-def _measure_outlines(
-    maps_dir: Path | None, manifest: Manifest, predictions: Predictions, params: EvaluateParams
-) -> MeasuredOutlines | None:
-    if maps_dir is None:
-        return None
-    return measure_outlines(MapFolder.open(maps_dir, predictions), manifest, predictions, params)
+def _stated(measured: Located | None) -> dict[str, object]:
+    return measured.stated if measured else {}
 
 
-def _stated(measured: MeasuredOutlines | None) -> dict[str, object]:
-    """Return what the document states of outlines."""
-    return {"outlines": measured.outlines, "no_outlines": measured.why_not} if measured else {}
+def _write_located(measured: Located | None, out_dir: Path) -> None:
+    """Write the table and the drawings, and remove those of an earlier run; other files in `worst/` stay."""
+    for table in (REGIONS_FILE, OBJECTS_FILE):
+        (out_dir / table).unlink(missing_ok=True)
+    for path in (out_dir / WORST_DIR).glob("*.png"):
+        if _DRAWING.fullmatch(path.name):
+            path.unlink()
+    if measured:
+        measured.table.write(out_dir / measured.file)
+        for file, png in measured.drawings.items():
+            write_whole(out_dir / file, png)
 
 
 def _by_image(
@@ -216,7 +235,8 @@ def _write_table(path: Path, names: Sequence[str], rows: Iterable[Sequence[objec
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--predictions", type=Path, default=Path("artifacts/predictions.csv"))
     parser.add_argument("--maps", type=Path, help="predicted maps of a segmentation model, from training.predict")
-    parser.add_argument("--by-image", type=Path, help="of the leaking split; artifacts/by_image, but none with --maps")
+    parser.add_argument("--boxes", type=Path, help="predicted boxes of a detection model, from training.predict")
+    parser.add_argument("--by-image", type=Path, help="of the leaking split; artifacts/by_image, or none")
     parser.add_argument("--out-of-fold", type=Path, help="predictions of all folds, from training.cross_validate")
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--inspection", type=Path, default=Path("artifacts/inspection"))
@@ -227,16 +247,23 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 @command(_arguments, known=KNOWN_ERRORS)
 def main(arguments: argparse.Namespace) -> None:
     params = read_section(arguments.params, "evaluate", EvaluateParams)
-    by_image = arguments.by_image or (None if arguments.maps else Path("artifacts/by_image"))
+    if arguments.maps and arguments.boxes:
+        raise UsageError("--maps is of segmentation and --boxes of detection: a model has one of both")
+    by_image = arguments.by_image or (None if arguments.maps or arguments.boxes else Path("artifacts/by_image"))
     headline = evaluate(
         arguments.predictions, by_image, arguments.data, arguments.inspection, arguments.out, params,
-        read_section(arguments.params, "data", DataParams), arguments.out_of_fold, arguments.maps,
+        read_section(arguments.params, "data", DataParams), arguments.out_of_fold, arguments.maps, arguments.boxes,
     )  # fmt: skip
     named = [(title, getattr(headline, name)) for name, title in HEADLINE_NAMES.items()]
-    for title, estimate in [*named, *(outline_tiles(headline.outlines) if headline.outlines else ())]:
+    if headline.outlines:
+        named += outline_tiles(headline.outlines)
+    if headline.boxes:
+        named += box_tiles(headline.boxes)
+    for title, estimate in named:
         logger.info("%s on %d test images: %s", title, headline.num_images, estimate_in_words(estimate))
-    if headline.no_outlines:
-        logger.info("outlines: %s", headline.no_outlines)
+    for what, why_not in (("outlines", headline.no_outlines), ("boxes", headline.no_boxes)):
+        if why_not:
+            logger.info("%s: %s", what, why_not)
     logger.info("report: %s", arguments.out / REPORT_FILE)
 
 

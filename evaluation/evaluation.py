@@ -13,6 +13,7 @@ from evaluation.analyses.label_review import LabelReview
 from evaluation.analyses.threshold import DefectDetection
 from evaluation.analyses.weak_slices import SliceSearch
 from evaluation.asked_model import AskedModel
+from evaluation.boxes.document import BoxResults
 from evaluation.document import Count, Document, Figure, Share, SinceEstimated, read_document
 from evaluation.document import Estimate as Estimate
 from evaluation.document import EvaluationError as EvaluationError
@@ -64,7 +65,8 @@ class Evaluation(Document):
     answering the most frequent class, `majority_class`. `wrong` lists the most confident wrong predictions, of
     `num_wrong`. `mcc` is Matthews' correlation coefficient for several classes (Gorodkin 2004), in [-1, 1].
     `asked_model` is the model that `evaluation.predict` asked, null for predictions of the trained checkpoint.
-    `detection` is null where `no_detection` says why, `outlines` where `no_outlines` does or for a model that has none.
+    `detection` is null where `no_detection` says why, `outlines` and `boxes` where `no_outlines` and `no_boxes` do
+    or for a model that has none.
     Analyses that were not made are null.
     """
 
@@ -96,6 +98,8 @@ class Evaluation(Document):
     slice_search: SliceSearch | None = None
     outlines: Outlines | None = None
     no_outlines: str = ""
+    boxes: BoxResults | None = None
+    no_boxes: str = ""
     fairness: Fairness | None = None
     label_review: LabelReview | None = None
     confidence: Share

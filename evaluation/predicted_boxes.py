@@ -17,7 +17,6 @@ import pandas as pd
 
 from evaluation.predictions import Predictions, PredictionsError
 from project.write_whole import write_whole
-from runtime.answers.detection import MIN_SIDE_PX, boxes_in_picture
 from runtime.model.contract import (
     BOXES,
     CONTRACT_FILE,
@@ -28,6 +27,7 @@ from runtime.model.contract import (
     Outputs,
     read_contract,
 )
+from runtime.model.placed_boxes import boxes_in_picture, is_in_picture
 from runtime.model.preprocess import Placement
 
 BOXES_DIR = "boxes"
@@ -71,8 +71,7 @@ def boxes_of_outputs(outputs: Outputs, places: Sequence[Placement]) -> list[Pred
     found = []
     for boxes, scores, objects, place in rows:
         corners = boxes_in_picture(boxes, place)
-        is_inside = (corners[:, 2:] - corners[:, :2] >= MIN_SIDE_PX).all(axis=1)
-        kept = np.flatnonzero((scores > LEAST_SCORE) & is_inside)
+        kept = np.flatnonzero((scores > LEAST_SCORE) & is_in_picture(corners))
         stated = np.clip(scores[kept].astype(np.float64), 0, 1)
         found.append(PredictedBoxes(corners[kept], stated, objects[kept].astype(np.int64)))
     return found

@@ -22,17 +22,20 @@ from evaluation.statistics.parity import (
     ParityError,
     measure_parity,
 )
-from export.graph import ServedModel, ServedSegmenter, served_model, write_onnx
+from export.graph import ServedDetector, ServedModel, ServedSegmenter, served_model, write_onnx
 from export.params import ExportParams
 from project.command import UsageError, command
 from project.params import ParamsError, add_params_option, read_section
 from project.write_whole import write_whole
 from runtime.model.contract import (
+    BOXES,
     CONTRACT_FILE,
     FOREGROUND,
+    OBJECTS,
     ONNX_FILE,
     PROBABILITIES,
     REGION_MAP,
+    SCORES,
     Filters,
     Outputs,
     SegmentationContract,
@@ -40,6 +43,7 @@ from runtime.model.contract import (
 from runtime.model.session import Predictor
 from training.data.tensors import PictureDataset
 from training.network.backbones import BackboneError
+from training.network.centre_points import CentreNetwork, candidates
 from training.network.classifier import load_classifier
 from training.network.pyramid import MaskNetwork, region_outputs
 from training.params import ContractParams
@@ -109,6 +113,12 @@ def _by_network(model: ServedModel) -> Compute:
             size_px = cast("tuple[int, int]", images.shape[1:3])
             outputs[REGION_MAP], outputs[FOREGROUND] = region_outputs(scores, size_px)
             logits = network.class_logits(scores)
+        elif isinstance(model, ServedDetector):
+            centres = cast(CentreNetwork, classifier.backbone)
+            cells = centres.cell_outputs(classifier.normalise(pixels))
+            found = candidates(cells, model.max_boxes, cast("tuple[int, int]", images.shape[1:3]))
+            outputs |= dict(zip((BOXES, SCORES, OBJECTS), found, strict=True))
+            logits = centres.class_logits(cells)
         else:
             logits = classifier(pixels)
         outputs[PROBABILITIES] = (logits / model.temperature).softmax(dim=1)
@@ -137,8 +147,9 @@ def main(arguments: argparse.Namespace) -> None:
         raise UsageError(f"{checkpoint_path} is of {checkpoint.contract.task}: say --task {checkpoint.contract.task}")
     parity = export_checkpoint(checkpoint, manifest, params, filters, arguments.out or artifacts / "export")
     logger.info(
-        "parity over %d val pictures at batches %s: largest difference of a probability %.2e, same class in all%s",
+        "parity over %d val pictures at batches %s: largest difference of a probability %.2e, same class in all%s%s",
         parity.num_images, list(parity.batch_sizes), parity.max_probability_difference, _pixels_in_words(parity),
+        _boxes_in_words(parity),
     )  # fmt: skip
 
 
@@ -148,6 +159,15 @@ def _pixels_in_words(parity: Parity) -> str:
     return (
         f", of a pixel's probability {parity.max_foreground_difference:.2e}, same region in "
         f"{parity.map_agreement:.4%} of the pixels"
+    )
+
+
+def _boxes_in_words(parity: Parity) -> str:
+    if parity.box_agreement is None:
+        return ""
+    return (
+        f", same box in {parity.box_agreement:.3%} of {parity.num_boxes} candidates, of which a side differs by up to "
+        f"{parity.max_box_difference:.1e} pixels and a score by {parity.max_score_difference:.1e}"
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from dataset.checks import named
 from dataset.manifest import Manifest, ManifestError
+from evaluation.boxes.object_table import ObjectTable
 from evaluation.comparison import Comparison
 from evaluation.document import EvaluationError
 from evaluation.outlines.region_table import RegionTable
@@ -23,12 +24,13 @@ from evaluation.params import EvaluateParams
 from evaluation.picture_files import read_batch
 from evaluation.predictions import Predictions, PredictionsError
 from evaluation.statistics.paired import compare_predictions
+from export.boxes import BoxCollection, find_ap_drops, lost_objects
 from export.measured_model import MeasuredModel
 from export.outlines import PixelCounts, find_dice_drops, lost_regions
 from export.params import GateParams
 from export.same_data import unknown_classes
 from project.params import ParamsError, add_params_option, read_section
-from runtime.model.contract import PROBABILITIES, ContractError, SegmentationContract
+from runtime.model.contract import PROBABILITIES, ContractError, DetectionContract, SegmentationContract
 from runtime.model.session import Predictor
 
 _CANNOT_COMPARE = (ContractError, EvaluationError, ManifestError, PredictionsError)
@@ -63,9 +65,9 @@ class Gate:
             fair = fair_test(candidate, reference)
             names, hashes = (reference.name, candidate.name), _hashes(candidate.manifest)
             comparison = compare_predictions(fair.before, fair.after, names, self.evaluate, hashes, fair.notes)
+            drops = find_drops(comparison, self.margins) + self._located_drops(fair)
         except (GateError, *_CANNOT_COMPARE) as exc:
             return self._accepted(f"not comparable with {reference.name}", str(exc), reason)
-        drops = find_drops(comparison, self.margins) + self._dice_drops(fair)
         page = _write_page(comparison, self.out_dir, candidate.manifest.root, drops)
         if not drops:
             return {
@@ -79,10 +81,12 @@ class Gate:
             reason,
         )
 
-    def _dice_drops(self, fair: "FairTest") -> tuple[str, ...]:
-        if fair.regions is None:
-            return ()
-        return find_dice_drops(*fair.regions, list(fair.after.paths), self.margins.max_dice_drop)
+    def _located_drops(self, fair: "FairTest") -> tuple[str, ...]:
+        """Raises EvaluationError if boxes were measured against others than those of the data."""
+        paths = list(fair.after.paths)
+        if fair.regions:
+            return find_dice_drops(*fair.regions, paths, self.margins.max_dice_drop)
+        return find_ap_drops(*fair.objects, paths, self.margins.max_ap_drop, self.evaluate) if fair.objects else ()
 
     def _accepted(self, outcome: str, problem: str, reason: str) -> dict[str, str]:
         if not self.accept_worse:
@@ -123,12 +127,14 @@ def find_drops(comparison: Comparison, margins: GateParams) -> tuple[str, ...]:
 class FairTest(NamedTuple):
     """What the earlier model and the new one say of the pictures that are fair to both, in the order of `after`.
 
-    regions: both models' pixels of at least these pictures, of segmentation; None otherwise. notes: what was left out.
+    regions: both models' pixels of at least these pictures, of segmentation, objects: their boxes, of detection; None
+    otherwise. notes: what was left out.
     """
 
     before: Predictions
     after: Predictions
     regions: tuple[RegionTable, RegionTable] | None
+    objects: tuple[ObjectTable, ObjectTable] | None
     notes: tuple[str, ...]
 
 
@@ -136,14 +142,16 @@ def fair_test(candidate: MeasuredModel, reference: MeasuredModel) -> FairTest:
     """Return the candidate's test pictures without those that are unfair to either.
 
     Pictures of classes that only the candidate knows are left out, its answers are not: of what the reference knew, a
-    picture that is called by a new name is lost. Raises GateError if the candidate lacks a class or a region of the
-    reference, or if a class has no picture that the reference was not trained or chosen on.
+    picture that is called by a new name is lost. Raises GateError if the candidate lacks a class, a region or an
+    object of the reference, or if a class has no picture that the reference was not trained or chosen on.
     """
     lost, added = unknown_classes(reference, candidate), unknown_classes(candidate, reference)
     if lost:
         raise GateError(f"{reference.name} knows {named(lost)}, which this model does not: they cannot be compared")
     if lost_names := lost_regions(reference.regions, candidate.regions):
         raise GateError(f"{reference.name} outlines {lost_names}, which this model does not: they cannot be compared")
+    if lost_names := lost_objects(reference.objects, candidate.objects):
+        raise GateError(f"{reference.name} finds {lost_names}, which this model does not: they cannot be compared")
     test = candidate.predictions.select("test")
     notes = []
     if added:
@@ -152,15 +160,17 @@ def fair_test(candidate: MeasuredModel, reference: MeasuredModel) -> FairTest:
         notes.append(f"{reference.name} does not know {named(added)}: pictures of these are left out.")
     if candidate.data_sha256 == reference.data_sha256:
         before, regions_before = reference.predictions.select("test"), reference.regions
+        objects_before = reference.objects
     else:
         num_test, test = len(test.paths), _fair_pictures(candidate, reference, test)
         notes.append(
             f"The data or their split changed since {reference.name} was trained. It was asked again about the "
             f"{len(test.paths)} of {num_test} test pictures whose groups it was neither trained nor chosen on."
         )
-        before, regions_before = predict_again(reference.model_dir, test, candidate.manifest)
+        before, regions_before, objects_before = predict_again(reference.model_dir, test, candidate.manifest)
     regions = (regions_before, candidate.regions) if regions_before and candidate.regions else None
-    return FairTest(_over(before, test.classes), test, regions, tuple(notes))
+    objects = (objects_before, candidate.objects) if objects_before and candidate.objects else None
+    return FairTest(_over(before, test.classes), test, regions, objects, tuple(notes))
 
 
 def _hashes(manifest: Manifest) -> dict[str, str]:
@@ -196,24 +206,29 @@ def _fair_pictures(candidate: MeasuredModel, reference: MeasuredModel, test: Pre
     return test.take(np.flatnonzero(is_fair))
 
 
-def predict_again(model_dir: Path, pictures: Predictions, manifest: Manifest) -> tuple[Predictions, RegionTable | None]:
-    """Return what a registered model's ONNX graph says of these pictures, and of segmentation the pixels it outlines.
+def predict_again(
+    model_dir: Path, pictures: Predictions, manifest: Manifest
+) -> tuple[Predictions, RegionTable | None, ObjectTable | None]:
+    """Return what a registered model's ONNX graph says of these pictures.
 
-    Raises EvaluationError if a picture cannot be read, ManifestError if a mask cannot be or marks what the model does
-    not know.
+    Of segmentation also the pixels it outlines, of detection what it finds. Raises EvaluationError if a picture cannot
+    be read, ManifestError if a mask or a box cannot be or is of what the model does not know.
     """
     predictor = Predictor.load(model_dir, device="cpu")
     contract, probs = predictor.contract, []
     counts = PixelCounts(manifest, contract) if isinstance(contract, SegmentationContract) else None
+    boxes = BoxCollection(manifest, contract) if isinstance(contract, DetectionContract) else None
     for start in range(0, len(pictures.paths), _BATCH_SIZE):
         paths = pictures.paths[start : start + _BATCH_SIZE].tolist()
         outputs = predictor.predict(read_batch([manifest.root / path for path in paths], contract))
         probs.append(outputs[PROBABILITIES])
         if counts:
             counts.add(paths, outputs)
+        if boxes:
+            boxes.add(paths, outputs)
     labels = np.asarray([contract.classes.index(pictures.classes[label]) for label in pictures.labels], dtype=np.int64)
     answers = replace(pictures, labels=labels, probs=np.concatenate(probs).astype(np.float64), classes=contract.classes)
-    return answers, counts.table(pictures) if counts else None
+    return answers, counts.table(pictures) if counts else None, boxes.table(pictures) if boxes else None
 
 
 def add_gate_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,6 +12,7 @@ from torch.nn import functional as F  # noqa: N812  # the field's name for it
 
 from project.write_whole import whole_file
 from runtime.model.contract import CONTRACT_KEY, IMAGES, ModelContract
+from training.network.centre_points import CentreNetwork, candidates
 from training.network.classifier import Classifier
 from training.network.pyramid import MaskNetwork
 
@@ -50,6 +51,25 @@ class ServedSegmenter(ServedModel):
         return torch.softmax(logits / self.temperature, dim=1), logits, *_pixel_answers(at_full_size)
 
 
+class ServedDetector(ServedModel):
+    """A `CentreNetwork` inside a `Classifier` with what serving adds: the picture's class, and its best candidates."""
+
+    def __init__(self, classifier: Classifier, temperature: float, max_boxes: int) -> None:
+        super().__init__(classifier, temperature)
+        self.max_boxes = max_boxes
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return probabilities and logits as `ServedModel` does, then boxes, scores and objects as `candidates` does.
+
+        images: `(n, height, width, 3)` uint8. Each picture's candidates are its own, whatever else is in the batch.
+        """
+        network = cast(CentreNetwork, self.classifier.backbone)
+        cells = network.cell_outputs(self.classifier.normalise(images))
+        logits = network.class_logits(cells)
+        found = candidates(cells, self.max_boxes, (images.shape[1], images.shape[2]))
+        return torch.softmax(logits / self.temperature, dim=1), logits, *found
+
+
 def _pixel_answers(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """logits: `(n, 1 + regions, height, width)`, background first. Returns region_map and foreground."""
     background, *regions = logits.unbind(dim=1)
@@ -64,6 +84,8 @@ def _pixel_answers(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 def served_model(classifier: Classifier, contract: ModelContract) -> ServedModel:
     """Return a trained network as its contract's task serves it."""
+    if contract.task == "detection":
+        return ServedDetector(classifier, contract.temperature, contract.max_boxes).eval()
     kind = ServedSegmenter if contract.task == "segmentation" else ServedModel
     return kind(classifier, contract.temperature).eval()
 

@@ -1,7 +1,7 @@
 """A model with what it was measured on: from the files of this run, or from the model store.
 
-The store keeps `predictions.csv`, `manifest.csv`, `description.json` and, of segmentation, `regions.csv` with the
-checkpoint, which no Bento packs.
+The store keeps `predictions.csv`, `manifest.csv`, `description.json` and, of segmentation, `regions.csv`, of detection
+`objects.csv`, with the checkpoint, which no Bento packs.
 """
 
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ from dataset.description import DESCRIPTION_FILE, DataDescription
 from dataset.manifest import Manifest, ManifestError
 from evaluation.analyses.leakage import refuse_other_images
 from evaluation.asked_model import refuse_other_model
+from evaluation.boxes.object_table import OBJECTS_FILE, ObjectTable
 from evaluation.document import EvaluationError
 from evaluation.outlines.region_table import REGIONS_FILE, RegionTable
 from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsError
@@ -24,6 +25,7 @@ from runtime.model.contract import (
     CONTRACT_FILE,
     MODEL_NAMES,
     ONNX_FILE,
+    DetectionContract,
     ModelContract,
     SegmentationContract,
     Task,
@@ -31,6 +33,7 @@ from runtime.model.contract import (
 )
 from runtime.model.hashing import file_sha256
 
+_LOCATED: dict[Task, str] = {"segmentation": REGIONS_FILE, "detection": OBJECTS_FILE}
 MANIFEST_FILE = "manifest.csv"
 TASK_LABEL = "task"
 
@@ -40,7 +43,8 @@ class MeasuredModel:
     """A model and what it was measured on.
 
     predictions: of the manifest's validation and test pictures; `manifest.root` may lack the pictures. regions: pixels
-    of each test picture, of segmentation; None otherwise. task: what `gate.task` stated, or ''.
+    of each test picture, of segmentation, objects: its boxes, of detection; None otherwise. task: what `gate.task`
+    stated, or ''.
     """
 
     name: str
@@ -50,6 +54,7 @@ class MeasuredModel:
     data: DataDescription
     task: str = ""
     regions: RegionTable | None = None
+    objects: ObjectTable | None = None
 
     @property
     def data_sha256(self) -> str:
@@ -63,7 +68,7 @@ def measured_files(task: Task, predictions: Path, data_dir: Path, evaluation_dir
         PREDICTIONS_FILE: predictions,
         MANIFEST_FILE: data_dir / MANIFEST_FILE,
         DESCRIPTION_FILE: data_dir / DESCRIPTION_FILE,
-        **({REGIONS_FILE: evaluation_dir / REGIONS_FILE} if task == "segmentation" else {}),
+        **{file: evaluation_dir / file for of, file in _LOCATED.items() if of == task},
     }
 
 
@@ -89,7 +94,9 @@ def read_measured_model(
     refuse_other_images(read, manifest, "group")
     refuse_other_model(predictions, file_sha256(model_dir / ONNX_FILE))
     regions = _read_regions(evaluation_dir / REGIONS_FILE, contract, read)
-    return MeasuredModel(name, model_dir, read, manifest, _read_description(data_dir / DESCRIPTION_FILE), task, regions)
+    objects = _read_objects(evaluation_dir / OBJECTS_FILE, contract, read)
+    data = _read_description(data_dir / DESCRIPTION_FILE)
+    return MeasuredModel(name, model_dir, read, manifest, data, task, regions, objects)
 
 
 def _read_regions(path: Path, contract: ModelContract, predictions: Predictions) -> RegionTable | None:
@@ -99,6 +106,20 @@ def _read_regions(path: Path, contract: ModelContract, predictions: Predictions)
     table = RegionTable.read(path)
     if table.regions != contract.regions:
         raise EvaluationError(f"{path} is of other regions than the model")
+    if set(table.paths) != set(predictions.select("test").paths):
+        raise EvaluationError(f"{path} is not of the predictions' test pictures")
+    return table
+
+
+def _read_objects(path: Path, contract: ModelContract, predictions: Predictions) -> ObjectTable | None:
+    """Read the boxes of a detection's test pictures, which are those of the predictions."""
+    if not isinstance(contract, DetectionContract):
+        return None
+    table = ObjectTable.read(path)
+    if table.objects != contract.objects:
+        raise EvaluationError(f"{path} is of other objects than the model")
+    if {one.threshold for one in table.pictures} != {contract.threshold}:
+        raise EvaluationError(f"{path} was measured at another threshold than the model's, {contract.threshold:g}")
     if set(table.paths) != set(predictions.select("test").paths):
         raise EvaluationError(f"{path} is not of the predictions' test pictures")
     return table
@@ -144,6 +165,7 @@ def find_measured_model(tag: str) -> MeasuredModel | None:
         _read_description(stored / DESCRIPTION_FILE),
         model.info.labels.get(TASK_LABEL, ""),
         RegionTable.read(stored / REGIONS_FILE) if task == "segmentation" else None,
+        ObjectTable.read(stored / OBJECTS_FILE) if task == "detection" else None,
     )
 
 

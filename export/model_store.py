@@ -23,8 +23,10 @@ from bentoml.exceptions import NotFound
 from runtime.model.contract import MODEL_NAMES, Task
 
 CHECKPOINT_NAMES: dict[Task, str] = {
-    "classification": "vision-checkpoint", "segmentation": "vision-segmenter-checkpoint",
-}  # fmt: skip
+    "classification": "vision-checkpoint",
+    "segmentation": "vision-segmenter-checkpoint",
+    "detection": "vision-detector-checkpoint",
+}
 _STAGING_PREFIX = "vision-register-"
 
 

@@ -13,7 +13,10 @@ from runtime.model.contract import MODEL_NAMES, ONNX_FILE, Task
 from runtime.model.hashing import file_sha256
 from runtime.serving.model_reference import ModelUnavailable, StaleCard, with_tasks
 
-TASKS: dict[str, tuple[Task, ...]] = {**{task: (task,) for task in MODEL_NAMES}, "both": tuple(MODEL_NAMES)}
+TASKS: dict[str, tuple[Task, ...]] = {
+    **{task: (task,) for task in MODEL_NAMES},
+    "both": ("classification", "segmentation"),
+}
 MODEL_VARIABLE = "VISION_MODEL"  # the service that is built reads it, too: runtime/serving/settings.py
 
 Models = Mapping[Task, bentoml.Model]

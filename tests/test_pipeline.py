@@ -142,18 +142,19 @@ def test_dvc_removes_no_output_but_those_of_training(task: Task) -> None:
     assert all(Path(out).suffix for out in removed)
 
 
-def test_what_segmentation_reads_is_made_by_its_chain_or_by_the_part_that_both_share() -> None:
-    """And a stage of one task writes nothing of the other's."""
-    outs = {task: [_path(out) for stage in stages.values() for out in _outs(stage)] for task, stages in STAGES.items()}
-    own = ARTIFACTS["segmentation"]
-    assert all(out.is_relative_to(own) for out in outs["segmentation"])
-    assert not any(out.is_relative_to(own) for out in outs["classification"])
+@pytest.mark.parametrize("task", ["segmentation", "detection"])
+def test_what_another_task_reads_is_made_by_its_chain_or_by_the_part_that_all_share(task: Task) -> None:
+    """And a stage of one task writes nothing of another's."""
+    outs = {name: [_path(out) for stage in stages.values() for out in _outs(stage)] for name, stages in STAGES.items()}
+    own = ARTIFACTS[task]
+    assert all(out.is_relative_to(own) for out in outs[task])
+    assert not any(out.is_relative_to(own) for name in outs if name != task for out in outs[name])
     shared = {_path(out) for name in ("environment", "load", "split", "inspect")
               for out in _outs(STAGES["classification"][name])}  # fmt: skip
-    for name, stage in STAGES["segmentation"].items():
+    for name, stage in STAGES[task].items():
         assert stage["wdir"] == "..", name
         made = [Path(dep) for dep in stage["deps"] if dep.startswith(("data/", "artifacts/"))]
-        known = {*shared, *outs["segmentation"]}
+        known = {*shared, *outs[task]}
         assert not [dep for dep in made if not any(dep.is_relative_to(out) for out in known)], name
         told = [Path(word) for word in stage["cmd"].split() if word.startswith("artifacts/")]
         assert not [word for word in told if not word.is_relative_to(own)], name
@@ -189,7 +190,9 @@ def test_code_of_the_service_alone_reruns_no_stage_and_dependencies_on_code_are_
     assert not {dep for dep in dependencies if dep in serving or dep.startswith("runtime/serving/")}
     # Modules that only read and write what other rooms make: their folder would have training run again for a page.
     assert {dep for dep in dependencies if dep.endswith(".py")} <= {
+        "evaluation/boxes/matching.py",
         "evaluation/document.py",
+        "evaluation/predicted_boxes.py",
         "evaluation/predicted_maps.py",
         "evaluation/predictions.py",
     }
@@ -221,7 +224,11 @@ def test_every_stage_has_a_make_target(task: Task) -> None:
         (["train"], "dvc repro train"),
         (["TASK=segment", "mlflow"], "training.log_evaluation --task segmentation"),
         (["TASK=both", "bento"], "export.bento --task both"),
-        (["TASK=segments", "train"], "TASK is segments, which is none of classify, segment and"),
+        (["TASK=detect", "train"], "dvc repro detection/dvc.yaml:train"),
+        (["TASK=detect", "register"], "export.register --task detection"),
+        (["TASK=detect", "bento"], "export.bento --task detection"),
+        (["TASK=detect", "demo"], "TASK=detect is not for demo, but for help"),
+        (["TASK=segments", "train"], "TASK is segments, which is none of classify, segment, detect and"),
         (["TASK=segment", "overfit", "train"], "TASK=segment is not for overfit, but for help"),
         (["TASK=both", "train"], "TASK=both is not for train, but for help"),
     ],

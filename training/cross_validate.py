@@ -35,7 +35,6 @@ from dataset.params import SplitParams
 from dataset.splits import assign_fold
 from evaluation.document import EvaluationError
 from evaluation.params import EvaluateParams
-from evaluation.predicted_maps import MAPS_DIR
 from evaluation.predictions import PREDICTIONS_FILE, PredictionsError
 from project.command import command
 from project.params import add_params_option, read_section
@@ -50,7 +49,7 @@ from training.run.known_errors import KNOWN_ERRORS
 from training.run.run_control import RunControl
 from training.sweeps.cross_validation_summary import write_summary
 from training.tasks import TASKS
-from training.tasks.prediction import predict
+from training.tasks.prediction import FOUND_DIRS, predict
 
 RUN_FILE = "run.json"
 VAL_SHARE = TEST_SHARE = 0.15  # of all pictures, by image
@@ -129,8 +128,8 @@ def run_fold(
     if this.is_main:
         cost = {"wall_s": time.monotonic() - start_wall_s, "cpu_s": time.process_time() - start_cpu_s}
         (out_dir / RUN_FILE).write_text(json.dumps(cost, indent=2) + "\n", encoding="utf-8")
-        maps_dir = out_dir / MAPS_DIR if params.task == "segmentation" else None
-        found = predict(manifest, protocol, Checkpoint.load(checkpoint_path), ("test",), maps_dir)
+        found_dir = out_dir / FOUND_DIRS[params.task] if params.task in FOUND_DIRS else None
+        found = predict(manifest, protocol, Checkpoint.load(checkpoint_path), ("test",), found_dir)
         found.write(out_dir / PREDICTIONS_FILE)
     this.broadcast("")
 

@@ -10,7 +10,7 @@ from project.params import ParamsError, Section, has_section, read_section
 from runtime.model.contract import Filters, Interpolation, MaxValue, ResizeRule, Task
 from training.batch_params import AugmentParams, BatchParams
 from training.engine_params import Count, EngineParams
-from training.segmentation_params import SegmentationParams
+from training.task_params import OWN_SECTIONS, DetectionParams, SegmentationParams
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -63,28 +63,32 @@ class Params(Section):
     train: TrainParams
     augment: AugmentParams
     segmentation: SegmentationParams | None = None  # of that task only
+    detection: DetectionParams | None = None  # of that task only
 
     @classmethod
     def read(cls, path: Path, task: Task = "classification") -> "Params":
-        """Read the sections as `task` has them: `segmentation:` puts keys of its own in the place of others.
+        """Read the sections as `task` has them: that of the task's name puts keys of its own in the place of others.
 
         Raises ParamsError naming the key that is wrong.
         """
         if has_section(path, "mask"):
             raise ParamsError(f"{path}: the section 'mask' is called 'segmentation' now, with the same keys: rename it")
-        own = read_section(path, "segmentation", SegmentationParams) if task == "segmentation" else None
-        by = "segmentation"
+        kind = OWN_SECTIONS.get(task)
+        own: SegmentationParams | DetectionParams | None = read_section(path, task, kind) if kind else None
         return cls(
             contract=read_section(path, "contract", ContractParams),
-            model=read_section(path, "model", ModelParams, own.model if own else {}, by),
-            train=read_section(path, "train", TrainParams, own.train if own else {}, by),
-            augment=read_section(path, "augment", AugmentParams, own.augment if own else {}, by),
-            segmentation=own,
+            model=read_section(path, "model", ModelParams, own.model if own else {}, task),
+            train=read_section(path, "train", TrainParams, own.train if own else {}, task),
+            augment=read_section(path, "augment", AugmentParams, own.augment if own else {}, task),
+            segmentation=own if isinstance(own, SegmentationParams) else None,
+            detection=own if isinstance(own, DetectionParams) else None,
         )
 
     @property
     def task(self) -> Task:
         """The task that these are the params of."""
+        if self.detection is not None:
+            return "detection"
         return "classification" if self.segmentation is None else "segmentation"
 
     def flat(self) -> dict[str, str | int | float | bool]:

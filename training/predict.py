@@ -1,8 +1,8 @@
 """Run a checkpoint over validation and test pictures: `python -m training.predict`.
 
 Writes one CSV row a picture with the probability of every class. Of segmentation (`--task segmentation`) it writes to
-`--maps`, too, what the model answers for each pixel, one PNG a row, with the contract beside them. Evaluation reads
-nothing else of the model.
+`--maps`, too, what the model answers for each pixel, one PNG a row, and of detection (`--task detection`) to `--boxes`
+what it finds, one CSV row a box, with the contract beside them. Evaluation reads nothing else of the model.
 """
 
 import argparse
@@ -13,13 +13,12 @@ from pathlib import Path
 from dataset.manifest import Manifest
 from dataset.outputs.pipeline import announce
 from dataset.outputs.tasks import ARTIFACTS, add_task_option
-from evaluation.predicted_maps import MAPS_DIR
 from evaluation.predictions import PREDICTIONS_FILE, PredictionsError
 from project.command import UsageError, command
 from training.process.memory import keep_freed_memory
 from training.run.checkpoint import Checkpoint
 from training.run.known_errors import KNOWN_ERRORS
-from training.tasks.prediction import predict
+from training.tasks.prediction import FOUND_DIRS, predict
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +29,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", type=Path, help="artifacts/training/checkpoint.pt, or that of the task")
     parser.add_argument("--out", type=Path, help="artifacts/predictions.csv, or that of the task")
     parser.add_argument("--maps", type=Path, help="of segmentation: maps/ beside the predictions")
+    parser.add_argument("--boxes", type=Path, help="of detection: boxes/ beside the predictions")
     parser.add_argument("--protocol", choices=("group", "image"), default="group")
 
 
@@ -42,12 +42,15 @@ def main(arguments: argparse.Namespace) -> None:
     checkpoint = Checkpoint.load(checkpoint_path)
     if checkpoint.contract.task != arguments.task:
         raise UsageError(f"{checkpoint_path} is of {checkpoint.contract.task}: say --task {checkpoint.contract.task}")
-    if arguments.maps and arguments.task != "segmentation":
-        raise UsageError("--maps is of segmentation: leave it out")
-    maps_dir = (arguments.maps or out.parent / MAPS_DIR) if arguments.task == "segmentation" else None
-    predictions = predict(Manifest.read(arguments.manifest), arguments.protocol, checkpoint, maps_dir=maps_dir)
+    for option, task in (("maps", "segmentation"), ("boxes", "detection")):
+        if getattr(arguments, option) and arguments.task != task:
+            raise UsageError(f"--{option} is of {task}: leave it out")
+    stated: Path | None = arguments.maps or arguments.boxes
+    name = FOUND_DIRS.get(arguments.task)
+    found_dir = (stated or out.parent / name) if name else None
+    predictions = predict(Manifest.read(arguments.manifest), arguments.protocol, checkpoint, found_dir=found_dir)
     predictions.write(out)
-    logger.info("%d predictions in %s%s", len(predictions.labels), out, f", maps in {maps_dir}" if maps_dir else "")
+    logger.info("%d predictions in %s%s", len(predictions.labels), out, f", {name} in {found_dir}" if name else "")
 
 
 if __name__ == "__main__":

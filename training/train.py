@@ -1,8 +1,8 @@
 """Train a model: `python -m training.launch training.train`, or under `torchrun` with any number of processes.
 
-Writes to `--out` `checkpoint.pt` (of the epoch that is best on the validation split: by macro-F1, or by Dice with
-`--task segmentation`), `log.jsonl`, `history.csv`, `history.png` and `contact_sheet.png`, and a run to MLflow
-(MLFLOW_TRACKING_URI, by default the SQLite file `mlflow.db`).
+Writes to `--out` `checkpoint.pt` (of the epoch that is best on the validation split: by macro-F1, with `--task
+segmentation` by Dice, with `--task detection` by F1 of boxes), `log.jsonl`, `history.csv`, `history.png` and
+`contact_sheet.png`, and a run to MLflow (MLFLOW_TRACKING_URI, by default the SQLite file `mlflow.db`).
 """
 
 import argparse
@@ -20,7 +20,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
     add_params_option(parser)
     add_task_option(parser)
-    parser.add_argument("--out", type=Path, help="artifacts/training, or artifacts/segmentation/training")
+    parser.add_argument("--out", type=Path, help="artifacts/training, or that of the task")
     parser.add_argument("--protocol", choices=("group", "image"), default="group", help="image: leaks, for comparison")
     parser.add_argument("--workers", type=int, default=0, help="processes that decode, for each training process")
     parser.add_argument("--resume", choices=("auto", "required", "never"), default="auto", help="docs/TRAINING.md")

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco
 
-NEVER = -1.0  # score of the box that finds an object that none finds
+from evaluation.outlines.parts import NEVER, BoolArray, FloatArray
+
 IOUS = np.linspace(0.5, 0.95, 10)
 LOOSE = 0  # position of IoU 0.5, at which objects count as found
 STRICT = 5  # of 0.75
@@ -25,8 +26,6 @@ _NEARLY_1 = 1 - 1e-10  # as pycocotools has it
 Area = tuple[float, float]
 EVERY_SIZE: Area = (0.0, np.inf)
 
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 OutcomeArray = npt.NDArray[np.int8]
 
 
@@ -40,7 +39,7 @@ class Truth(NamedTuple):
     objects: npt.NDArray[np.int64]
     ignored: BoolArray
 
-    def take(self, which: BoolArray) -> "Truth":
+    def take(self, which: BoolArray | npt.NDArray[np.intp]) -> "Truth":
         """Return some of the boxes."""
         return Truth(self.corners[which], self.objects[which], self.ignored[which])
 
@@ -84,7 +83,11 @@ def overlaps(truth: Truth, corners: FloatArray) -> FloatArray:
     """Return `(D, G)` intersections over union; over the predicted box alone where the truth is ignored."""
     if not len(corners) or not len(truth.corners):
         return np.zeros((len(corners), len(truth.corners)))
-    of = [np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]) for boxes in (corners, truth.corners)]
+    # pycocotools reads memory row by row, whatever the array's order.
+    of = [
+        np.ascontiguousarray(np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]))
+        for boxes in (corners, truth.corners)
+    ]
     return np.asarray(coco.iou(*of, truth.ignored.astype(np.uint8)), dtype=np.float64)
 
 

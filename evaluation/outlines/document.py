@@ -173,3 +173,11 @@ class Outlines(Document):
     def any_object(self) -> Objects:
         """Return whether defects are found, whatever they were called."""
         return self.objects[0]
+
+    def summary(self) -> dict[str, object]:
+        """Return the figures that `metrics.json` has; null where undefined."""
+        whole = {"dice": self.any_region.dice, "iou": self.any_region.iou, "recall": self.any_object.recall}
+        figures: dict[str, object] = {}
+        for name, estimate in whole.items():
+            figures |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+        return {"outlines": {**figures, "dice_of": {part.name: part.dice.value for part in self.overlaps[1:]}}}

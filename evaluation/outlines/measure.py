@@ -1,10 +1,8 @@
 """Measure the outlines of a segmentation model on the test pictures, one picture at a time."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -27,11 +25,9 @@ from evaluation.picture_files import read_batch
 from evaluation.predictions import Predictions
 from evaluation.statistics.bootstrap import Resampling, as_estimate, figure_of_sums
 from project.progress import progress
-from project.write_whole import write_whole
 from runtime.model.contract import SegmentationContract
 
 WORST_DIR = "worst"
-_DRAWING = re.compile(r"(miss|false_alarm)_\d+\.png")
 NOTHING_MARKED = (
     "Not measured: no test picture has a mask that marks a region, so that there is nothing to compare outlines with."
 )
@@ -51,6 +47,12 @@ class MeasuredOutlines:
     table: RegionTable
     drawings: dict[str, bytes] = field(default_factory=dict)
     why_not: str = ""
+    file = REGIONS_FILE
+
+    @property
+    def stated(self) -> dict[str, object]:
+        """Return what the document states of outlines."""
+        return {"outlines": self.outlines, "no_outlines": self.why_not}
 
 
 @dataclass(frozen=True)
@@ -147,8 +149,8 @@ def _outlines(
         regions=contract.regions,
         height=contract.height,
         width=contract.width,
-        threshold=_one_of({one.threshold for one in contracts}),
-        min_region_px=_one_of({one.min_region_px for one in contracts}),
+        threshold=one_of({one.threshold for one in contracts}),
+        min_region_px=one_of({one.min_region_px for one in contracts}),
         num_images=len(sums),
         num_groups=resampling.num_groups,
         num_marked=int((pixels[:, 0, THERE] > 0).sum()),
@@ -165,7 +167,7 @@ def _outlines(
     )
 
 
-def _one_of(values: set[T]) -> T | None:
+def one_of(values: set[T]) -> T | None:
     """Return the value that all have; None if they have several."""
     return next(iter(values)) if len(values) == 1 else None
 
@@ -235,15 +237,3 @@ def _worst(subject: Subject, table: RegionTable, rows: Rows) -> tuple[tuple[Wors
             )
         )
     return tuple(found), drawings
-
-
-def write_outlines(measured: MeasuredOutlines | None, out_dir: Path) -> None:
-    """Write `regions.csv` and the drawings, and remove those of an earlier run; other files in `worst/` stay."""
-    (out_dir / REGIONS_FILE).unlink(missing_ok=True)
-    for path in (out_dir / WORST_DIR).glob("*.png"):
-        if _DRAWING.fullmatch(path.name):
-            path.unlink()
-    if measured:
-        measured.table.write(out_dir / REGIONS_FILE)
-        for file, png in measured.drawings.items():
-            write_whole(out_dir / file, png)

@@ -6,9 +6,10 @@ counts once, and intervals draw groups, with all answers to their pictures.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from dataset.checks import named
 from dataset.manifest import Manifest
@@ -20,7 +21,10 @@ from evaluation.params import EvaluateParams
 from evaluation.predicted_maps import MAPS_DIR
 from evaluation.predictions import PREDICTIONS_FILE, Predictions, pool
 from project.progress import progress
-from runtime.model.contract import SegmentationContract
+from runtime.model.contract import ModelContract, SegmentationContract, Task
+
+Sums = TypeVar("Sums")
+Contract = TypeVar("Contract", bound=ModelContract)
 
 
 @dataclass(frozen=True)
@@ -42,25 +46,46 @@ def read_folds(pooled_path: Path, pooled: Predictions, manifest: Manifest) -> Fo
     Raises EvaluationError if a picture has no map in exactly one fold or folds outline other regions, ManifestError for
     a mask and PredictionsError for a map that cannot be used.
     """
-    sums: dict[str, PictureSums] = {}
-    contracts: list[SegmentationContract] = []
+
+    def measure(folder: Path, predictions: Predictions) -> tuple[SegmentationContract, Iterator[PictureSums]]:
+        subject = Subject(MapFolder.open(folder / MAPS_DIR, predictions), manifest, predictions)
+        rows = progress(range(len(predictions.paths)), f"measuring outlines of {folder.name}", unit=" pictures")
+        return subject.maps.contract, (subject.measure(row) for row in rows)
+
+    sums, contracts = over_folds(pooled_path, pooled, measure, "a map", "segmentation")
+    _refuse_other_regions(contracts, f"the folds beside {pooled_path}")
+    return FoldSums(pooled, sums, contracts)
+
+
+def over_folds(
+    pooled_path: Path,
+    pooled: Predictions,
+    measure: Callable[[Path, Predictions], tuple[Contract, Iterable[Sums]]],
+    what: str,
+    task: Task,
+) -> tuple[list[Sums], tuple[Contract, ...]]:
+    """Return what `measure` gives of each picture of a pooled table, in its order, and the contract of each fold.
+
+    measure: given a fold's folder and its predictions, returns its contract and one result a row. what: is missing
+    where a picture is in no fold of the task. Raises EvaluationError if a picture is not in exactly one.
+    """
+    found: dict[str, Sums] = {}
+    contracts: list[Contract] = []
     for folder in _fold_folders(pooled_path):
         predictions = Predictions.read(folder / PREDICTIONS_FILE)
-        subject = Subject(MapFolder.open(folder / MAPS_DIR, predictions), manifest, predictions)
-        contracts.append(subject.maps.contract)
-        twice = sorted(set(predictions.paths) & sums.keys())
+        contract, results = measure(folder, predictions)
+        contracts.append(contract)
+        twice = sorted(set(predictions.paths) & found.keys())
         if twice:
-            raise EvaluationError(f"{folder} and an earlier fold both hold maps of {named(twice)}")
-        for row in progress(range(len(predictions.paths)), f"measuring outlines of {folder.name}", unit=" pictures"):
-            sums[predictions.paths[row]] = subject.measure(row)
-    missing = [path for path in pooled.paths if path not in sums]
+            raise EvaluationError(f"{folder} and an earlier fold both hold {what} of {named(twice)}")
+        found |= zip(predictions.paths, results, strict=True)
+    missing = [path for path in pooled.paths if path not in found]
     if missing:
         raise EvaluationError(
-            f"no fold beside {pooled_path} holds a map of {named(missing)}; run python -m training.cross_validate "
-            "--task segmentation"
+            f"no fold beside {pooled_path} holds {what} of {named(missing)}; run python -m training.cross_validate "
+            f"--task {task}"
         )
-    _refuse_other_regions(contracts, f"the folds beside {pooled_path}")
-    return FoldSums(pooled, [sums[path] for path in pooled.paths], tuple(contracts))
+    return [found[path] for path in pooled.paths], tuple(contracts)
 
 
 def pool_seeds(seeds: Mapping[int, FoldSums]) -> FoldSums:

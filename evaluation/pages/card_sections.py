@@ -3,10 +3,11 @@
 from dataset.description import DataDescription
 from dataset.manifest import SPLITS, Manifest
 from evaluation.evaluation import Evaluation
+from evaluation.pages.box_sections import score_in_words
 from evaluation.pages.outline_sections import threshold_in_words
 from evaluation.pages.sections import Block, Bullets, Line, Link, Paragraph, Section, Table
 from evaluation.pages.wording import counted, interval, sentence
-from runtime.model.contract import ModelContract, SegmentationContract
+from runtime.model.contract import DetectionContract, ModelContract, SegmentationContract
 
 _MAX_VALUES = 20  # of an attribute, listed by name
 # With fewer groups a percentile bootstrap gives intervals that are too narrow; 10 is where the card begins to warn.
@@ -38,6 +39,17 @@ def purpose_sections(contract: ModelContract, data: DataDescription, manifest: M
         not_for.append(
             f"Outlines finer than the network's input of {contract.height} × {contract.width} pixels: they are brought "
             "to the picture's own size and gain no detail there."
+        )
+    elif isinstance(contract, DetectionContract):
+        use = (
+            f"Given one picture, the model finds what it shows of {', '.join(contract.objects)}: for each object what "
+            f"it is, a score and a box in the picture's own pixels, at most {contract.max_boxes} of them. It also "
+            f"answers one of {names} {fit}"
+        )
+        size += f" {score_in_words(contract.threshold)}"
+        not_for.append(
+            f"Objects that are a few pixels wide in the network's input of {contract.height} × {contract.width} pixels "
+            "or whose outline matters, not their box."
         )
     else:
         use = f"Given one picture, the model answers with one of {names} {fit}"

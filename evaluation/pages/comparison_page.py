@@ -37,9 +37,10 @@ class Verdict:
 def summarise_comparison(comparison: Comparison) -> str:
     """Say in one sentence what differs, with intervals."""
     outlined = f"Dice changes by {difference_in_words(comparison.outlines[0].dice)}, " if comparison.outlines else ""
+    boxed = f"AP changes by {difference_in_words(comparison.boxes[0].ap)}, " if comparison.boxes else ""
     return (
         f"On {counted(comparison.num_images, f'{comparison.split} picture')} of "
-        f"{counted(comparison.num_groups, 'group')}, {outlined}"
+        f"{counted(comparison.num_groups, 'group')}, {outlined}{boxed}"
         f"macro-F1 changes by {difference_in_words(comparison.macro_f1)} "
         f"and accuracy by {difference_in_words(comparison.accuracy)}: {comparison.num_fixed} changed for the better, "
         f"{comparison.num_broken} for the worse."
@@ -85,7 +86,7 @@ def _verdict(verdict: Verdict) -> s.Section:
 
 def _figures(comparison: Comparison) -> s.Section:
     named = [(s.Cell(title), getattr(comparison, name)) for name, title in HEADLINE_NAMES.items()]
-    named += _outline_rows(comparison)
+    named += _located_rows(comparison)
     for part in comparison.per_class:
         counts = f"{counted(part.num_images, 'image')}, {counted(part.num_groups, 'group')}"
         named.append((s.Cell(f"Recall of {part.name}", counts), part.recall))
@@ -109,9 +110,16 @@ def _figures(comparison: Comparison) -> s.Section:
     return s.Section("figures", "Figures", blocks)
 
 
-def _outline_rows(comparison: Comparison) -> list[tuple[s.Cell, Difference]]:
-    """Return the differences of outlines with their titles."""
+def _located_rows(comparison: Comparison) -> list[tuple[s.Cell, Difference]]:
+    """Return the differences of outlines and boxes with their titles."""
     rows = []
+    for box in comparison.shown_boxes:
+        counts = f"{counted(box.num_objects, 'object')}, {counted(box.num_groups, 'group')}"
+        of = f"of {box.name}" if box.name else "as mean over objects"
+        rows += [
+            (s.Cell(f"{title} {of}", counts), difference)
+            for title, difference in (("AP", box.ap), ("AP 0.50", box.ap50))
+        ]
     for part in comparison.shown_outlines:
         counts = f"{counted(part.num_images, 'image')}, {counted(part.num_groups, 'group')}"
         rows += [

@@ -93,21 +93,26 @@ def _plain(values: list[float | None]) -> list[float]:
     return [math.nan if value is None else value for value in values]
 
 
-def draw_free_response(objects: Objects) -> Figure:
-    """Draw the share of defects that is found over the false alarms a picture; dotted where recall is stated."""
+def draw_free_response(objects: Objects, things: str) -> Figure:
+    """Draw the share of `things` that is found over the false alarms a picture; dotted where recall is stated.
+
+    The dot is what is answered. Beyond it and twice the highest of the stated rates the curve is cut off.
+    """
     figure = Figure(figsize=(4.4, 3.0), layout="constrained")
     axes = figure.add_subplot()
     alarms, recalls = ([getattr(point, name) for point in objects.curve] for name in ("false_alarms", "recall"))
     axes.step([0, *alarms], [0, *recalls], where="post", color=_BLUE)
-    axes.plot(alarms[-1], recalls[-1], "o", color=_BLUE, markersize=6, clip_on=False)
-    furthest = max(alarms[-1], min(at.false_alarms for at in objects.recall_at)) * 1.05
+    answered = objects.false_alarms.value or 0.0
+    axes.plot(answered, objects.recall.value or 0.0, "o", color=_BLUE, markersize=6, clip_on=False)
+    rates = [at.false_alarms for at in objects.recall_at]
+    furthest = max(min(alarms[-1], 2 * max(rates)), answered, min(rates)) * 1.05
     for at in objects.recall_at:
         if at.false_alarms <= furthest:
             axes.axvline(at.false_alarms, color=_INK, linewidth=1.2, linestyle=":")
     axes.set_xlim(0, furthest)
     axes.set_ylim(-0.02, 1.02)
     axes.set_xlabel("false alarms an image")
-    axes.set_ylabel("defects found")
+    axes.set_ylabel(f"{things} found")
     quieten(axes)
     return figure
 

@@ -11,7 +11,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from dataset.description import DataDescription
 from dataset.manifest import Manifest
-from evaluation.document import Estimate
+from evaluation.document import Document, Estimate
 from evaluation.evaluation import Evaluation
 from evaluation.model_review import ModelReview
 from evaluation.pages.card_sections import data_section, limits_section, purpose_sections
@@ -22,7 +22,7 @@ from evaluation.pages.wording import HEADLINE_NAMES, counted, sentence
 from evaluation.statistics.metrics import HEADLINE
 from evaluation.statistics.parity import Parity
 from runtime.model.card import MODEL_SHA256_KEY, CardError
-from runtime.model.contract import DIRTY, ModelContract, SegmentationContract
+from runtime.model.contract import DIRTY, DetectionContract, ModelContract, SegmentationContract, Task
 
 # Origins that training writes, and what is known of their terms. The package states no licence; its weights are those
 # of https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite (Apache-2.0).
@@ -31,6 +31,9 @@ _APACHE_WEIGHTS = {
     "none: trained from random weights": "Weights: Apache-2.0, trained from random ones.",
 }
 _OTHER_WEIGHTS = "Starting weights: under their own terms, which were not looked up."
+_TASK_TYPES: dict[Task, str] = {
+    "classification": "image-classification", "segmentation": "image-segmentation", "detection": "object-detection",
+}  # fmt: skip
 _METRIC_TYPES = {"accuracy": "accuracy", "macro_f1": "f1", "balanced_accuracy": "balanced_accuracy"}
 
 
@@ -49,6 +52,8 @@ class Measured:
     out_of_fold: Evaluation | None = None
 
     def __post_init__(self) -> None:
+        self._check_outlines()
+        self._check_boxes()
         hashes = {"manifest": self.manifest.data_sha256(self.contract.task), "evaluation": self.evaluation.data_sha256}
         hashes["contract"] = self.contract.lineage.data_sha256 or hashes["manifest"]
         if self.by_image:
@@ -70,7 +75,6 @@ class Measured:
                 f"the review is of the ONNX file {self.review.onnx_sha256[:12]}, the model is {self.onnx_sha256[:12]}; "
                 "run dvc repro"
             )
-        self._check_outlines()
         asked = self.evaluation.asked_model
         if asked and asked.onnx_sha256 != self.onnx_sha256:
             raise CardError(
@@ -92,12 +96,29 @@ class Measured:
             return
         if not isinstance(contract, SegmentationContract):
             raise CardError("the evaluation is of outlines, but the model gives none; run dvc repro")
-        names = "regions", "threshold", "min_region_px", "height", "width"
-        differ = [name for name in names if getattr(outlines, name) != getattr(contract, name)]
-        if differ:
-            stated = "; ".join(f"{name}: {getattr(outlines, name)}, {getattr(contract, name)}" for name in differ)
+        self._refuse_other("outlines", outlines, ("regions", "threshold", "min_region_px", "height", "width"))
+
+    def _check_boxes(self) -> None:
+        """Raise CardError if the boxes were measured for another contract, or not at all."""
+        boxes, is_detector = self.evaluation.boxes, isinstance(self.contract, DetectionContract)
+        if is_detector and not boxes and not self.evaluation.no_boxes:
             raise CardError(
-                f"the outlines were measured by another contract than the model's ({stated}); predict and evaluate "
+                "the model finds objects, but the evaluation measured no boxes; run python -m evaluation.evaluate with "
+                "--boxes"
+            )
+        if boxes is None:
+            return
+        if not is_detector:
+            raise CardError("the evaluation is of boxes, but the model gives none; run dvc repro")
+        self._refuse_other("boxes", boxes, ("objects", "threshold", "max_boxes"))
+
+    def _refuse_other(self, what: str, measured: Document, names: tuple[str, ...]) -> None:
+        """Raise CardError if the contract states other values than those by which was measured."""
+        pairs = [(name, getattr(measured, name), getattr(self.contract, name)) for name in names]
+        stated = "; ".join(f"{name}: {by}, {of}" for name, by, of in pairs if by != of)
+        if stated:
+            raise CardError(
+                f"the {what} were measured by another contract than the model's ({stated}); predict and evaluate "
                 "again with this model"
             )
 
@@ -123,7 +144,7 @@ def render_model_card(measured: Measured) -> str:
 
 def _header(measured: Measured) -> str:
     evaluation, contract, data = measured.evaluation, measured.contract, measured.description
-    task_type = "image-segmentation" if isinstance(contract, SegmentationContract) else "image-classification"
+    task_type = _TASK_TYPES[contract.task]
     results = [
         EvalResult(
             task_type=task_type,
@@ -153,9 +174,18 @@ def _header(measured: Measured) -> str:
 
 
 def _headline(evaluation: Evaluation) -> list[tuple[str, str, Estimate]]:
-    """Return the figures of the header, outlines first: type, name, figure."""
+    """Return the figures of the header, outlines and boxes first: type, name, figure."""
     figures = [(_METRIC_TYPES[name], HEADLINE_NAMES[name], getattr(evaluation, name)) for name in HEADLINE]
-    outlines = evaluation.outlines
+    outlines, boxes = evaluation.outlines, evaluation.boxes
+    if boxes:
+        return [
+            ("ap", "AP, IoU 0.50 to 0.95, mean over objects", boxes.mean.ap),
+            ("ap50", "AP, IoU 0.50, mean over objects", boxes.mean.ap50),
+            ("ar100", "AR, 100 boxes an image, mean over objects", boxes.mean.ar100),
+            ("precision", "Boxes that are right, any object", boxes.any_object.precision),
+            ("recall", "Objects found, any object", boxes.any_object.recall),
+            *figures,
+        ]
     if not outlines:
         return figures
     whole = outlines.any_region

@@ -1,32 +1,30 @@
 """Sections of report and model card on a segmentation model's outlines."""
 
 from functools import partial
-from typing import TypeVar
 
 from evaluation.document import Estimate
 from evaluation.evaluation import Evaluation
-from evaluation.outlines.document import Objects, Outlines, RecallAt, SizeRecall, WorstOutline
+from evaluation.outlines.document import Outlines, WorstOutline
 from evaluation.outlines.parts import LEAST_IOU
 from evaluation.outlines.picture_sums import TOLERANCE
 from evaluation.pages import sections as s
-from evaluation.pages.curves import draw_free_response, draw_pixel_reliability
+from evaluation.pages.curves import draw_pixel_reliability
+from evaluation.pages.found_blocks import ROWS_IN_CARD, FoundWords, found_blocks, shown
 from evaluation.pages.wording import (
     confidence,
     counted,
     estimate_in_words,
     figure,
     gain,
-    number,
     setting,
     signed_interval,
 )
 
-_ROWS_IN_CARD = 25
 _SLICES_IN_CARD = 5
 _ANY = "Any region"
 _MEASURES = ("IoU", "Dice", "Boundary F")
 
-T = TypeVar("T")
+_WORDS = FoundWords("Region", _ANY, "defect", "parts", "Area in pixels of the network's input")
 
 
 def outline_sections(evaluation: Evaluation) -> tuple[s.Section, ...]:
@@ -81,19 +79,19 @@ def _overlaps(outlines: Outlines, level: str) -> tuple[s.Block, ...]:
         if unknown
         else "",
     )
-    shown = _shown(outlines.overlaps)
+    rows = shown(outlines.overlaps)
     header = s.Cell("Region", "all test images together"), *_MEASURES
     pooled: list[tuple[s.Line | s.Cell, ...]] = [
-        (_region(part.name), *map(s.measured, (part.iou, part.dice, part.boundary_f))) for part in shown
+        (_region(part.name), *map(s.measured, (part.iou, part.dice, part.boundary_f))) for part in rows
     ]
-    if len(shown) > 1:
+    if len(rows) > 1:
         pooled.append(("Mean over regions", s.measured(outlines.mean_iou), s.measured(outlines.mean_dice), ""))
     by_picture = tuple(
         (
             s.Cell(_region(part.name), f"{counted(part.num_images, 'image')}, {counted(part.num_groups, 'group')}"),
             *map(s.measured, (part.picture_iou, part.picture_dice, part.picture_boundary_f)),
         )
-        for part in shown
+        for part in rows
     )
     notes = (
         "IoU: intersection over union. Dice: twice the intersection over the sum of both areas. Boundary F: harmonic "
@@ -103,15 +101,10 @@ def _overlaps(outlines: Outlines, level: str) -> tuple[s.Block, ...]:
     )
     return (
         s.Paragraph(told),
-        s.Table(header, tuple(pooled), in_card=_ROWS_IN_CARD),
-        s.Table((s.Cell("Region", "mean over the test images that have it"), *_MEASURES), by_picture, _ROWS_IN_CARD),
+        s.Table(header, tuple(pooled), in_card=ROWS_IN_CARD),
+        s.Table((s.Cell("Region", "mean over the test images that have it"), *_MEASURES), by_picture, ROWS_IN_CARD),
         s.Paragraph(notes, is_note=True),
     )
-
-
-def _shown(of_any_and_each: tuple[T, ...]) -> tuple[T, ...]:
-    """Leave the row of any region out where there is one region only, which says the same."""
-    return of_any_and_each[1:] if len(of_any_and_each) == 2 else of_any_and_each
 
 
 def _region(name: str) -> str:
@@ -152,48 +145,7 @@ def _objects(outlines: Outlines) -> s.Section:
         else "",
         "Its score is the mean probability of its pixels to be of any region.",
     )
-    shown, whole = _shown(outlines.objects), outlines.any_object
-    rates = [f"Found at {setting(at.false_alarms)} false alarms an image" for at in whole.recall_at]
-    table = s.Table(
-        ("Region", "Found", "False alarms an image", *rates), tuple(map(_object_row, shown)), in_card=_ROWS_IN_CARD
-    )
-    alt = "Share of defects found over false alarms an image; the table above holds the ends."
-    blocks: list[s.Block] = [s.Paragraph(told), table, s.Paragraph(_scores(whole), is_note=True)]
-    if whole.curve:
-        blocks.append(s.Plots((s.Plot(partial(draw_free_response, whole), alt),)))
-    if whole.by_size:
-        sizes = tuple(
-            (s.Cell(_size(part), counted(part.num_objects, "defect")), s.measured(part.recall))
-            for part in whole.by_size
-        )
-        blocks += [s.Heading("By size"), s.Table(("Area in pixels of the network's input", "Found"), sizes)]
-    return s.Section("objects", "Defects found", tuple(blocks))
-
-
-def _object_row(objects: Objects) -> tuple[s.Line | s.Cell, ...]:
-    counts = f"{counted(objects.num_objects, 'defect')} of {counted(objects.num_groups, 'group')}"
-    recalls = (s.measured(at.recall) for at in objects.recall_at)
-    return s.Cell(_region(objects.name), counts), s.measured(objects.recall), s.measured(objects.false_alarms), *recalls
-
-
-def _scores(objects: Objects) -> str:
-    """Say which parts count at each number of false alarms."""
-    bounded = [at for at in objects.recall_at if not at.is_all]
-    whole = [at for at in objects.recall_at if at.is_all][:1]  # what holds at the lower rate holds at the higher
-    return " ".join(_score(at) for at in (*bounded, *whole))
-
-
-def _score(at: RecallAt) -> str:
-    rate = setting(at.false_alarms)
-    if at.is_all:
-        return f"All parts together raise no more than {rate} false alarms an image."
-    if at.score is None:
-        return f"At {rate} false alarms an image no part counts: the surest ones are too many."
-    return f"At {rate} false alarms an image parts count that score at least {number(at.score)}."
-
-
-def _size(part: SizeRecall) -> str:
-    return f"{part.low_px} and more" if part.high_px is None else f"{part.low_px} to {part.high_px - 1}"
+    return s.Section("objects", "Defects found", (s.Paragraph(told), *found_blocks(outlines.objects, _WORDS)))
 
 
 def _pixels(outlines: Outlines) -> s.Section:
@@ -227,7 +179,7 @@ def _worst(outlines: Outlines) -> s.Section:
     for kind, heading in titles.items():
         pictures = tuple(_picture(item) for item in outlines.worst if item.kind == kind)
         if pictures:
-            blocks += [s.Heading(heading), s.Gallery(pictures, source="outlines", is_wide=True)]
+            blocks += [s.Heading(heading), s.Gallery(pictures, source="drawn", is_wide=True)]
     return s.Section(name, title, tuple(blocks), in_card=False)
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from dataset.description import DataDescription
 from dataset.manifest import Manifest
+from evaluation.boxes.document import BoxResults
 from evaluation.evaluation import Estimate, Evaluation, EvaluationError
 from evaluation.model_review import ModelReview
 from evaluation.outlines.document import Objects
 from evaluation.pages.analysis_sections import calibration_section, detection_section, fairness_section
+from evaluation.pages.box_sections import box_sections, box_tiles
 from evaluation.pages.outline_sections import outline_sections, outline_tiles
 from evaluation.pages.page import data_uri, render_page, thumbnail
 from evaluation.pages.plots import HeadlinePlots
@@ -57,6 +59,7 @@ def sections_of(
     return [
         method_section(headline, description),
         *outline_sections(headline),
+        *box_sections(headline),
         overall_section(headline, by_image, not_compared),
         *([folds_section(out_of_fold, headline, hashes)] if out_of_fold else []),
         classes_section(headline),
@@ -88,7 +91,7 @@ def render_report(
 
     manifest: of the pictures that are shown. not_compared: why `by_image` is None. reviewed: None before the export.
     out_of_fold: of `assess_out_of_fold`, if all folds were measured. headline_plots: if they are drawn already.
-    drawings: PNGs of the worst outlines, by their files' names.
+    drawings: PNGs of the worst outlines or boxes, by their files' names.
     Raises EvaluationError if the headline leaks or a picture to be shown cannot be read.
     """
     if headline.protocol != "group" or headline.leaking:
@@ -98,7 +101,7 @@ def render_report(
     def show(source: str, file: str) -> str:
         if source == "review" and reviewed:
             return _map(reviewed.review_dir / file)
-        if source == "outlines" and drawings:
+        if source == "drawn" and drawings:
             return data_uri(drawings[file], "png")
         return thumbnail(manifest.root / file, description.max_value)
 
@@ -108,9 +111,10 @@ def render_report(
 
 
 def _lede(headline: Evaluation) -> str:
-    found = headline.outlines.any_object if headline.outlines else None
+    found = _defects_found(headline.outlines.any_object) if headline.outlines else ""
+    found += _objects_found(headline.boxes) if headline.boxes else ""
     return (
-        f"{_defects_found(found) if found else ''}"
+        f"{found}"
         f"{counted(headline.num_images - headline.num_wrong, 'image')} of {headline.num_images} are classified right. "
         f"They show {counted(headline.num_groups, 'group')}, none of which was seen in training. Always answering "
         f"“{headline.majority_class}” would be right in {percentage(headline.majority_share)}."
@@ -122,11 +126,19 @@ def _defects_found(objects: Objects) -> str:
     return f"Of {counted(objects.num_objects, 'marked defect')} {objects.num_found} {verb} found by an outline. "
 
 
+def _objects_found(boxes: BoxResults) -> str:
+    whole = boxes.any_object
+    verb = "is" if whole.num_right == 1 else "are"
+    return f"Of {counted(whole.num_objects, 'object')} {whole.num_right} {verb} found by a box. "
+
+
 def _tiles(headline: Evaluation) -> list[tuple[str, Estimate, str, str]]:
     """Return the figures on top: title, figure, the figure and its interval in words."""
     named = [(title, getattr(headline, name)) for name, title in HEADLINE_NAMES.items()]
     if headline.outlines:
         named = [*outline_tiles(headline.outlines), named[0]]
+    if headline.boxes:
+        named = [*box_tiles(headline.boxes), named[0]]
     tiles = []
     for title, estimate in named:
         there_is = f"{confidence(headline)} interval: {interval(estimate)}"

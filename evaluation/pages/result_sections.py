@@ -4,6 +4,7 @@ from dataset.description import DataDescription
 from evaluation.document import Estimate
 from evaluation.evaluation import Evaluation
 from evaluation.pages import sections as s
+from evaluation.pages.box_sections import box_figures
 from evaluation.pages.outline_sections import outline_figures
 from evaluation.pages.plots import HeadlinePlots
 from evaluation.pages.slice_sections import Hashes, mistake, search_blocks
@@ -36,7 +37,7 @@ def overall_section(evaluation: Evaluation, by_image: Evaluation | None, not_com
     not_compared: why `by_image` is None.
     """
     title = f"Results on {counted(evaluation.num_images, 'test image')} of {counted(evaluation.num_groups, 'group')}"
-    if evaluation.outlines or evaluation.no_outlines:
+    if evaluation.outlines or evaluation.no_outlines or evaluation.boxes or evaluation.no_boxes:
         title = f"The image's own label: {title[0].lower()}{title[1:]}"
     majority = s.Paragraph(
         f"Always answering “{evaluation.majority_class}” has an accuracy of {figure(evaluation.majority_share)} on the "
@@ -86,8 +87,8 @@ def folds_section(pooled: Evaluation, evaluation: Evaluation, hashes: Hashes) ->
         (title, s.measured(getattr(pooled, name)), s.measured(getattr(evaluation, name)))
         for name, title in HEADLINE_NAMES.items()
     ]
-    tested_figures = outline_figures(evaluation.outlines)
-    for title, estimate in outline_figures(pooled.outlines).items():
+    tested_figures = outline_figures(evaluation.outlines) | box_figures(evaluation.boxes)
+    for title, estimate in (outline_figures(pooled.outlines) | box_figures(pooled.boxes)).items():
         rows.append((title, s.measured(estimate), s.measured(tested_figures.get(title, Estimate(value=None)))))
     for result, tested in zip(pooled.per_class, evaluation.per_class, strict=True):
         counts = f"{counted(result.num_images, 'image')}, {counted(result.num_groups, 'group')}"

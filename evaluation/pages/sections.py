@@ -128,10 +128,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures of the data set, of the review or of outlines; the model card lists the first `in_card` in words."""
+    """Pictures of the data set, of the review or of answers; the model card lists the first `in_card` in words."""
 
     pictures: tuple[Picture, ...]
-    source: Literal["data", "review", "outlines"] = "data"
+    source: Literal["data", "review", "drawn"] = "data"
     is_wide: bool = False
     in_card: int = 0
 

@@ -10,11 +10,14 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from evaluation.document import read_document
+from evaluation.statistics.box_parity import MAX_BOX_DIFFERENCE_PX, BoxDifferences
 from project.progress import progress
-from runtime.model.contract import FOREGROUND, PROBABILITIES, REGION_MAP, ModelContract, Outputs, SegmentationContract
+from runtime.model.contract import FOREGROUND, PROBABILITIES, REGION_MAP, SCORES, ModelContract, Outputs, Task
 
 PARITY_FILE = "parity.json"
 MIN_MAP_AGREEMENT = 0.9999
+# Where two neighbouring cells are as high but for rounding, either may be the peak.
+MIN_BOX_AGREEMENT = 0.999
 _NETWORK_BATCH = 32  # fewest pictures that the network is asked about at once
 
 FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.floating]]
@@ -40,7 +43,9 @@ class Parity(BaseModel):
     """What the comparison showed: the file `parity.json`.
 
     Of segmentation alone: `max_foreground_difference`, of any pixel's probability, and `map_agreement`, the share of
-    all pixels that get the same region, or none, from both.
+    all pixels that get the same region, or none, from both. Of detection alone: of `num_boxes` candidates of both,
+    `box_agreement` is the share that the other has, too: of the same object, its sides within 0.05 pixels and its score
+    within the limit; `max_box_difference` and `max_score_difference` are the largest among these.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +58,10 @@ class Parity(BaseModel):
     argmax_agreement: float
     max_foreground_difference: float | None = None
     map_agreement: float | None = None
+    num_boxes: int | None = None
+    max_box_difference: float | None = None
+    max_score_difference: float | None = None
+    box_agreement: float | None = None
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -66,25 +75,33 @@ class Parity(BaseModel):
     def check(self) -> None:
         """Raise ParityError if a probability differs by more than the limit or another class wins.
 
-        Of segmentation, too, if the map differs in more than one pixel of 10,000.
+        Of segmentation, too, if the map differs in more than one pixel of 10,000, of detection, if one candidate of
+        1,000 is another.
         """
         differences = [self.max_probability_difference, self.max_foreground_difference or 0.0]
         is_same_map = self.map_agreement is None or self.map_agreement >= MIN_MAP_AGREEMENT
-        if self.argmax_agreement < 1 or not is_same_map or not all(d <= self.limit for d in differences):
+        are_same_boxes = self.box_agreement is None or self.box_agreement >= MIN_BOX_AGREEMENT
+        is_same = is_same_map and are_same_boxes and self.argmax_agreement == 1
+        if not is_same or not all(d <= self.limit for d in differences):
             raise ParityError(
                 f"the ONNX graph differs from the network over {self.num_images} {self.split} pictures: probabilities "
                 f"by up to {self.max_probability_difference:.2e} (limit {self.limit:.0e}), same class in "
                 f"{self.argmax_agreement:.2%} (must be 100%){self._map_in_words()}"
+                f"{self._boxes_in_words()}"
             )
 
     def check_task(self, contract: ModelContract) -> None:
         """Raise ParityError unless all was measured that the contract's task asks for, and nothing else."""
-        is_of_pixels = self.map_agreement is not None and self.max_foreground_difference is not None
-        if is_of_pixels != isinstance(contract, SegmentationContract):
-            raise ParityError(
-                f"parity was {'' if is_of_pixels else 'not '}measured pixel by pixel, but the model's task is "
-                f"{contract.task}; run `make export`"
-            )
+        measured: dict[Task, tuple[bool, str]] = {
+            "segmentation": (None not in (self.map_agreement, self.max_foreground_difference), "pixel by pixel"),
+            "detection": (None not in (self.num_boxes, self.box_agreement), "box by box"),
+        }
+        for task, (is_measured, how) in measured.items():
+            if is_measured != (contract.task == task):
+                raise ParityError(
+                    f"parity was {'' if is_measured else 'not '}measured {how}, but the model's task is "
+                    f"{contract.task}; run `make export`"
+                )
 
     def _map_in_words(self) -> str:
         if self.map_agreement is None:
@@ -94,12 +111,24 @@ class Parity(BaseModel):
             f"{self.map_agreement:.4%} of the pixels (must be {MIN_MAP_AGREEMENT:.2%})"
         )
 
+    def _boxes_in_words(self) -> str:
+        if self.box_agreement is None:
+            return ""
+        return (
+            f"; same box, within {MAX_BOX_DIFFERENCE_PX} pixels and with a score within that limit, in "
+            f"{self.box_agreement:.3%} of {self.num_boxes} candidates (must be {MIN_BOX_AGREEMENT:.1%})"
+        )
+
 
 @dataclass
 class _Worst:
-    """threshold: of `foreground`, below which a pixel is background; None if there are no maps."""
+    """threshold: of `foreground`, below which a pixel is background; None if there are no maps.
+
+    boxes: what differs in them; compared if both have scores.
+    """
 
     threshold: float | None
+    boxes: BoxDifferences
     difference: float = 0.0
     num_compared: int = 0
     num_equal: int = 0
@@ -113,6 +142,8 @@ class _Worst:
         self.difference = max(self.difference, _largest_difference(probs, others))
         self.num_compared += len(probs)
         self.num_equal += int((probs.argmax(axis=1) == others.argmax(axis=1)).sum())
+        if SCORES in expected:
+            self.boxes.add(expected, got)
         if self.threshold is None:
             return
         largest = _largest_difference(expected[FOREGROUND], got[FOREGROUND])
@@ -139,17 +170,18 @@ def measure_parity(
     """Compare two ways to compute a graph's outputs on the same pictures, at every batch size.
 
     images: each is asked for once and soon let go. threshold: a segmentation's; given it, `region_map` and
-    `foreground` are compared, too. The network runs in batches of its own, so that the graph's batch size is the only
-    thing that varies.
+    `foreground` are compared, too; boxes are where `expected` gives scores. The network runs in batches of its own, so
+    that the graph's batch size is the only thing that varies.
     """
     if not len(images):
         raise ParityError(f"there is no {split} picture to compare on")
-    worst = _Worst(threshold)
+    worst, has_boxes = _Worst(threshold, BoxDifferences(limit)), False
     largest = max(batch_sizes)
     at_once = largest * math.ceil(_NETWORK_BATCH / largest)
     for first in progress(range(0, len(images), at_once), "parity", unit="batch", leave=False):
         block = np.stack([images[i] for i in range(first, min(first + at_once, len(images)))])
         reference = expected(block)
+        has_boxes = SCORES in reference
         for size in batch_sizes:
             for start in range(0, len(block), size):
                 part = slice(start, start + size)
@@ -158,6 +190,13 @@ def measure_parity(
         "max_foreground_difference": worst.foreground_difference,
         "map_agreement": worst.num_equal_pixels / worst.num_pixels,
     } if threshold is not None else {}  # fmt: skip
+    boxes = worst.boxes
+    of_boxes = {
+        "num_boxes": boxes.num_boxes,
+        "max_box_difference": boxes.furthest_px,
+        "max_score_difference": boxes.furthest_score,
+        "box_agreement": boxes.num_equal / max(boxes.num_boxes, 1),
+    } if has_boxes else {}  # fmt: skip
     return Parity(
         split=split,
         num_images=len(images),
@@ -166,4 +205,5 @@ def measure_parity(
         limit=limit,
         argmax_agreement=worst.num_equal / worst.num_compared,
         **of_pixels,
+        **of_boxes,
     )

@@ -8,9 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from runtime.answers.classification import ModelIdentity, Prediction, to_predictions
 from runtime.model.contract import BOXES, OBJECTS, SCORES, DetectionContract, OutputArray, Outputs
+from runtime.model.placed_boxes import boxes_in_picture, is_in_picture
 from runtime.model.preprocess import Placement
-
-MIN_SIDE_PX = 1e-3  # of a box that is left of one at the picture's edge; below it nothing of it is in the picture
 
 
 class DetectedBox(BaseModel):
@@ -84,7 +83,7 @@ def _detections(
     boxes: OutputArray, scores: OutputArray, objects: OutputArray, place: Placement, contract: DetectionContract
 ) -> list[Detection]:
     placed = boxes_in_picture(boxes, place)
-    is_inside = (placed[:, 2:] - placed[:, :2] >= MIN_SIDE_PX).all(axis=1)
+    is_inside = is_in_picture(placed)
     kept = np.flatnonzero((scores >= contract.threshold) & is_inside)
     return [
         Detection(
@@ -95,16 +94,3 @@ def _detections(
         )
         for row in kept.tolist()
     ]
-
-
-def boxes_in_picture(boxes: OutputArray, place: Placement) -> OutputArray:
-    """Return `(n, 4)` float64 boxes of the network's input as those of the upright picture, cut off at what is seen.
-
-    boxes: `(n, 4)` left, top, right, bottom in pixels of the input. `Placement` maps edges to edges. A box outside the
-    picture comes back without an area.
-    """
-    left, top, right, bottom = place.filled
-    seen = np.asarray(place.taken, dtype=np.float64)
-    start, scale = seen[:2], (seen[2:] - seen[:2]) / (right - left, bottom - top)
-    corners = (boxes.reshape(-1, 2, 2).astype(np.float64) - (left, top)) * scale + start
-    return corners.clip(seen[:2], seen[2:]).reshape(-1, 4)

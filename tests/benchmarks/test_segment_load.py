@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from benchmarks.load.segment_turn import stages_of
 from benchmarks.load.servers import OURS
 from benchmarks.machine import describe
 from benchmarks.pages.segment_report import NAIVE, Phase, SegmentReport, render
-from benchmarks.segment_load import stages_of
 
 
 def _phase(server: str, round_number: int, goodput_per_s: float) -> Phase:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from dataset.description import DataDescription
 from dataset.manifest import Manifest
+from dataset.masks.hashes import with_mask_hashes
 from evaluation.predicted_maps import write_map
 from evaluation.predictions import Predictions
 from runtime.model.contract import SegmentationContract, read_contract
@@ -40,7 +41,7 @@ def add_outlines(project: Project, **changes: object) -> Project:
     """Write masks, maps and contracts beside what is there; changes: of the contract."""
     table = project.manifest.table
     table["mask"] = [_write_mask(project.data_dir, row) for _, row in table.iterrows()]
-    Manifest(table, project.data_dir).write(project.data_dir / "manifest.csv")
+    Manifest(with_mask_hashes(table, project.data_dir), project.data_dir).write(project.data_dir / "manifest.csv")
     description = DataDescription.read(project.data_dir)
     description.model_copy(update={"regions": REGIONS}).write(project.data_dir)
     project.inspect()
@@ -53,7 +54,7 @@ def write_contracts(project: Project, **changes: object) -> None:
     """Write the contract of segmentation beside the maps and into the export."""
     old = read_contract(project.export_dir / "contract.json")
     fields = old.model_dump(include={"classes", "mean", "std", "lineage"})
-    fields["lineage"]["data_sha256"] = project.manifest.sha256
+    fields["lineage"]["data_sha256"] = project.manifest.data_sha256("segmentation")
     contract = SegmentationContract(
         **fields,
         **{"regions": REGIONS, "height": HEIGHT, "width": WIDTH, "threshold": 0.6, "min_region_px": 2, **changes},

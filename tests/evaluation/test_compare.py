@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 
 from evaluation import compare
+from evaluation.boxes.matching import Truth
+from evaluation.boxes.object_table import ObjectTable
+from evaluation.boxes.picture_boxes import PictureBoxes
 from evaluation.outlines.region_table import RegionTable
+from evaluation.predicted_boxes import NO_BOXES, PredictedBoxes
 from evaluation.predictions import Predictions
 from tests.evaluation.pages.test_report import Page
 from tests.evaluation.project import Project
@@ -87,3 +91,26 @@ def test_outlines_are_compared_where_both_models_pixels_are_counted(
     table.take(np.arange(3)).write(project.root / "regions.csv")
     assert compare.main(arguments) == 2
     assert f"{project.root / 'regions.csv'} is not of the pictures that are compared" in capsys.readouterr().err
+
+
+def test_boxes_are_compared_where_both_models_are_kept(project: Project) -> None:
+    arguments = two_models(project)
+    test = Predictions.read(project.predictions_path).select("test")
+    truth = Truth(np.array([[0.0, 0, 10, 10]]), np.array([0]), np.array([False]))
+    found = PredictedBoxes(truth.corners, np.array([0.9]), np.array([0]))
+    pictures = [PictureBoxes(truth, NO_BOXES, 0.5)] * (len(test.paths) - 1)
+    table = ObjectTable(test.paths, test.groups, ("Crack",), (*pictures, PictureBoxes(truth, found, 0.5)))
+    table.write(project.evaluation_dir / "objects.csv")
+    assert compare.main(arguments) == 0
+    page = Page((project.root / "out/comparison.html").read_text(encoding="utf-8"))
+    assert f"Boxes were not compared: beside {arguments[1]} lies no objects.csv." in page.text
+    better = (PictureBoxes(truth, found, 0.5),) * len(test.paths)
+    dataclasses.replace(table, pictures=better).write(project.root / "objects.csv")
+    assert compare.main(arguments) == 0
+    document = json.loads((project.root / "out/comparison.json").read_text())
+    assert [part["name"] for part in document["boxes"]] == ["", "Crack"]
+    assert document["boxes"][0]["ap"]["difference"] == pytest.approx(1 - 4 / 101)  # one of thirty: recalls up to 0.03
+    page = Page((project.root / "out/comparison.html").read_text(encoding="utf-8"))
+    assert "AP changes by +0.960 (" in page.text
+    assert "AP 0.50 of Crack" in page.text
+    assert "as mean over objects" not in page.text  # says the same

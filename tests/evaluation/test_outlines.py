@@ -233,6 +233,11 @@ def test_maps_that_do_not_fit_are_named_with_the_command(outlined: Project, caps
     assert "000999.png is of no row" in refused()
 
 
+def test_what_is_measured_names_the_data_with_its_masks(evaluated: Project) -> None:
+    found = Evaluation.read(evaluated.evaluation_dir / "evaluation.json").data_sha256
+    assert found == evaluated.manifest.data_sha256("segmentation") != evaluated.manifest.sha256
+
+
 def test_the_card_says_what_is_outlined_how_and_how_well(evaluated: Project) -> None:
     assert card.main(evaluated.card_arguments) == 0
     text = evaluated.card_path.read_text(encoding="utf-8")

@@ -200,7 +200,7 @@ def test_a_proxy_is_asked_for_other_machines_and_not_for_this_one(
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            with predict._asking(tmp_path, url, manifest) as ask, pytest.raises(PredictionsError, match=said):
+            with predict._asking(tmp_path, url, manifest) as (ask, _), pytest.raises(PredictionsError, match=said):
                 ask([tmp_path / "a.png"])
         finally:
             server.shutdown()

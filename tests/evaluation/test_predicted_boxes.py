@@ -10,7 +10,7 @@ from evaluation.predicted_boxes import NO_BOXES, BoxTable, PredictedBoxes, boxes
 from evaluation.predictions import Predictions, PredictionsError
 from runtime.answers.classification import ModelIdentity
 from runtime.answers.detection import to_detections
-from runtime.model.contract import DetectionContract
+from runtime.model.contract import DetectionContract, Outputs
 from runtime.model.preprocess import placement
 
 CONTRACT = DetectionContract.model_validate(
@@ -50,7 +50,7 @@ def test_a_picture_without_a_box_and_a_run_without_one_are_read(tmp_path: Path) 
 @pytest.mark.parametrize("resize", ["stretch", "letterbox", "crop"])
 def test_boxes_above_the_threshold_are_those_that_the_service_answers(resize: str) -> None:
     contract = CONTRACT.model_copy(update={"resize": resize, "max_boxes": 5})
-    outputs = {
+    outputs: Outputs = {
         "probabilities": np.array([[0.2, 0.8]], np.float32), "logits": np.zeros((1, 2), np.float32),
         "boxes": np.array([[[1, 2, 30, 40], [-9, 8, 20, 60], [0, 0, 0, 9], [5, 5, 9, 9], [1, 1, 2, 2]]], np.float32),
         "scores": np.array([[0.9, 0.6, 0.5, 0.2, 0.01]], np.float32), "objects": np.array([[1, 0, 1, 0, 0]], np.uint8),

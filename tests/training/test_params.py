@@ -8,6 +8,7 @@ import yaml
 
 from project.params import ParamsError
 from runtime.model.contract import Task
+from tests.training.detection_section import detection_section
 from tests.training.segmentation_section import segmentation_section
 from training.params import Params
 
@@ -79,7 +80,7 @@ def test_what_named_the_task_before_is_refused_with_what_to_do(
     with pytest.raises(ParamsError, match=r"the section 'mask' is called 'segmentation' now"):
         Params.read(path, task)
     tiny_params["model"]["head"] = "linear"
-    tiny_params["segmentation"] = segmentation_section({"steps": 1})
+    tiny_params |= {"segmentation": segmentation_section({"steps": 1}), "detection": detection_section({"steps": 1})}
     path.write_text(yaml.safe_dump(tiny_params), encoding="utf-8")
     with pytest.raises(ParamsError, match="'head' is no key any more: take it out, and say --task segmentation"):
         Params.read(path, task)

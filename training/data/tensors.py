@@ -22,6 +22,7 @@ from training.data.mixing import Mixing
 from training.data.sampling import Draws, Part, epoch_order, object_draws
 
 PREFETCH = 2  # PyTorch's own
+BoxArray = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 Draw = tuple[int, int]  # a picture's index, and what tells this draw of it from others: see training/data/sampling.py
 
 
@@ -42,7 +43,7 @@ class Picture(NamedTuple):
     """One draw of a picture. row, repeat: the draw.
 
     image: `(height, width, 3)` uint8 of the model's size, or a view of it. mask: `(height, width)` uint8, its target
-    where pixels are compared.
+    where pixels are compared. boxes: `(m, 6)` float32, its target where boxes are.
     """
 
     image: ImageArray
@@ -50,6 +51,7 @@ class Picture(NamedTuple):
     row: int
     repeat: int
     mask: ImageArray | None = None
+    boxes: BoxArray | None = None
 
 
 class TrainingData(Protocol):

@@ -7,7 +7,14 @@ from typing import Any
 from dataset.description import DESCRIPTION_FILE, read_max_value
 from dataset.manifest import Manifest
 from project.params import ParamsError
-from runtime.model.contract import Channel3, ClassificationContract, Lineage, ModelContract, SegmentationContract
+from runtime.model.contract import (
+    Channel3,
+    ClassificationContract,
+    DetectionContract,
+    Lineage,
+    ModelContract,
+    SegmentationContract,
+)
 from training.params import ContractParams, Params
 from training.records.lineage import git_commit
 
@@ -15,11 +22,12 @@ logger = logging.getLogger(__name__)
 
 
 def new_contract(
-    manifest: Manifest, params: Params, mean: Channel3, std: Channel3, weights: str, regions: tuple[str, ...] = ()
+    manifest: Manifest, params: Params, mean: Channel3, std: Channel3, weights: str, found: tuple[str, ...] = ()
 ) -> ModelContract:
     """Return the contract, without a run or what `finish` chooses yet.
 
-    mean, std: the backbone's. weights: their origin. regions: what pixels are told apart into, of segmentation alone.
+    mean, std: the backbone's. weights: their origin. found: names of the regions of a segmentation, or of the objects
+    of a detection.
     """
     if params.task != "classification" and manifest.is_without_mask_hashes:
         logger.warning(
@@ -37,7 +45,10 @@ def new_contract(
     common |= input_of(manifest, params.contract)
     if params.task == "segmentation":
         merged = params.segmentation is not None and params.segmentation.regions == "merged"
-        return SegmentationContract(**common, regions=regions, merged=merged)
+        return SegmentationContract(**common, regions=found, merged=merged)
+    if (own := params.detection) is not None:
+        merged = own.objects == "merged"
+        return DetectionContract(**common, objects=found, merged=merged, max_boxes=own.max_boxes)
     return ClassificationContract(**common)
 
 

@@ -11,6 +11,7 @@ from project.params import ParamsError, Section, read_whole
 from runtime.model.contract import Task
 from training.params import Params
 from training.sweeps.yaml_edit import Value, edit_yaml
+from training.task_params import OWN_SECTIONS
 
 SEARCH_FILE = Path("search.yaml")
 
@@ -137,7 +138,7 @@ class SearchConfig(TrialParams):
             if len({*domain.corners()}) > 1 and all(params == tried[0] for params in tried):
                 raise ParamsError(
                     f"the search space has '{key}', which {task} does not read: it would change nothing"
-                    + (f". Keys of segmentation.{key.split('.')[0]} replace others" if task == "segmentation" else "")
+                    + (f". Keys of {task}.{key.split('.')[0]} replace others" if task in OWN_SECTIONS else "")
                 )
 
 

@@ -6,10 +6,10 @@ import torch
 from torch.nn import functional as F  # noqa: N812  # the field's name for it
 from torchvision.ops import generalized_box_iou_loss
 
-from training.detection_params import BoxLossName
 from training.network.centre_points import NUM_SIDES, boxes_of_cells
 from training.network.losses import EPSILON, smooth_l1
 from training.network.pyramid import FINEST_STRIDE
+from training.task_params import BoxLossName
 
 # Columns of a target after the four sides of its box: which object it is of, and whether it counts.
 OBJECT, STATE, NUM_COLUMNS = 4, 5, 6
@@ -23,7 +23,7 @@ MIN_BELL = 0.05  # below it a cell does not learn where the sides are
 
 
 class LossWeights(NamedTuple):
-    """What the parts of the loss count; `training/detection_params.py` says what each is."""
+    """What the parts of the loss count; `training/task_params.py` says what each is."""
 
     box_loss: BoxLossName = "giou"
     box: float = 1.0

@@ -14,7 +14,7 @@ COLOURS: tuple[Colour, ...] = (
 )  # fmt: skip
 HATCH: Colour = (160, 160, 160)
 _HATCH_STEP_PX = 4
-_LOOKED_AT_PX = 96  # the shorter side of a picture to look at, in which an edge must still be seen
+LOOKED_AT_PX = 96  # the shorter side of a picture to look at, in which an edge must still be seen
 
 
 def colour_of(value: int) -> Colour:
@@ -32,7 +32,7 @@ def drawn_in(image: ImageArray, mask: ImageArray) -> ImageArray:
     rows, columns = np.indices(mask.shape)
     copy[(mask == IGNORED) & ((rows + columns) % _HATCH_STEP_PX == 0)] = HATCH
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-    width_px = max(1, round(min(mask.shape) / _LOOKED_AT_PX))
+    width_px = max(1, round(min(mask.shape) / LOOKED_AT_PX))
     for value in np.flatnonzero(np.bincount(mask.ravel(), minlength=IGNORED)[:IGNORED]).tolist():
         if value:
             region = (mask == value).astype(np.uint8)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset
 
@@ -15,7 +16,7 @@ from training.data.augmentation import Augmentation, Sample
 from training.data.cache import PictureCache
 from training.data.tensors import Batch, Draw, Picture, PictureDataset
 from training.params import Params
-from training.segmentation_params import SegmentationParams
+from training.task_params import SegmentationParams
 from training.tasks.drawn_masks import Colour, colour_of, drawn_in
 
 MAX_KEPT_BYTES = 2**30  # of decoded pictures and masks in each process
@@ -137,16 +138,28 @@ def random_view(
 
     With chance `defect_share` a window around a defect pixel, if there is one; else anywhere.
     """
-    height, width = mask.shape
+    marked = np.argwhere((mask > 0) & (mask != IGNORED))
+    window = random_window((mask.shape[0], mask.shape[1]), share, marked, defect_share, rng)
+    return image[window], mask[window]
+
+
+def random_window(
+    size_px: tuple[int, int], share: float, points: npt.NDArray[np.int64], points_share: float,
+    rng: np.random.Generator,
+) -> tuple[slice, slice]:  # fmt: skip
+    """Return rows and columns of a window, `share` of each side, to a multiple of 32 pixels.
+
+    size_px: height and width of the picture. points: `(n, 2)`, row and column of pixels in it. With chance
+    `points_share` the window holds one of them, if there is one; else it lies anywhere.
+    """
+    height, width = size_px
     view_h, view_w = (view_side(side, share) for side in (height, width))
     top, left = rng.integers(height - view_h + 1), rng.integers(width - view_w + 1)
-    marked = np.argwhere((mask > 0) & (mask != IGNORED))
-    if len(marked) and rng.random() < defect_share:
-        y, x = marked[rng.integers(len(marked))]
+    if len(points) and rng.random() < points_share:
+        y, x = points[rng.integers(len(points))]
         top = np.clip(y - rng.integers(view_h), 0, height - view_h)
         left = np.clip(x - rng.integers(view_w), 0, width - view_w)
-    window = slice(top, top + view_h), slice(left, left + view_w)
-    return image[window], mask[window]
+    return slice(int(top), int(top + view_h)), slice(int(left), int(left + view_w))
 
 
 def random_flips(

@@ -1,5 +1,6 @@
-"""Ask a trained network of any task about pictures: a table of its predictions and, of segmentation, maps beside it."""
+"""Ask a trained network of any task about pictures: a table of its predictions, and maps or boxes beside it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,14 @@ import pandas as pd
 import torch
 
 from dataset.manifest import SPLIT_COLUMNS, Manifest, Protocol
-from evaluation.predicted_maps import remove_maps, write_map
+from evaluation.predicted_boxes import BOXES_DIR, PredictedBoxes, boxes_of_outputs, write_boxes
+from evaluation.predicted_maps import MAPS_DIR, remove_maps, write_map
 from evaluation.predictions import Predictions
 from project.write_whole import write_whole
-from runtime.model.contract import CONTRACT_FILE
+from runtime.model.contract import BOXES, CONTRACT_FILE, OBJECTS, SCORES, DetectionContract, Task
+from runtime.model.preprocess import placement
 from training.data.tensors import Batch, PictureDataset
+from training.network.centre_points import CentreNetwork, candidates
 from training.network.classifier import Classifier, load_classifier
 from training.network.pyramid import MaskNetwork, region_outputs
 from training.process.distributed import Worker, single_worker
@@ -19,6 +23,8 @@ from training.run.checkpoint import Checkpoint
 from training.run.loop import FloatArray, over_all, run_model
 
 BATCH_SIZE = 32
+# Where what is found lies beside a table of predictions, of tasks that find something.
+FOUND_DIRS: dict[Task, str] = {"segmentation": MAPS_DIR, "detection": BOXES_DIR}
 
 
 def predict(
@@ -26,12 +32,12 @@ def predict(
     protocol: Protocol,
     checkpoint: Checkpoint,
     splits: tuple[str, ...] = ("val", "test"),
-    maps_dir: Path | None = None,
+    found_dir: Path | None = None,
 ) -> Predictions:
     """Return the probabilities of all pictures of `splits`, softmax(logits / temperature).
 
-    maps_dir: of segmentation, where each picture's map is written under its row of what is returned, with the contract
-    beside them; maps of an earlier call are removed there.
+    found_dir: where what is found in each picture is written under its row of what is returned, with the contract
+    beside it: maps of segmentation, boxes of detection, in the place of those of an earlier call. None: nowhere.
     """
     contract = checkpoint.contract
     column = SPLIT_COLUMNS[protocol]
@@ -40,13 +46,16 @@ def predict(
     this = single_worker()
     model = load_classifier(contract, checkpoint.state_dict).to(this.device)
     dataset = PictureDataset(Manifest(rows, manifest.root), contract)
-    if maps_dir is None:
+    if found_dir is None:
         logits = run_model(model, dataset, BATCH_SIZE, this, "predict").logits
+    elif contract.task == "detection":
+        logits, boxes = _find_boxes(model, dataset, this, contract, rows[["width", "height"]].to_numpy().tolist())
+        write_boxes(found_dir, boxes, contract)
     else:
-        (maps_dir / CONTRACT_FILE).unlink(missing_ok=True)  # written last: with it all maps are there
-        remove_maps(maps_dir)
-        logits = _write_maps(model, dataset, this, maps_dir)
-        write_whole(maps_dir / CONTRACT_FILE, contract.to_json())
+        (found_dir / CONTRACT_FILE).unlink(missing_ok=True)  # written last: with it all maps are there
+        remove_maps(found_dir)
+        logits = _write_maps(model, dataset, this, found_dir)
+        write_whole(found_dir / CONTRACT_FILE, contract.to_json())
     probs = torch.from_numpy(logits.astype(np.float64) / contract.temperature).softmax(dim=1).numpy()
     return Predictions.from_table(pd.DataFrame(rows), probs, contract.classes)
 
@@ -67,3 +76,25 @@ def _write_maps(model: Classifier, dataset: PictureDataset, this: Worker, maps_d
     model.eval()
     (logits,) = over_all(answer, dataset, BATCH_SIZE, this, "predict")
     return logits
+
+
+def _find_boxes(
+    model: Classifier,
+    dataset: PictureDataset,
+    this: Worker,
+    contract: DetectionContract,
+    sizes: Sequence[Sequence[int]],
+) -> tuple[FloatArray, list[PredictedBoxes]]:
+    """Return the logits of all pictures, `(N, classes)`, and the boxes in each; sizes: width and height of each."""
+    network = model.backbone
+    assert isinstance(network, CentreNetwork)
+
+    def answer(batch: Batch) -> tuple[torch.Tensor, ...]:
+        cells = network.cell_outputs(model.normalise(batch.images.to(this.device)))
+        found = candidates(cells, contract.max_boxes, (batch.images.shape[1], batch.images.shape[2]))
+        return network.class_logits(cells), *found
+
+    model.eval()
+    logits, *found = over_all(answer, dataset, BATCH_SIZE, this, "predict")
+    places = [placement(width, height, contract) for width, height in sizes]
+    return logits, boxes_of_outputs(dict(zip((BOXES, SCORES, OBJECTS), found, strict=True)), places)

@@ -81,7 +81,7 @@ class RegionCounts:
         at = self.grid.index(threshold)
         found, overlap = self.found[:, at], self.overlap[:, at]
         parts = {"": (overlap.sum(), found.sum(), self.there.sum())}
-        for i, name in enumerate(_names(regions)):
+        for i, name in enumerate(metric_names(regions)):
             parts[f".{name}"] = overlap[i], found[i], self.there[i]
         figures: dict[str, float] = {}
         for name, (both, given, there) in parts.items():
@@ -91,8 +91,8 @@ class RegionCounts:
         return figures
 
 
-def _names(regions: Sequence[str]) -> list[str]:
-    """Return the regions' names as MLflow takes them in a metric's, each once."""
+def metric_names(regions: Sequence[str]) -> list[str]:
+    """Return names of what is found as MLflow takes them in a metric's, each once."""
     plain = [re.sub(r"[^\w-]", "_", name) for name in regions]
     return [name if plain.count(name) == 1 else f"{name}_{i + 1}" for i, name in enumerate(plain)]
 

@@ -16,7 +16,6 @@ from torch.nn import functional as F  # noqa: N812  # the field's name for it
 from dataset.annotations import regions_of
 from dataset.manifest import Manifest, ManifestError
 from evaluation.statistics.temperature import fit_temperature
-from project.params import ParamsError
 from runtime.model.contract import ModelContract
 from training.data.cache import create_caches, zoom_of
 from training.data.tensors import Batch, TrainingData
@@ -29,8 +28,9 @@ from training.process.distributed import Worker
 from training.run.loop import FloatArray, over_all
 from training.run.new_contract import new_contract
 from training.run.task import Data, Measured
-from training.segmentation_params import SegmentationParams
+from training.task_params import SegmentationParams
 from training.tasks.classification import figures_of_classes
+from training.tasks.keys_of_classes import refuse_keys_of_classes
 from training.tasks.masked_pictures import MaskedPictures, Views, view_side
 from training.tasks.readout import fit_readout
 from training.tasks.region_figures import (
@@ -44,20 +44,11 @@ from training.tasks.region_figures import (
 from training.tasks.segmentation_loss import LossWeights, mask_loss
 
 EVALUATION_BATCH_SIZE = 16
-# Keys that pixels have no use for, with what switches them off. Others that matter only beside these need no entry.
-OFF: dict[str, object] = {
-    "model.drop_rate": 0, "train.loss": "cross_entropy", "train.label_smoothing": 0, "train.class_weighting": "power",
-    "train.class_weight_power": 0, "augment.mixup_alpha": 0, "augment.cutmix_alpha": 0,
-}  # fmt: skip
 
 
 def check(params: Params) -> None:
     """Refuse what scores of pixels have no use for: classes are weighed by `segmentation.defect_weight` alone."""
-    _settings(params)
-    for key, off in OFF.items():
-        section, name = key.split(".")
-        if (value := getattr(getattr(params, section), name)) != off:
-            raise ParamsError(f"{key} is {value}, which segmentation has no use for: set segmentation.{key} to {off}")
+    refuse_keys_of_classes(params)
 
 
 def chooses(params: Params) -> bool:

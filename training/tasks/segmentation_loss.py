@@ -11,7 +11,7 @@ BOUNDARY_SIGMA_PX = 5.0  # of the weights near edges, in pixels of the masks: th
 
 
 class LossWeights(NamedTuple):
-    """What the parts of the loss count; `training/segmentation_params.py` says what each is."""
+    """What the parts of the loss count; `training/task_params.py` says what each is."""
 
     cross_entropy: float = 1.0
     dice: float = 1.0

@@ -34,6 +34,10 @@ def test_every_task_has_its_chain_and_its_artifacts() -> None:
             "training.predict --task segmentation",
             ["artifacts/segmentation/predictions.csv", "artifacts/segmentation/maps"],
         ),
+        (
+            "training.predict --task detection",
+            ["artifacts/detection/predictions.csv", "artifacts/detection/boxes"],
+        ),
         ("no.stage", []),
     ],
 )

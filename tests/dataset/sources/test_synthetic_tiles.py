@@ -15,13 +15,13 @@ from scipy.ndimage import binary_dilation, label, uniform_filter
 
 from dataset.likeness.near_duplicates import high_pass_thumbnail
 from dataset.sources.source_picture import SourcePicture
+from dataset.sources.synthetic.synthetic_exposures import draw_tile
 from dataset.sources.synthetic.synthetic_tiles import (
     CLASS_TILES,
     DESCRIPTION,
     MIN_TILES_PER_CLASS,
     REGIONS,
     draw_synthetic_tiles,
-    draw_tile,
     tile_labels,
 )
 from runtime.model.image import decode_image

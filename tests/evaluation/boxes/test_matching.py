@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from evaluation.boxes.matching import EVERY_SIZE, IOUS, LEFT_OUT, NEVER, RIGHT, WRONG, Truth, areas_of, match_boxes
+from evaluation.boxes.matching import EVERY_SIZE, IOUS, LEFT_OUT, RIGHT, WRONG, Truth, areas_of, match_boxes
+from evaluation.outlines.parts import NEVER
 from tests.evaluation.boxes.coco_reference import coco_evaluation, random_pictures
 
 AREAS = (EVERY_SIZE, (0.0, 900.0), (900.0, 4000.0))
@@ -54,6 +55,15 @@ def test_boxes_in_an_ignored_one_are_neither_right_nor_wrong() -> None:
 def test_an_object_comes_before_an_ignored_one() -> None:
     there = truth((0, 0, 100, 100), (0, 0, 10, 10), ignored=(0,))
     assert match(there, (0, 0, 10, 6)) == ["r"] * 3 + ["i"] * 7
+
+
+def test_the_order_of_memory_does_not_matter() -> None:
+    boxes = np.array([[0, 0, 10, 10.0], [20, 0, 30, 10]])
+    there = truth((0, 0, 10, 10), (20, 0, 30, 10))
+    found = match_boxes(
+        there._replace(corners=np.asfortranarray(boxes)), np.asfortranarray(boxes), np.array([0.9, 0.8])
+    )
+    assert (found.outcomes == RIGHT).all()
 
 
 def test_only_the_hundred_best_boxes_count() -> None:

@@ -28,8 +28,8 @@ from training.run import run_control
 from training.run.checkpoint import Checkpoint
 from training.run.run_control import RunControl
 from training.run.step import Learner
-from training.segmentation_params import SegmentationParams
-from training.tasks.segmentation import OFF
+from training.task_params import OWN_SECTIONS
+from training.tasks.keys_of_classes import OFF
 
 REPOSITORY = Path(__file__).parents[3]
 TIMED = ("images_per_s", "data_wait_share")
@@ -109,11 +109,24 @@ CHANGES: dict[str, Change] = {
     "segmentation.readout_c": (0.01, {}),
     "segmentation.threshold": (0.123, {}),
     "segmentation.min_region_px": (77, {}),
+    "detection.objects": ("merged", {}),
+    "detection.merged_name": ("mark", {"detection.objects": "merged"}),
+    "detection.max_boxes": (7, {}),
+    "detection.channels": (4, {}),
+    "detection.coarsest_stride": (16, {}),
+    "detection.box_loss": ("smooth_l1", {}),
+    "detection.box_weight": (0.3, {}),
+    "detection.focal_gamma": (1.0, {}),
+    "detection.object_view_share": (0.0, {"train.phases.0.view": 0.5}),
+    "detection.readout_c": (0.01, {}),
+    "detection.threshold": (0.123, {}),
 }
 ELSEWHERE = {"contract.filters"}  # the export's
+REFUSED_BESIDE = {"train.focal_gamma", "train.effective_number_beta", "augment.mix_probability"}
 REFUSED = {
     "classification": {"train.phases.0.view"},
-    "segmentation": {*OFF, "train.focal_gamma", "train.effective_number_beta", "augment.mix_probability"},
+    "segmentation": {*OFF, *REFUSED_BESIDE},
+    "detection": {*OFF, *REFUSED_BESIDE},
 }
 # An error that says what is wrong with the changed value, from what uses it.
 USED = {"contract.max_value", "model.pretrained", "train.cache_max_gib"}
@@ -188,14 +201,14 @@ def _own_params() -> dict[str, Any]:
 
 
 def _document(task: Task) -> dict[str, Any]:
-    """The project's own params, made tiny; those of segmentation are what holds with it, laid out as for the other."""
+    """The project's own params, made tiny; those of another task are what holds with it, laid out as for classes."""
     own = _own_params()
-    sections = ("contract", "model", "train", "augment", "segmentation")
+    sections = ("contract", "model", "train", "augment", *OWN_SECTIONS)
     document = {name: copy.deepcopy(own[name]) for name in sections}
-    if task == "segmentation":
+    if task in OWN_SECTIONS:
         for section in ("model", "train", "augment"):
-            document[section] |= document["segmentation"].pop(section)
-        document["segmentation"] |= {"channels": 8, "coarsest_stride": 8}
+            document[section] |= document[task].pop(section)
+        document[task] |= {"channels": 8, "coarsest_stride": 8}
     document["contract"] |= {"height": 64, "width": 64}
     document["model"] |= {"backbone": "test_resnet", "pretrained": "none", "drop_rate": 0}
     document["train"] |= {"batch_size": 6, "label_smoothing": 0, "class_weight_power": 0, "phases": [
@@ -238,30 +251,30 @@ def _outcome(
 def test_a_change_is_known_for_every_key_that_training_reads() -> None:
     sections: dict[str, type[Section]] = {
         "contract": ContractParams, "model": ModelParams, "train": TrainParams, "augment": AugmentParams,
-        "segmentation": SegmentationParams, "train.phases.0": PhaseParams,
+        **dict(OWN_SECTIONS.items()), "train.phases.0": PhaseParams,
     }  # fmt: skip
     assert set(Params.model_fields) == {name for name in sections if "." not in name}
     declared = {f"{name}.{key}" for name, section in sections.items() for key in section.model_fields}
-    replaced = {
-        "segmentation.model",
-        "segmentation.train",
-        "segmentation.augment",
-        "train.phases",
-    }  # made of keys that are in the others
-    assert declared == set(CHANGES) | ELSEWHERE | replaced
+    # Made of keys that are in the others.
+    replaced = {f"{task}.{section}" for task in OWN_SECTIONS for section in ("model", "train", "augment")}
+    assert declared == set(CHANGES) | ELSEWHERE | replaced | {"train.phases"}
 
 
-def test_the_section_of_segmentation_replaces_keys_one_by_one_and_its_errors_name_them_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize("task", OWN_SECTIONS)
+def test_the_section_of_a_task_replaces_keys_one_by_one_and_its_errors_name_them_there(
+    task: Task, tmp_path: Path
+) -> None:
     own = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     own["train"]["clip_grad_norm"] = 0.5
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(own))
-    params = Params.read(path, "segmentation")
+    params = Params.read(path, task)
+    assert params.task == task
     assert (params.train.batch_size, params.train.clip_grad_norm) == (8, 0.5)
-    own["segmentation"]["train"]["batch_size"] = 0
+    own[task]["train"]["batch_size"] = 0
     path.write_text(yaml.safe_dump(own))
-    with pytest.raises(ValueError, match=r"segmentation\.train\.batch_size: Input should be greater"):
-        Params.read(path, "segmentation")
+    with pytest.raises(ValueError, match=rf"{task}\.train\.batch_size: Input should be greater"):
+        Params.read(path, task)
 
 
 @pytest.mark.slow
@@ -269,7 +282,8 @@ def test_the_section_of_segmentation_replaces_keys_one_by_one_and_its_errors_nam
 def test_every_key_changes_what_is_trained_or_is_refused_by_name(
     task: Task, few_tiles: Path, tmp_path: Path, formats: set[object], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    keys = [key for key in CHANGES if task == "segmentation" or not key.startswith("segmentation.")]
+    others = {name for name in OWN_SECTIONS if name != task}
+    keys = [key for key in CHANGES if key.partition(".")[0] not in others]
     before: dict[str, tuple[int, str]] = {}
     ignored, refused = [], set()
     for i, key in enumerate(keys):
