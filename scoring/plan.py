@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from project.write_whole import whole_file, write_whole
 from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, SegmentationContract, Task, read_contract
 from runtime.model.hashing import file_sha256
+from runtime.model.roles import role_of
 from scoring.pictures import ScoringError, list_pictures, root_of
 
 PLAN_FILE = "plan.json"
@@ -147,6 +148,8 @@ def _task_of(model: str, model_dir: Path) -> Task:
     contract = read_contract(model_dir / CONTRACT_FILE)
     if contract.task == "detection":
         raise ScoringError(f"{model} is a detector, and results have no place for boxes yet: ask POST /detect_batch")
+    if role_of(contract) == "crop-classification":
+        raise ScoringError(f"{model} classifies crops of what a detector found, and pictures are scored as wholes")
     if isinstance(contract, SegmentationContract) and (contract.tiles or contract.roi):
         raise ScoringError(
             f"the contract of {model} states tiles or a region of interest, and pictures are scored as wholes: export "
