@@ -11,6 +11,7 @@ from starlette.responses import Response
 from runtime.answers.refusals import RequestRefused
 from runtime.model.roles import Role
 from runtime.serving.bentoml_app import BatchCallback
+from runtime.serving.fetching.fetcher import Fetcher
 from runtime.serving.pipeline.endpoint import PipelineEndpoint, Respond
 from runtime.serving.pipeline.lines import answer_lines
 from runtime.serving.pipeline.one_answer import answer_list
@@ -62,9 +63,10 @@ class Handlers:
     @classmethod
     def of(cls, served: Mapping[Role, ServedModel], inference_services: Sequence[str] = ()) -> Self:
         """Make a handler for each model. inference_services: names of those that compute, if others do."""
-        decoders = RequestThreads(next(iter(served.values())).settings.decode_threads)
+        settings = next(iter(served.values())).settings
+        decoders = RequestThreads(settings.decode_threads)
         by_role = {role: RequestHandler.of(model, decoders, inference_services) for role, model in served.items()}
-        pipeline = Pipeline.of(by_role) if "detection" in by_role else None
+        pipeline = Pipeline.of(by_role, Fetcher.of(settings)) if "detection" in by_role else None
         by_api: dict[str, Endpoint] = {}
         for api, role in APIS.items():
             if role in by_role:

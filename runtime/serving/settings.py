@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from runtime.model.contract import DEFAULT_MODEL
 from runtime.model.devices import Device
 from runtime.serving.connections.origins import parse_origins
+from runtime.serving.fetching.allowed_hosts import AllowedHost, parse_hosts
 
 
 class SettingsError(ValueError):
@@ -20,6 +21,10 @@ class SettingsError(ValueError):
 
 def _read_origins(value: object) -> object:
     return parse_origins(value) if isinstance(value, str) else value  # pydantic asks for the default, too
+
+
+def _read_hosts(value: object) -> object:
+    return parse_hosts(value) if isinstance(value, str) else value
 
 
 def _read_tags(value: object) -> object:
@@ -108,6 +113,17 @@ class ServingSettings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_read_origins)] = ()
     """Origins, with commas between them, whose web pages may read the answers, such as `https://app.example.com`; `*`
     for every page there is, empty for none."""
+
+    fetch_hosts: Annotated[tuple[AllowedHost, ...], NoDecode, BeforeValidator(_read_hosts)] = ()
+    """Hosts, with commas between them, from which images of lists may be fetched: `images.example.org`,
+    `*.example.org:8443`, or `camera@10.0.5.0/24` for one whose addresses lie in that network, public or not. Empty:
+    nothing is fetched."""
+
+    fetch_timeout_s: Annotated[float, Field(gt=0, le=600)] = 10.0
+    """Longest that fetching one image may take, with its redirects; the largest is that of a body."""
+
+    max_fetches: Annotated[int, Field(ge=1, le=256)] = 8
+    """Images that one process fetches at the same time; each may take `max_body_bytes` of memory."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
