@@ -52,8 +52,19 @@ class FetchErrorCode(StrEnum):
     BROKEN = "fetch_broken"
 
 
-_Code, _Fetch = RequestErrorCode, FetchErrorCode
-AnyCode = RequestErrorCode | ImageErrorCode | ViewErrorCode | FetchErrorCode
+class JobErrorCode(StrEnum):
+    """What can be wrong with a request about jobs, or with an image of one; stable, clients may switch on them."""
+
+    NOT_FOUND = "job_not_found"
+    KEY_REUSED = "idempotency_key_reused"
+    TOO_MANY_JOBS = "too_many_jobs"
+    STORE_FULL = "job_store_full"
+    STORE_FAILED = "job_store_failed"
+    GIVEN_UP = "job_image_given_up"
+
+
+_Code, _Fetch, _Job = RequestErrorCode, FetchErrorCode, JobErrorCode
+AnyCode = RequestErrorCode | ImageErrorCode | ViewErrorCode | FetchErrorCode | JobErrorCode
 _CODES: dict[HTTPStatus, tuple[AnyCode, ...]] = {
     HTTPStatus.BAD_REQUEST: (
         *(_Code.MALFORMED, _Code.UNKNOWN_FIELD, _Code.NO_IMAGE, _Code.NOT_A_FILE, _Code.BAD_BASE64),
@@ -61,6 +72,7 @@ _CODES: dict[HTTPStatus, tuple[AnyCode, ...]] = {
         _Fetch.BAD_ADDRESS,
     ),
     HTTPStatus.FORBIDDEN: (_Code.CORS_REFUSED, _Fetch.OFF, _Fetch.HOST_NOT_ALLOWED, _Fetch.ADDRESS_FORBIDDEN),
+    HTTPStatus.NOT_FOUND: (_Job.NOT_FOUND,),
     HTTPStatus.NOT_ACCEPTABLE: (_Code.NOT_ACCEPTABLE,),
     HTTPStatus.REQUEST_TIMEOUT: (_Code.BODY_TIMEOUT, _Code.HEADER_TIMEOUT),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (
@@ -70,13 +82,16 @@ _CODES: dict[HTTPStatus, tuple[AnyCode, ...]] = {
     ),
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: (_Code.UNSUPPORTED_MEDIA_TYPE, ImageErrorCode.UNSUPPORTED, _Fetch.ENCODED),
     # No 5xx: the picture is what brings it about, and to send it again does not help.
-    HTTPStatus.UNPROCESSABLE_ENTITY: (_Code.MODEL_OUTPUT_INVALID,),
-    HTTPStatus.INTERNAL_SERVER_ERROR: (_Code.FILTER_FAILED,),  # the fault of whoever runs the service
+    HTTPStatus.UNPROCESSABLE_ENTITY: (_Code.MODEL_OUTPUT_INVALID, _Job.KEY_REUSED),
+    HTTPStatus.INTERNAL_SERVER_ERROR: (_Code.FILTER_FAILED, _Job.GIVEN_UP),  # the fault of whoever runs the service
     HTTPStatus.BAD_GATEWAY: (
         *(_Fetch.UNRESOLVED, _Fetch.UNREACHABLE, _Fetch.TLS, _Fetch.STATUS, _Fetch.TOO_MANY_REDIRECTS),
         *(_Fetch.BAD_REDIRECT, _Fetch.BROKEN),
     ),
-    HTTPStatus.SERVICE_UNAVAILABLE: (_Code.OVERLOADED, _Code.UNAVAILABLE, _Code.FILTERS_HANG),
+    HTTPStatus.SERVICE_UNAVAILABLE: (
+        *(_Code.OVERLOADED, _Code.UNAVAILABLE, _Code.FILTERS_HANG, _Job.TOO_MANY_JOBS, _Job.STORE_FAILED),
+    ),
+    HTTPStatus.INSUFFICIENT_STORAGE: (_Job.STORE_FULL,),
     HTTPStatus.GATEWAY_TIMEOUT: (_Code.DEADLINE_EXCEEDED, _Fetch.TIMEOUT),
 }
 STATUS = {code: status for status, codes in _CODES.items() for code in codes}

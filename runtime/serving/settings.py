@@ -4,6 +4,7 @@ A value that does not fit is an error at start. Unknown `VISION_*` variables are
 `VISION_SERVICE_HOST` and the like for a service named "vision".
 """
 
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
@@ -124,6 +125,24 @@ class ServingSettings(BaseSettings):
 
     max_fetches: Annotated[int, Field(ge=1, le=256)] = 8
     """Images that one process fetches at the same time; each may take `max_body_bytes` of memory."""
+
+    jobs_dir: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = None
+    """Folder, on a disk of this machine, in which jobs are kept; unset: there is no `/jobs`."""
+
+    max_jobs: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """Most jobs that are kept, those that are done included."""
+
+    max_job_images: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    """Most images of one job."""
+
+    max_jobs_bytes: Annotated[int, Field(ge=2**20)] = 4 * 2**30
+    """Most bytes that jobs may take on the disk; images may have nine tenths of it, and leave it when they are done."""
+
+    keep_jobs_h: Annotated[float, Field(gt=0, le=24 * 3660)] = 24.0
+    """Hours after which a job that is done is forgotten, with its answers."""
+
+    job_images_in_flight: Annotated[int, Field(ge=1, le=1024)] = 4
+    """Images of jobs that are worked on at the same time."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import yaml
 
-from runtime.answers.refusals import STATUS, FetchErrorCode, RequestErrorCode
+from runtime.answers.refusals import STATUS, FetchErrorCode, JobErrorCode, RequestErrorCode
 from runtime.model.errors import ViewErrorCode
 from runtime.serving.error_bodies import EDGE_CODES
 from tests.bento_project import Served
@@ -132,8 +132,8 @@ def test_every_code_is_described_under_its_status(document: Json) -> None:
     responses = document["paths"]["/predict"]["post"]["responses"]
     assert all(operation["responses"] == responses for operation in operations(document))
     for code, status in STATUS.items():
-        # This endpoint answers in JSON, whatever is accepted, looks at whole images and fetches none.
-        if code not in (RequestErrorCode.NOT_ACCEPTABLE, *ViewErrorCode, *FetchErrorCode):
+        # This endpoint answers in JSON, whatever is accepted, looks at whole images, fetches none and keeps none.
+        if code not in (RequestErrorCode.NOT_ACCEPTABLE, *ViewErrorCode, *FetchErrorCode, *JobErrorCode):
             assert code.value in responses[str(int(status))]["description"]
     assert "406" not in responses
     error = document["components"]["schemas"]["Problem"]

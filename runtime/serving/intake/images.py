@@ -69,7 +69,7 @@ async def read_images(
     stated = (wanted.parts or WantedParts()).joined(WantedParts.of_json(options))
     wanted.check_number(len(sent))
     parts = stated.over(contract)
-    read_one = _Reader(contract, settings, parts)
+    read_one = Reader(contract, settings, parts)
     read = await run([partial(read_one, data, index) for index, data in enumerate(sent)])
     images = [image for image, _, _ in read]
     pixels = images[0]  # nearly every request: nothing to copy
@@ -146,10 +146,11 @@ def refusing_image(index: int) -> Iterator[None]:
         raise RequestRefused(exc.code, str(exc), index) from exc
 
 
-class _Reader:
+class Reader:
     """Brings one request's images to the model's input, several at a time, and counts their tiles together."""
 
     def __init__(self, contract: ModelContract, settings: ServingSettings, parts: Parts) -> None:
+        """parts: what of each image is looked at."""
         self._contract, self._settings, self._parts = contract, settings, parts
         self._num_tiles, self._lock = 0, threading.Lock()
 

@@ -11,18 +11,17 @@ same endpoint. A body without a name gets one that may clash with others, and `o
 
 import json
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any
 
 import yaml
 
-from runtime.answers.refusals import STATUS, AnyCode, FetchErrorCode, RequestErrorCode
+from runtime.answers.refusals import STATUS, AnyCode, FetchErrorCode, JobErrorCode, RequestErrorCode
 from runtime.model.errors import ViewErrorCode
-from runtime.serving.error_bodies import EDGE_CODES
 from runtime.serving.intake.body_forms import FILES_FIELD, JSON, MULTIPART, ONE_FIELD
 from runtime.serving.intake.image_list import BASE64, LIST_FIELD, URL
 from runtime.serving.intake.query_schema import query_parameters
 from runtime.serving.intake.wanted_answer import PNG
+from runtime.serving.jobs.image_work import TASKS as JOB_TASKS
 from runtime.serving.openapi.bodies import (
     LISTED,
     SCHEMAS,
@@ -30,10 +29,11 @@ from runtime.serving.openapi.bodies import (
     image_files,
     json_body,
     listed_image,
-    object_of,
     ref,
 )
 from runtime.serving.openapi.endpoints import ENDPOINTS, EXAMPLE_PICTURE, LINE_SCHEMA, LINES_EXAMPLE, Endpoint
+from runtime.serving.openapi.errors import error_schemas, errors_of
+from runtime.serving.openapi.job_paths import job_paths, job_schemas
 from runtime.serving.pipeline.lines import JSON_LINES
 
 Json = dict[str, Any]
@@ -41,7 +41,13 @@ Json = dict[str, Any]
 OPENAPI_VERSION = "3.0.3"
 RAW_MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp", "image/bmp", "image/tiff")
 _REQUEST_ID_PATTERN = "^[A-Za-z0-9._-]{1,128}$"
-_EDGE_STATUSES = (HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.TOO_MANY_REQUESTS)
+REQUEST_ID: Json = {
+    "name": "X-Request-ID",
+    "in": "header",
+    "required": False,
+    "description": "Comes back with the answer; one that does not fit the pattern is replaced.",
+    "schema": {"type": "string", "pattern": _REQUEST_ID_PATTERN},
+}
 _CARD = "The model card, with what was measured and where the model fails, is the Bento's README.md."
 LINE = "DetectBatchLine"
 BASE64_PATH = "/base64"  # behind that of the endpoint
@@ -53,8 +59,8 @@ _ORDER = {
     False: "The answer is a list in the order sent, with one item where one image was sent.",
     True: "The answer is a stream of lines, one for each image as soon as it is done.",
 }
-# Said of one image of a list, never of a request.
-_OF_ITEMS: frozenset[AnyCode] = frozenset(FetchErrorCode)
+# Said of one image of a list, or of a job, and never of a request to these paths.
+_OF_ITEMS: frozenset[AnyCode] = frozenset({*FetchErrorCode, *JobErrorCode})
 _SEGMENT_ALONE: frozenset[AnyCode] = frozenset({RequestErrorCode.NOT_ACCEPTABLE, *ViewErrorCode})
 
 
@@ -76,10 +82,10 @@ class OpenAPIDocument(yaml.YAMLObject):
         return dumper.represent_dict(data.content)
 
 
-def describe(derived: Json, apis: Mapping[str, str]) -> OpenAPIDocument:
+def describe(derived: Json, apis: Mapping[str, str], has_jobs: bool = False) -> OpenAPIDocument:
     """Complete the document that BentoML derived.
 
-    derived: BentoML's own document. apis: names of the endpoints that there are, by route.
+    derived: BentoML's own document. apis: names of the endpoints that there are, by route. has_jobs: whether jobs are.
     """
     endpoints = {route: ENDPOINTS[api] for route, api in apis.items()}
     components: Json = {}
@@ -88,7 +94,7 @@ def describe(derived: Json, apis: Mapping[str, str]) -> OpenAPIDocument:
         components.update({name: _as_openapi(part) for name, part in schema.pop("$defs").items()})
         components[endpoint.item.__name__] = _as_openapi(schema)
     bodies = {endpoint.json_body: json_body(endpoint) for endpoint in endpoints.values()}
-    components.update({"ImageFiles": image_files(), **bodies, **_error_schemas()})
+    components.update({"ImageFiles": image_files(), **bodies, **error_schemas()})
     if any(endpoint.streams for endpoint in endpoints.values()):
         components.update({LINE: LINE_SCHEMA, LISTED: listed_image()})
     # The contact is that of BentoML's makers, and the description the whole model card.
@@ -100,6 +106,10 @@ def describe(derived: Json, apis: Mapping[str, str]) -> OpenAPIDocument:
         tags, name = paths[route]["post"]["tags"], route.removeprefix("/")
         operations = (route, _files_operation(name, endpoint)), (route + BASE64_PATH, _base64_operation(name, endpoint))
         paths.update({path: {"post": {**operation, "tags": tags}} for path, operation in operations})
+    if has_jobs:
+        tasks = [name for name in apis.values() if name in JOB_TASKS]
+        paths.update(job_paths([REQUEST_ID], tags))
+        components.update({LISTED: listed_image(), **job_schemas(tasks)})
     document = {**derived, "openapi": OPENAPI_VERSION, "info": info, "paths": paths}
     document["components"] = {"schemas": components}
     return OpenAPIDocument(json.loads(json.dumps(document)))  # copies: YAML would write anchors for shared parts
@@ -136,17 +146,10 @@ def _base64_operation(name: str, endpoint: Endpoint) -> Json:
 
 def _operation(name: str, endpoint: Endpoint) -> Json:
     """Return what both paths of the endpoint have in common."""
-    request_id = {
-        "name": "X-Request-ID",
-        "in": "header",
-        "required": False,
-        "description": "Comes back with the answer; one that does not fit the pattern is replaced.",
-        "schema": {"type": "string", "pattern": _REQUEST_ID_PATTERN},
-    }
     return {
         "x-bentoml-name": name,
-        "parameters": [request_id, *(query_parameters() if endpoint.answers_pictures else [])],
-        "responses": {"200": _answer(endpoint), **_errors(endpoint)},
+        "parameters": [REQUEST_ID, *(query_parameters() if endpoint.answers_pictures else [])],
+        "responses": {"200": _answer(endpoint), **errors_of(_codes(endpoint))},
     }
 
 
@@ -172,34 +175,10 @@ def _streamed_answer(endpoint: Endpoint) -> Json:
     return {"description": description, "headers": headers_of(timing), "content": {JSON_LINES: lines}}
 
 
-def _errors(endpoint: Endpoint) -> Json:
-    """Return one response for each status, naming the codes that go with it."""
-    codes: dict[int, set[str]] = {status: {EDGE_CODES[status]} for status in _EDGE_STATUSES}
-    for code, status in STATUS.items():
-        if code not in _OF_ITEMS and (endpoint.answers_pictures or code not in _SEGMENT_ALONE):
-            codes.setdefault(status, set()).add(code.value)
-    retry = {"Retry-After": "whole seconds after which the same request may succeed"}
-    return {
-        str(int(status)): {
-            "description": f"{HTTPStatus(status).phrase}: {', '.join(sorted(names))}",
-            "headers": headers_of(retry if "overloaded" in names else {}),
-            "content": {JSON: {"schema": ref("Error")}},
-        }
-        for status, names in sorted(codes.items())
-    }
-
-
-def _error_schemas() -> Json:
-    codes = sorted({*(code.value for code in STATUS), *EDGE_CODES.values()})
-    problem = object_of(
-        {
-            "code": {"type": "string", "enum": codes, "description": "stable; clients may switch on it"},
-            "message": {"type": "string", "description": "for people; may change"},
-            "index": {"type": "integer", "nullable": True, "description": "place of the image at fault, from 0"},
-            "request_id": {"type": "string", "description": "names this request in the service's log"},
-        }
-    )
-    return {"Error": object_of({"error": ref("Problem")}), "Problem": problem}
+def _codes(endpoint: Endpoint) -> list[AnyCode]:
+    """Return the codes that a request to the endpoint can be refused with."""
+    left_out = _OF_ITEMS if endpoint.answers_pictures else _OF_ITEMS | _SEGMENT_ALONE
+    return [code for code in STATUS if code not in left_out]
 
 
 def _as_openapi(schema: Any) -> Any:

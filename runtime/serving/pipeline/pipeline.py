@@ -90,7 +90,7 @@ class Pipeline:
         output is not finite.
         """
         pixels = await self._stacked(pictures, time_left)
-        outcome = await self.detector.batcher.submit(pixels, compute, time_left.left_s)
+        outcome = await self.detector.batcher.submit(pixels, compute, time_left.left_s, time_left.is_background)
         self.detector.metrics.queue_wait.observe(outcome.wait_s)
         found = only_predictions(self._detections(pictures, outcome))
         self.detector.metrics.predicted(found)
