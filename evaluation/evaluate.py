@@ -31,7 +31,7 @@ from evaluation.asked_model import read_asked_model
 from evaluation.assess import assess
 from evaluation.boxes.measure import MeasuredBoxes, measure_boxes
 from evaluation.boxes.object_table import OBJECTS_FILE
-from evaluation.boxes.over_folds import measure_folds
+from evaluation.boxes.over_folds import read_folds as read_folds_of_boxes
 from evaluation.evaluation import BY_IMAGE_FILE, EVALUATION_FILE, Evaluation, EvaluationError
 from evaluation.out_of_fold import OUT_OF_FOLD_FILE, assess_out_of_fold
 from evaluation.outlines.map_folder import MapFolder
@@ -184,7 +184,9 @@ def _locate_over_folds(
     """Measure the same over all folds, whose maps or boxes lie beside their pooled table."""
     if task == "segmentation":
         return read_folds(pooled_path, pooled, manifest).measure(params)
-    return measure_folds(pooled_path, pooled, manifest, params) if task == "detection" else None
+    if task == "detection":
+        return read_folds_of_boxes(pooled_path, pooled, manifest).measure(params)
+    return None
 
 
 def _stated(measured: Located | None) -> dict[str, object]:

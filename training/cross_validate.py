@@ -3,9 +3,9 @@
 Writes to `--out`: `seed<S>/<protocol><F>/` with the checkpoint and `predictions.csv` of each run,
 `seed<S>/<protocol>.csv` with the pooled out-of-fold predictions of a seed, and `summary.json` and `summary.md` with the
 figures of each seed, their mean, and those of all seeds' models voting. Of detection a run has its `boxes/`, too,
-of segmentation its `maps/`; the summary then says how well each seed's folds outline every region, and all seeds'
-together. A run whose predictions are there is not repeated, and one that was asked to leave (exit status 75) goes on
-where it was; other params, data or folds need another `--out`.
+of segmentation its `maps/`; the summary then says how well each seed's folds find every object or outline every
+region, and all seeds' together. A run whose predictions are there is not repeated, and one that was asked to leave
+(exit status 75) goes on where it was; other params, data or folds need another `--out`.
 
 By group, the folds are those of `split.seed` and `split.num_folds`; what is pooled covers every picture once. By
 image, each seed draws one split of 15% for validation, 15% for test (`--test-share` states another share) and the
@@ -161,8 +161,7 @@ def run(arguments: argparse.Namespace, this: Worker, leaving: LeaveRequest) -> N
             run_fold(fold, manifest.root, arguments.protocol, params, fold_dir, this, leaving)
     if this.is_main:
         evaluate = read_section(arguments.params, "evaluate", EvaluateParams)
-        masked = manifest if params.task == "segmentation" else None
-        logger.info("%s", write_summary(out_dir, split.num_folds, evaluate, normal_class, masked))
+        logger.info("%s", write_summary(out_dir, split.num_folds, evaluate, normal_class, manifest, params.task))
 
 
 def _check_same_run(
