@@ -119,6 +119,13 @@ def test_endpoint_without_a_model_is_not_there(served: Served, document: Json) -
         assert code_and_index(httpx.post(served.url + path, files=[("images", png())])) == ("not_found", None)
 
 
+def test_jobs_are_not_there_without_a_folder(served: Served, document: Json) -> None:
+    assert not [path for path in document["paths"] if path.startswith("/jobs")]
+    assert not {"Job", "NewJob", "ImageOfList"} & set(document["components"]["schemas"])
+    for method, path in (("POST", "/jobs"), ("GET", "/jobs"), ("GET", "/jobs/one"), ("DELETE", "/jobs/one")):
+        assert code_and_index(httpx.request(method, served.url + path)) == ("not_found", None)
+
+
 def test_answer_has_the_fields_described(served: Served, document: Json) -> None:
     schema = document["paths"]["/predict"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
     assert schema == {"type": "array", "items": {"$ref": "#/components/schemas/Prediction"}}
