@@ -1,4 +1,4 @@
-"""A job outlives the server that is killed in its middle, and every image is answered once; served as users serve it."""
+"""A job outlives the server that is killed in its middle, and every image is answered once."""
 
 import base64
 import os
