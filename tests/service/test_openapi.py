@@ -74,8 +74,9 @@ class TestEveryDocument:
             schema = content[first]["schema"]
             assert list(schema) == ["$ref"], "a body without a name gets one from the generator"
             assert schema["$ref"].removeprefix("#/components/schemas/") not in reserved
-        files = document["paths"]["/predict"]["post"]["requestBody"]["content"]["multipart/form-data"]
-        assert files["encoding"] == {"images": {"style": "form", "explode": True}}, "else a list is written as one text"
+            if first == "multipart/form-data":
+                encoding = {"images": {"style": "form", "explode": True}}
+                assert content[first]["encoding"] == encoding, "else a list is written as one text"
         # With it the client in Go does not compile.
         assert "minItems" not in document["components"]["schemas"]["ImageFiles"]["properties"]["images"]
 
@@ -117,6 +118,13 @@ def test_endpoint_without_a_model_is_not_there(served: Served, document: Json) -
     assert not {"Segmentation", "PipelineResult"} & set(document["components"]["schemas"])
     for path in ("/segment", "/segment/base64", "/detect", "/detect/base64", "/detect_batch"):
         assert code_and_index(httpx.post(served.url + path, files=[("images", png())])) == ("not_found", None)
+
+
+def test_jobs_are_not_there_without_a_folder(served: Served, document: Json) -> None:
+    assert not [path for path in document["paths"] if path.startswith("/jobs")]
+    assert not {"Job", "NewJob", "ImageOfList"} & set(document["components"]["schemas"])
+    for method, path in (("POST", "/jobs"), ("GET", "/jobs"), ("GET", "/jobs/one"), ("DELETE", "/jobs/one")):
+        assert code_and_index(httpx.request(method, served.url + path)) == ("not_found", None)
 
 
 def test_answer_has_the_fields_described(served: Served, document: Json) -> None:

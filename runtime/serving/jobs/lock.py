@@ -31,6 +31,11 @@ class FolderLock:
         self._file = file
         return True
 
+    @property
+    def is_held(self) -> bool:
+        """Whether this process holds it."""
+        return self._file is not None
+
     def release(self) -> None:
         """Safe to call twice."""
         if self._file:

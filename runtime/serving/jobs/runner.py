@@ -5,6 +5,7 @@ import contextlib
 import logging
 import time
 from dataclasses import dataclass, field
+from functools import partial
 
 from runtime.answers.refusals import JobErrorCode, RequestRefused
 from runtime.serving.error_bodies import problem
@@ -37,7 +38,6 @@ class JobRunner:
     keep_s: float
     _wake: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _task: asyncio.Task[None] | None = field(default=None, init=False)
-    _in_hand: set[Claim] = field(default_factory=set, init=False)
     _forgot_at: float = field(default=float("-inf"), init=False)
 
     def start(self) -> None:
@@ -55,16 +55,19 @@ class JobRunner:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         self._task = None
-        with contextlib.suppress(RequestRefused):
-            await self._let_go()
+        if self.lock.is_held:
+            with contextlib.suppress(RequestRefused):
+                await self.store.call(lambda store: store.put_all_back(was_tried=False))
         self.lock.release()
 
     async def _run(self) -> None:
+        is_new = True
         while True:
             try:
                 if self.lock.take():
-                    await self._let_go()
-                    await self.store.call(JobStore.put_all_back)
+                    # What another process had in hand may be what ended it; what this one had is not to blame.
+                    await self.store.call(partial(JobStore.put_all_back, was_tried=is_new))
+                    is_new = False
                     await self._work_on()
             except RequestRefused as refusal:
                 logger.error("jobs stand still: %s", refusal)
@@ -80,7 +83,6 @@ class JobRunner:
                 try:
                     await self._forget_old_ones()
                     while len(tasks) < self.num_in_flight and (claim := await self.store.call(JobStore.claim)):
-                        self._in_hand.add(claim)
                         tasks.add(asyncio.create_task(self._answer(claim)))
                 except RequestRefused as refusal:  # what is in hand goes on: its answers may find room later
                     logger.error("no image of a job can be taken in hand: %s", refusal)
@@ -114,10 +116,12 @@ class JobRunner:
             line = await self.work.line(claim)
         except TryAgainError as exc:
             logger.warning("image %d of a job is tried again: %s", claim.place, exc)
-            await asyncio.sleep(PAUSE_S)
-            await self._put_back(claim, exc.was_tried)
+            was_tried = exc.was_tried
+        else:
+            await self._keep(claim, line)
             return
-        await self._keep(claim, line)
+        await asyncio.sleep(PAUSE_S)
+        await self.store.call(lambda store: store.put_back(claim, was_tried))
 
     async def _keep(self, claim: Claim, line: Line) -> None:
         """Write an answer down, however long there is no room for it."""
@@ -128,17 +132,7 @@ class JobRunner:
                 logger.error("the answer to image %d of a job waits to be kept: %s", claim.place, refusal)
                 await asyncio.sleep(RETRY_S)
             else:
-                self._in_hand.discard(claim)
                 return
-
-    async def _let_go(self) -> None:
-        """Let what is in hand wait again; it is not its fault."""
-        for claim in list(self._in_hand):
-            await self._put_back(claim, was_tried=False)
-
-    async def _put_back(self, claim: Claim, was_tried: bool) -> None:
-        await self.store.call(lambda store: store.put_back(claim, was_tried))
-        self._in_hand.discard(claim)
 
     async def _forget_old_ones(self) -> None:
         if time.monotonic() - self._forgot_at > FORGET_EVERY_S:

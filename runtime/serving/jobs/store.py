@@ -129,9 +129,14 @@ class JobStore:
             (not was_tried, claim.job, claim.place),
         ))  # fmt: skip
 
-    def put_all_back(self) -> None:
-        """Let all that is in hand wait again: whoever had it is gone."""
-        self._do(lambda connection: connection.execute("UPDATE images SET state = 'queued' WHERE state = 'running'"))
+    def put_all_back(self, was_tried: bool) -> None:
+        """Let all that is in hand wait again: whoever had it is gone. was_tried: as in `put_back`."""
+        self._do(
+            lambda connection: connection.execute(
+                "UPDATE images SET state = 'queued', num_attempts = num_attempts - ? WHERE state = 'running'",
+                (not was_tried,),
+            )
+        )
 
     def page(self, job_id: str, after: int, limit: int) -> Page:
         """Return a job with its answers after the first `after`, as many as `limit` and MAX_PAGE_BYTES allow."""

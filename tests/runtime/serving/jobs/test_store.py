@@ -72,7 +72,7 @@ def test_what_was_in_hand_waits_again_and_its_late_answer_is_not_a_second_one(tm
     kept, lost = claimed(before), claimed(before)
     before.finish(kept, "A", is_failed=False)
     store = store_in(tmp_path)
-    store.put_all_back()
+    store.put_all_back(was_tried=True)
     again = claimed(store)
     assert (again.place, again.image, again.num_attempts) == (1, b"b", 2)
     assert store.claim() is None
