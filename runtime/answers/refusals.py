@@ -30,6 +30,8 @@ class RequestErrorCode(StrEnum):
     MODEL_OUTPUT_INVALID = "model_output_invalid"
     FILTER_FAILED = "filter_failed"
     FILTERS_HANG = "filters_hang"
+    WITHHELD = "withheld"
+    NOT_CHECKED = "not_checked"
     CORS_REFUSED = "cors_refused"
 
 
@@ -49,9 +51,9 @@ _CODES: dict[HTTPStatus, tuple[AnyCode, ...]] = {
     ),
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: (_Code.UNSUPPORTED_MEDIA_TYPE, ImageErrorCode.UNSUPPORTED),
     # No 5xx: the picture is what brings it about, and to send it again does not help.
-    HTTPStatus.UNPROCESSABLE_ENTITY: (_Code.MODEL_OUTPUT_INVALID,),
+    HTTPStatus.UNPROCESSABLE_ENTITY: (_Code.MODEL_OUTPUT_INVALID, _Code.WITHHELD),
     HTTPStatus.INTERNAL_SERVER_ERROR: (_Code.FILTER_FAILED,),  # the fault of whoever runs the service
-    HTTPStatus.SERVICE_UNAVAILABLE: (_Code.OVERLOADED, _Code.UNAVAILABLE, _Code.FILTERS_HANG),
+    HTTPStatus.SERVICE_UNAVAILABLE: (_Code.OVERLOADED, _Code.UNAVAILABLE, _Code.FILTERS_HANG, _Code.NOT_CHECKED),
     HTTPStatus.GATEWAY_TIMEOUT: (_Code.DEADLINE_EXCEEDED,),
 }
 STATUS = {code: status for status, codes in _CODES.items() for code in codes}
