@@ -109,6 +109,9 @@ class ServingSettings(BaseSettings):
     """Origins, with commas between them, whose web pages may read the answers, such as `https://app.example.com`; `*`
     for every page there is, empty for none."""
 
+    ui: bool = True
+    """Whether there is a page at `/ui` (docs/PAGE.md)."""
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.max_images_per_request > self.max_queued_images:
