@@ -148,6 +148,9 @@ class ServingSettings(BaseSettings):
     job_images_in_flight: Annotated[int, Field(ge=1, le=1024)] = 4
     """Images of jobs that are worked on at the same time."""
 
+    ui: bool = True
+    """Whether there is a page at `/ui` (docs/PAGE.md)."""
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.max_images_per_request > self.max_queued_images:
