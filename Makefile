@@ -15,8 +15,8 @@ SKIP ?=
 CLASSES ?=
 # `new`: pictures are divided anew, with another test set; otherwise those that were there keep their side.
 SPLIT ?=
-# What the model tells: `classify` (the class of a picture, also if empty), `segment` (outlines, from masks) or `detect`
-# (boxes of objects); the Bento may hold `both` of the first two.
+# What the model tells: `classify` (the class of a picture, also if empty), `segment` (outlines, from masks), `detect`
+# (boxes of objects) or `crops` (what is in a box that a detector found); the Bento may hold `both` of the first two.
 TASK ?=
 # Anything here makes `make bench` a short run.
 QUICK ?=
@@ -41,19 +41,20 @@ NOT_TAKEN := $(foreach name,$(ONLY_TYPED),$(if $(value $(name)),$(if $(filter en
 unexport $(ONLY_TYPED)
 
 TYPED_TASK := $(or $(call typed,TASK),classify)
-ifeq ($(filter classify segment detect both,$(TYPED_TASK)),)
-  $(error TASK is $(TYPED_TASK), which is none of classify, segment, detect and, of the Bento, both)
+ifeq ($(filter classify segment detect crops both,$(TYPED_TASK)),)
+  $(error TASK is $(TYPED_TASK), which is none of classify, segment, detect, crops and, of the Bento, both)
 endif
 # Where the stages of that task are described, and what its other commands are told.
 NAME_OF_segment := segmentation
 NAME_OF_detect := detection
+NAME_OF_crops := crop-classification
 TASK_NAME := $(NAME_OF_$(TYPED_TASK))
-PIPELINE := $(TASK_NAME:%=%/dvc.yaml:)
+PIPELINE := $(patsubst %,%/dvc.yaml:,$(TASK_NAME:crop-classification=detection/crops))
 OF_TASK := $(TASK_NAME:%=--task %)
 OF_BENTO := $(if $(filter both,$(TYPED_TASK)),--task both,$(OF_TASK))
 # Other targets would do their work for classification without a word.
 KNOW_OWN := train predict eval export review card register mlflow
-KNOW_BOTH := help setup source data load split inspect register bento serve $(if $(filter detect,$(TYPED_TASK)),,demo bench)
+KNOW_BOTH := help setup source data load split inspect register bento serve $(if $(filter detect crops,$(TYPED_TASK)),,demo bench)
 NOT_OF_TASK := $(filter-out $(KNOW_BOTH) $(if $(PIPELINE),$(KNOW_OWN)),$(MAKECMDGOALS))
 ifneq ($(if $(filter-out classify,$(TYPED_TASK)),$(NOT_OF_TASK)),)
   $(error TASK=$(TYPED_TASK) is not for $(NOT_OF_TASK), but for $(strip $(KNOW_BOTH) $(if $(PIPELINE),$(KNOW_OWN))))
@@ -144,6 +145,7 @@ register:
 	@$(MAKE) --no-print-directory register TASK=segment
 else
 register: store card ## both models into the BentoML model store
+	@$(if $(filter crops,$(TYPED_TASK)),$(MAKE) --no-print-directory register TASK=detect)
 	@echo "register: both models into the BentoML model store, if no worse than the registered ones; some 10 seconds"
 	@$(PYTHON) -m export.register $(OF_TASK) $${TYPED_ACCEPT_WORSE:+--accept-worse="$$TYPED_ACCEPT_WORSE"}
 endif

@@ -265,7 +265,9 @@ def main(arguments: argparse.Namespace) -> None:
     params = read_section(arguments.params, "evaluate", EvaluateParams)
     if arguments.maps and arguments.boxes:
         raise UsageError("--maps is of segmentation and --boxes of detection: a model has one of both")
-    by_image = arguments.by_image or (None if arguments.maps or arguments.boxes else Path("artifacts/by_image"))
+    is_of_crops = read_description(arguments.data).crop_margin is not None
+    has_none = arguments.maps or arguments.boxes or is_of_crops
+    by_image = arguments.by_image or (None if has_none else Path("artifacts/by_image"))
     headline = evaluate(
         arguments.predictions, by_image, arguments.data, arguments.inspection, arguments.out, params,
         read_section(arguments.params, "data", DataParams), arguments.out_of_fold, arguments.maps, arguments.boxes,

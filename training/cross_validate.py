@@ -30,7 +30,7 @@ from sklearn.model_selection import train_test_split
 
 from dataset.description import find_description
 from dataset.manifest import SPLIT_COLUMNS, Manifest, ManifestError, Protocol
-from dataset.outputs.tasks import ARTIFACTS, add_task_option
+from dataset.outputs.tasks import ARTIFACTS, add_task_option, manifest_of
 from dataset.params import SplitParams
 from dataset.splits import FoldArray, assign_fold, sorted_by_path
 from dataset.splitting.divide import number_folds
@@ -39,7 +39,7 @@ from evaluation.document import EvaluationError
 from evaluation.params import EvaluateParams
 from evaluation.predictions import PREDICTIONS_FILE, PredictionsError
 from project.command import command
-from project.params import add_params_option, read_section
+from project.params import ParamsError, add_params_option, read_section
 from training.fit import fit
 from training.params import Params
 from training.process.determinism import deterministic
@@ -157,7 +157,8 @@ def run_fold(
 
 def run(arguments: argparse.Namespace, this: Worker, leaving: LeaveRequest) -> None:
     """Run all that is asked for, then pool and sum up what is there. Raises Requeue after `leaving`."""
-    manifest, params = Manifest.read(arguments.pictures), Params.read(arguments.params, arguments.task)
+    params = Params.read(arguments.params, arguments.task)
+    manifest = Manifest.read(arguments.pictures or _pictures(params))
     split = read_section(arguments.params, "split", SplitParams)
     description = find_description(manifest.root)
     normal_class = description.normal_class if description else ""
@@ -183,6 +184,18 @@ def run(arguments: argparse.Namespace, this: Worker, leaving: LeaveRequest) -> N
     if this.is_main:
         evaluate = read_section(arguments.params, "evaluate", EvaluateParams)
         logger.info("%s", write_summary(out_dir, split.num_folds, evaluate, normal_class, manifest, params.task))
+
+
+def _pictures(params: Params) -> Path:
+    """Return the list of all pictures. Raises ParamsError where it has crops that nobody is to be tested on."""
+    if params.crops is None:
+        return Path("data/pictures.csv")
+    if params.crops.jittered and params.crops.jitter:
+        raise ParamsError(
+            f"crops.jittered is {params.crops.jittered}: folds would be measured on crops of moved boxes, too. Set it "
+            "to 0 and run python -m dataset.crops.cut again"
+        )
+    return manifest_of("crop-classification")
 
 
 def _check_same_run(
@@ -217,7 +230,7 @@ def _test_share(text: str) -> float:
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--pictures", type=Path, default=Path("data/pictures.csv"))
+    parser.add_argument("--pictures", type=Path, help="data/pictures.csv, or the crops' manifest")
     add_params_option(parser)
     add_task_option(parser)
     parser.add_argument("--out", type=Path, help="artifacts/cross_validation, or that of the task")

@@ -6,13 +6,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset import crops
 from dataset.checks import check_no_group_on_two_sides
+from dataset.crops import cut
 from dataset.description import DataDescription
 from dataset.manifest import SPLITS, Manifest
+from runtime.model.crops import crop_box, open_picture
+from runtime.model.preprocess import read_for_model
 from tests.dataset.boxed_files import VocFolder, voc_object
 from tests.dataset.masked_files import HEIGHT, WIDTH
+from tests.runtime.formats.drawn_pictures import matrix_profile
+from tests.service.detecting_models import crop_contract
 
+WIDE = matrix_profile(((0.51512, 0.2412, -0.00105), (0.29198, 0.69225, 0.04189), (0.1571, 0.06657, 0.78407)), 2.2)
 SEEN = ("crack", 11, 11, 20, 20)  # pixels 10 to 20 both ways
 
 
@@ -34,10 +39,11 @@ def _split(voc: VocFolder) -> None:
     Manifest(table.assign(**{"attributes.shift": "late"}), voc.data).write(voc.data / "manifest.csv")
 
 
-def _cut(voc: VocFolder, margin: float = 0.1) -> int:
-    (params := voc.data / "crops.yaml").write_text(f"crops: {{margin: {margin}}}")
+def _cut(voc: VocFolder, margin: float = 0.1, jitter: float = 0, jittered: int = 0) -> int:
+    keys = f"margin: {margin}, jitter: {jitter}, jittered: {jittered}"
+    (params := voc.data / "crops.yaml").write_text(f"crops: {{{keys}}}")
     words = ["--manifest", str(voc.data / "manifest.csv"), "--out", str(voc.data / "crops"), "--params", str(params)]
-    return crops.main(words)
+    return cut.main(words)
 
 
 def test_each_box_is_a_picture_of_its_object_with_the_margin(voc: VocFolder) -> None:
@@ -127,3 +133,40 @@ def test_data_without_boxes_and_a_picture_that_is_gone_are_named(
     description.model_copy(update={"objects": ()}).write(voc.data)
     assert _cut(voc) == 2
     assert "have no boxes to cut crops from: docs/FOLDERS.md" in capsys.readouterr().err
+
+
+def test_training_boxes_alone_are_cut_again_with_moved_sides_and_each_time_alike(voc: VocFolder) -> None:
+    _split(voc)
+    assert _cut(voc, 0, jitter=0.2, jittered=3) == 0
+    table = Manifest.read(voc.data / "crops/manifest.csv").table
+    num_crops = table.groupby(["split", "label"]).size().to_dict()
+    assert num_crops == {
+        (split, label): 4 if split == "train" else 1 for split in SPLITS for label in ("crack", "hole")
+    }
+    moved = table[table["path"].str.contains("train.x.png-0-moved")]
+    assert len(set(moved["sha256"])) == 3
+    # The crack is 10 pixels wide and high, each side of it moves by up to 2, and touched pixels are cut out, too.
+    assert moved[["width", "height"]].to_numpy().min() >= 6
+    assert moved[["width", "height"]].to_numpy().max() <= 15
+    assert (moved[["width", "height"]].to_numpy() != 10).any()
+    before = Manifest.read(voc.data / "crops/manifest.csv").sha256
+    assert _cut(voc, 0, jitter=0.2, jittered=3) == 0
+    assert Manifest.read(voc.data / "crops/manifest.csv").sha256 == before
+    description = DataDescription.read(voc.data / "crops")
+    assert "each box is cut out 3 more time(s) with sides moved by up to 20% of its own" in description.summary
+
+
+@pytest.mark.parametrize("has_profile", [False, True])
+def test_a_crop_of_the_data_set_gives_a_model_the_pixels_that_the_service_gives_it(
+    voc: VocFolder, *, has_profile: bool
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    picture = voc.root / "JPEGImages/test.x.png"
+    Image.fromarray(pixels).save(picture, icc_profile=WIDE if has_profile else None)
+    _split(voc)
+    assert _cut(voc, 0.25) == 0
+    contract = crop_contract(crop_margin=0.25, height=24, width=20)
+    opened = open_picture(picture.read_bytes(), contract, is_cut=True)
+    served = opened.crop(crop_box((10, 10, 20, 20), contract.crop_margin, (WIDTH, HEIGHT)), contract)
+    crop = voc.data / "crops/pictures/images/test.x.png-0.png"
+    np.testing.assert_array_equal(read_for_model(crop.read_bytes(), contract), served)
