@@ -150,8 +150,11 @@ class Batcher(Generic[Item, Answer]):
         future: asyncio.Future[Outcome[Answer]],
         is_background: bool,
     ) -> Job[Item, Answer]:
-        num_free = 0 if is_background else self.num_sessions - len(self._running)
-        job = Job.of(images, function, future, self._queue.num_pieces(len(images), num_free), is_background)
+        if is_background:
+            num_pieces = math.ceil(len(images) / self._queue.max_background_images)
+        else:
+            num_pieces = self._queue.num_pieces(len(images), self.num_sessions - len(self._running))
+        job = Job.of(images, function, future, num_pieces, is_background)
         self._queue.append(job)
         self.on_queue(self.queued_images)
         return job
