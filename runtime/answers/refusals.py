@@ -30,6 +30,8 @@ class RequestErrorCode(StrEnum):
     MODEL_OUTPUT_INVALID = "model_output_invalid"
     FILTER_FAILED = "filter_failed"
     FILTERS_HANG = "filters_hang"
+    WITHHELD = "withheld"
+    NOT_CHECKED = "not_checked"
     CORS_REFUSED = "cors_refused"
 
 
@@ -82,14 +84,15 @@ _CODES: dict[HTTPStatus, tuple[AnyCode, ...]] = {
     ),
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: (_Code.UNSUPPORTED_MEDIA_TYPE, ImageErrorCode.UNSUPPORTED, _Fetch.ENCODED),
     # No 5xx: the picture is what brings it about, and to send it again does not help.
-    HTTPStatus.UNPROCESSABLE_ENTITY: (_Code.MODEL_OUTPUT_INVALID, _Job.KEY_REUSED),
+    HTTPStatus.UNPROCESSABLE_ENTITY: (_Code.MODEL_OUTPUT_INVALID, _Code.WITHHELD, _Job.KEY_REUSED),
     HTTPStatus.INTERNAL_SERVER_ERROR: (_Code.FILTER_FAILED, _Job.GIVEN_UP),  # the fault of whoever runs the service
     HTTPStatus.BAD_GATEWAY: (
         *(_Fetch.UNRESOLVED, _Fetch.UNREACHABLE, _Fetch.TLS, _Fetch.STATUS, _Fetch.TOO_MANY_REDIRECTS),
         *(_Fetch.BAD_REDIRECT, _Fetch.BROKEN),
     ),
     HTTPStatus.SERVICE_UNAVAILABLE: (
-        *(_Code.OVERLOADED, _Code.UNAVAILABLE, _Code.FILTERS_HANG, _Job.TOO_MANY_JOBS, _Job.STORE_FAILED),
+        *(_Code.OVERLOADED, _Code.UNAVAILABLE, _Code.FILTERS_HANG, _Code.NOT_CHECKED),
+        *(_Job.TOO_MANY_JOBS, _Job.STORE_FAILED),
     ),
     HTTPStatus.INSUFFICIENT_STORAGE: (_Job.STORE_FULL,),
     HTTPStatus.GATEWAY_TIMEOUT: (_Code.DEADLINE_EXCEEDED, _Fetch.TIMEOUT),

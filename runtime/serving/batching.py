@@ -35,6 +35,22 @@ def overloaded(message: str, wait_s: float) -> RequestRefused:
     return RequestRefused(RequestErrorCode.OVERLOADED, message, retry_after_s=max(1, math.ceil(wait_s)))
 
 
+@dataclass(frozen=True)
+class BatchingWay:
+    """How requests become batches, for benchmarks to compare.
+
+    max_requests: in one batch. splits: whether a request is shared out among sessions that are free. window_s: how long
+    the first of a batch waits for others, unless it is full.
+    """
+
+    max_requests: float = math.inf
+    splits: bool = True
+    window_s: float = 0.0
+
+
+SHARED = BatchingWay()
+
+
 @dataclass(eq=False)
 class Batcher(Generic[Item, Answer]):
     """Work-conserving batches of bounded size from a bounded queue, in which requests take turns.
@@ -42,7 +58,7 @@ class Batcher(Generic[Item, Answer]):
     num_sessions: batches that run at the same time. max_batch_images: images in one batch; a larger request becomes
     several pieces, which may run side by side and let others go between them (`TurnQueue`). max_queued_images: images
     that may wait; beyond it requests are refused. on_batch: told the images, requests and seconds of every batch that
-    succeeded. on_queue: told how many images wait whenever that changes.
+    succeeded. on_queue: told how many images wait whenever that changes. way: what is compared with the others.
 
     A request is also refused if the queue is so long that it would miss its deadline. Where nobody waits a request is
     always taken, however large and whatever the last batches took: a slow moment never shuts the door for good.
@@ -57,6 +73,7 @@ class Batcher(Generic[Item, Answer]):
     max_queued_images: int
     on_batch: Callable[[int, int, float], None] = lambda _images, _requests, _seconds: None
     on_queue: Callable[[int], None] = lambda _images: None
+    way: BatchingWay = SHARED
     num_arriving: int = field(default=0, init=False)
     _queue: TurnQueue[Item, Answer] = field(init=False)
     _running: set[asyncio.Task[None]] = field(default_factory=set, init=False)
@@ -66,7 +83,7 @@ class Batcher(Generic[Item, Answer]):
     _context: contextvars.Context = field(default_factory=contextvars.copy_context, init=False)
 
     def __post_init__(self) -> None:
-        self._queue = TurnQueue(self.max_batch_images)
+        self._queue = TurnQueue(self.max_batch_images, self.way.max_requests)
 
     @property
     def queued_images(self) -> int:
@@ -116,6 +133,8 @@ class Batcher(Generic[Item, Answer]):
         late = RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, message)
         # A cancelled timer keeps its context until it is due.
         timer = loop.call_later(deadline_s, job.fail, late, context=self._context)
+        if self.way.window_s:
+            loop.call_later(self.way.window_s, self._start_batches, context=self._context)
         self._start_batches()
         try:
             return await job.future
@@ -153,7 +172,8 @@ class Batcher(Generic[Item, Answer]):
         if is_background:
             num_pieces = math.ceil(len(images) / self._queue.max_background_images)
         else:
-            num_pieces = self._queue.num_pieces(len(images), self.num_sessions - len(self._running))
+            num_free = self.num_sessions - len(self._running) if self.way.splits else 0
+            num_pieces = self._queue.num_pieces(len(images), num_free)
         job = Job.of(images, function, future, num_pieces, is_background)
         self._queue.append(job)
         self.on_queue(self.queued_images)
@@ -170,11 +190,17 @@ class Batcher(Generic[Item, Answer]):
         return is_there and len(self._running) < max(1, self.num_sessions - 1)
 
     def _start_batches(self) -> None:
-        while (self._queue and self.has_free_session) or self._has_room_for_background:
+        while (self._queue and self.has_free_session and self._is_due()) or self._has_room_for_background:
             batch = self._queue.take_batch()
             self.on_queue(self.queued_images)
             task = asyncio.get_running_loop().create_task(self._run(batch), context=self._context.copy())
             self._running.add(task)
+
+    def _is_due(self) -> bool:
+        """Whether a batch may start; the work-conserving way never waits."""
+        waited_s = time.perf_counter() - next(iter(self._queue)).enqueued_at
+        # A timer may be early by what its clock resolves.
+        return waited_s >= self.way.window_s - 1e-3 or self.queued_images >= self.max_batch_images
 
     async def _run(self, batch: list[Piece[Item, Answer]]) -> None:
         task = asyncio.current_task()

@@ -29,6 +29,7 @@ from runtime.serving.jobs.endpoints import JobPaths
 from runtime.serving.jobs.jobs import Jobs
 from runtime.serving.model_reference import ModelUnavailable, VisionModel, find_models
 from runtime.serving.openapi.document import BASE64_PATH, OpenAPIDocument, describe
+from runtime.serving.page.inspection_page import add_page
 from runtime.serving.prometheus.metrics_folder import use_metrics_folder
 from runtime.serving.request_record import RequestRecordMiddleware, current_record
 from runtime.serving.settings import ServingSettings, SettingsError
@@ -105,7 +106,7 @@ class EdgeService(Service):  # type: ignore[misc]  # BentoML's SDK package carri
         BentoML calls it before it builds, serves or makes an application. Raises ModelUnavailable.
         """
         settings = _read_settings()
-        found = find_models(self.bento)
+        self.found = found = find_models(self.bento)
         self.models = [VisionModel(str(model.tag), self.inner.card_path) for model in found.values()]
         declared = self.declared_apis
         self.apis = {api: declared[api] for api, role in APIS.items() if role in found}
@@ -126,7 +127,9 @@ class EdgeService(Service):  # type: ignore[misc]  # BentoML's SDK package carri
         settings = ServingSettings.read()
         use_metrics_folder()
         bentoml_app = super().to_asgi(is_main)
-        replace_docs_page(bentoml_app)
+        replace_docs_page(bentoml_app, links_to_page=settings.ui)
+        if settings.ui:
+            add_page(bentoml_app, self.found, list(self.apis), settings)
         routes = [method.route for method in self.apis.values()]
         replace_dispatchers(bentoml_app, {name: partial(_dispatch_by_service, name) for name in self.apis})
         admitted = AdmissionMiddleware(bentoml_app, routes, _is_refused_by_service)

@@ -5,7 +5,7 @@ A value that does not fit is an error at start. Unknown `VISION_*` variables are
 """
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -93,6 +93,10 @@ class ServingSettings(BaseSettings):
     max_batch_uploads: Annotated[int, Field(ge=1, le=100_000)] = 256
     """Most images that one request to `/detect_batch` may carry."""
 
+    crop_batching: Literal["shared", "request", "window"] = "shared"
+    """How crops become batches: those of all requests together (`shared`). The others are for `make bench-pipeline`
+    alone, which compares them: one call of the classifier a `request`, or a `window` of 10 ms."""
+
     max_decoded_bytes: Annotated[int, Field(ge=0)] = 512 * 2**20
     """Most bytes of decoded pictures that one process keeps until crops are cut out of them; a picture that finds no
     room is decoded a second time."""
@@ -144,6 +148,9 @@ class ServingSettings(BaseSettings):
 
     job_images_in_flight: Annotated[int, Field(ge=1, le=1024)] = 4
     """Images of jobs that are worked on at the same time."""
+
+    ui: bool = True
+    """Whether there is a page at `/ui` (docs/PAGE.md)."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -102,7 +102,9 @@ class Piece(Generic[Item, Answer]):
 
 @dataclass(eq=False)
 class TurnQueue(Generic[Item, Answer]):
-    """Requests that wait, each with a piece or more. max_batch_images: images in one batch, and in one piece at most.
+    """Requests that wait, each with a piece or more.
+
+    max_batch_images: images in one batch, and in one piece at most. max_batch_requests: requests in one batch.
 
     One piece of a request is taken for a batch, and the rest of it goes to the end: requests of one piece are served in
     order of arrival, and none waits for all pieces of another. Background requests wait in a line of their own, which
@@ -110,6 +112,7 @@ class TurnQueue(Generic[Item, Answer]):
     """
 
     max_batch_images: int
+    max_batch_requests: float = math.inf
     num_images: int = field(default=0, init=False)
     _jobs: deque[Job[Item, Answer]] = field(default_factory=deque, init=False)
     _background: deque[Job[Item, Answer]] = field(default_factory=deque, init=False)
@@ -166,7 +169,7 @@ class TurnQueue(Generic[Item, Answer]):
         to_the_end: list[Job[Item, Answer]] = []
         room = most
         now = time.perf_counter()
-        while jobs and len(jobs[0].waiting[0].images) <= room:
+        while jobs and len(jobs[0].waiting[0].images) <= room and len(batch) < self.max_batch_requests:
             job = jobs.popleft()
             piece = job.waiting.popleft()
             room -= len(piece.images)

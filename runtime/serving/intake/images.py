@@ -45,7 +45,7 @@ class ReadImages(NamedTuple):
 
     pixels: `(N, height, width, 3)` uint8 in the order sent, at the model's input: of each picture one, or its tiles.
     places: of each picture, where these lie in it. parts: what of the pictures is looked at. encoded: the files, if the
-    answer is drawn on them; else nothing keeps their bytes.
+    answer is drawn on them or filters look at them; else nothing keeps their bytes.
     """
 
     pixels: ImageArray
@@ -55,12 +55,14 @@ class ReadImages(NamedTuple):
 
 
 async def read_images(
-    request: Request, contract: ModelContract, settings: ServingSettings, wanted: WantedAnswer, run: RunInThreads
-) -> ReadImages:
+    request: Request, contract: ModelContract, settings: ServingSettings, wanted: WantedAnswer, run: RunInThreads,
+    keeps_files: bool = False,
+) -> ReadImages:  # fmt: skip
     """Read the images of a request in any of the four forms and bring each to the model's input.
 
-    Parsing JSON and large forms, base64, decoding and resizing are left to `run`, never done on the event loop. Raises
-    RequestRefused naming the first image that cannot be read, ClientGoneError.
+    Parsing JSON and large forms, base64, decoding and resizing are left to `run`, never done on the event loop.
+    keeps_files: whether filters look at the images later on. Raises RequestRefused naming the first image that cannot
+    be read, ClientGoneError.
     """
     names = PARTS if wanted.parts else ()
     read_document = partial(read_json, max_images=settings.max_images_per_request, options=names)
@@ -75,7 +77,7 @@ async def read_images(
     pixels = images[0]  # nearly every request: nothing to copy
     if len(images) > 1:
         [pixels] = await run([partial(np.concatenate, images)])
-    encoded = [data for _, _, data in read] if wanted.form == "overlay" else []
+    encoded = [data for _, _, data in read] if keeps_files or wanted.form == "overlay" else []
     return ReadImages(pixels, [places for _, places, _ in read], parts, encoded)
 
 

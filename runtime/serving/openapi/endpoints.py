@@ -23,6 +23,7 @@ DETECT_EXAMPLE: dict[str, Any] = {
     "logits": {"crack": 2.1, "good": -1.4},
     "abstained": False,
     "abstain_below": None,
+    "marks": [],
     "model": _DETECTOR,
     "width": 64,
     "height": 48,

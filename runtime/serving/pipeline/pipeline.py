@@ -61,9 +61,9 @@ class Pipeline:
         settings, contract = detector.served.settings, detector.served.contract
         assert isinstance(contract, DetectionContract)
         room = PictureRoom(settings.max_decoded_bytes)
-        reading = Reading(
-            tuple(handler.served.contract for handler in whole), classifier is not None, settings.max_pixels, room
-        )
+        contracts = tuple(handler.served.contract for handler in whole)
+        looks = any(handler.served.image_filters.at(is_drawn=False) for handler in whole)
+        reading = Reading(contracts, classifier is not None, settings.max_pixels, room, looks)
         stages: dict[Stage, RequestHandler | None] = {"detect": detector, "classify": classifier, "mask": segmenter}
         return cls(
             detector,
@@ -100,7 +100,9 @@ class Pipeline:
                 for picture, answer in zip(pictures, found, strict=True)
             ]
         )
-        results = await self.detector.filter(finished, time_left.left_s)
+        filtered = await self.detector.filter(finished, time_left.left_s)
+        looked = await self.detector.look(filtered, [picture.file for picture in pictures], time_left.left_s)
+        results = looked.answers
         self.metrics.answered(results)
         return Looked(results, outcome)
 

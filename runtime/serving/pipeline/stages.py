@@ -181,6 +181,7 @@ class MaskStage:
         outline = partial(to_segmentations, outputs, [place], contract, handler.served.identity)
         answers = only_predictions(await time_left.run(self.encoders, outline))
         handler.metrics.predicted(answers)
-        [segmentation] = await handler.filter(answers, time_left.left_s)
+        filtered = await handler.filter(answers, time_left.left_s)
+        [segmentation] = (await handler.look(filtered, [picture.file], time_left.left_s)).answers
         assert isinstance(segmentation, Segmentation)
         return segmentation

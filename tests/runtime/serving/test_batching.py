@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from runtime.answers.refusals import RequestRefused
-from runtime.serving.batching import Batcher
+from runtime.serving.batching import Batcher, BatchingWay
 from runtime.serving.turn_queue import Outcome
 
 LONG_S = 60.0  # a deadline that no test reaches
@@ -423,3 +423,32 @@ async def test_background_is_not_refused_for_a_full_queue_and_leaves_when_it_is_
     await model.release(3)
     await closing
     assert (await late).answers == [40]
+
+
+@on_a_loop
+async def test_requests_that_may_not_share_a_batch_are_one_call_each() -> None:
+    batcher, model = make_batcher(sessions=2, batch=100, way=BatchingWay(max_requests=1, splits=False)), Model()
+    tasks = [await submit(batcher, model, 1, 2, 3), await submit(batcher, model, 4), await submit(batcher, model, 5)]
+    assert model.batches == [[[1, 2, 3]], [[4]]], "not shared out among sessions that are free"
+    await model.release(0)
+    assert model.batches[2:] == [[[5]]]
+    for batch in (1, 2):
+        await model.release(batch)
+    assert [await answers(task) for task in tasks] == [[10, 20, 30], [40], [50]]
+
+
+@on_a_loop
+async def test_window_gathers_requests_though_a_session_is_free_and_a_full_batch_does_not_wait() -> None:
+    batcher, model = make_batcher(way=BatchingWay(window_s=0.05)), Model()
+    first, second = await submit(batcher, model, 1), await submit(batcher, model, 2)
+    assert model.batches == []
+    while not model.batches:
+        await asyncio.sleep(0.001)
+    assert model.batches == [[[1], [2]]]
+    await model.release(0)
+    assert [await answers(task) for task in (first, second)] == [[10], [20]]
+    batcher = make_batcher(way=BatchingWay(window_s=LONG_S))
+    full = [await submit(batcher, model, 1, 2), await submit(batcher, model, 3, 4)]
+    assert model.batches[1:] == [[[1, 2], [3, 4]]]
+    await model.release(1)
+    assert [await answers(task) for task in full] == [[10, 20], [30, 40]]
