@@ -23,8 +23,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from project.write_whole import whole_file, write_whole
 from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, SegmentationContract, Task, read_contract
 from runtime.model.hashing import file_sha256
-from runtime.model.stated_filters import HookFilter
 from runtime.model.roles import role_of
+from runtime.model.stated_filters import HookFilter
 from scoring.pictures import ScoringError, list_pictures, root_of
 
 PLAN_FILE = "plan.json"

@@ -169,8 +169,12 @@ class Batcher(Generic[Item, Answer]):
         future: asyncio.Future[Outcome[Answer]],
         is_background: bool,
     ) -> Job[Item, Answer]:
-        num_free = 0 if is_background or not self.way.splits else self.num_sessions - len(self._running)
-        job = Job.of(images, function, future, self._queue.num_pieces(len(images), num_free), is_background)
+        if is_background:
+            num_pieces = math.ceil(len(images) / self._queue.max_background_images)
+        else:
+            num_free = self.num_sessions - len(self._running) if self.way.splits else 0
+            num_pieces = self._queue.num_pieces(len(images), num_free)
+        job = Job.of(images, function, future, num_pieces, is_background)
         self._queue.append(job)
         self.on_queue(self.queued_images)
         return job

@@ -128,7 +128,8 @@ class ServingSettings(BaseSettings):
     """Longest that fetching one image may take, with its redirects; the largest is that of a body."""
 
     max_fetches: Annotated[int, Field(ge=1, le=256)] = 8
-    """Images that one process fetches at the same time; each may take `max_body_bytes` of memory."""
+    """Images that one process fetches at the same time; each may take `max_body_bytes` of memory. Jobs fetch
+    beside them, `job_images_in_flight` at most."""
 
     jobs_dir: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = None
     """Folder, on a disk of this machine, in which jobs are kept; unset: there is no `/jobs`."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Generic, Protocol, TypeVar
 
+_BACKGROUND_PART = 16  # of a full batch: one image on a CPU, where each costs as much as the first, 4 on a GPU
+
 
 class Batchable(Protocol):
     """What a request carries: a list or an array whose first axis counts images."""
@@ -122,6 +124,11 @@ class TurnQueue(Generic[Item, Answer]):
         return chain(self._jobs, self._background)
 
     @property
+    def max_background_images(self) -> int:
+        """Images in one background batch: few, as a request that comes may wait for all of it."""
+        return max(1, self.max_batch_images // _BACKGROUND_PART)
+
+    @property
     def has_background(self) -> bool:
         return bool(self._background)
 
@@ -151,16 +158,16 @@ class TurnQueue(Generic[Item, Answer]):
         Of background requests where no other waits: never both in one batch, which would take longer.
         """
         if not self._jobs:
-            batch, _ = self._take(self._background)
+            batch, _ = self._take(self._background, self.max_background_images)
             return batch
-        batch, num_taken = self._take(self._jobs)
+        batch, num_taken = self._take(self._jobs, self.max_batch_images)
         self.num_images -= num_taken
         return batch
 
-    def _take(self, jobs: deque[Job[Item, Answer]]) -> tuple[list[Piece[Item, Answer]], int]:
+    def _take(self, jobs: deque[Job[Item, Answer]], most: int) -> tuple[list[Piece[Item, Answer]], int]:
         batch: list[Piece[Item, Answer]] = []
         to_the_end: list[Job[Item, Answer]] = []
-        room = self.max_batch_images
+        room = most
         now = time.perf_counter()
         while jobs and len(jobs[0].waiting[0].images) <= room and len(batch) < self.max_batch_requests:
             job = jobs.popleft()
@@ -171,7 +178,7 @@ class TurnQueue(Generic[Item, Answer]):
             if job.waiting:
                 to_the_end.append(job)
         jobs.extend(to_the_end)
-        return batch, self.max_batch_images - room
+        return batch, most - room
 
     def num_pieces(self, num_images: int, num_free: int) -> int:
         """Return the number of pieces that a request of so many images becomes.

@@ -75,6 +75,7 @@ def url(project: Project, camera: int) -> Iterator[str]:
         "VISION_FRONT_WORKERS": "1",
         "VISION_CLASSIFY_SHARE": "1",
         "VISION_DEADLINE_MS": "60000",
+        "VISION_JOBS_DIR": str(project.home / "jobs"),
         "VISION_FETCH_HOSTS": f"127.0.0.1:{camera}@127.0.0.1/32, localhost:{camera}",
     }
     with serving("service:Vision", project.folder, environment) as url:
@@ -177,6 +178,27 @@ def test_list_of_images_that_is_none_is_refused(url: str, body: Line, code: str,
 def test_detect_takes_no_list_of_addresses(url: str) -> None:
     response = httpx.post(f"{url}/detect", json={"images": [{"url": "http://127.0.0.1/"}]})
     assert code_and_index(response) == ("unknown_field", None)
+
+
+def test_front_has_jobs_computed_behind_requests(url: str) -> None:
+    """Nothing of them is seen in the metrics of those who wait."""
+    before = read_metrics(url)
+    made = httpx.post(f"{url}/jobs?task=detect", files=[("images", TWO)] * 3, timeout=100)
+    assert made.status_code == 202, made.text
+    job: Line = {}
+
+    def is_done() -> bool:
+        job.update(httpx.get(f"{url}/jobs/{made.json()['id']}").json())
+        return bool(job["state"] == "done")
+
+    wait_for(is_done, "the end of a job")
+    said = [PipelineResult.model_validate(line["result"]) for line in job["results"]]
+    assert [(len(one.detections), one.classified) for one in said] == [(2, "done")] * 3
+    after = read_metrics(url)
+    for model in ("detect", "crop"):
+        waits, batched = f"vision_{model}_queue_wait_seconds_count", f"vision_{model}_batch_images_sum"
+        assert total(after, waits) == total(before, waits)
+        assert total(after, batched) > total(before, batched)
 
 
 def test_what_is_wrong_with_the_request_refuses_it(url: str) -> None:

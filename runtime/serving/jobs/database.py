@@ -16,6 +16,7 @@ from runtime.answers.refusals import JobErrorCode, RequestRefused
 Access = Literal["read", "write"]
 DATABASE_FILE: Final = "jobs.sqlite3"
 VERSION: Final = 1
+FOLDER_MODE: Final = 0o700  # clients' pictures lie there
 BUSY_S: Final = 20.0  # how long another process may hold the file
 _MIB = 2**20
 _RETRY_AFTER_S = 10
@@ -73,7 +74,7 @@ def open_database(folder: Path, max_bytes: int) -> sqlite3.Connection:
     max_bytes: of the file. Raises RequestRefused that says what is wrong with it.
     """
     with refusing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
         connection = sqlite3.connect(folder / DATABASE_FILE, timeout=BUSY_S, isolation_level=None)
         try:
             _prepare(connection, folder, max_bytes)

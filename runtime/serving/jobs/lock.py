@@ -4,7 +4,7 @@ import fcntl
 from pathlib import Path
 from typing import IO
 
-from runtime.serving.jobs.database import refusing
+from runtime.serving.jobs.database import FOLDER_MODE, refusing
 
 LOCK_FILE = "jobs.lock"
 
@@ -21,7 +21,7 @@ class FolderLock:
         if self._file:
             return True
         with refusing(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
             file = (self._folder / LOCK_FILE).open("ab")
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

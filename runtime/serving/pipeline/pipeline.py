@@ -91,7 +91,7 @@ class Pipeline:
         """
         pixels = await self._stacked(pictures, time_left)
         outcome = await self.detector.batcher.submit(pixels, compute, time_left.left_s, time_left.is_background)
-        self.detector.metrics.queue_wait.observe(outcome.wait_s)
+        time_left.note_wait(self.detector.metrics, outcome.wait_s)
         found = only_predictions(self._detections(pictures, outcome))
         self.detector.metrics.predicted(found)
         finished = await together(

@@ -108,7 +108,7 @@ class CropStage:
         times.cut_at = time.perf_counter()
         outcome = await handler.batcher.submit(pixels, self.sessions.compute, time_left.left_s, time_left.is_background)
         times.inference_s = outcome.inference_s
-        handler.metrics.queue_wait.observe(outcome.wait_s)
+        time_left.note_wait(handler.metrics, outcome.wait_s)
         answers = to_predictions(stack_rows(outcome.answers), contract, handler.served.identity)
         handler.metrics.predicted(answers)
         filtered = iter(await handler.filter([one for one in answers if one is not None], time_left.left_s))
@@ -176,7 +176,7 @@ class MaskStage:
         outcome = await handler.batcher.submit(
             pixels[None], self.sessions.compute, time_left.left_s, time_left.is_background
         )
-        handler.metrics.queue_wait.observe(outcome.wait_s)
+        time_left.note_wait(handler.metrics, outcome.wait_s)
         outputs = stack_rows(outcome.answers)
         outline = partial(to_segmentations, outputs, [place], contract, handler.served.identity)
         answers = only_predictions(await time_left.run(self.encoders, outline))

@@ -362,11 +362,11 @@ async def test_observers_are_told_of_batches_and_of_the_queue() -> None:
 
 @on_a_loop
 async def test_background_goes_where_nobody_waits_and_its_batches_are_its_own() -> None:
-    model, batcher = Model(), make_batcher()
+    model, batcher = Model(), make_batcher(batch=32)
     tasks = [asyncio.create_task(batcher.submit([1], model, LONG_S))]
     await settle()
-    for image in (2, 3):
-        tasks.append(asyncio.create_task(batcher.submit([image], model, LONG_S, is_background=True)))
+    for images in ([2], [3], [5, 6, 7]):
+        tasks.append(asyncio.create_task(batcher.submit(images, model, LONG_S, is_background=True)))
     await settle()
     assert (batcher.queued_images, batcher.expected_wait_s) == (0, 0)
     tasks.append(asyncio.create_task(batcher.submit([4], model, LONG_S)))
@@ -375,8 +375,10 @@ async def test_background_goes_where_nobody_waits_and_its_batches_are_its_own() 
     assert model.batches[1:] == [[[4]]]
     await model.release(1)
     assert model.batches[2:] == [[[2], [3]]]
-    await model.release(2)
-    assert [(await task).answers for task in tasks] == [[10], [20], [30], [40]]
+    for index in (2, 3, 4):
+        await model.release(index)
+    assert model.batches[3:] == [[[5]], [[6, 7]]]
+    assert [(await task).answers for task in tasks] == [[10], [20], [30], [50, 60, 70], [40]]
 
 
 @on_a_loop
