@@ -63,6 +63,8 @@ class Batcher(Generic[Item, Answer]):
     A request is also refused if the queue is so long that it would miss its deadline. Where nobody waits a request is
     always taken, however large and whatever the last batches took: a slow moment never shuts the door for good.
     num_arriving: requests that are being decoded, kept by whoever does that, so that `refuse_if_full` sees them coming.
+    Background requests, for which nobody waits, are never refused for a full queue, start only where nobody else waits,
+    and leave one session free where there are several, so that what comes next starts at once.
     Everything happens on one event loop; nothing here is safe to call from another thread.
     """
 
@@ -105,7 +107,13 @@ class Batcher(Generic[Item, Answer]):
         """
         self._refuse_if(self.queued_images + self.num_arriving >= self.max_queued_images, deadline_s)
 
-    async def submit(self, images: Item, function: BatchFunction[Item, Answer], deadline_s: float) -> Outcome[Answer]:
+    async def submit(
+        self,
+        images: Item,
+        function: BatchFunction[Item, Answer],
+        deadline_s: float,
+        is_background: bool = False,
+    ) -> Outcome[Answer]:
         """Have `function` compute `images`, together with what others submit, and return what is of these.
 
         function: gets a sequence of items, returns for each as many answers as it has images, in order. Items of
@@ -116,11 +124,11 @@ class Batcher(Generic[Item, Answer]):
         """
         if deadline_s <= 0:
             raise RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, TOO_LATE)
-        if self._is_closed or self._queue:
+        if self._is_closed or (self._queue and not is_background):
             # What is still being decoded does not count against a request that is through with it.
             self._refuse_if(self.queued_images + len(images) > self.max_queued_images, deadline_s, len(images))
         loop = asyncio.get_running_loop()
-        job = self._enqueue(images, function, loop.create_future())
+        job = self._enqueue(images, function, loop.create_future(), is_background)
         message = f"no answer within the deadline; {self.queued_images} images waited"
         late = RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, message)
         # A cancelled timer keeps its context until it is due.
@@ -155,11 +163,14 @@ class Batcher(Generic[Item, Answer]):
         return num_images * self._image_s / self.num_sessions
 
     def _enqueue(
-        self, images: Item, function: BatchFunction[Item, Answer], future: asyncio.Future[Outcome[Answer]]
+        self,
+        images: Item,
+        function: BatchFunction[Item, Answer],
+        future: asyncio.Future[Outcome[Answer]],
+        is_background: bool,
     ) -> Job[Item, Answer]:
-        num_free = self.num_sessions - len(self._running) if self.way.splits else 0
-        num_pieces = self._queue.num_pieces(len(images), num_free)
-        job = Job.of(images, function, future, num_pieces)
+        num_free = 0 if is_background or not self.way.splits else self.num_sessions - len(self._running)
+        job = Job.of(images, function, future, self._queue.num_pieces(len(images), num_free), is_background)
         self._queue.append(job)
         self.on_queue(self.queued_images)
         return job
@@ -169,8 +180,13 @@ class Batcher(Generic[Item, Answer]):
         self._queue.discard(job)
         self.on_queue(self.queued_images)
 
+    @property
+    def _has_room_for_background(self) -> bool:
+        is_there = self._queue.has_background and not self._queue
+        return is_there and len(self._running) < max(1, self.num_sessions - 1)
+
     def _start_batches(self) -> None:
-        while self._queue and self.has_free_session and self._is_due():
+        while (self._queue and self.has_free_session and self._is_due()) or self._has_room_for_background:
             batch = self._queue.take_batch()
             self.on_queue(self.queued_images)
             task = asyncio.get_running_loop().create_task(self._run(batch), context=self._context.copy())

@@ -82,6 +82,8 @@ class Endpoint:
     @property
     def json_body(self) -> str:
         """The name of its body's schema."""
+        if self.streams:
+            return "ImageList"
         return "ImagesAndPartsInBase64" if self.answers_pictures else "ImagesInBase64"
 
 

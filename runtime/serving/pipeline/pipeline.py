@@ -16,6 +16,7 @@ from runtime.model.contract import DetectionContract
 from runtime.model.image import ImageArray
 from runtime.model.roles import Role
 from runtime.serving.bentoml_app import BatchCallback
+from runtime.serving.fetching.fetcher import Fetcher
 from runtime.serving.pipeline.sent_pictures import PictureRoom, Reading, SentPicture
 from runtime.serving.pipeline.stages import CropAnswers, CropStage, MaskAnswers, MaskStage
 from runtime.serving.pipeline.time_left import TimeLeft, together
@@ -46,10 +47,14 @@ class Pipeline:
     reading: Reading
     metrics: PipelineMetrics
     models: list[StageModel]
+    fetcher: Fetcher
 
     @classmethod
-    def of(cls, handlers: Mapping[Role, RequestHandler]) -> Self:
-        """Put the handlers of a detector and of those that are there beside it into a pipeline."""
+    def of(cls, handlers: Mapping[Role, RequestHandler], fetcher: Fetcher) -> Self:
+        """Put the handlers of a detector and of those that are there beside it into a pipeline.
+
+        fetcher: of the images of lists that are addresses.
+        """
         detector, classifier = handlers["detection"], handlers.get("crop-classification")
         segmenter = handlers.get("segmentation")
         whole = [detector, segmenter] if segmenter else [detector]
@@ -67,6 +72,7 @@ class Pipeline:
             reading,
             pipeline_metrics(contract.objects),
             [_stage_model(stage, handler.served.identity) for stage, handler in stages.items() if handler],
+            fetcher,
         )
 
     def close(self) -> None:
@@ -84,7 +90,7 @@ class Pipeline:
         output is not finite.
         """
         pixels = await self._stacked(pictures, time_left)
-        outcome = await self.detector.batcher.submit(pixels, compute, time_left.left_s)
+        outcome = await self.detector.batcher.submit(pixels, compute, time_left.left_s, time_left.is_background)
         self.detector.metrics.queue_wait.observe(outcome.wait_s)
         found = only_predictions(self._detections(pictures, outcome))
         self.detector.metrics.predicted(found)
