@@ -181,6 +181,10 @@ bench: bento .venv-bench/bench.stamp ## our server and its peers under load -> a
 	@$(if $(PIPELINE),,.venv-bench/bin/python -m benchmarks.serve_load $(if $(QUICK),--quick))
 	@$(if $(filter classify,$(TYPED_TASK)),,.venv-bench/bin/python -m benchmarks.segment_load $(if $(QUICK),--quick))
 
+.PHONY: bench-pipeline
+bench-pipeline: setup ## where the time of /detect goes, and what batching crops gains -> artifacts/benchmarks (QUICK=1)
+	@$(PYTHON) -m benchmarks.pipeline_load $(if $(QUICK),--quick)
+
 # What to look at before a long run: docs/INPUT_PIPELINE.md.
 .PHONY: overfit lr-finder loader-probe
 overfit: split ## can the model learn 24 pictures by heart?

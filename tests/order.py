@@ -59,6 +59,7 @@ SLOW_FILES = (
     "tests/test_pipeline.py",
     "tests/slurm/test_claim.py",
     "tests/benchmarks/test_input_pipeline.py",
+    "tests/benchmarks/test_pipeline_load.py",
     "tests/dataset/sources/test_magnetic_tile.py",
 )
 
