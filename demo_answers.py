@@ -148,8 +148,10 @@ def _boxed(
     copy = np.ascontiguousarray(image).copy()
     scaled = np.rint(corners * (np.asarray([width, height] * 2) / np.asarray([*size, *size]))).astype(int)
     for (left, top, right, bottom), number in zip(scaled.tolist(), objects.tolist(), strict=True):
-        # Around the box, so that the line hides nothing of a small object.
-        cv2.rectangle(copy, (left - LINE_PX, top - LINE_PX), (right + 1, bottom + 1), colour_of(number), LINE_PX)
+        # Around the box, so that the line hides nothing of a small object, but within the picture.
+        first = max(left - LINE_PX, 1), max(top - LINE_PX, 1)
+        last = min(right + 1, width - LINE_PX), min(bottom + 1, height - LINE_PX)
+        cv2.rectangle(copy, first, last, colour_of(number), LINE_PX)
     return copy
 
 

@@ -254,6 +254,11 @@ def test_true_and_answered_boxes_stand_side_by_side(spotted: dict[str, Picture])
         assert np.abs(np.subtract(ends, (left, top, right, bottom))).max() <= 4
     assert "1 x red; 1 of 1 found" in page
     assert (shown[0] == shown[1]).all(), "nothing is known to be in a grey one"
+    page = render([spotted["red"]], [_boxed(("red", (0, 0, 64, 48)))], "summary", max_value=None)
+    (*_, drawn) = (np.asarray(Image.open(BytesIO(base64.b64decode(d)))) for d in re.findall(r"base64,([^\"]+)", page))
+    is_line = np.abs(drawn.astype(int) - plain).max(axis=2) > 40
+    assert all(edge.mean() > 0.8 for edge in (is_line[:2].any(0), is_line[-2:].any(0), is_line[:, :2].any(1)))
+    assert is_line[:, -2:].any(1).mean() > 0.8, "a box that fills its picture is seen on every side"
 
 
 def test_no_more_is_asked_than_one_request_carries(tmp_path: Path) -> None:
