@@ -54,7 +54,8 @@ OF_TASK := $(TASK_NAME:%=--task %)
 OF_BENTO := $(if $(filter both,$(TYPED_TASK)),--task both,$(OF_TASK))
 # Other targets would do their work for classification without a word.
 KNOW_OWN := train predict eval export review card register mlflow
-KNOW_BOTH := help setup source data load split inspect register bento serve $(if $(filter detect crops,$(TYPED_TASK)),,demo bench)
+KNOW_BOTH := help setup source data load split inspect register bento serve $(if $(filter crops,$(TYPED_TASK)),,demo)
+KNOW_BOTH += $(if $(filter detect crops,$(TYPED_TASK)),,bench)
 NOT_OF_TASK := $(filter-out $(KNOW_BOTH) $(if $(PIPELINE),$(KNOW_OWN)),$(MAKECMDGOALS))
 ifneq ($(if $(filter-out classify,$(TYPED_TASK)),$(NOT_OF_TASK)),)
   $(error TASK=$(TYPED_TASK) is not for $(NOT_OF_TASK), but for $(strip $(KNOW_BOTH) $(if $(PIPELINE),$(KNOW_OWN))))
@@ -167,7 +168,7 @@ serve: bento ## serve the Bento on the loopback (PORT=)
 demo: before-demo bento ## everything, from pictures to the answers of a served Bento (DATA=)
 	@echo "demo: serves the Bento and asks it about one test picture of each class; some 10 seconds"
 	@$(if $(PIPELINE),,$(PYTHON) demo.py)
-	@$(if $(filter classify,$(TYPED_TASK)),,$(PYTHON) demo.py --task segmentation)
+	@$(if $(filter classify,$(TYPED_TASK)),,$(PYTHON) demo.py --task $(or $(TASK_NAME),segmentation))
 
 before-demo: setup
 	@echo "From pictures to a served Bento: each stage says what it does and about how long it takes for the 720 drawn pictures"

@@ -189,14 +189,19 @@ def test_the_demo_of_outlines_stands_beside_that_of_classes(checkout: Checkout) 
 
 
 @pytest.mark.slow
-def test_a_detector_is_made_and_registered_beside_both(checkout: Checkout) -> None:
-    printed = checkout.run("make TASK=detect register")
+def test_the_demo_of_boxes_stands_beside_both(checkout: Checkout) -> None:
+    printed = checkout.run("make demo TASK=detect")
     stages = yaml.safe_load((checkout.folder / "detection/dvc.yaml").read_text(encoding="utf-8"))["stages"]
     ran = re.findall(r"Running stage 'detection/dvc.yaml:(\w+)'", printed)
     assert sorted(ran) == sorted(stages)
     assert in_order(ran)
-    assert "vision-detector:" in printed
-    assert (checkout.folder / "artifacts/detection/evaluation/objects.csv").is_file()
+    objects = r"(?:no object|\d+ x \w+).*(?:nothing to find|\d of \d found)"
+    asked = re.findall(rf"^data/pictures/images/(\w+)/.+?{objects}", printed, re.M)
+    assert asked == ["Blowhole", "Break", "Crack", "Fray", "Free", "Uneven"], printed[-2000:]
+    made = checkout.folder / "artifacts/detection"
+    assert (made / "demo.html").read_text().count("<img") == 18
+    assert (made / "evaluation/objects.csv").is_file()
+    assert "demo.py --task detection --picture" in printed
     assert checkout.shell("git status --porcelain") == ""
 
 
