@@ -1,6 +1,7 @@
 """A stand-in for Label Studio that keeps what it is given; `test_real_server.py` asks a real one."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -21,8 +22,8 @@ class RememberingServer:
         return LabelStudio("http://127.0.0.1:1", "token", httpx.MockTransport(self._answer))
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
-        body = json.loads(request.content) if request.content else None
-        answer = {
+        body: Any = json.loads(request.content) if request.content else None
+        answers: dict[tuple[str, str], Callable[[], Any]] = {
             ("GET", "/api/projects"): lambda: {"results": self.projects},
             ("POST", "/api/projects"): lambda: self._add(self.projects, body),
             ("PATCH", "/api/projects/1"): lambda: self.projects[0].update(body),
@@ -31,7 +32,8 @@ class RememberingServer:
             ("POST", "/api/projects/1/import"): lambda: self._import(body),
             ("POST", "/api/projects/1/import/predictions"): lambda: self.predictions.extend(body),
             ("GET", "/api/predictions/"): lambda: self.predictions,
-        }[(request.method, request.url.path)]()
+        }
+        answer = answers[request.method, request.url.path]()
         return httpx.Response(200, json=answer if answer is not None else {})
 
     @staticmethod
