@@ -13,6 +13,8 @@ NORMAL ?=
 SKIP ?=
 # `top`: each folder at the top is a class, whatever lies in it; only for a folder.
 CLASSES ?=
+# `new`: pictures are divided anew, with another test set; otherwise those that were there keep their side.
+SPLIT ?=
 # What the model tells: `classify` (the class of a picture, also if empty), `segment` (outlines, from masks) or `detect`
 # (boxes of objects); the Bento may hold `both` of the first two.
 TASK ?=
@@ -35,9 +37,10 @@ export TYPED_GROUPS := $(call typed,GROUPS)
 export TYPED_NORMAL := $(call typed,NORMAL)
 export TYPED_SKIP := $(call typed,SKIP)
 export TYPED_CLASSES := $(call typed,CLASSES)
+export TYPED_SPLIT := $(call typed,SPLIT)
 export TYPED_ACCEPT_WORSE := $(call typed,ACCEPT_WORSE)
 export TYPED_PICTURES := $(call typed,PICTURES)
-ONLY_TYPED := DATA GROUPS NORMAL SKIP CLASSES TASK ACCEPT_WORSE PICTURES
+ONLY_TYPED := DATA GROUPS NORMAL SKIP CLASSES SPLIT TASK ACCEPT_WORSE PICTURES
 NOT_TAKEN := $(foreach name,$(ONLY_TYPED),$(if $(value $(name)),$(if $(filter environment,$(firstword $(origin $(name)))),$(name))))
 unexport $(ONLY_TYPED)
 
@@ -95,6 +98,7 @@ setup: .venv/train.stamp data/source.yaml ## install what training and serving n
 
 NOTE_SOURCE = $(PYTHON) -m dataset.stage dataset.source --groups="$$TYPED_GROUPS" --normal="$$TYPED_NORMAL" \
 	$${TYPED_SKIP:+--skip="$$TYPED_SKIP"} $${TYPED_CLASSES:+--classes="$$TYPED_CLASSES"} \
+	$${TYPED_SPLIT:+--split="$$TYPED_SPLIT"} \
 	--out data/source.yaml -- "$$TYPED_DATA"
 
 # A run writes dvc.lock, which git shall not see until somebody wants to commit a run of their own: `make track`.

@@ -13,6 +13,12 @@ class DataParams(Section):
     near_duplicate_correlation: Annotated[float, Field(gt=0, le=1)]
 
 
+class CropParams(Section):
+    """`crops:` what a classifier of crops gets to see of a box; `margin`: share of its sides, added on each of them."""
+
+    margin: Annotated[float, Field(ge=0, le=1)]
+
+
 class SplitParams(Section):
     """`split:` how a manifest is divided: one fold for test, the next for validation, the rest for training."""
 

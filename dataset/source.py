@@ -1,11 +1,11 @@
 """Decide where pictures come from, and note it in `data/source.yaml`.
 
     python -m dataset.source [PATH_OR_NAME] [--groups CSV] [--normal CLASS] [--skip-unreadable] [--skip-rare]
-        [--classes top] [--source NAME] --out data/source.yaml
+        [--classes top] [--split new] [--source NAME] --out data/source.yaml
 
 Without an argument the source chosen before is kept, or the drawn tiles are taken. The file is rewritten only when
 something changed, so that DVC reruns loading only then; `fingerprint` tells from names, sizes and times of the files
-that something changed, not what.
+that something changed, not what. `--split new` is not noted: it forgets, once, which side each picture was on.
 """
 
 import argparse
@@ -23,8 +23,9 @@ from dataset.outputs.overlap import check_folder, check_nothing_foreign
 from dataset.outputs.pipeline import LISTS, PICTURES_CSV, PICTURES_DIR, places_of_runs
 from dataset.outputs.replacing import alone
 from dataset.readable_name import readable
-from dataset.sources.folder_options import SkipName, parse_classes, parse_skip
+from dataset.sources.folder_options import SkipName, parse_classes, parse_skip, parse_split
 from dataset.sources.magnetic_tile import holds_magnetic_tiles
+from dataset.splitting.memory import forget
 from project.command import command
 
 logger = logging.getLogger(__name__)
@@ -110,6 +111,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
             f"--skip-{option}", dest="skipped", action="append_const", const=option, default=[], help=f"--skip {option}"
         )
     parser.add_argument("--classes", default="", metavar="top", help="each folder at the top is a class")
+    parser.add_argument("--split", default="", metavar="new", help="divide all pictures anew, with another test set")
     parser.add_argument("--source", choices=get_args(SourceName), help="how to read PATH, if not by its layout")
     parser.add_argument("--out", type=Path, default=Path("data/source.yaml"))
 
@@ -117,10 +119,15 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 @command(_arguments, known=(ManifestError,), speaker="error")
 def main(args: argparse.Namespace) -> None:
     try:
+        is_forgotten = parse_split(args.split) == "new"
         skip = ",".join([args.skip, *args.skipped]).strip(",")
         source = decide_source(args.wanted, args.groups, args.source, args.out, args.normal, skip, args.classes)
         check_places(source, args.out.parent)
         keep_own()
+        if is_forgotten:
+            with alone(args.out.parent):
+                kept = forget(args.out.parent)
+            logger.info("pictures are divided anew%s", f"; kept: {', '.join(map(str, kept))}" if kept else "")
         if is_new := not source.is_noted(args.out):
             # Not while a run loads: DVC would note, at the end of that run, this choice as what its pictures are from.
             with alone(args.out.parent):

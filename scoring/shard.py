@@ -1,7 +1,7 @@
 """Plan a scoring run: freeze which pictures are scored by which model: `python -m scoring.shard SOURCE RUN_DIR`.
 
 SOURCE is a folder, a text file with one path a line, or a CSV with a column `path`, such as data/manifest.csv. With
-`--task segmentation` results have the outlines, too.
+`--task segmentation` results have the outlines, too, and with `--task detection` the boxes.
 """
 
 import argparse

@@ -36,6 +36,7 @@ SLOW_FILES = (
     "tests/service/test_segment.py",
     "tests/service/test_detect.py",
     "tests/service/test_detect_batch.py",
+    "tests/service/test_jobs.py",
     "tests/service/test_segment_parts.py",
     "tests/test_demo.py",
     "tests/benchmarks/test_serve_load.py",

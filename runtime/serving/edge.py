@@ -26,10 +26,13 @@ from runtime.serving.docs_page import replace_docs_page
 from runtime.serving.error_bodies import ErrorBodyMiddleware
 from runtime.serving.fronts.inference_worker import InferenceService
 from runtime.serving.handlers import APIS, Handlers
+from runtime.serving.jobs.endpoints import JobPaths
+from runtime.serving.jobs.jobs import Jobs
 from runtime.serving.label_studio.backend import LabelStudioBackend
 from runtime.serving.label_studio.pictures import LabelStudioPictures
 from runtime.serving.model_reference import ModelUnavailable, VisionModel, find_models
 from runtime.serving.openapi.document import BASE64_PATH, OpenAPIDocument, describe
+from runtime.serving.page.inspection_page import add_page
 from runtime.serving.prometheus.metrics_folder import use_metrics_folder
 from runtime.serving.request_record import RequestRecordMiddleware, current_record
 from runtime.serving.settings import ServingSettings, SettingsError
@@ -106,7 +109,7 @@ class EdgeService(Service):  # type: ignore[misc]  # BentoML's SDK package carri
         BentoML calls it before it builds, serves or makes an application. Raises ModelUnavailable.
         """
         settings = _read_settings()
-        found = find_models(self.bento)
+        self.found = found = find_models(self.bento)
         self.models = [VisionModel(str(model.tag), self.inner.card_path) for model in found.values()]
         declared = self.declared_apis
         self.apis = {api: declared[api] for api, role in APIS.items() if role in found}
@@ -116,7 +119,8 @@ class EdgeService(Service):  # type: ignore[misc]  # BentoML's SDK package carri
 
     @property
     def openapi_spec(self) -> OpenAPIDocument:
-        return describe(super().openapi_spec.asdict(), {method.route: name for name, method in self.apis.items()})
+        routes = {method.route: name for name, method in self.apis.items()}
+        return describe(super().openapi_spec.asdict(), routes, has_jobs=_read_settings().jobs_dir is not None)
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """Wrap the whole application: a middleware that BentoML adds itself stands inside its timeout and limits.
@@ -126,16 +130,19 @@ class EdgeService(Service):  # type: ignore[misc]  # BentoML's SDK package carri
         settings = ServingSettings.read()
         use_metrics_folder()
         bentoml_app = super().to_asgi(is_main)
-        replace_docs_page(bentoml_app)
+        replace_docs_page(bentoml_app, links_to_page=settings.ui)
+        if settings.ui:
+            add_page(bentoml_app, self.found, list(self.apis), settings)
         routes = [method.route for method in self.apis.values()]
         replace_dispatchers(bentoml_app, {name: partial(_dispatch_by_service, name) for name in self.apis})
         admitted = AdmissionMiddleware(bentoml_app, routes, _is_refused_by_service)
         leave_out_idle_tracing(bentoml_app)
         _leave_out_timeout(bentoml_app)
         bounded = BoundedPaths(admitted, bentoml_app, {route + BASE64_PATH: route for route in routes})
-        cors = cors_around(bounded, bentoml_app, settings.cors_origins, _note_refusal)
+        inner: ASGIApp = JobPaths(bounded, _jobs, _note_refusal) if settings.jobs_dir else bounded
+        cors = cors_around(inner, bentoml_app, settings.cors_origins, _note_refusal)
         bound_headers(settings.header_timeout_s, _count_early_refusal, cors.early_headers if cors else None)
-        answered = ErrorBodyMiddleware(_with_label_studio(cors or bounded, bounded, settings))
+        answered = ErrorBodyMiddleware(_with_label_studio(cors or inner, bounded, settings))
         # The limit is outside the error bodies: it holds their end back until the client has read them.
         limited = BodyLimitMiddleware(
             answered, settings.max_body_bytes, settings.body_timeout_s, settings.max_inflight_bytes
@@ -178,6 +185,12 @@ def _handlers() -> Handlers:
     """Return the service's own: the application is built before the service is."""
     handlers: Handlers = bentoml.get_current_service().handlers
     return handlers
+
+
+def _jobs() -> Jobs:
+    jobs = _handlers().jobs
+    assert jobs is not None  # the settings that make the paths make them, too
+    return jobs
 
 
 def _dispatch_by_service(api: str, compute: BatchCallback) -> Callable[[Request], Coroutine[Any, Any, Response]]:

@@ -24,11 +24,13 @@ async def _never_gone() -> Message:
 class TimeLeft:
     """Until when a picture must be answered.
 
-    until_s: on the clock of `time.perf_counter`. deadline_s: the whole time that it had.
+    until_s: on the clock of `time.perf_counter`. deadline_s: the whole time that it had. is_background: nobody waits
+    for it, so that others go first.
     """
 
     until_s: float
     deadline_s: float
+    is_background: bool = False
 
     @property
     def left_s(self) -> float:
