@@ -25,6 +25,9 @@ ACCEPT_WORSE ?=
 # Training processes on this machine; one a GPU.
 NPROC ?= 1
 PORT ?= 3000
+# Pictures to be labelled, of `make labels`, and where Label Studio listens.
+PICTURES ?=
+LABELS_PORT ?= 8080
 export NPROC
 # Of these only what is typed after `make` counts: an environment may hold a DATA or GROUPS of something else. It reaches
 # commands by the environment, unread by make and the shell: a path may hold any character.
@@ -36,7 +39,8 @@ export TYPED_SKIP := $(call typed,SKIP)
 export TYPED_CLASSES := $(call typed,CLASSES)
 export TYPED_SPLIT := $(call typed,SPLIT)
 export TYPED_ACCEPT_WORSE := $(call typed,ACCEPT_WORSE)
-ONLY_TYPED := DATA GROUPS NORMAL SKIP CLASSES SPLIT TASK ACCEPT_WORSE
+export TYPED_PICTURES := $(call typed,PICTURES)
+ONLY_TYPED := DATA GROUPS NORMAL SKIP CLASSES SPLIT TASK ACCEPT_WORSE PICTURES
 NOT_TAKEN := $(foreach name,$(ONLY_TYPED),$(if $(value $(name)),$(if $(filter environment,$(firstword $(origin $(name)))),$(name))))
 unexport $(ONLY_TYPED)
 
@@ -56,6 +60,7 @@ OF_BENTO := $(if $(filter both,$(TYPED_TASK)),--task both,$(OF_TASK))
 KNOW_OWN := train predict eval export review card register mlflow
 KNOW_BOTH := help setup source data load split inspect register bento serve $(if $(filter crops,$(TYPED_TASK)),,demo)
 KNOW_BOTH += $(if $(filter detect crops,$(TYPED_TASK)),,bench)
+KNOW_BOTH += $(if $(filter both crops,$(TYPED_TASK)),,labels labels-pull)
 NOT_OF_TASK := $(filter-out $(KNOW_BOTH) $(if $(PIPELINE),$(KNOW_OWN)),$(MAKECMDGOALS))
 ifneq ($(if $(filter-out classify,$(TYPED_TASK)),$(NOT_OF_TASK)),)
   $(error TASK=$(TYPED_TASK) is not for $(NOT_OF_TASK), but for $(strip $(KNOW_BOTH) $(if $(PIPELINE),$(KNOW_OWN))))
@@ -174,6 +179,16 @@ before-demo: setup
 	@echo "From pictures to a served Bento: each stage says what it does and about how long it takes for the 720 drawn pictures"
 	@echo "on 2 cores, some 6 minutes in all. What is up to date is skipped; after an interruption the same command goes on."
 
+# Label Studio has an environment of its own, and what people said with it is kept in labels/: docs/ANNOTATION.md.
+.venv-labels/labels.stamp: requirements/install.sh requirements/labels.txt requirements/uv.txt
+	@requirements/install.sh labels
+
+.PHONY: labels labels-pull
+labels: .venv/train.stamp .venv-labels/labels.stamp ## label pictures in Label Studio, with the model's suggestions (PICTURES=)
+	@$(PYTHON) -m annotation.labels $(OF_TASK) --port $(LABELS_PORT) $${TYPED_PICTURES:+--pictures="$$TYPED_PICTURES"}
+labels-pull: .venv/train.stamp .venv-labels/labels.stamp ## what was labelled -> labels/, for make data
+	@$(PYTHON) -m annotation.labels_pull $(OF_TASK) --port $(LABELS_PORT)
+
 .venv-bench/bench.stamp: requirements/install.sh requirements/bench.txt requirements/triton.txt requirements/uv.txt
 	@requirements/install.sh bench
 
@@ -216,9 +231,13 @@ lint: .venv/dev.stamp
 	@$(BIN)/ruff format --check .
 	@$(PYTHON) -m mypy
 check: lint ## lint, types and every test that is not slow: for every edit
-	@$(PYTEST) -m "not slow"
+	@$(PYTEST) -m "not slow and not label_studio"
 test: lint ## lint, types and all tests
-	@$(PYTEST)
+	@$(PYTEST) -m "not label_studio"
+
+.PHONY: test-labels
+test-labels: .venv/dev.stamp .venv-labels/labels.stamp ## the tests of labelling that start a real Label Studio
+	@$(PYTHON) -m pytest tests/annotation -m label_studio
 
 .PHONY: test-slurm
 test-slurm: .venv/dev.stamp ## the tests of jobs alone, on a two-node cluster that they start (apt-get install slurm-wlm munge)
@@ -226,6 +245,6 @@ test-slurm: .venv/dev.stamp ## the tests of jobs alone, on a two-node cluster th
 
 .PHONY: lock
 lock: ## compile requirements/*.in to pinned, hashed requirements/*.txt
-	@for name in uv serve train dev bench triton; do \
+	@for name in uv serve train dev bench triton labels; do \
 	  uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	    $$([ $$name = triton ] && echo --no-deps) requirements/$$name.in -o requirements/$$name.txt; done

@@ -41,7 +41,7 @@ def settle(task: LabelTask) -> Answer | NoAnswer:
         return NoAnswer("skipped", f"skipped by {_who(task.annotations)}")
     answers = []
     for one in trusted or given:
-        answer = _answer(one)
+        answer = answer_of(one)
         if isinstance(answer, NoAnswer):
             return answer
         answers.append((one, answer))
@@ -52,7 +52,10 @@ def settle(task: LabelTask) -> Answer | NoAnswer:
     return first
 
 
-def _answer(annotation: Annotation) -> Answer | NoAnswer:
+def answer_of(annotation: Annotation) -> Answer | NoAnswer:
+    """Return what one annotation says, or why it says nothing; a skipped one says nothing."""
+    if annotation.skipped:
+        return NoAnswer("skipped", f"skipped by {_who([annotation])}")
     who = _who([annotation])
     if annotation.problem:
         return NoAnswer("unusable", f"{annotation.problem} (by {who})")

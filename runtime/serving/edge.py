@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from runtime.answers.classification import ModelIdentity
 from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.model.devices import num_inference_workers, visible_cuda_devices
 from runtime.serving.bentoml_app import BatchCallback, BoundedPaths, leave_out_idle_tracing, replace_dispatchers
@@ -27,6 +28,8 @@ from runtime.serving.fronts.inference_worker import InferenceService
 from runtime.serving.handlers import APIS, Handlers
 from runtime.serving.jobs.endpoints import JobPaths
 from runtime.serving.jobs.jobs import Jobs
+from runtime.serving.label_studio.backend import LabelStudioBackend
+from runtime.serving.label_studio.pictures import LabelStudioPictures
 from runtime.serving.model_reference import ModelUnavailable, VisionModel, find_models
 from runtime.serving.openapi.document import BASE64_PATH, OpenAPIDocument, describe
 from runtime.serving.page.inspection_page import add_page
@@ -139,12 +142,26 @@ class EdgeService(Service):  # type: ignore[misc]  # BentoML's SDK package carri
         inner: ASGIApp = JobPaths(bounded, _jobs, _note_refusal) if settings.jobs_dir else bounded
         cors = cors_around(inner, bentoml_app, settings.cors_origins, _note_refusal)
         bound_headers(settings.header_timeout_s, _count_early_refusal, cors.early_headers if cors else None)
-        answered = ErrorBodyMiddleware(cors or inner)
+        answered = ErrorBodyMiddleware(_with_label_studio(cors or inner, bounded, settings))
         # The limit is outside the error bodies: it holds their end back until the client has read them.
         limited = BodyLimitMiddleware(
             answered, settings.max_body_bytes, settings.body_timeout_s, settings.max_inflight_bytes
         )
         return RequestRecordMiddleware(limited)
+
+
+def _with_label_studio(app: ASGIApp, asked: ASGIApp, settings: ServingSettings) -> ASGIApp:
+    """Stand Label Studio's backend around `app`, if there is a Label Studio. asked: is asked about each picture."""
+    if not settings.label_studio_url:
+        return app
+    token = settings.label_studio_token.get_secret_value()
+    pictures = LabelStudioPictures(settings.label_studio_url, token, settings.max_body_bytes)
+    own = RequestRecordMiddleware(ErrorBodyMiddleware(asked))
+    return LabelStudioBackend(app, own, pictures, _identities_by_api, settings.max_batch_uploads)
+
+
+def _identities_by_api() -> dict[str, ModelIdentity]:
+    return {api: endpoint.served.identity for api, endpoint in _handlers().by_api.items()}
 
 
 def _read_settings() -> ServingSettings:

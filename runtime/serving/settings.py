@@ -7,7 +7,7 @@ A value that does not fit is an error at start. Unknown `VISION_*` variables are
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from runtime.model.contract import DEFAULT_MODEL
@@ -115,6 +115,13 @@ class ServingSettings(BaseSettings):
     header_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
     """Longest that a client may take to send a request's headers, and that a new connection may be silent."""
 
+    label_studio_url: Annotated[str, Field(pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?)?$")] = ""
+    """Address of the Label Studio whose model the service is, below `/labelstudio`, such as `http://127.0.0.1:8080`;
+    pictures are fetched from that host alone. Empty: there is no `/labelstudio`."""
+
+    label_studio_token: SecretStr = SecretStr("")
+    """Token of an account there, by which pictures are fetched."""
+
     cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_read_origins)] = ()
     """Origins, with commas between them, whose web pages may read the answers, such as `https://app.example.com`; `*`
     for every page there is, empty for none."""
@@ -164,6 +171,8 @@ class ServingSettings(BaseSettings):
                 f"VISION_MAX_INFLIGHT_BYTES={self.max_inflight_bytes} must not be less than "
                 f"VISION_MAX_BODY_BYTES={self.max_body_bytes}"
             )
+        if self.label_studio_url and not self.label_studio_token.get_secret_value():
+            raise ValueError("VISION_LABEL_STUDIO_URL needs VISION_LABEL_STUDIO_TOKEN, the token of an account there")
         return self
 
     @classmethod
