@@ -34,6 +34,7 @@ SLOW_FILES = (
     "tests/service/test_model_output.py",
     "tests/service/test_filters.py",
     "tests/service/test_segment.py",
+    "tests/page/test_page.py",
     "tests/service/test_detect.py",
     "tests/service/test_detect_batch.py",
     "tests/service/test_jobs.py",

@@ -21,7 +21,7 @@ let chosen = null;
 let nextId = 1;
 let lastSaidAt = 0;
 
-const queue = new Queue(MOST_AT_ONCE, work, () => say(outcome(), true));
+const queue = new Queue(MOST_AT_ONCE, work, sayOutcome);
 const sheet = new Sheet(choose);
 const detail = new Detail((item) => askAgain([item]));
 
@@ -50,6 +50,7 @@ function take({ files, leftOut }) {
   );
   askFor(added);
   if (added.length && (!chosen || added.length === 1)) choose(added[0]);
+  if (added.length && queue.isIdle) sayOutcome(); // none could be asked about
 }
 
 function askFor(some) {
@@ -140,6 +141,11 @@ function showState() {
 
 function canBeAskedAgain(item) {
   return Object.values(item.results).some(mayBeAskedAgain);
+}
+
+/** Says what came out, once the summaries of the last answers are written. */
+function sayOutcome() {
+  requestAnimationFrame(() => say(outcome(), true));
 }
 
 function outcome() {
