@@ -30,6 +30,7 @@ class RequestErrorCode(StrEnum):
     MODEL_OUTPUT_INVALID = "model_output_invalid"
     FILTER_FAILED = "filter_failed"
     FILTERS_HANG = "filters_hang"
+    SHUTTING_DOWN = "shutting_down"
     CORS_REFUSED = "cors_refused"
 
 
@@ -51,7 +52,7 @@ _CODES: dict[HTTPStatus, tuple[AnyCode, ...]] = {
     # No 5xx: the picture is what brings it about, and to send it again does not help.
     HTTPStatus.UNPROCESSABLE_ENTITY: (_Code.MODEL_OUTPUT_INVALID,),
     HTTPStatus.INTERNAL_SERVER_ERROR: (_Code.FILTER_FAILED,),  # the fault of whoever runs the service
-    HTTPStatus.SERVICE_UNAVAILABLE: (_Code.OVERLOADED, _Code.UNAVAILABLE, _Code.FILTERS_HANG),
+    HTTPStatus.SERVICE_UNAVAILABLE: (_Code.OVERLOADED, _Code.UNAVAILABLE, _Code.FILTERS_HANG, _Code.SHUTTING_DOWN),
     HTTPStatus.GATEWAY_TIMEOUT: (_Code.DEADLINE_EXCEEDED,),
 }
 STATUS = {code: status for status, codes in _CODES.items() for code in codes}
