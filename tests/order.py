@@ -29,6 +29,7 @@ SLOW_FILES = (
     "tests/service/test_batching.py",
     "tests/service/test_front_death.py",
     "tests/service/test_front_batching.py",
+    "tests/service/test_drain.py",
     "tests/export/test_export.py",
     "tests/runtime/serving/test_request_batching.py",
     "tests/service/test_model_output.py",

@@ -32,6 +32,7 @@ class RequestErrorCode(StrEnum):
     FILTERS_HANG = "filters_hang"
     WITHHELD = "withheld"
     NOT_CHECKED = "not_checked"
+    SHUTTING_DOWN = "shutting_down"
     CORS_REFUSED = "cors_refused"
 
 
@@ -92,6 +93,7 @@ _CODES: dict[HTTPStatus, tuple[AnyCode, ...]] = {
     ),
     HTTPStatus.SERVICE_UNAVAILABLE: (
         *(_Code.OVERLOADED, _Code.UNAVAILABLE, _Code.FILTERS_HANG, _Code.NOT_CHECKED),
+        _Code.SHUTTING_DOWN,
         *(_Job.TOO_MANY_JOBS, _Job.STORE_FAILED),
     ),
     HTTPStatus.INSUFFICIENT_STORAGE: (_Job.STORE_FULL,),

@@ -36,6 +36,7 @@ from runtime.serving.page.inspection_page import add_page
 from runtime.serving.prometheus.metrics_folder import use_metrics_folder
 from runtime.serving.request_record import RequestRecordMiddleware, current_record
 from runtime.serving.settings import ServingSettings, SettingsError
+from runtime.serving.shutdown.drain import Drain, DrainMiddleware
 
 
 class ImageFiles(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML's SDK package carries no types
@@ -128,6 +129,7 @@ class EdgeService(Service):  # type: ignore[misc]  # BentoML's SDK package carri
         Raises SettingsError if the environment cannot be used.
         """
         settings = ServingSettings.read()
+        self.drain = Drain(settings.drain_grace_s, settings.drain_timeout_s)
         use_metrics_folder()
         bentoml_app = super().to_asgi(is_main)
         replace_docs_page(bentoml_app, links_to_page=settings.ui)
@@ -135,7 +137,7 @@ class EdgeService(Service):  # type: ignore[misc]  # BentoML's SDK package carri
             add_page(bentoml_app, self.found, list(self.apis), settings)
         routes = [method.route for method in self.apis.values()]
         replace_dispatchers(bentoml_app, {name: partial(_dispatch_by_service, name) for name in self.apis})
-        admitted = AdmissionMiddleware(bentoml_app, routes, _is_refused_by_service)
+        admitted = AdmissionMiddleware(bentoml_app, routes, partial(_is_refused_by_service, self.drain))
         leave_out_idle_tracing(bentoml_app)
         _leave_out_timeout(bentoml_app)
         bounded = BoundedPaths(admitted, bentoml_app, {route + BASE64_PATH: route for route in routes})
@@ -145,7 +147,10 @@ class EdgeService(Service):  # type: ignore[misc]  # BentoML's SDK package carri
         answered = ErrorBodyMiddleware(_with_label_studio(cors or inner, bounded, settings))
         # The limit is outside the error bodies: it holds their end back until the client has read them.
         limited = BodyLimitMiddleware(
-            answered, settings.max_body_bytes, settings.body_timeout_s, settings.max_inflight_bytes
+            DrainMiddleware(answered, self.drain),
+            settings.max_body_bytes,
+            settings.body_timeout_s,
+            settings.max_inflight_bytes,
         )
         return RequestRecordMiddleware(limited)
 
@@ -197,8 +202,12 @@ def _dispatch_by_service(api: str, compute: BatchCallback) -> Callable[[Request]
     return partial(_handlers().by_api[api].answer, compute=compute)
 
 
-def _is_refused_by_service(path: str) -> bool:
-    return _handlers().of_path(path).refuses_now()
+def _is_refused_by_service(drain: Drain, path: str) -> bool:
+    handler = _handlers().of_path(path)
+    if drain.is_refusing:
+        handler.note(current_record(), drain.refusal())
+        return True
+    return handler.refuses_now()
 
 
 def _note_refusal(scope: Scope, refusal: RequestRefused) -> None:

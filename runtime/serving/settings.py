@@ -122,6 +122,14 @@ class ServingSettings(BaseSettings):
     label_studio_token: SecretStr = SecretStr("")
     """Token of an account there, by which pictures are fetched."""
 
+    drain_grace_s: Annotated[float, Field(ge=0, le=600)] = 0.0
+    """Seconds after SIGTERM in which `/readyz` answers 503 and all else goes on, for a load balancer to turn away; the
+    image sets 5."""
+
+    drain_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 20.0
+    """Longest that accepted requests may take after the grace; their connections are then dropped. The server has ended
+    at most 6 s later, 11 s with front workers."""
+
     cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_read_origins)] = ()
     """Origins, with commas between them, whose web pages may read the answers, such as `https://app.example.com`; `*`
     for every page there is, empty for none."""

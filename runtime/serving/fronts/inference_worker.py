@@ -5,6 +5,8 @@ BentoML starts it, gives it a unix socket and restarts it when it dies; what ans
 
 import asyncio
 import logging
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -107,6 +109,9 @@ class InferenceApp:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
+        # Ctrl-C reaches every process of a terminal, and fronts still need this one. Their first process ends it.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             await asyncio.to_thread(self._start)
         except Exception as exc:
