@@ -47,6 +47,7 @@ BENTO = "vision"
 CONTENT_LABEL = "content_sha256"
 CARD = "artifacts/MODEL_CARD.md"
 PACKED = ("bentofile.yaml", "service.py", "requirements/serve.txt", CARD)
+PAGE_FILES = "runtime/serving/page/files"
 CODE = ("runtime", "hooks")  # the latter is the user's own, if there is one
 
 
@@ -177,6 +178,7 @@ def content_sha256(project_dir: Path, models: Models, card: str) -> str:
 
 def _code(project_dir: Path) -> list[str]:
     paths = [path for folder in CODE for path in (project_dir / folder).rglob("*.py")]
+    paths += (project_dir / PAGE_FILES).glob("*")
     return sorted(path.relative_to(project_dir).as_posix() for path in paths)
 
 

@@ -99,11 +99,20 @@ def _stage(content: ModelContent, version: str, labels: Mapping[str, str], stagi
     with bentoml.models.create(
         f"{content.name}:{version}",
         labels=dict(labels),
-        metadata=dict(content.metadata),
+        metadata=_without_nulls(content.metadata),
         _model_store=ModelStore(staging),
     ) as model:
         for name, source in content.files.items():
             shutil.copyfile(source, model.path_of(name))
+
+
+def _without_nulls(entries: Mapping[str, object]) -> dict[str, object]:
+    """Leave out what has no value, such as the precision of a model that finds nothing: BentoML knows no null."""
+    return {
+        name: _without_nulls(value) if isinstance(value, Mapping) else value
+        for name, value in entries.items()
+        if value is not None
+    }
 
 
 def _move_in(names: list[str], version: str, staging: Path) -> None:

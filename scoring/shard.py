@@ -1,7 +1,7 @@
 """Plan a scoring run: freeze which pictures are scored by which model: `python -m scoring.shard SOURCE RUN_DIR`.
 
 SOURCE is a folder, a text file with one path a line, or a CSV with a column `path`, such as data/manifest.csv. With
-`--task segmentation` results have the outlines, too.
+`--task segmentation` results have the outlines, too, and with `--task detection` the boxes.
 """
 
 import argparse
@@ -23,7 +23,7 @@ PICTURES_PER_SHARD = 10_000  # minutes of work on one core: what a killed task l
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("run_dir", type=Path)
-    add_task_option(parser)
+    add_task_option(parser, of_pictures=True)
     parser.add_argument("--model", help="tag in the model store, or a folder with model.onnx; the task's newest")
     parser.add_argument("--pictures-per-shard", type=int, default=PICTURES_PER_SHARD)
 
