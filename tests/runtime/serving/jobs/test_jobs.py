@@ -17,7 +17,7 @@ from runtime.serving.batching import Batcher
 from runtime.serving.fetching.allowed_hosts import parse_hosts
 from runtime.serving.handlers import Handlers
 from runtime.serving.jobs import runner
-from runtime.serving.jobs.records import NewJob
+from runtime.serving.jobs.records import Claim, NewJob
 from runtime.serving.jobs.store import JobStore
 from tests.runtime.serving.fetching.answering_host import answer, answering
 from tests.runtime.serving.jobs.serving_jobs import Models, Server, load_models, serving_jobs
@@ -266,6 +266,14 @@ def test_one_of_two_servers_works_and_both_answer(
 ) -> None:
     monkeypatch.setattr(runner, "RETRY_S", 0.02)
     monkeypatch.setattr(runner, "POLL_S", 0.02)
+    claiming: list[JobStore] = []
+    claim = JobStore.claim
+
+    def noting(self: JobStore) -> Claim | None:
+        claiming.append(self)
+        return claim(self)
+
+    monkeypatch.setattr(JobStore, "claim", noting)
 
     async def run() -> None:
         async with serving_jobs(models, tmp_path) as first:
@@ -273,13 +281,14 @@ def test_one_of_two_servers_works_and_both_answer(
             await first.finished(one)
             async with serving_jobs(models, tmp_path) as second:
                 assert (await second.finished(one))["counts"]["done"] == 1
-                for task in (first.jobs.runner, second.jobs.runner):
-                    assert task.lock.take() is (task is first.jobs.runner)
+                assert [one.jobs.runner.lock.is_held for one in (first, second)] == [True, False]
                 two = (await second.client.post("/jobs", json=listed(NONE))).json()["id"]
                 await first.finished(two)
+                assert len({id(store) for store in claiming}) == 1
                 await first.jobs.runner.close()
                 three = (await first.client.post("/jobs", json=listed(NONE))).json()["id"]
                 await second.finished(three)
+                assert len({id(store) for store in claiming}) == 2
 
     asyncio.run(run())
 
