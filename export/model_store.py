@@ -20,12 +20,13 @@ from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.models import ModelStore
 from bentoml.exceptions import NotFound
 
-from runtime.model.contract import MODEL_NAMES, Task
+from runtime.model.roles import ROLE_NAMES, Role
 
-CHECKPOINT_NAMES: dict[Task, str] = {
+CHECKPOINT_NAMES: dict[Role, str] = {
     "classification": "vision-checkpoint",
     "segmentation": "vision-segmenter-checkpoint",
     "detection": "vision-detector-checkpoint",
+    "crop-classification": "vision-crop-classifier-checkpoint",
 }
 _STAGING_PREFIX = "vision-register-"
 
@@ -135,9 +136,9 @@ def _clear_leftovers() -> None:
         if not staging.is_dir():
             continue
         version = staging.name.removeprefix(_STAGING_PREFIX)
-        for task, model in MODEL_NAMES.items():  # a version is of one task, whose name it does not say
+        for role, model in ROLE_NAMES.items():  # a version is of one role, whose name it does not say
             has_moved_in = (_store_dir() / model / version).is_dir()
-            for name in (CHECKPOINT_NAMES[task], model):
+            for name in (CHECKPOINT_NAMES[role], model):
                 if has_moved_in:
                     _point_latest_at(name, version)
                 else:

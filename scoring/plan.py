@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from project.write_whole import whole_file, write_whole
 from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, SegmentationContract, Task, read_contract
 from runtime.model.hashing import file_sha256
+from runtime.model.roles import role_of
 from runtime.model.stated_filters import HookFilter
 from scoring.pictures import ScoringError, list_pictures, root_of
 
@@ -151,6 +152,8 @@ def _task_of(model: str, model_dir: Path) -> Task:
             f"the contract of {model} states a hook, which is given the answer of the served pipeline, and here the "
             "detector answers alone: export the model without it, or ask POST /detect_batch"
         )
+    if role_of(contract) == "crop-classification":
+        raise ScoringError(f"{model} classifies crops of what a detector found, and pictures are scored as wholes")
     if isinstance(contract, SegmentationContract) and (contract.tiles or contract.roi):
         raise ScoringError(
             f"the contract of {model} states tiles or a region of interest, and pictures are scored as wholes: export "

@@ -27,6 +27,9 @@ REPOSITORY = Path(__file__).parent.parent
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 COMMANDS = set(re.findall(r"^\$ (.+)$", README, re.M))
 NOT_RUN = {
+    "make labels PICTURES=my-pictures": "it needs Label Studio and a person: make test-labels",
+    "make labels-pull": "it needs Label Studio: make test-labels",
+    "make train DATA=labels/classification/label-studio.json": "it needs what the one before it brings back",
     "make test": "it is what runs this test",
     "make check": "it runs a part of the same",
     ".venv/bin/bentoml containerize vision:latest": "needs a container engine: run by hand, docs/CONTAINERIZE.md",
