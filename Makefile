@@ -169,6 +169,9 @@ bento: register ## -> a versioned Bento, vision:latest
 serve: bento ## serve the Bento on the loopback (PORT=)
 	@$(PYTHON) -m bentoml serve vision:latest --host 127.0.0.1 --port $(PORT)
 
+ifeq ($(TYPED_TASK),classify)
+  IN_ALL := , some 6 minutes in all
+endif
 .PHONY: demo before-demo
 demo: before-demo bento ## everything, from pictures to the answers of a served Bento (DATA=)
 	@echo "demo: serves the Bento and asks it about one test picture of each class; some 10 seconds"
@@ -177,7 +180,7 @@ demo: before-demo bento ## everything, from pictures to the answers of a served 
 
 before-demo: setup
 	@echo "From pictures to a served Bento: each stage says what it does and about how long it takes for the 720 drawn pictures"
-	@echo "on 2 cores, some 6 minutes in all. What is up to date is skipped; after an interruption the same command goes on."
+	@echo "on 2 cores$(IN_ALL). What is up to date is skipped; after an interruption the same command goes on."
 
 # Label Studio has an environment of its own, and what people said with it is kept in labels/: docs/ANNOTATION.md.
 .venv-labels/labels.stamp: requirements/install.sh requirements/labels.txt requirements/uv.txt
