@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dataset.manifest import ManifestError
 from dataset.sources.file_tree import files_below, is_image
-from dataset.sources.folder_options import ClassFolders, SkipName
+from dataset.sources.folder_options import ClassFolders, SkipName, SplitWord
 from project.write_whole import write_whole
 
 SourceName = Literal["synthetic-tiles", "magnetic-tile", "folder"]
@@ -20,10 +20,10 @@ SourceName = Literal["synthetic-tiles", "magnetic-tile", "folder"]
 class DataSource(BaseModel):
     """Where pictures come from.
 
-    path: of the pictures; '' for drawn or downloaded ones. groups: CSV of objects, or ''. Both as the user gave them:
-    absolute, or relative to the project root. normal_class: the class of a folder that is no defect, or ''. skip: what
-    of a folder may be left out. classes: `top` if a folder's folders at the top are the classes, whatever they look
-    like.
+    path: of the pictures; '' for drawn or downloaded ones. groups: CSV of objects, labels: CSV of labels, or ''. All
+    as the user gave them: absolute, or relative to the project root. normal_class: the class of a folder that is no
+    defect, or ''. skip: what of a folder may be left out. classes: `top` if a folder's folders at the top are the
+    classes, whatever they look like. split: `given` or `ours` of a folder that is divided already, or ''.
     fingerprint: SHA-256 of what lies there, '' where nothing can change.
     """
 
@@ -32,15 +32,18 @@ class DataSource(BaseModel):
     source: SourceName
     path: str = ""
     groups: str = ""
+    labels: str = ""
     normal_class: str = ""
     skip: tuple[SkipName, ...] = ()
     classes: ClassFolders = ""
+    split: SplitWord = ""
     fingerprint: str = ""
 
     @property
-    def inputs(self) -> tuple[Path | None, Path | None]:
-        """The user's directory of pictures and groups CSV, each where there is one."""
-        return Path(self.path) if self.path else None, Path(self.groups) if self.groups else None
+    def inputs(self) -> tuple[Path | None, tuple[Path, ...]]:
+        """The user's directory of pictures, if there is one, and the CSV files beside it."""
+        files = tuple(Path(file) for file in (self.groups, self.labels) if file)
+        return Path(self.path) if self.path else None, files
 
     def write(self, path: Path) -> bool:
         """Write YAML if it differs from what is there; tell whether it did."""
@@ -55,7 +58,12 @@ class DataSource(BaseModel):
 
     def _text(self) -> str:
         document = self.model_dump(mode="json")
-        for option in ("skip", "classes"):  # named only where given, so that a file without them stays as it is
+        for option in (
+            "labels",
+            "skip",
+            "classes",
+            "split",
+        ):  # named only where given, so that a file without them stays as it is
             if not document[option]:
                 del document[option]
         return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
@@ -72,10 +80,10 @@ class DataSource(BaseModel):
 
     def refreshed(self) -> Self:
         """Return a copy with the fingerprint of what lies there now. Raises ManifestError if it is gone."""
-        return self.model_copy(update={"fingerprint": _fingerprint(self.path, self.groups)})
+        return self.model_copy(update={"fingerprint": _fingerprint(self.path, self.groups, self.labels)})
 
 
-def _fingerprint(path: str, groups: str) -> str:
+def _fingerprint(path: str, groups: str, labels: str) -> str:
     if not path:
         return ""
     root = Path(path)
@@ -84,12 +92,14 @@ def _fingerprint(path: str, groups: str) -> str:
             f"{path} is {'a file, not a directory' if root.exists() else 'not there'}. Give a directory of pictures or "
             f"one of {', '.join(n for n in get_args(SourceName) if n != 'folder')}: make data DATA=..."
         )
-    if groups and not Path(groups).is_file():
-        raise ManifestError(f"the groups file {groups} is not there")
+    named = {"groups": groups, "labels": labels}
+    for what, file in named.items():
+        if file and not Path(file).is_file():
+            raise ManifestError(f"the {what} file {file} is not there")
     digest = hashlib.sha256()
-    for file in [*files_below(root), *([Path(groups)] if groups else [])]:
-        size, time_ns = _size_and_time(file)
-        digest.update(f"{os.path.relpath(file, root)}\0{size}\0{time_ns}\n".encode(errors="replace"))
+    for path_of in [*files_below(root), *(Path(file) for file in named.values() if file)]:
+        size, time_ns = _size_and_time(path_of)
+        digest.update(f"{os.path.relpath(path_of, root)}\0{size}\0{time_ns}\n".encode(errors="replace"))
     return digest.hexdigest()
 
 
