@@ -7,13 +7,16 @@ SHELL := /bin/bash
 DATA ?=
 # A CSV `path,group` that names the object each picture shows; only for a folder.
 GROUPS ?=
+# A CSV `path,label` that names the class of each picture, where folders do not; only for a folder.
+LABELS ?=
 # The class that is no defect ("good"), for figures of 'defect or not'; only for a folder.
 NORMAL ?=
 # What may be left out, each listed in data/skipped.csv: unreadable, rare or both; only for a folder.
 SKIP ?=
 # `top`: each folder at the top is a class, whatever lies in it; only for a folder.
 CLASSES ?=
-# `new`: pictures are divided anew, with another test set; otherwise those that were there keep their side.
+# `given` keeps the sides of a folder that is divided already, `ours` divides it here, by object; only for a folder. `new`
+# divides all pictures anew, with another test set; otherwise those that were there keep their side.
 SPLIT ?=
 # What the model tells: `classify` (the class of a picture, also if empty), `segment` (outlines, from masks), `detect`
 # (boxes of objects) or `crops` (what is in a box that a detector found); the Bento may hold `both` of the first two.
@@ -34,13 +37,14 @@ export NPROC
 typed = $(if $(filter command,$(firstword $(origin $1))),$(value $1))
 export TYPED_DATA := $(call typed,DATA)
 export TYPED_GROUPS := $(call typed,GROUPS)
+export TYPED_LABELS := $(call typed,LABELS)
 export TYPED_NORMAL := $(call typed,NORMAL)
 export TYPED_SKIP := $(call typed,SKIP)
 export TYPED_CLASSES := $(call typed,CLASSES)
 export TYPED_SPLIT := $(call typed,SPLIT)
 export TYPED_ACCEPT_WORSE := $(call typed,ACCEPT_WORSE)
 export TYPED_PICTURES := $(call typed,PICTURES)
-ONLY_TYPED := DATA GROUPS NORMAL SKIP CLASSES SPLIT TASK ACCEPT_WORSE PICTURES
+ONLY_TYPED := DATA GROUPS LABELS NORMAL SKIP CLASSES SPLIT TASK ACCEPT_WORSE PICTURES
 NOT_TAKEN := $(foreach name,$(ONLY_TYPED),$(if $(value $(name)),$(if $(filter environment,$(firstword $(origin $(name)))),$(name))))
 unexport $(ONLY_TYPED)
 
@@ -101,7 +105,7 @@ setup: .venv/train.stamp data/source.yaml ## install what training and serving n
 
 NOTE_SOURCE = $(PYTHON) -m dataset.stage dataset.source --groups="$$TYPED_GROUPS" --normal="$$TYPED_NORMAL" \
 	$${TYPED_SKIP:+--skip="$$TYPED_SKIP"} $${TYPED_CLASSES:+--classes="$$TYPED_CLASSES"} \
-	$${TYPED_SPLIT:+--split="$$TYPED_SPLIT"} \
+	$${TYPED_LABELS:+--labels="$$TYPED_LABELS"} $${TYPED_SPLIT:+--split="$$TYPED_SPLIT"} \
 	--out data/source.yaml -- "$$TYPED_DATA"
 
 # A run writes dvc.lock, which git shall not see until somebody wants to commit a run of their own: `make track`.
@@ -122,7 +126,7 @@ store: .venv/train.stamp
 
 # Each stage of the task's dvc.yaml, with the stages before it; what is up to date is skipped.
 .PHONY: data load split train predict compare inspect eval export review card
-data: split ## pictures -> manifest with splits (DATA=, GROUPS=)
+data: split ## pictures -> manifest with splits (DATA=, GROUPS=, LABELS=, SPLIT=)
 load: source
 	@$(PYTHON) -m dvc repro load
 split: source
