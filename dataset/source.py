@@ -1,11 +1,11 @@
 """Decide where pictures come from, and note it in `data/source.yaml`.
 
     python -m dataset.source [PATH_OR_NAME] [--groups CSV] [--normal CLASS] [--skip-unreadable] [--skip-rare]
-        [--classes top] [--source NAME] --out data/source.yaml
+        [--classes top] [--split new] [--source NAME] --out data/source.yaml
 
 Without an argument the source chosen before is kept, or the drawn tiles are taken. The file is rewritten only when
 something changed, so that DVC reruns loading only then; `fingerprint` tells from names, sizes and times of the files
-that something changed, not what.
+that something changed, not what. `--split new` is not noted: it forgets, once, which side each picture was on.
 """
 
 import argparse
@@ -19,12 +19,13 @@ from dataset.description import DESCRIPTION_FILE
 from dataset.manifest import ManifestError
 from dataset.outputs.disk import write_problem
 from dataset.outputs.keeping import keep_own
-from dataset.outputs.overlap import check_apart, check_folder, check_nothing_foreign
+from dataset.outputs.overlap import check_folder, check_nothing_foreign
 from dataset.outputs.pipeline import LISTS, PICTURES_CSV, PICTURES_DIR, places_of_runs
 from dataset.outputs.replacing import alone
 from dataset.readable_name import readable
-from dataset.sources.folder_options import SkipName, parse_classes, parse_skip
+from dataset.sources.folder_options import SkipName, parse_classes, parse_skip, parse_split
 from dataset.sources.magnetic_tile import holds_magnetic_tiles
+from dataset.splitting.memory import forget
 from project.command import command
 
 logger = logging.getLogger(__name__)
@@ -41,9 +42,9 @@ def decide_source(
 ) -> DataSource:
     """Decide the source from what the user asked for.
 
-    wanted: a directory, the name of a source, or '' for the one noted in `earlier`. groups: CSV or ''. name: forces
-    how the directory is read. normal_class: of a folder, or ''. skip, classes: as a user writes them, see
-    `folder_options`, or ''.
+    wanted: a directory, an export of Label Studio's (.json), the name of a source, or '' for the one noted in
+    `earlier`. groups: CSV or ''. name: forces how the directory is read. normal_class: of a folder or an export, or ''.
+    skip, classes: as a user writes them, see `folder_options`, or ''.
     Raises ManifestError for a missing directory and for requests that contradict.
     """
     if not wanted and not name:
@@ -63,9 +64,12 @@ def decide_source(
         raise ManifestError("the source folder needs a directory: make data DATA=PATH")
     if source == "synthetic-tiles" and path:
         raise ManifestError(f"synthetic-tiles are drawn and not read from {path}; leave one of them out")
-    if groups and source != "folder":
+    if source == "label-studio" and not path:
+        raise ManifestError("the source label-studio needs its JSON export: make data DATA=export.json")
+    of_user = ("folder", "label-studio")
+    if groups and source not in of_user:
         raise ManifestError(f"{source} brings its own groups; with --source folder the directory is read with {groups}")
-    if normal_class and source != "folder":
+    if normal_class and source not in of_user:
         raise ManifestError(f"{source} says itself which class is normal; leave {normal_class} out")
     if (skip or classes) and source != "folder":
         raise ManifestError(f"{source} is taken as it is; {skip or classes} is for a folder of your own")
@@ -80,6 +84,8 @@ def decide_source(
 
 
 def _source_of(root: Path) -> SourceName:
+    if root.suffix.lower() == ".json" and root.is_file():
+        return "label-studio"
     return "magnetic-tile" if holds_magnetic_tiles(root) else "folder"
 
 
@@ -89,7 +95,7 @@ def check_places(source: DataSource, data_dir: Path) -> None:
     Raises ManifestError for pictures or a groups CSV where runs write, for what a person put where runs write, and for
     a `data_dir` that is no directory.
     """
-    check_apart(*source.inputs, places_of_runs(data_dir))
+    source.check_apart(places_of_runs(data_dir))
     check_folder(data_dir)
     outputs = [data_dir / name for name in (PICTURES_DIR, PICTURES_CSV, DESCRIPTION_FILE, *LISTS)]
     check_nothing_foreign(outputs, by_content=False)
@@ -105,6 +111,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
             f"--skip-{option}", dest="skipped", action="append_const", const=option, default=[], help=f"--skip {option}"
         )
     parser.add_argument("--classes", default="", metavar="top", help="each folder at the top is a class")
+    parser.add_argument("--split", default="", metavar="new", help="divide all pictures anew, with another test set")
     parser.add_argument("--source", choices=get_args(SourceName), help="how to read PATH, if not by its layout")
     parser.add_argument("--out", type=Path, default=Path("data/source.yaml"))
 
@@ -112,10 +119,15 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 @command(_arguments, known=(ManifestError,), speaker="error")
 def main(args: argparse.Namespace) -> None:
     try:
+        is_forgotten = parse_split(args.split) == "new"
         skip = ",".join([args.skip, *args.skipped]).strip(",")
         source = decide_source(args.wanted, args.groups, args.source, args.out, args.normal, skip, args.classes)
         check_places(source, args.out.parent)
         keep_own()
+        if is_forgotten:
+            with alone(args.out.parent):
+                kept = forget(args.out.parent)
+            logger.info("pictures are divided anew%s", f"; kept: {', '.join(map(str, kept))}" if kept else "")
         if is_new := not source.is_noted(args.out):
             # Not while a run loads: DVC would note, at the end of that run, this choice as what its pictures are from.
             with alone(args.out.parent):
