@@ -250,6 +250,10 @@ test-labels: .venv/dev.stamp .venv-labels/labels.stamp ## the tests of labelling
 test-slurm: .venv/dev.stamp ## the tests of jobs alone, on a two-node cluster that they start (apt-get install slurm-wlm munge)
 	@$(PYTHON) -m pytest tests/slurm
 
+.PHONY: test-page
+test-page: .venv/dev.stamp ## the tests of the page at /ui alone, in a real Chromium (apt-get install chromium fonts-dejavu-core)
+	@$(PYTHON) -m pytest tests/page
+
 .PHONY: lock
 lock: ## compile requirements/*.in to pinned, hashed requirements/*.txt
 	@for name in uv serve train dev bench triton labels; do \
