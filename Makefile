@@ -7,13 +7,16 @@ SHELL := /bin/bash
 DATA ?=
 # A CSV `path,group` that names the object each picture shows; only for a folder.
 GROUPS ?=
+# A CSV `path,label` that names the class of each picture, where folders do not; only for a folder.
+LABELS ?=
 # The class that is no defect ("good"), for figures of 'defect or not'; only for a folder.
 NORMAL ?=
 # What may be left out, each listed in data/skipped.csv: unreadable, rare or both; only for a folder.
 SKIP ?=
 # `top`: each folder at the top is a class, whatever lies in it; only for a folder.
 CLASSES ?=
-# `new`: pictures are divided anew, with another test set; otherwise those that were there keep their side.
+# `given` keeps the sides of a folder that is divided already, `ours` divides it here, by object; only for a folder. `new`
+# divides all pictures anew, with another test set; otherwise those that were there keep their side.
 SPLIT ?=
 # What the model tells: `classify` (the class of a picture, also if empty), `segment` (outlines, from masks), `detect`
 # (boxes of objects) or `crops` (what is in a box that a detector found); the Bento may hold `both` of the first two.
@@ -34,13 +37,14 @@ export NPROC
 typed = $(if $(filter command,$(firstword $(origin $1))),$(value $1))
 export TYPED_DATA := $(call typed,DATA)
 export TYPED_GROUPS := $(call typed,GROUPS)
+export TYPED_LABELS := $(call typed,LABELS)
 export TYPED_NORMAL := $(call typed,NORMAL)
 export TYPED_SKIP := $(call typed,SKIP)
 export TYPED_CLASSES := $(call typed,CLASSES)
 export TYPED_SPLIT := $(call typed,SPLIT)
 export TYPED_ACCEPT_WORSE := $(call typed,ACCEPT_WORSE)
 export TYPED_PICTURES := $(call typed,PICTURES)
-ONLY_TYPED := DATA GROUPS NORMAL SKIP CLASSES SPLIT TASK ACCEPT_WORSE PICTURES
+ONLY_TYPED := DATA GROUPS LABELS NORMAL SKIP CLASSES SPLIT TASK ACCEPT_WORSE PICTURES
 NOT_TAKEN := $(foreach name,$(ONLY_TYPED),$(if $(value $(name)),$(if $(filter environment,$(firstword $(origin $(name)))),$(name))))
 unexport $(ONLY_TYPED)
 
@@ -101,7 +105,7 @@ setup: .venv/train.stamp data/source.yaml ## install what training and serving n
 
 NOTE_SOURCE = $(PYTHON) -m dataset.stage dataset.source --groups="$$TYPED_GROUPS" --normal="$$TYPED_NORMAL" \
 	$${TYPED_SKIP:+--skip="$$TYPED_SKIP"} $${TYPED_CLASSES:+--classes="$$TYPED_CLASSES"} \
-	$${TYPED_SPLIT:+--split="$$TYPED_SPLIT"} \
+	$${TYPED_LABELS:+--labels="$$TYPED_LABELS"} $${TYPED_SPLIT:+--split="$$TYPED_SPLIT"} \
 	--out data/source.yaml -- "$$TYPED_DATA"
 
 # A run writes dvc.lock, which git shall not see until somebody wants to commit a run of their own: `make track`.
@@ -122,7 +126,7 @@ store: .venv/train.stamp
 
 # Each stage of the task's dvc.yaml, with the stages before it; what is up to date is skipped.
 .PHONY: data load split train predict compare inspect eval export review card
-data: split ## pictures -> manifest with splits (DATA=, GROUPS=)
+data: split ## pictures -> manifest with splits (DATA=, GROUPS=, LABELS=, SPLIT=)
 load: source
 	@$(PYTHON) -m dvc repro load
 split: source
@@ -169,6 +173,9 @@ bento: register ## -> a versioned Bento, vision:latest
 serve: bento ## serve the Bento on the loopback (PORT=)
 	@$(PYTHON) -m bentoml serve vision:latest --host 127.0.0.1 --port $(PORT)
 
+ifeq ($(TYPED_TASK),classify)
+  IN_ALL := , some 6 minutes in all
+endif
 .PHONY: demo before-demo
 demo: before-demo bento ## everything, from pictures to the answers of a served Bento (DATA=)
 	@echo "demo: serves the Bento and asks it about one test picture of each class; some 10 seconds"
@@ -177,7 +184,7 @@ demo: before-demo bento ## everything, from pictures to the answers of a served 
 
 before-demo: setup
 	@echo "From pictures to a served Bento: each stage says what it does and about how long it takes for the 720 drawn pictures"
-	@echo "on 2 cores, some 6 minutes in all. What is up to date is skipped; after an interruption the same command goes on."
+	@echo "on 2 cores$(IN_ALL). What is up to date is skipped; after an interruption the same command goes on."
 
 # Label Studio has an environment of its own, and what people said with it is kept in labels/: docs/ANNOTATION.md.
 .venv-labels/labels.stamp: requirements/install.sh requirements/labels.txt requirements/uv.txt
@@ -242,6 +249,10 @@ test-labels: .venv/dev.stamp .venv-labels/labels.stamp ## the tests of labelling
 .PHONY: test-slurm
 test-slurm: .venv/dev.stamp ## the tests of jobs alone, on a two-node cluster that they start (apt-get install slurm-wlm munge)
 	@$(PYTHON) -m pytest tests/slurm
+
+.PHONY: test-page
+test-page: .venv/dev.stamp ## the tests of the page at /ui alone, in a real Chromium (apt-get install chromium fonts-dejavu-core)
+	@$(PYTHON) -m pytest tests/page
 
 .PHONY: lock
 lock: ## compile requirements/*.in to pinned, hashed requirements/*.txt

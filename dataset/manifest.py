@@ -1,10 +1,10 @@
 """The manifest: one CSV row an image, the only list of pictures that later stages read.
 
 Columns: `path` (relative to the CSV's directory, '/' separated), `label`, `group` (the physical object), `split` and
-`split_by_image` (train, val or test; empty before splitting), `sha256` (of the file), `width` and `height` (pixels,
-upright), `mask` (path or empty), `mask_sha256` (of what is in the mask; the column is only there if there are masks),
-`boxes_sha256` (of what `boxes.csv` says of the picture, or empty; the column is only there if there are boxes),
-`picture_sha256` (only of crops: of the file that they are cut out of), then
+`split_by_image` (train, val or test; before splitting empty, or `split` is what a folder gives), `sha256` (of the
+file), `width` and `height` (pixels, upright), `mask` (path or empty), `mask_sha256` (of what is in the mask; the column
+is only there if there are masks), `boxes_sha256` (of what `boxes.csv` says of the picture, or empty; the column is only
+there if there are boxes), `picture_sha256` (only of crops: of the file that they are cut out of), then
 `attributes.<name>` columns such as `attributes.exposure`, all kept as text.
 """
 

@@ -11,6 +11,7 @@ class DataParams(Section):
     """`data:` how pictures become a manifest."""
 
     near_duplicate_correlation: Annotated[float, Field(gt=0, le=1)]
+    max_leak_share: Annotated[float, Field(ge=0, le=1)] = 0.05
 
 
 class CropParams(Section):

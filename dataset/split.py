@@ -47,18 +47,18 @@ def split(pictures: Manifest, out: Path, params: SplitParams) -> str:
     has_stated_groups = not _likeness(pictures.root)
     memory = Memory.read(data_dir, params)
     versions = memory.versions if memory else Versions.read(data_dir)
-    given = pictures.table["split"] != ""
+    is_given = bool((pictures.table["split"] != "").any())
     division = divide(pictures.table, params, memory, has_stated_groups=has_stated_groups)
     manifest = Manifest(division.table, data_dir)
     changed = changes(memory.latest, pictures.table) if memory else None
     version = _version(manifest, params, versions.newest + 1, division, changed)
     later = versions.with_next(version)
     rows = pd.concat([division.table, division.left_out]).sort_values("path", ignore_index=True)
-    if given.any() or not has_stated_groups:
+    if is_given or not has_stated_groups:
         rows["group"] = ""  # of no meaning the next time
     rows = rows[[column for column in COLUMNS if column in rows.columns]]
     folds = [division.folds[path] for path in rows["path"]]
-    merged(memory, rows, folds, later).write(data_dir)
+    merged(memory, rows, folds, later, is_given=is_given).write(data_dir)
     manifest.write(out)
     is_other = versions.settings not in (None, params)
     return _in_words(later, division, changed, is_other=is_other) + summarise_splits(division.table)

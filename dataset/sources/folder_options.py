@@ -7,7 +7,7 @@ from dataset.manifest import ManifestError
 
 SkipName = Literal["unreadable", "rare", "masks"]
 ClassFolders = Literal["", "top"]
-SplitWord = Literal["", "new"]
+SplitWord = Literal["", "given", "ours", "new"]
 
 
 def parse_skip(text: str) -> tuple[SkipName, ...]:

@@ -60,9 +60,10 @@ def divide(table: pd.DataFrame, params: SplitParams, memory: Memory | None, *, h
     class is missing on a side, and for a stated object whose pictures were on two.
     """
     pictures = sorted_by_path(table)
-    recalled = memory.recall(pictures, has_stated_groups=has_stated_groups) if memory else None
-    folds = dict(zip(pictures["path"], number_folds(pictures, params, recalled).tolist(), strict=True))
     is_given = bool((pictures["split"] != "").any())
+    stated = {"has_stated_groups": has_stated_groups, "is_given": is_given}
+    recalled = memory.recall(pictures, **stated) if memory else None
+    folds = dict(zip(pictures["path"], number_folds(pictures, params, recalled).tolist(), strict=True))
     if not is_given and (recalled is None or not (recalled.sides != "").any()):
         return Division(assign_splits(pictures, params), pictures.iloc[:0], folds, is_dealt_anew=True)
     by_image = recalled.by_image if recalled else np.full(len(pictures), "", dtype=object)

@@ -21,7 +21,7 @@ from dataset.splitting.versions import Version, Versions
 from project.write_whole import write_whole
 
 SIDES_CSV = "sides.csv"
-COLUMNS = ["path", "sha256", "label", "group", "split", "split_by_image", "fold", "version"]
+COLUMNS = ["path", "sha256", "label", "group", "split", "split_by_image", "fold", "version", "given"]
 MIN_SHARED = 0.1  # of the smaller set's files, from which on two sets are of the same data, as for the gate
 _NEW = "split anew: make data SPLIT=new"
 
@@ -48,7 +48,8 @@ class Recalled:
 class Memory:
     """Where pictures were put: a table of `COLUMNS`, and the versions of the data so far.
 
-    `group` is a stated object's name, '' where likeness found it; `version` the last one that held the picture.
+    `group` is a stated object's name, '' where likeness found it; `version` the last one that held the picture;
+    `given` is 1 where its folder gave the side.
     """
 
     table: pd.DataFrame
@@ -59,12 +60,14 @@ class Memory:
         """The pictures of the last version."""
         return self.table[self.table["version"] == self.versions.newest]
 
-    def recall(self, pictures: pd.DataFrame, *, has_stated_groups: bool) -> Recalled:
+    def recall(self, pictures: pd.DataFrame, *, has_stated_groups: bool, is_given: bool | None = None) -> Recalled:
         """Look up each picture: by its file; else, in the same data, by its name, and by its object if that is stated.
 
-        pictures: manifest columns `path`, `sha256`, `group`.
+        pictures: manifest columns `path`, `sha256`, `group`. is_given: looks only among sides that were given, or only
+        among those that were not; None: among all.
         """
-        table = self.table.sort_values("version", kind="stable")
+        table = self.table if is_given is None else self.table[self.table["given"] == int(is_given)]
+        table = table.sort_values("version", kind="stable")
         places = [
             {key: at for at, key in enumerate(zip(table["path"], table["sha256"], strict=True))},
             {sha256: at for at, sha256 in enumerate(table["sha256"]) if sha256},
@@ -132,9 +135,9 @@ def _read_sides(path: Path) -> pd.DataFrame:
         raise ManifestError(f"{path} has no column {', '.join(missing)}. Repair it, or {_NEW}")
     for column, known in (("split", ["", *SPLITS]), ("split_by_image", ["", *SPLITS])):
         _refuse(path, table, column, table[column].isin(known), f"not one of {', '.join(SPLITS)}")
-    for column in ("fold", "version"):
+    for column in ("fold", "version", "given"):
         _refuse(path, table, column, table[column].str.fullmatch(r"-?\d{1,9}"), "no whole number")
-    return table[COLUMNS].astype({"fold": int, "version": int})
+    return table[COLUMNS].astype({"fold": int, "version": int, "given": int})
 
 
 def _refuse(path: Path, table: pd.DataFrame, column: str, is_good: "pd.Series[bool]", what: str) -> None:
@@ -153,7 +156,7 @@ def _of_manifest(data_dir: Path, params: SplitParams, versions: Versions) -> Mem
         return None
     if not divided["split"].equals(manifest.table.sort_values("path", ignore_index=True)["split"]):
         return None
-    table = divided.assign(fold=deal_folds(divided, params), version=versions.newest or 1)
+    table = divided.assign(fold=deal_folds(divided, params), version=versions.newest or 1, given=0)
     if not versions.newest:
         versions = Versions((Version.of(Manifest(divided, data_dir), params, 1),))
     # Whether its groups were stated is not noted; those of likeness have other names the next time.
@@ -172,12 +175,14 @@ def forget(data_dir: Path) -> list[Path]:
     return kept
 
 
-def merged(memory: Memory | None, divided: pd.DataFrame, folds: Sequence[int], versions: Versions) -> Memory:
+def merged(
+    memory: Memory | None, divided: pd.DataFrame, folds: Sequence[int], versions: Versions, *, is_given: bool
+) -> Memory:
     """Return the memory with these pictures, as they are divided now; what is gone stays.
 
-    divided: `COLUMNS` but the last two, in the order of `folds`; `split` is '' of a picture that was left out.
+    divided: `COLUMNS` but the last three, in the order of `folds`; `split` is '' of a picture that was left out.
     """
-    now = divided.assign(fold=list(folds), version=versions.newest)[COLUMNS]
+    now = divided.assign(fold=list(folds), version=versions.newest, given=int(is_given))[COLUMNS]
     if memory is None:
         return Memory(now, versions)
     keys = set(zip(now["path"], now["sha256"], strict=True))

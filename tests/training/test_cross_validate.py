@@ -14,6 +14,7 @@ import yaml
 
 from dataset.manifest import Manifest, ManifestError
 from dataset.params import SplitParams
+from dataset.split import split as divide_pictures
 from evaluation.params import EvaluateParams
 from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsError
 from runtime.model.roles import Role
@@ -64,6 +65,23 @@ def test_no_object_of_a_test_fold_trains_and_all_pictures_are_tested_once(
         assert set(others["split"]) == ({"train", "val"} if keeps_val else {"train"})
         tested += list(test["path"])
     assert sorted(tested) == sorted(pictures["path"])
+
+
+def test_pictures_that_come_later_change_no_round_of_the_old_ones(tiny_tiles_dir: Path, tmp_path: Path) -> None:
+    params = SplitParams(seed=0, num_folds=3, test_fold=0)
+    table = Manifest.read(tiny_tiles_dir / "manifest.csv").table.assign(split="", split_by_image="")
+    later = table["group"].isin(table.loc[table["label"] == "Free", "group"].unique()[:3])
+
+    def rounds(pictures: Manifest) -> dict[str, int]:
+        folds = group_folds(pictures.table, params, 0, True, cross_validate.remembered_folds(pictures, params))
+        return {path: fold.index for fold in folds for path in fold.table.query("split == 'test'")["path"]}
+
+    before = Manifest(table[~later], tmp_path)
+    assert cross_validate.remembered_folds(before, params) is None
+    divide_pictures(before, tmp_path / "manifest.csv", params)
+    old, new = rounds(before), rounds(Manifest(table, tmp_path))
+    assert len(new) == len(table)
+    assert {path: new[path] for path in old} == old
 
 
 def test_the_split_by_image_holds_70_15_15_percent_of_every_class(tiny_tiles_dir: Path) -> None:

@@ -258,7 +258,7 @@ def test_the_stage_finds_what_it_wrote_and_copies_what_a_person_changed(
         assert run("dataset.split", []) == 0
         sides.append(Manifest.read(data_dir / "manifest.csv").table.set_index("sha256"))
         assert not (data_dir / "kept").exists()
-    assert moved(*sides) == 0
+    assert moved(sides[0], sides[1]) == 0
     by_hand = (data_dir / SIDES_CSV).read_text().replace("Free/0_0.png,", "Free/zero.png,")
     (data_dir / SIDES_CSV).write_text(by_hand)
     assert run("dataset.split", []) == 0
