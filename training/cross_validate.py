@@ -158,7 +158,7 @@ def run_fold(
 def run(arguments: argparse.Namespace, this: Worker, leaving: LeaveRequest) -> None:
     """Run all that is asked for, then pool and sum up what is there. Raises Requeue after `leaving`."""
     params = Params.read(arguments.params, arguments.task)
-    manifest = Manifest.read(arguments.pictures or _pictures(params))
+    manifest = Manifest.read(_pictures(arguments.pictures, params))
     split = read_section(arguments.params, "split", SplitParams)
     description = find_description(manifest.root)
     normal_class = description.normal_class if description else ""
@@ -186,16 +186,14 @@ def run(arguments: argparse.Namespace, this: Worker, leaving: LeaveRequest) -> N
         logger.info("%s", write_summary(out_dir, split.num_folds, evaluate, normal_class, manifest, params.task))
 
 
-def _pictures(params: Params) -> Path:
+def _pictures(stated: Path | None, params: Params) -> Path:
     """Return the list of all pictures. Raises ParamsError where it has crops that nobody is to be tested on."""
-    if params.crops is None:
-        return Path("data/pictures.csv")
-    if params.crops.jittered and params.crops.jitter:
+    if params.crops and params.crops.jittered and params.crops.jitter:
         raise ParamsError(
             f"crops.jittered is {params.crops.jittered}: folds would be measured on crops of moved boxes, too. Set it "
             "to 0 and run python -m dataset.crops.cut again"
         )
-    return manifest_of("crop-classification")
+    return stated or (manifest_of("crop-classification") if params.crops else Path("data/pictures.csv"))
 
 
 def _check_same_run(

@@ -17,7 +17,7 @@ from dataset.params import SplitParams
 from dataset.split import split as divide_pictures
 from evaluation.params import EvaluateParams
 from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsError
-from runtime.model.contract import Task
+from runtime.model.roles import Role
 from tests.training.detection_section import detection_section
 from tests.training.segmentation_section import segmentation_section
 from training import cross_validate
@@ -45,7 +45,7 @@ def params_path(tmp_path: Path, tiny_params: dict[str, Any]) -> Path:
     return path
 
 
-def _run(data_dir: Path, params_path: Path, out: Path, *more: str, task: Task = "segmentation") -> int:
+def _run(data_dir: Path, params_path: Path, out: Path, *more: str, task: Role = "segmentation") -> int:
     pictures = str(data_dir / "manifest.csv")
     return cross_validate.main(
         ["--pictures", pictures, "--params", str(params_path), "--task", task, "--out", str(out), *more]
@@ -104,6 +104,20 @@ def test_a_share_that_leaves_a_side_too_few_is_refused(
     with pytest.raises(SystemExit, match="2"):
         cross_validate.main(["--protocol", "image", "--test-share", share])
     assert said in capsys.readouterr().err
+
+
+def test_crops_of_moved_boxes_are_nothing_to_be_tested_on(
+    params_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = yaml.safe_load(params_path.read_text())
+    params["crops"] = {"margin": 0.1, "jitter": 0.2, "jittered": 2}
+    params_path.write_text(yaml.safe_dump(params))
+    assert _run(tmp_path, params_path, tmp_path / "cv", task="crop-classification") == 2
+    assert "crops.jittered is 2: folds would be measured on crops of moved boxes" in capsys.readouterr().err
+    params["crops"]["jittered"] = 0
+    params_path.write_text(yaml.safe_dump(params))
+    assert _run(tmp_path, params_path, tmp_path / "cv", task="crop-classification") == 2
+    assert "cannot read the manifest" in capsys.readouterr().err
 
 
 def _table(**num_pictures: int) -> pd.DataFrame:
