@@ -3,6 +3,7 @@
 Only the standard library is loaded: the generator's process shares cores with the server.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,3 +48,9 @@ class LoadResult:
     num_unanswered: int  # timeouts and lost connections, over the whole run
     send_lag_p99_ms: float  # how late requests left: the generator's own fault, or its bound on connections
     generator_cores: float  # CPU time the generator used, per second of the window
+
+
+def percentile(ascending: Sequence[float], percent: float) -> float:
+    """Return the smallest value that at least `percent` of all values do not exceed (nearest rank)."""
+    rank = -(-len(ascending) * percent // 100)
+    return ascending[max(0, int(rank) - 1)]

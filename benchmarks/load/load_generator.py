@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.load.http_client import Connection, ConnectionLostError
-from benchmarks.load.load import Load, LoadError, LoadResult
+from benchmarks.load.load import Load, LoadError, LoadResult, percentile
 from project.command import command
 
 TIMEOUT, LOST = "timeout", "connection lost"  # in `LoadResult.answers` beside HTTP statuses
@@ -168,12 +168,6 @@ def summarise(samples: Sequence[Sample], window_start_s: float, window_s: float,
 
 def _is_good(sample: Sample) -> bool:
     return sample.outcome.startswith("2")
-
-
-def percentile(ascending: Sequence[float], percent: float) -> float:
-    """Return the smallest value that at least `percent` of all values do not exceed (nearest rank)."""
-    rank = -(-len(ascending) * percent // 100)
-    return ascending[max(0, int(rank) - 1)]
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from benchmarks.load.load_generator import percentile
+from benchmarks.load.load import percentile
 from benchmarks.machine import Machine
 from benchmarks.pages.summary import Spread
 

@@ -51,6 +51,8 @@ class ImageFile:
     def pixels(self, side_px: int) -> ImageArray:
         """Return the upright image in RGB, its longer side `side_px` at most; it is never enlarged.
 
+        The array is read-only, as several filters share it.
+
         Raises ImageError as `decode_image` does.
         """
         with self._lock:
@@ -78,7 +80,6 @@ class ImageStep:
     def look_at(self, file: ImageFile, answer: P) -> Seen[P]:
         """Return what the filter says, with areas as shares of the image. Raises whatever the filter does."""
         pixels = file.pixels(self.stated.side_px)
-        pixels.flags.writeable = False  # the next filter's are the same
         seen = self.look(pixels, with_its_own_list(answer))
         if not isinstance(seen, Seen):
             raise TypeError(f"{self.stated.path} must return a Seen, got {type(seen).__name__}")

@@ -11,14 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.load.load import Load, LoadError, LoadResult
+from benchmarks.load.load import Load, LoadError, LoadResult, percentile
 from benchmarks.load.load_generator import (
     LOST,
     TIMEOUT,
     Sample,
     due_times,
     main,
-    percentile,
     summarise,
 )
 from benchmarks.load.turns import run_module

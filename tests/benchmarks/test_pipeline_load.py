@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.load.load_generator import percentile
+from benchmarks import pipeline_load
+from benchmarks.load.load import percentile
 from benchmarks.load.server_process import ServerFailedError
 from benchmarks.machine import describe
 from benchmarks.pages.pipeline_page import render
@@ -146,6 +147,12 @@ def test_quantiles_and_percentiles_are_of_the_values() -> None:
     assert quantiles(values)[::5] == [0, 25, 50, 75, 100]
     times = stage_times(values)
     assert (times.p50_ms, times.p95_ms) == (50, percentile(values, 95)) == (50, 95)
+
+
+def test_bento_that_is_not_there_says_how_one_is_built(capsys: pytest.CaptureFixture[str]) -> None:
+    assert pipeline_load.main(["--bento", "vision:none"]) == 2
+    assert "cannot serve vision:none" in (printed := capsys.readouterr().err)
+    assert "`make bento TASK=detect` builds one" in printed
 
 
 @pytest.mark.slow

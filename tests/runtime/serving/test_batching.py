@@ -428,13 +428,14 @@ async def test_background_is_not_refused_for_a_full_queue_and_leaves_when_it_is_
 @on_a_loop
 async def test_requests_that_may_not_share_a_batch_are_one_call_each() -> None:
     batcher, model = make_batcher(sessions=2, batch=100, way=BatchingWay(max_requests=1, splits=False)), Model()
-    tasks = [await submit(batcher, model, 1, 2, 3), await submit(batcher, model, 4), await submit(batcher, model, 5)]
+    tasks = [await submit(batcher, model, *images) for images in ((1, 2, 3), (4,), (5,), (6,))]
     assert model.batches == [[[1, 2, 3]], [[4]]], "not shared out among sessions that are free"
     await model.release(0)
     assert model.batches[2:] == [[[5]]]
-    for batch in (1, 2):
+    for batch in (1, 2, 3):
         await model.release(batch)
-    assert [await answers(task) for task in tasks] == [[10, 20, 30], [40], [50]]
+    assert model.batches[3:] == [[[6]]]
+    assert [await answers(task) for task in tasks] == [[10, 20, 30], [40], [50], [60]]
 
 
 @on_a_loop
