@@ -24,6 +24,7 @@ from runtime.serving.handlers import Handlers
 from runtime.serving.prometheus.metrics_folder import make_metrics_folder
 from runtime.serving.request_record import log_to_stdout
 from runtime.serving.served_model import load_served_models
+from runtime.serving.settings import ServingSettings
 
 CARD_PATH = Path(__file__).parent / "artifacts" / "MODEL_CARD.md"
 NUM_THREADS = 1024  # of BentoML's calls into the model: no limit; how many run at once is the sessions' affair
@@ -66,6 +67,13 @@ class Vision:
             os.environ["VISION_MODEL"] = ",".join(f"{m.identity.name}:{m.identity.version}" for m in served)
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
+    def end_in_order() -> None:
+        from runtime.serving.shutdown.supervisor import drain_on_stop  # of the first process alone
+
+        settings = ServingSettings.read()
+        drain_on_stop(settings.drain_grace_s, settings.drain_timeout_s)
+
+    @bentoml.on_deployment  # type: ignore[untyped-decorator]
     def keep_metrics_apart() -> None:
         make_metrics_folder(bentoml_home())
 
@@ -78,7 +86,7 @@ class Vision:
         await self.handlers.close()
 
     async def __is_ready__(self) -> bool:
-        return self.handlers.is_ready
+        return self.handlers.is_ready and not Vision.drain.is_draining  # type: ignore[attr-defined]
 
     async def __is_alive__(self) -> bool:
         return self.handlers.is_alive

@@ -3,27 +3,33 @@
 import hashlib
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from dataset.label_studio.picture_files import pictures_of_export
 from dataset.manifest import ManifestError
+from dataset.outputs.overlap import check_apart
 from dataset.sources.file_tree import files_below, is_image
 from dataset.sources.folder_options import ClassFolders, SkipName, SplitWord
 from project.write_whole import write_whole
 
-SourceName = Literal["synthetic-tiles", "magnetic-tile", "folder"]
+SourceName = Literal["synthetic-tiles", "magnetic-tile", "folder", "label-studio"]
+
+_NAMED_ALONE: tuple[SourceName, ...] = ("synthetic-tiles", "magnetic-tile")
 
 
 class DataSource(BaseModel):
     """Where pictures come from.
 
-    path: of the pictures; '' for drawn or downloaded ones. groups: CSV of objects, labels: CSV of labels, or ''. All
-    as the user gave them: absolute, or relative to the project root. normal_class: the class of a folder that is no
-    defect, or ''. skip: what of a folder may be left out. classes: `top` if a folder's folders at the top are the
-    classes, whatever they look like. split: `given` or `ours` of a folder that is divided already, or ''.
+    path: of the pictures' folder, or of Label Studio's export; '' for drawn or downloaded ones. groups: CSV of objects,
+    labels: CSV of labels, or ''. All as the user gave them: absolute, or relative to the project root. normal_class:
+    the class of a folder that is no defect, or ''. skip: what of a folder may be left out. classes: `top` if a folder's
+    folders at the top are the classes, whatever they look like. split: `given` or `ours` of a folder that is divided
+    already, or ''.
     fingerprint: SHA-256 of what lies there, '' where nothing can change.
     """
 
@@ -41,9 +47,17 @@ class DataSource(BaseModel):
 
     @property
     def inputs(self) -> tuple[Path | None, tuple[Path, ...]]:
-        """The user's directory of pictures, if there is one, and the CSV files beside it."""
+        """The user's directory of pictures, or their export, if there is one, and the CSV files beside it."""
         files = tuple(Path(file) for file in (self.groups, self.labels) if file)
         return Path(self.path) if self.path else None, files
+
+    def check_apart(self, places: Sequence[Path]) -> None:
+        """Refuse pictures that lie where runs write, as `check_apart` of `dataset/outputs/overlap.py` does."""
+        path, tables = self.inputs
+        check_apart(path, tables, places)
+        if path and self.source == "label-studio":
+            for file in {file.parent: file for file in pictures_of_export(path)}.values():
+                check_apart(file, (), places)
 
     def write(self, path: Path) -> bool:
         """Write YAML if it differs from what is there; tell whether it did."""
@@ -80,26 +94,28 @@ class DataSource(BaseModel):
 
     def refreshed(self) -> Self:
         """Return a copy with the fingerprint of what lies there now. Raises ManifestError if it is gone."""
-        return self.model_copy(update={"fingerprint": _fingerprint(self.path, self.groups, self.labels)})
+        return self.model_copy(update={"fingerprint": _fingerprint(self.path, self.groups, self.labels, self.source)})
 
 
-def _fingerprint(path: str, groups: str, labels: str) -> str:
+def _fingerprint(path: str, groups: str, labels: str, source: SourceName) -> str:
     if not path:
         return ""
     root = Path(path)
-    if not root.is_dir():
+    is_export = source == "label-studio"
+    if not (root.is_file() if is_export else root.is_dir()):
         raise ManifestError(
-            f"{path} is {'a file, not a directory' if root.exists() else 'not there'}. Give a directory of pictures or "
-            f"one of {', '.join(n for n in get_args(SourceName) if n != 'folder')}: make data DATA=..."
+            f"{path} is {'a file, not a directory' if root.is_file() else 'not there'}. Give a directory of pictures, "
+            f"Label Studio's export.json or one of {', '.join(_NAMED_ALONE)}: make data DATA=..."
         )
     named = {"groups": groups, "labels": labels}
     for what, file in named.items():
         if file and not Path(file).is_file():
             raise ManifestError(f"the {what} file {file} is not there")
     digest = hashlib.sha256()
-    for path_of in [*files_below(root), *(Path(file) for file in named.values() if file)]:
-        size, time_ns = _size_and_time(path_of)
-        digest.update(f"{os.path.relpath(path_of, root)}\0{size}\0{time_ns}\n".encode(errors="replace"))
+    files = [root, *pictures_of_export(root)] if is_export else files_below(root)
+    for one in [*files, *(Path(file) for file in named.values() if file)]:
+        size, time_ns = _size_and_time(one)
+        digest.update(f"{os.path.relpath(one, root)}\0{size}\0{time_ns}\n".encode(errors="replace"))
     return digest.hexdigest()
 
 

@@ -27,13 +27,14 @@ from dataset.data_source import DataSource
 from dataset.deep_pictures import RangeParams, find_max_value
 from dataset.description import DESCRIPTION_FILE
 from dataset.examine import Facts, copy_pictures, examine
+from dataset.label_studio.read import read_label_studio
 from dataset.likeness.objects import find_objects
 from dataset.likeness.same_pictures import warn_of_contradictions
 from dataset.manifest import ATTRIBUTE_PREFIX, COLUMNS, Manifest, ManifestError
 from dataset.masks.hashes import with_mask_hashes
 from dataset.masks.settle import settle_masks, with_regions
 from dataset.outputs.disk import write_problem
-from dataset.outputs.overlap import check_apart, check_folder, check_nothing_foreign
+from dataset.outputs.overlap import check_folder, check_nothing_foreign
 from dataset.outputs.pipeline import (
     IMAGES_DIR,
     LISTS,
@@ -75,7 +76,7 @@ def load(
     """
     outputs = [data_dir / name for name in (PICTURES_DIR, PICTURES_CSV, DESCRIPTION_FILE)]
     lists = [data_dir / name for name in LISTS]
-    check_apart(*source.inputs, places_of_runs(data_dir))
+    source.check_apart(places_of_runs(data_dir))
     check_folder(data_dir)
     staging = data_dir / STAGING_DIR
     skipping = Skipping(source.skip, data_dir)
@@ -131,7 +132,7 @@ def _stage(
 
 
 def _collect(source: DataSource, data_dir: Path, staging: Path) -> Collection:
-    if source.path and not Path(source.path).is_dir():
+    if source.path and not Path(source.path).exists():
         raise ManifestError(f"{source.path} is not there any more. Choose the pictures again: make data DATA=...")
     if source.source == "synthetic-tiles":
         pictures = synthetic_tiles.draw_synthetic_tiles(staging / PICTURES_DIR)
@@ -139,6 +140,8 @@ def _collect(source: DataSource, data_dir: Path, staging: Path) -> Collection:
     if source.source == "magnetic-tile":
         return read_magnetic_tile(Path(source.path) if source.path else download_magnetic_tile(data_dir / "downloads"))
     groups_csv, labels_csv = (Path(file) if file else None for file in (source.groups, source.labels))
+    if source.source == "label-studio":
+        return read_label_studio(Path(source.path), groups_csv, source.normal_class)
     return read_folder(
         Path(source.path), groups_csv, source.normal_class, source.classes, source.skip, source.split, labels_csv
     )

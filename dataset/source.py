@@ -19,7 +19,7 @@ from dataset.description import DESCRIPTION_FILE
 from dataset.manifest import ManifestError
 from dataset.outputs.disk import write_problem
 from dataset.outputs.keeping import keep_own
-from dataset.outputs.overlap import check_apart, check_folder, check_nothing_foreign
+from dataset.outputs.overlap import check_folder, check_nothing_foreign
 from dataset.outputs.pipeline import LISTS, PICTURES_CSV, PICTURES_DIR, places_of_runs
 from dataset.outputs.replacing import alone
 from dataset.readable_name import readable
@@ -46,9 +46,10 @@ def decide_source(
 ) -> DataSource:
     """Decide the source from what the user asked for.
 
-    wanted: a directory, the name of a source, or '' for the one noted in `earlier`. groups: CSV or ''. name: forces
-    how the directory is read. normal_class: of a folder, or ''. skip, classes, split: as a user writes them, see
-    `folder_options`, or ''; `new` is not a matter of the source. labels: CSV of labels, or ''.
+    wanted: a directory, an export of Label Studio's (.json), the name of a source, or '' for the one noted in
+    `earlier`. groups: CSV or ''. name: forces how the directory is read. normal_class: of a folder or an export, or ''.
+    skip, classes, split: as a user writes them, see `folder_options`, or ''; `new` is not a matter of the source.
+    labels: CSV of labels, or ''.
     Raises ManifestError for a missing directory and for requests that contradict.
     """
     divided = parse_split("" if split == "new" else split)
@@ -72,11 +73,14 @@ def decide_source(
         raise ManifestError("the source folder needs a directory: make data DATA=PATH")
     if source == "synthetic-tiles" and path:
         raise ManifestError(f"synthetic-tiles are drawn and not read from {path}; leave one of them out")
-    if groups and source != "folder":
+    if source == "label-studio" and not path:
+        raise ManifestError("the source label-studio needs its JSON export: make data DATA=export.json")
+    of_user = ("folder", "label-studio")
+    if groups and source not in of_user:
         raise ManifestError(f"{source} brings its own groups; with --source folder the directory is read with {groups}")
     if labels and source != "folder":
         raise ManifestError(f"{source} brings its own labels; with --source folder the directory is read with {labels}")
-    if normal_class and source != "folder":
+    if normal_class and source not in of_user:
         raise ManifestError(f"{source} says itself which class is normal; leave {normal_class} out")
     if options and source != "folder":
         raise ManifestError(f"{source} is taken as it is; {options} is for a folder of your own")
@@ -93,6 +97,8 @@ def decide_source(
 
 
 def _source_of(root: Path) -> SourceName:
+    if root.suffix.lower() == ".json" and root.is_file():
+        return "label-studio"
     return "magnetic-tile" if holds_magnetic_tiles(root) else "folder"
 
 
@@ -102,7 +108,7 @@ def check_places(source: DataSource, data_dir: Path) -> None:
     Raises ManifestError for pictures or a groups CSV where runs write, for what a person put where runs write, and for
     a `data_dir` that is no directory.
     """
-    check_apart(*source.inputs, places_of_runs(data_dir))
+    source.check_apart(places_of_runs(data_dir))
     check_folder(data_dir)
     outputs = [data_dir / name for name in (PICTURES_DIR, PICTURES_CSV, DESCRIPTION_FILE, *LISTS)]
     check_nothing_foreign(outputs, by_content=False)

@@ -28,7 +28,7 @@ from dataset.outputs.pipeline import announce, outputs_of
 from dataset.outputs.written import KEPT_DIR, Written, files_of, foreign_files, hashes_of
 from project.interruption import INTERRUPTED
 
-_REPLACES_ITS_OUTPUTS_ITSELF = frozenset({"dataset.load"})
+_REPLACES_ITS_OUTPUTS_ITSELF = frozenset({"dataset.load", "dataset.crops.cut"})
 _READS_ITS_OUTPUTS = frozenset({"dataset.split"})
 
 

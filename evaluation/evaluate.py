@@ -32,7 +32,7 @@ from evaluation.asked_model import read_asked_model
 from evaluation.assess import assess
 from evaluation.boxes.measure import MeasuredBoxes, measure_boxes
 from evaluation.boxes.object_table import OBJECTS_FILE
-from evaluation.boxes.over_folds import measure_folds
+from evaluation.boxes.over_folds import read_folds as read_folds_of_boxes
 from evaluation.evaluation import BY_IMAGE_FILE, EVALUATION_FILE, Evaluation, EvaluationError
 from evaluation.out_of_fold import OUT_OF_FOLD_FILE, assess_out_of_fold
 from evaluation.outlines.map_folder import MapFolder
@@ -186,7 +186,9 @@ def _locate_over_folds(
     """Measure the same over all folds, whose maps or boxes lie beside their pooled table."""
     if task == "segmentation":
         return read_folds(pooled_path, pooled, manifest).measure(params)
-    return measure_folds(pooled_path, pooled, manifest, params) if task == "detection" else None
+    if task == "detection":
+        return read_folds_of_boxes(pooled_path, pooled, manifest).measure(params)
+    return None
 
 
 def _stated(measured: Located | None) -> dict[str, object]:
@@ -263,7 +265,9 @@ def main(arguments: argparse.Namespace) -> None:
     params = read_section(arguments.params, "evaluate", EvaluateParams)
     if arguments.maps and arguments.boxes:
         raise UsageError("--maps is of segmentation and --boxes of detection: a model has one of both")
-    by_image = arguments.by_image or (None if arguments.maps or arguments.boxes else Path("artifacts/by_image"))
+    is_of_crops = read_description(arguments.data).crop_margin is not None
+    has_none = arguments.maps or arguments.boxes or is_of_crops
+    by_image = arguments.by_image or (None if has_none else Path("artifacts/by_image"))
     headline = evaluate(
         arguments.predictions, by_image, arguments.data, arguments.inspection, arguments.out, params,
         read_section(arguments.params, "data", DataParams), arguments.out_of_fold, arguments.maps, arguments.boxes,

@@ -17,6 +17,8 @@ from dataset.params import SplitParams
 from dataset.split import split as divide_pictures
 from evaluation.params import EvaluateParams
 from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsError
+from runtime.model.contract import Task
+from tests.training.detection_section import detection_section
 from tests.training.segmentation_section import segmentation_section
 from training import cross_validate
 from training.cross_validate import MAX_TEST_SHARE, TEST_SHARE, group_folds, image_split
@@ -35,6 +37,7 @@ def params_path(tmp_path: Path, tiny_params: dict[str, Any]) -> Path:
     tiny_params["contract"] |= {"height": 32, "width": 32}
     tiny_params["model"] = {"backbone": "test_resnet", "pretrained": "none", "drop_rate": 0.0}
     tiny_params["segmentation"] = segmentation_section({"steps": 1}, channels=4)
+    tiny_params["detection"] = detection_section({"steps": 1}, channels=4)
     tiny_params["split"] = {"seed": 0, "num_folds": 3, "test_fold": 0}
     tiny_params["evaluate"] = EVALUATE
     path = tmp_path / "cv.yaml"
@@ -42,10 +45,10 @@ def params_path(tmp_path: Path, tiny_params: dict[str, Any]) -> Path:
     return path
 
 
-def _run(data_dir: Path, params_path: Path, out: Path, *more: str) -> int:
+def _run(data_dir: Path, params_path: Path, out: Path, *more: str, task: Task = "segmentation") -> int:
     pictures = str(data_dir / "manifest.csv")
     return cross_validate.main(
-        ["--pictures", pictures, "--params", str(params_path), "--task", "segmentation", "--out", str(out), *more]
+        ["--pictures", pictures, "--params", str(params_path), "--task", task, "--out", str(out), *more]
     )
 
 
@@ -153,6 +156,20 @@ def test_folds_are_pooled_resumed_and_never_mixed_with_those_of_other_params(
     assert "choose another --out" in capsys.readouterr().err
 
 
+def test_a_split_by_image_of_a_detector_ends_with_its_boxes(
+    tiny_tiles_dir: Path, params_path: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "cv"
+    assert _run(tiny_tiles_dir, params_path, out, "--protocol", "image", task="detection") == 0
+    pooled = Predictions.read(out / "seed0/image.csv")
+    summary = json.loads((out / "summary.json").read_text())
+    (reached,), (boxes,) = summary["reached"], summary["boxes"]
+    assert reached["num_images"] == len(pooled.paths)
+    assert boxes["measured"]["num_images"] + boxes["measured"]["num_unknown"] == len(pooled.paths)
+    assert boxes["measured"]["results"][0]["num_objects"] > 0
+    assert "| image | 0 | mean of the objects | " in (out / "summary.md").read_text()
+
+
 @pytest.mark.slow
 def test_a_fold_is_trained_like_any_run_deterministic_and_left_when_asked_to_go_on_later(
     tiny_tiles_dir: Path, params_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -227,7 +244,9 @@ def test_models_of_all_seeds_vote_by_their_mean_probability(tmp_path: Path) -> N
             path = tmp_path / f"seed{seed}/group{fold}" / PREDICTIONS_FILE
             path.parent.mkdir(parents=True)
             _predictions(labels[half], np.array(probs)[half], f"fold{fold}-").write(path)
-    text = write_summary(tmp_path, 2, EvaluateParams.model_validate(EVALUATE), "good")
+    text = write_summary(
+        tmp_path, 2, EvaluateParams.model_validate(EVALUATE), "good", Manifest(pd.DataFrame(), tmp_path)
+    )
     reached = json.loads((tmp_path / "summary.json").read_text())["reached"]
     assert [(one["seed"], one["value"]["accuracy"]) for one in reached] == [(0, 0.75), (1, 0.5), (None, 1.0)]
     assert "| group | probabilities averaged over 2 | 4 / 2 | 1.000" in text
@@ -235,4 +254,4 @@ def test_models_of_all_seeds_vote_by_their_mean_probability(tmp_path: Path) -> N
     other = tmp_path / "seed1/group1" / PREDICTIONS_FILE
     _predictions(labels[2:], np.array(rows[1])[2:], "other-").write(other)
     with pytest.raises(PredictionsError, match="different pictures"):
-        write_summary(tmp_path, 2, EvaluateParams.model_validate(EVALUATE), "good")
+        write_summary(tmp_path, 2, EvaluateParams.model_validate(EVALUATE), "good", Manifest(pd.DataFrame(), tmp_path))

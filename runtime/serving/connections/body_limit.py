@@ -91,8 +91,9 @@ class BodyLimit:
             is_unbounded = self._stated is None or self._stated > self._max_bytes
             # A client that waits for "100 Continue" may leave the body out after this, and nobody could tell.
             may_not_come = self._stated != 0 and not self._is_asked_for
-            self._is_closing = self._is_closing or is_unbounded or may_not_come
-            if self._is_closing:
+            is_told = (b"connection", b"close") in message.get("headers", [])
+            self._is_closing = self._is_closing or is_unbounded or may_not_come or is_told
+            if self._is_closing and not is_told:
                 message = {**message, "headers": [*message.get("headers", []), (b"connection", b"close")]}
         is_last = message["type"] == "http.response.body" and not message.get("more_body", False)
         if not (is_last and self._is_closing):
