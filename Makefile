@@ -173,6 +173,9 @@ bento: register ## -> a versioned Bento, vision:latest
 serve: bento ## serve the Bento on the loopback (PORT=)
 	@$(PYTHON) -m bentoml serve vision:latest --host 127.0.0.1 --port $(PORT)
 
+ifeq ($(TYPED_TASK),classify)
+  IN_ALL := , some 6 minutes in all
+endif
 .PHONY: demo before-demo
 demo: before-demo bento ## everything, from pictures to the answers of a served Bento (DATA=)
 	@echo "demo: serves the Bento and asks it about one test picture of each class; some 10 seconds"
@@ -181,7 +184,7 @@ demo: before-demo bento ## everything, from pictures to the answers of a served 
 
 before-demo: setup
 	@echo "From pictures to a served Bento: each stage says what it does and about how long it takes for the 720 drawn pictures"
-	@echo "on 2 cores, some 6 minutes in all. What is up to date is skipped; after an interruption the same command goes on."
+	@echo "on 2 cores$(IN_ALL). What is up to date is skipped; after an interruption the same command goes on."
 
 # Label Studio has an environment of its own, and what people said with it is kept in labels/: docs/ANNOTATION.md.
 .venv-labels/labels.stamp: requirements/install.sh requirements/labels.txt requirements/uv.txt
@@ -246,6 +249,10 @@ test-labels: .venv/dev.stamp .venv-labels/labels.stamp ## the tests of labelling
 .PHONY: test-slurm
 test-slurm: .venv/dev.stamp ## the tests of jobs alone, on a two-node cluster that they start (apt-get install slurm-wlm munge)
 	@$(PYTHON) -m pytest tests/slurm
+
+.PHONY: test-page
+test-page: .venv/dev.stamp ## the tests of the page at /ui alone, in a real Chromium (apt-get install chromium fonts-dejavu-core)
+	@$(PYTHON) -m pytest tests/page
 
 .PHONY: lock
 lock: ## compile requirements/*.in to pinned, hashed requirements/*.txt

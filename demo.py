@@ -232,7 +232,7 @@ def run(arguments: argparse.Namespace, check: Callable[[], None]) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Serve the Bento and ask it about test pictures.")
     parser.add_argument("--bento", default="vision:latest", help="tag of the Bento")
-    parser.add_argument("--task", choices=list(ARTIFACTS), default="classification", help="what it is asked to do")
+    parser.add_argument("--task", choices=list(ENDPOINTS), default="classification", help="what it is asked to do")
     parser.add_argument("--picture", type=Path, help="an image file, asked instead")
     parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
     try:

@@ -42,13 +42,19 @@ class LabelStudio:
         found = self._json("GET", "/api/projects", params={"title": title, "page_size": _PAGE})["results"]
         return next((project for project in found if project["title"] == title), None)
 
-    def make_project(self, title: str, template: str, folder: Path) -> dict[str, Any]:
-        """Make a project whose tasks may show the files of `folder`, the least sure suggestion first."""
+    def make_project(self, title: str, template: str) -> dict[str, Any]:
+        """Make a project that shows the task of the least sure suggestion first."""
         settings = {"title": title, "label_config": template, "sampling": "Uncertainty sampling"}
         project: dict[str, Any] = self._json("POST", "/api/projects", json=settings)
-        storage = {"project": project["id"], "path": str(folder.absolute()), "use_blob_urls": True, "title": title}
-        self._json("POST", "/api/storages/localfiles", json=storage)
         return project
+
+    def show_files(self, project: int, folder: Path) -> None:
+        """Let the tasks of a project show the files of `folder`, wherever the checkout lies now."""
+        path = str(folder.absolute())
+        storages = self._json("GET", "/api/storages/localfiles", params={"project": project})
+        if not any(storage["path"] == path for storage in storages):
+            storage = {"project": project, "path": path, "use_blob_urls": True, "title": "pictures"}
+            self._json("POST", "/api/storages/localfiles", json=storage)
 
     def change_project(self, project: int, **settings: object) -> None:
         self._json("PATCH", f"/api/projects/{project}", json=settings)

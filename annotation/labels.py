@@ -31,7 +31,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=Path("data"))
     add_server_options(parser)
     parser.add_argument("--once", action="store_true", help="end as soon as all is brought")
-    add_task_option(parser)
+    add_task_option(parser, of_pictures=True)
     add_params_option(parser)
 
 

@@ -71,7 +71,7 @@ def _stage(content: bytes, folder: Path, task: Task) -> Labelled:
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     add_server_options(parser)
-    add_task_option(parser)
+    add_task_option(parser, of_pictures=True)
 
 
 @command(_arguments, known=(ManifestError, LabelStudioError), speaker="error")

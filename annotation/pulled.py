@@ -43,7 +43,8 @@ def write_class_folders(folder: Path, pictures: Sequence[LabelledPicture]) -> No
 def write_coco_folder(folder: Path, pictures: Sequence[LabelledPicture]) -> None:
     """Copy pictures to `images/` and write `annotations.json`: boxes, and brushes as COCO's run lengths."""
     names = sorted({region.label for one in pictures for region in one.answer.regions})
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for number, one in enumerate(progress(pictures, "copying pictures", unit="picture"), 1):
         _copy(one, folder / "images" / one.name)
         height, width = decode_image(one.file.read_bytes()).shape[:2]

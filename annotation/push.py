@@ -62,12 +62,13 @@ def push(server: LabelStudio, home: Path, task: Task, names: Sequence[str], pict
 def _project(server: LabelStudio, task: Task, template: str, folder: Path) -> int:
     found = server.project(TITLES[task])
     if found is None:
-        folder.mkdir(parents=True, exist_ok=True)
-        found = server.make_project(TITLES[task], template, folder)
+        found = server.make_project(TITLES[task], template)
     elif found["label_config"] != template:
         # Refused, with the reason, where annotations say what the new template does not have.
         server.change_project(found["id"], label_config=template)
+    folder.mkdir(parents=True, exist_ok=True)
     number: int = found["id"]
+    server.show_files(number, folder)
     return number
 
 

@@ -18,6 +18,11 @@ _POLL_S = 1.0
 _ANSWER_S = 5.0
 _END_S = 20.0
 _LOG_LINES = 5
+# What Label Studio itself asks for nobody: as it has them by default, without the loopback.
+_CLOSED_NETWORKS = (
+    *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"),
+    *("198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4", "fc00::/7", "fe80::/10", "ff00::/8"),
+)
 
 
 @contextmanager
@@ -68,8 +73,10 @@ def server_environment(home: Path, access: Access) -> dict[str, str]:
         "SENTRY_DSN": "",
         "FRONTEND_SENTRY_DSN": "",
         "LATEST_VERSION_CHECK": "false",
-        # Our own service, on this machine, may be its model.
+        # Our own service, on this machine, may be its model; other networks' inner addresses stay closed.
         "ML_BLOCK_LOCAL_IP": "false",
+        "USE_DEFAULT_BANNED_SUBNETS": "false",
+        "USER_ADDITIONAL_BANNED_SUBNETS": ",".join(_CLOSED_NETWORKS),
     }
     return kept | {"DJANGO_DB": "sqlite"} | {f"LABEL_STUDIO_{key}": value for key, value in own.items()}
 

@@ -89,8 +89,9 @@ def _named_by(contract: ModelContract) -> tuple[str, ...]:
 def _names_of_data(task: Task, data_dir: Path) -> tuple[str, ...]:
     if task == "classification":
         pictures = data_dir / PICTURES_CSV
-        labels = pd.read_csv(pictures, dtype=str, keep_default_na=False)["label"] if pictures.is_file() else []
-        return tuple(sorted(set(labels)))
+        if not pictures.is_file():
+            return ()
+        return tuple(sorted(set(pd.read_csv(pictures, dtype=str, keep_default_na=False)["label"].tolist())))
     description = find_description(data_dir)
     if description is None:
         return ()

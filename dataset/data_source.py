@@ -53,8 +53,8 @@ class DataSource(BaseModel):
 
     def check_apart(self, places: Sequence[Path]) -> None:
         """Refuse pictures that lie where runs write, as `check_apart` of `dataset/outputs/overlap.py` does."""
-        path, tables = self.inputs
-        check_apart(path, tables, places)
+        path, files = self.inputs
+        check_apart(path, files, places)
         if path and self.source == "label-studio":
             for file in {file.parent: file for file in pictures_of_export(path)}.values():
                 check_apart(file, (), places)
@@ -94,28 +94,29 @@ class DataSource(BaseModel):
 
     def refreshed(self) -> Self:
         """Return a copy with the fingerprint of what lies there now. Raises ManifestError if it is gone."""
-        return self.model_copy(update={"fingerprint": _fingerprint(self.path, self.groups, self.labels, self.source)})
+        return self.model_copy(update={"fingerprint": _fingerprint(self)})
 
 
-def _fingerprint(path: str, groups: str, labels: str, source: SourceName) -> str:
+def _fingerprint(source: DataSource) -> str:
+    path = source.path
     if not path:
         return ""
     root = Path(path)
-    is_export = source == "label-studio"
+    is_export = source.source == "label-studio"
     if not (root.is_file() if is_export else root.is_dir()):
         raise ManifestError(
             f"{path} is {'a file, not a directory' if root.is_file() else 'not there'}. Give a directory of pictures, "
             f"Label Studio's export.json or one of {', '.join(_NAMED_ALONE)}: make data DATA=..."
         )
-    named = {"groups": groups, "labels": labels}
+    named = {"groups": source.groups, "labels": source.labels}
     for what, file in named.items():
         if file and not Path(file).is_file():
             raise ManifestError(f"the {what} file {file} is not there")
     digest = hashlib.sha256()
     files = [root, *pictures_of_export(root)] if is_export else files_below(root)
-    for one in [*files, *(Path(file) for file in named.values() if file)]:
-        size, time_ns = _size_and_time(one)
-        digest.update(f"{os.path.relpath(one, root)}\0{size}\0{time_ns}\n".encode(errors="replace"))
+    for file in [*files, *(Path(file) for file in named.values() if file)]:
+        size, time_ns = _size_and_time(file)
+        digest.update(f"{os.path.relpath(file, root)}\0{size}\0{time_ns}\n".encode(errors="replace"))
     return digest.hexdigest()
 
 

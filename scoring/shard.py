@@ -23,7 +23,7 @@ PICTURES_PER_SHARD = 10_000  # minutes of work on one core: what a killed task l
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("run_dir", type=Path)
-    add_task_option(parser)
+    add_task_option(parser, of_pictures=True)
     parser.add_argument("--model", help="tag in the model store, or a folder with model.onnx; the task's newest")
     parser.add_argument("--pictures-per-shard", type=int, default=PICTURES_PER_SHARD)
 

@@ -19,6 +19,7 @@ SLOW_FILES = (
     "tests/training/test_ablate.py",
     "tests/export/test_bento.py",
     "tests/export/test_bento_segmentation.py",
+    "tests/export/test_crops_end_to_end.py",
     "tests/slurm/test_score.py",
     "tests/slurm/test_doctor.py",
     "tests/training/tasks/test_every_key.py",

@@ -35,7 +35,10 @@ def manifest_of(role: "Role") -> Path:
     return DATA[role] / "manifest.csv"
 
 
-def add_task_option(parser: argparse._ActionsContainer) -> None:
-    """Give a command the option `--task`."""
-    what = "segmentation: outlines, from masks; detection: boxes of objects; crop-classification: what is in such a box"
-    parser.add_argument("--task", choices=tuple(PIPELINES), default="classification", help=what)
+def add_task_option(parser: argparse._ActionsContainer, *, of_pictures: bool = False) -> None:
+    """Give a command the option `--task`; of_pictures: it has no use for crops."""
+    what = "segmentation: outlines, from masks; detection: boxes of objects"
+    if not of_pictures:
+        what += "; crop-classification: what is in such a box"
+    tasks = tuple(role for role in PIPELINES if not of_pictures or role != "crop-classification")
+    parser.add_argument("--task", choices=tasks, default="classification", help=what)

@@ -1,7 +1,7 @@
 """What a model says of a picture as Label Studio's suggestion for a task: results, a score, the model's version."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -81,7 +81,7 @@ def _regions(found: _Found, number: int, answer: Prediction, template: Template)
         yield brush_result(brushes, found.label, _drawn(found.mask), f"brush-{number}", found.score)
 
 
-def _names(control: Control | None, label: str) -> bool:
+def _names(control: Control | None, label: str) -> TypeGuard[Control]:
     return control is not None and label in control.values
 
 

@@ -27,6 +27,7 @@ class RememberingServer:
             ("GET", "/api/projects"): lambda: {"results": self.projects},
             ("POST", "/api/projects"): lambda: self._add(self.projects, body),
             ("PATCH", "/api/projects/1"): lambda: self.projects[0].update(body),
+            ("GET", "/api/storages/localfiles"): lambda: self.storages,
             ("POST", "/api/storages/localfiles"): lambda: self._add(self.storages, body),
             ("GET", "/api/tasks"): lambda: {"tasks": self.tasks, "total": len(self.tasks)},
             ("POST", "/api/projects/1/import"): lambda: self._import(body),

@@ -59,6 +59,16 @@ def test_new_pictures_come_once_and_the_least_sure_first(tmp_path: Path, store: 
     again = push(server.client(), home, "classification", CLASSES, folder)
     assert (again.num_new, again.num_suggested) == (0, 0)
     assert (len(server.projects), len(server.tasks), len(server.predictions)) == (1, 3, 3)
+    assert [one["path"] for one in server.storages] == [str(home / "pictures")]
+
+
+def test_pictures_of_a_checkout_that_was_moved_are_shown_from_where_they_are(tmp_path: Path, store: Path) -> None:
+    server, folder = RememberingServer(), _pictures(tmp_path / "unlabelled")
+    for place in ("before", "after"):
+        push(server.client(), tmp_path / place / "labels", "classification", CLASSES, folder)
+    assert [one["path"] for one in server.storages] == [
+        str(tmp_path / place / "labels/pictures") for place in ("before", "after")
+    ]
 
 
 def test_a_later_run_adds_new_pictures_and_a_newer_models_suggestions_for_what_is_not_labelled(

@@ -85,7 +85,8 @@ def write_summary(
     masks or true boxes.
     """
     found_by = FOUND.get(task)
-    reached, incomplete, found = [], [], []
+    reached, incomplete = [], []
+    found: list[SummedUp] = []
     for protocol, count in (("group", num_folds), ("image", 1)):
         pooled: dict[int, Predictions] = {}
         folds: dict[int, Any] = {}

@@ -31,7 +31,7 @@ class Reached(Generic[Figures]):
 
     def document(self) -> dict[str, Any]:
         """Return what `summary.json` holds of it; curves and worst pictures are those of `evaluation.evaluate`."""
-        left_out = {self.curves: {"__all__": {"curve"}}, "worst": True}
+        left_out: dict[str, Any] = {self.curves: {"__all__": {"curve"}}, "worst": True}
         return {
             "protocol": self.protocol,
             "seed": self.seed,
@@ -62,15 +62,15 @@ def found_table(
     """Return a Markdown table: the rows of each seed, with how it reads; '' if nothing was reached."""
     if not reached:
         return ""
-    lines = [f"| split by | seed | {' | '.join(columns)} |", f"|---|---|{'---|' * len(columns)}"]
-    notes = [note]
+    lines: list[str] = [f"| split by | seed | {' | '.join(columns)} |", f"|---|---|{'---|' * len(columns)}"]
+    notes: list[str] = [note]
     for one in reached:
         seed = "all, pooled" if one.seed is None else str(one.seed)
         if one.figures is None:
             notes.append(f"{one.protocol}, seed {seed}: {one.why_not}")
             continue
         lines += [f"| {one.protocol} | {seed} | {' | '.join(cells)} |" for cells in rows(one.figures)]
-    table = [*lines, ""] if len(lines) > 2 else []
+    table: list[str] = [*lines, ""] if len(lines) > 2 else []
     return "\n".join([*table, *notes]) + "\n"
 
 

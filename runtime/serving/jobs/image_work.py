@@ -34,15 +34,9 @@ IMAGE_S = 600.0  # for one image from when it is there; the wait behind requests
 TASKS: dict[str, Role] = {"predict": "classification", "segment": "segmentation", "detect": "detection"}
 # What another moment may mend, and what may be the image's doing.
 _TO_TRY_LATER: frozenset[AnyCode] = frozenset({RequestErrorCode.OVERLOADED, RequestErrorCode.DEADLINE_EXCEEDED})
-_TO_TRY_AGAIN: frozenset[AnyCode] = frozenset({RequestErrorCode.UNAVAILABLE, RequestErrorCode.FILTERS_HANG})
-
-
-class TryAgainError(Exception):
-    """An image that cannot be answered now. was_tried: whether it may be the image's doing."""
-
-    def __init__(self, was_tried: bool, why: RequestRefused) -> None:
-        super().__init__(str(why))
-        self.was_tried = was_tried
+_TO_TRY_AGAIN: frozenset[AnyCode] = frozenset(
+    {RequestErrorCode.UNAVAILABLE, RequestErrorCode.FILTERS_HANG, RequestErrorCode.NOT_CHECKED}
+)
 
 
 class Line(NamedTuple):
@@ -50,6 +44,18 @@ class Line(NamedTuple):
 
     text: str
     is_failed: bool
+
+
+class TryAgainError(Exception):
+    """An image that cannot be answered now.
+
+    was_tried: whether it may be the image's doing. line: what is said if it is not tried again.
+    """
+
+    def __init__(self, was_tried: bool, line: Line, why: RequestRefused) -> None:
+        super().__init__(str(why))
+        self.was_tried = was_tried
+        self.line = line
 
 
 @dataclass(frozen=True)
@@ -88,9 +94,10 @@ class ImageWork:
         try:
             result = await self._answer(claim)
         except RequestRefused as refusal:
+            failed = failed_line(index, problem(refusal.at(index), request_id))
             if refusal.code in _TO_TRY_LATER | _TO_TRY_AGAIN:
-                raise TryAgainError(refusal.code in _TO_TRY_AGAIN, refusal) from refusal
-            return failed_line(index, problem(refusal.at(index), request_id))
+                raise TryAgainError(refusal.code in _TO_TRY_AGAIN, failed, refusal) from refusal
+            return failed
         except Exception:
             logger.exception("image %d of a job failed; request %s", index, request_id)
             return failed_line(index, internal_problem(index, request_id))
@@ -129,14 +136,17 @@ class ImageWork:
         async with self.fetcher.encoded(claim.image) as encoded:
             time_left = _time_left()
             read = partial(Reader(served.contract, served.settings, parts), encoded, claim.place)
-            pixels, places, _ = await time_left.run(self.threads, read)
+            pixels, places, file = await time_left.run(self.threads, read)
+        files = [file] if served.image_filters.at(is_drawn=False) else []
+        del encoded, read, file  # unless filters look at it, nothing keeps it while it waits
         compute = self.sessions[claim.task].compute
         outcome = await handler.batcher.submit(pixels, compute, time_left.left_s, time_left.is_background)
         say = partial(_say, handler, outcome.answers, places, parts)
         [answer] = only_predictions([await time_left.run(self.threads, say)])
         handler.metrics.predicted([answer])
-        [filtered] = await handler.filter([answer], time_left.left_s)
-        return filtered
+        filtered = await handler.filter([answer], time_left.left_s)
+        [looked] = (await handler.look(filtered, files, time_left.left_s)).answers
+        return looked
 
 
 def _say(handler: RequestHandler, rows: list[Row], places: list[Placement], parts: Parts) -> Prediction | None:

@@ -115,13 +115,13 @@ class JobRunner:
         try:
             line = await self.work.line(claim)
         except TryAgainError as exc:
-            logger.warning("image %d of a job is tried again: %s", claim.place, exc)
-            was_tried = exc.was_tried
-        else:
-            await self._keep(claim, line)
-            return
-        await asyncio.sleep(PAUSE_S)
-        await self.store.call(lambda store: store.put_back(claim, was_tried))
+            if not exc.was_tried or claim.num_attempts < MAX_ATTEMPTS:
+                logger.warning("image %d of a job is tried again: %s", claim.place, exc)
+                await asyncio.sleep(PAUSE_S)
+                await self.store.call(partial(JobStore.put_back, claim=claim, was_tried=exc.was_tried))
+                return
+            line = exc.line
+        await self._keep(claim, line)
 
     async def _keep(self, claim: Claim, line: Line) -> None:
         """Write an answer down, however long there is no room for it."""

@@ -91,10 +91,10 @@ function placesBeside([left, top, right, bottom], width, height, unit, canvas) {
   const wanted = [
     [left, top - height],
     [right - width, top - height],
-    [left, bottom],
-    [right - width, bottom],
     [right, top],
     [left - width, top],
+    [left, bottom],
+    [right - width, bottom],
   ];
   const within = ([x, y]) =>
     x >= -unit && y >= -unit && x + width <= canvas.width + unit && y + height <= canvas.height + unit;

@@ -78,6 +78,7 @@ export class Sheet {
     own?.tile.setAttribute("aria-selected", "true");
     own?.tile.setAttribute("tabindex", "0");
     if (focuses) own?.tile.focus();
+    own?.tile.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
   /** Writes the filters anew, from the summaries of all items. */

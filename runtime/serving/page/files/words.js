@@ -6,7 +6,7 @@ const OPERATOR = "Tell whoever runs this service, with the request id below.";
 // By the service's error codes: docs/API.md. `again`: whether the same picture may succeed later.
 const PROBLEMS = {
   empty_file: ["The file is empty", "Nothing is in it. Copy or photograph it once more."],
-  unsupported_format: ["This is not a picture that can be read", "JPEG, PNG, WebP, BMP, TIFF and AVIF can be."],
+  unsupported_format: ["This is not a picture that can be read", "Pictures are JPEG, PNG, WebP, BMP, TIFF or AVIF."],
   corrupt_image: ["The picture is damaged", "It ends too early or was changed on its way. Copy it once more."],
   too_many_pixels: ["The picture has too many pixels", "Send a smaller one, or a part of it."],
   body_too_large: ["The file is too large", "Save it smaller, for example as a JPEG."],

@@ -17,6 +17,7 @@ from runtime.answers.filters import FilterChain
 from runtime.answers.outputs import Row
 from runtime.answers.refusals import RequestRefused
 from runtime.answers.results import ModelIdentity
+from runtime.image_filters.looking import ImageFilters
 from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, ModelContract
 from runtime.model.image import ImageArray
 from runtime.model.roles import Role
@@ -33,6 +34,7 @@ from tests.onnx_segmenter import segmentation_contract, segmenter_graph
 from tests.service.detecting_models import crop_contract, crop_graph, detection_contract, detector_graph
 
 Models = dict[Role, tuple[ModelContract, Predictor]]
+NO_FILTERS = ImageFilters()
 PATIENCE_S = 60.0
 _POLL_S = 0.005
 
@@ -87,14 +89,12 @@ class Server:
 @asynccontextmanager
 async def serving_jobs(
     models: Models, folder: Path, *, works: bool = True, change: Callable[[Handlers], object] = lambda _: None,
-    **settings: Any,
+    image_filters: ImageFilters = NO_FILTERS, **settings: Any,
 ) -> AsyncIterator[Server]:  # fmt: skip
     """Serve jobs in `folder`, and the paths of the models. works: whether this process works on the jobs."""
     with_folder = ServingSettings(jobs_dir=folder, **settings)
     served = {
-        role: ServedModel(
-            contract, ModelIdentity(name=role, version="1", sha256="0" * 64), with_folder, FilterChain(), model
-        )
+        role: ServedModel(contract, _identity(role), with_folder, FilterChain(), model, image_filters)
         for role, (contract, model) in models.items()
     }
     handlers = Handlers.of(served)
@@ -107,6 +107,10 @@ async def serving_jobs(
             yield Server(handlers, client)
         finally:
             await handlers.close()
+
+
+def _identity(role: Role) -> ModelIdentity:
+    return ModelIdentity(name=role, version="1", sha256="0" * 64)
 
 
 def _app_of(handlers: Handlers) -> RequestRecordMiddleware:

@@ -10,14 +10,18 @@ from typing import Any
 import pytest
 
 from runtime.answers.refusals import RequestErrorCode, RequestRefused
+from runtime.answers.results import Prediction
+from runtime.image_filters.looking import Seen
+from runtime.model.image import ImageArray
 from runtime.serving.batching import Batcher
 from runtime.serving.fetching.allowed_hosts import parse_hosts
 from runtime.serving.handlers import Handlers
 from runtime.serving.jobs import runner
-from runtime.serving.jobs.records import NewJob
+from runtime.serving.jobs.records import Claim, NewJob
 from runtime.serving.jobs.store import JobStore
 from tests.runtime.serving.fetching.answering_host import answer, answering
 from tests.runtime.serving.jobs.serving_jobs import Models, Server, load_models, serving_jobs
+from tests.runtime.serving.test_image_filtering import filters_of
 from tests.service.detecting_models import BLUE, DEEP, draw_objects
 from tests.service.requests import truncated_jpeg
 
@@ -262,6 +266,14 @@ def test_one_of_two_servers_works_and_both_answer(
 ) -> None:
     monkeypatch.setattr(runner, "RETRY_S", 0.02)
     monkeypatch.setattr(runner, "POLL_S", 0.02)
+    claiming: list[JobStore] = []
+    claim = JobStore.claim
+
+    def noting(self: JobStore) -> Claim | None:
+        claiming.append(self)
+        return claim(self)
+
+    monkeypatch.setattr(JobStore, "claim", noting)
 
     async def run() -> None:
         async with serving_jobs(models, tmp_path) as first:
@@ -269,13 +281,14 @@ def test_one_of_two_servers_works_and_both_answer(
             await first.finished(one)
             async with serving_jobs(models, tmp_path) as second:
                 assert (await second.finished(one))["counts"]["done"] == 1
-                for task in (first.jobs.runner, second.jobs.runner):
-                    assert task.lock.take() is (task is first.jobs.runner)
+                assert [one.jobs.runner.lock.is_held for one in (first, second)] == [True, False]
                 two = (await second.client.post("/jobs", json=listed(NONE))).json()["id"]
                 await first.finished(two)
+                assert len({id(store) for store in claiming}) == 1
                 await first.jobs.runner.close()
                 three = (await first.client.post("/jobs", json=listed(NONE))).json()["id"]
                 await second.finished(three)
+                assert len({id(store) for store in claiming}) == 2
 
     asyncio.run(run())
 
@@ -322,6 +335,48 @@ def test_image_that_finds_no_place_is_tried_again(
         assert num_asked == runner.MAX_ATTEMPTS + 3
 
     with_jobs(models, tmp_path, scenario, change=shut_the_door)
+
+
+def test_image_that_fails_again_and_again_has_the_last_error(
+    models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "PAUSE_S", 0.0)
+    num_asked = 0
+
+    def break_it(handlers: Handlers) -> None:
+        async def dying(*_: Any) -> Any:
+            nonlocal num_asked
+            num_asked += 1
+            raise RequestRefused(RequestErrorCode.UNAVAILABLE, "the inference worker ended", retry_after_s=1)
+
+        monkeypatch.setattr(handlers.by_role["classification"].batcher, "submit", dying)
+
+    async def scenario(server: Server) -> None:
+        made = await server.client.post("/jobs", json=listed(NONE, task="predict"))
+        [line] = (await server.finished(made.json()["id"]))["results"]
+        assert (line["error"]["code"], num_asked) == ("inference_unavailable", runner.MAX_ATTEMPTS)
+
+    with_jobs(models, tmp_path, scenario, change=break_it)
+
+
+def test_filters_that_see_pixels_look_at_images_of_jobs(models: Models, tmp_path: Path) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def look(pixels: ImageArray, answer: Prediction) -> Seen[Prediction]:
+        seen.append(pixels.shape)
+        return Seen(answer, withheld="not for you")
+
+    async def scenario(server: Server) -> None:
+        for task in ("predict", "segment", "detect"):
+            seen.clear()
+            made = await server.client.post("/jobs", json=listed(TWO, task=task))
+            [line] = (await server.finished(made.json()["id"]))["results"]
+            if task == "detect":  # its segmenter's filters look, too, which costs the masks alone
+                assert len(seen) == 2
+            assert (line["error"]["code"], line["error"]["index"]) == ("withheld", 0)
+            assert seen[0] == (72, 96, 3)
+
+    with_jobs(models, tmp_path, scenario, image_filters=filters_of(look))
 
 
 def test_answer_for_which_there_is_no_room_is_kept_when_there_is(
