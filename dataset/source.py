@@ -55,14 +55,9 @@ def decide_source(
     divided = parse_split("" if split == "new" else split)
     options = skip or classes or divided
     if not wanted and not name:
-        if groups:
-            raise ManifestError(f"groups {groups} given without pictures: name their directory too (DATA=PATH)")
-        if normal_class:
-            raise ManifestError(f"class {normal_class} given without pictures: name their directory too (DATA=PATH)")
-        if labels:
-            raise ManifestError(f"labels {labels} given without pictures: name their directory too (DATA=PATH)")
-        if options:
-            raise ManifestError(f"{options} given without pictures: name their directory too (DATA=PATH)")
+        for what, given in (("groups ", groups), ("class ", normal_class), ("labels ", labels), ("", options)):
+            if given:
+                raise ManifestError(f"{what}{given} given without pictures: name their directory too (DATA=PATH)")
         return DataSource.read(earlier).refreshed() if earlier.is_file() else DataSource(source="synthetic-tiles")
     names = [known for known in get_args(SourceName) if known == wanted and not Path(wanted).is_dir()]
     path = "" if names else wanted

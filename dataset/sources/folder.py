@@ -4,7 +4,7 @@ Which pictures show the same object is read from a CSV with the columns `path,gr
 further columns become attributes) or else found by likeness, which misses mirrored and rotated shots.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dataset.box_formats.boxed_folder import holds_boxes, read_boxed_folder
@@ -13,6 +13,7 @@ from dataset.masks.coco_folder import find_coco, read_coco_folder
 from dataset.masks.masked_folder import CLASS_MAP, holds_masks, read_masked_folder
 from dataset.readable_name import readable
 from dataset.sources.class_folders import check_normal, place_pictures
+from dataset.sources.divided_folder import Placed
 from dataset.sources.file_kinds import FileKinds, tell_kinds
 from dataset.sources.file_tree import read_tree
 from dataset.sources.folder_options import ClassFolders, SkipName, SplitWord
@@ -73,6 +74,11 @@ def read_folder(
         return read_metadata_folder(root, kinds, lists, groups_csv, normal_class, split)
     placed = place_pictures(root, tree.folders, kinds, classes, split)
     report_left_out(root, tree, kinds, groups_csv)
+    return _collect(root, placed, groups_csv, normal_class)
+
+
+def _collect(root: Path, placed: Mapping[str, Placed], groups_csv: Path | None, normal_class: str) -> Collection:
+    """Return the pictures of class folders. placed: class and side of each, by path. Raises ManifestError."""
     check_normal(normal_class, sorted({one.label for one in placed.values()}))
     rows = listed(root, [*placed], groups_csv)
     originals = {f"pictures/images/{path}": root / path for path in rows}
