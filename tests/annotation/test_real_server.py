@@ -28,9 +28,11 @@ from tests.bentoml_home import bentoml_home
 from tests.dataset.picture_files import save
 from tests.onnx_segmenter import REGIONS, draw_spots, store_segmenter
 
-pytestmark = pytest.mark.label_studio
-
 ENVIRONMENT = Path(os.environ.get("VISION_TEST_LABELS", ".venv-labels"))
+pytestmark = [
+    pytest.mark.label_studio,
+    pytest.mark.skipif(not (ENVIRONMENT / "bin/label-studio").exists(), reason="Label Studio is not installed"),
+]
 WIDTH, HEIGHT = 61, 43  # no round share of either is a round number of pixels
 BOX: Corners = (3.25, 4.0, 40.125, 41.5)
 
