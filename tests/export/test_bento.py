@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from export.bento import PAGE_FILES, content_sha256
 from tests.bento_project import Project, copy_project
 
 pytestmark = pytest.mark.slow
@@ -125,3 +126,12 @@ def test_project_without_a_model_says_what_to_run(project: Project, tmp_path_fac
     refused = empty.run("export.bento")
     assert refused.returncode == 2
     assert refused.stderr.startswith("cannot build the Bento: there is no model 'vision-classifier:latest'")
+
+
+def test_bento_is_built_again_when_the_page_changes(tmp_path: Path) -> None:
+    folder = copy_project(tmp_path).folder
+    before = content_sha256(folder, {}, "card")
+    assert content_sha256(folder, {}, "card") == before
+    with (folder / PAGE_FILES / "page.css").open("a") as style:
+        style.write("/* changed */\n")
+    assert content_sha256(folder, {}, "card") != before

@@ -17,6 +17,8 @@ export function answerPart(api, result, shapes, look) {
   const { answer } = result;
   const parts = [element("h2", {}, TITLES[api])];
   if (answer.abstained) parts.push(unsureNote(answer));
+  // What the service's own checks say of the picture: "too dark".
+  for (const mark of answer.marks ?? []) parts.push(element("p", { class: "unsure-note" }, mark));
   if (api !== "predict") parts.push(api === "segment" ? outlines(answer, shapes, look) : objects(answer, shapes, look));
   parts.push(
     api === "predict"

@@ -24,6 +24,9 @@ const PROBLEMS = {
   header_timeout: ["The request did not arrive in time", "The connection may be slow. " + AGAIN, true],
   model_output_invalid: ["The model has no answer for this picture", "What it computed is not a number. " + OPERATOR],
   filter_failed: ["A check of this service failed on the picture", OPERATOR],
+  withheld: ["A check of this service withholds the answer", "What it says stands below."],
+  not_checked: ["A check of this service did not end", "There is no answer without it. " + AGAIN, true],
+  shutting_down: ["The service is being ended", "It may be there again in a moment. " + AGAIN, true],
   internal_server_error: ["The service failed", OPERATOR, true],
   cors_refused: ["This page may not ask that service", "Open the page of the service itself."],
   not_found: ["This service does not answer that", "It may have been changed: load the page anew."],
@@ -60,7 +63,7 @@ const OF_STATUS = {
 };
 
 // What the service asks to be sent again, after the time that it states.
-const BUSY = new Set(["overloaded", "inference_unavailable", "filters_hang"]);
+const BUSY = new Set(["overloaded", "inference_unavailable", "filters_hang", "shutting_down"]);
 
 /** Says whether the service would rather be asked again later. */
 export function isBusy(code) {
