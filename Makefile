@@ -20,6 +20,10 @@ TASK ?=
 QUICK ?=
 # Why a model that is worse than the registered one is taken all the same: docs/COMPARISON.md.
 ACCEPT_WORSE ?=
+# What the image of `make containerize` computes on: cpu (also if empty) or gpu.
+DEVICE ?=
+# What builds it: docker, podman or buildah.
+ENGINE ?= docker
 # Training processes on this machine; one a GPU.
 NPROC ?= 1
 PORT ?= 3000
@@ -33,13 +37,17 @@ export TYPED_NORMAL := $(call typed,NORMAL)
 export TYPED_SKIP := $(call typed,SKIP)
 export TYPED_CLASSES := $(call typed,CLASSES)
 export TYPED_ACCEPT_WORSE := $(call typed,ACCEPT_WORSE)
-ONLY_TYPED := DATA GROUPS NORMAL SKIP CLASSES TASK ACCEPT_WORSE
+ONLY_TYPED := DATA GROUPS NORMAL SKIP CLASSES TASK ACCEPT_WORSE DEVICE
 NOT_TAKEN := $(foreach name,$(ONLY_TYPED),$(if $(value $(name)),$(if $(filter environment,$(firstword $(origin $(name)))),$(name))))
 unexport $(ONLY_TYPED)
 
 TYPED_TASK := $(or $(call typed,TASK),classify)
 ifeq ($(filter classify segment detect both,$(TYPED_TASK)),)
   $(error TASK is $(TYPED_TASK), which is none of classify, segment, detect and, of the Bento, both)
+endif
+TYPED_DEVICE := $(or $(call typed,DEVICE),cpu)
+ifeq ($(filter cpu gpu,$(TYPED_DEVICE)),)
+  $(error DEVICE is $(TYPED_DEVICE), which is neither cpu nor gpu)
 endif
 # Where the stages of that task are described, and what its other commands are told.
 NAME_OF_segment := segmentation
@@ -50,7 +58,7 @@ OF_TASK := $(TASK_NAME:%=--task %)
 OF_BENTO := $(if $(filter both,$(TYPED_TASK)),--task both,$(OF_TASK))
 # Other targets would do their work for classification without a word.
 KNOW_OWN := train predict eval export review card register mlflow
-KNOW_BOTH := help setup source data load split inspect register bento serve $(if $(filter detect,$(TYPED_TASK)),,demo bench)
+KNOW_BOTH := help setup source data load split inspect register bento serve containerize $(if $(filter detect,$(TYPED_TASK)),,demo bench)
 NOT_OF_TASK := $(filter-out $(KNOW_BOTH) $(if $(PIPELINE),$(KNOW_OWN)),$(MAKECMDGOALS))
 ifneq ($(if $(filter-out classify,$(TYPED_TASK)),$(NOT_OF_TASK)),)
   $(error TASK=$(TYPED_TASK) is not for $(NOT_OF_TASK), but for $(strip $(KNOW_BOTH) $(if $(PIPELINE),$(KNOW_OWN))))
@@ -157,6 +165,12 @@ bento: register ## -> a versioned Bento, vision:latest
 serve: bento ## serve the Bento on the loopback (PORT=)
 	@$(PYTHON) -m bentoml serve vision:latest --host 127.0.0.1 --port $(PORT)
 
+# Podman's own format has no health check.
+.PHONY: containerize
+containerize: bento ## -> a container image, vision:cpu or vision:gpu (DEVICE=, ENGINE=)
+	@$(PYTHON) -m bentoml containerize vision:latest --backend $(ENGINE) --opt build-arg=DEVICE=$(TYPED_DEVICE) \
+	  $(if $(filter docker,$(ENGINE)),,--opt format=docker) -t vision:$(TYPED_DEVICE)
+
 .PHONY: demo before-demo
 demo: before-demo bento ## everything, from pictures to the answers of a served Bento (DATA=)
 	@echo "demo: serves the Bento and asks it about one test picture of each class; some 10 seconds"
@@ -213,8 +227,12 @@ test: lint ## lint, types and all tests
 test-slurm: .venv/dev.stamp ## the tests of jobs alone, on a two-node cluster that they start (apt-get install slurm-wlm munge)
 	@$(PYTHON) -m pytest tests/slurm
 
+.PHONY: test-container
+test-container: .venv/dev.stamp ## build the image for CPUs, run it read-only, ask it, stop it under load (apt-get install podman)
+	@BENTO_VISION_TEST_CONTAINER=1 $(PYTHON) -m pytest -s tests/container
+
 .PHONY: lock
 lock: ## compile requirements/*.in to pinned, hashed requirements/*.txt
-	@for name in uv serve train dev bench triton; do \
+	@for name in uv serve serve-cpu train serve-gpu dev bench triton; do \
 	  uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	    $$([ $$name = triton ] && echo --no-deps) requirements/$$name.in -o requirements/$$name.txt; done

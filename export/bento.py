@@ -45,7 +45,8 @@ from runtime.model.contract import MODEL_NAMES, Task
 BENTO = "vision"
 CONTENT_LABEL = "content_sha256"
 CARD = "artifacts/MODEL_CARD.md"
-PACKED = ("bentofile.yaml", "service.py", "requirements/serve.txt", CARD)
+REQUIREMENTS = tuple(f"requirements/{name}.txt" for name in ("serve", "serve-cpu", "serve-gpu"))
+PACKED = ("bentofile.yaml", "service.py", "deploy/Dockerfile.j2", *REQUIREMENTS, CARD)
 CODE = ("runtime", "hooks")  # the latter is the user's own, if there is one
 
 
