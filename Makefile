@@ -165,10 +165,11 @@ bento: register ## -> a versioned Bento, vision:latest
 serve: bento ## serve the Bento on the loopback (PORT=)
 	@$(PYTHON) -m bentoml serve vision:latest --host 127.0.0.1 --port $(PORT)
 
+# From where temporary files lie: BentoML copies the Bento there, and reads no Dockerfile from outside the current folder.
 # Podman's own format has no health check.
 .PHONY: containerize
 containerize: bento ## -> a container image, vision:cpu or vision:gpu (DEVICE=, ENGINE=)
-	@$(PYTHON) -m bentoml containerize vision:latest --backend $(ENGINE) --opt build-arg=DEVICE=$(TYPED_DEVICE) \
+	@cd "$${TMPDIR:-/tmp}" && PYTHONSAFEPATH=1 $(CURDIR)/$(PYTHON) -m bentoml containerize vision:latest --backend $(ENGINE) --opt build-arg=DEVICE=$(TYPED_DEVICE) \
 	  $(if $(filter docker,$(ENGINE)),,--opt format=docker) -t vision:$(TYPED_DEVICE)
 
 .PHONY: demo before-demo

@@ -29,7 +29,7 @@ COMMANDS = set(re.findall(r"^\$ (.+)$", README, re.M))
 NOT_RUN = {
     "make test": "it is what runs this test",
     "make check": "it runs a part of the same",
-    ".venv/bin/bentoml containerize vision:latest": "needs a container engine: run by hand, docs/CONTAINERIZE.md",
+    "make containerize": "needs a container engine: run by hand, docs/CONTAINERIZE.md",
 }
 SERVE = ".venv/bin/bentoml serve vision:latest"
 MLFLOW = ".venv/bin/mlflow server --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000"
