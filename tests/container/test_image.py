@@ -22,10 +22,7 @@ from tests.service.drain_load import NUM_CLIENTS, Load
 from tests.service.slow_model import register_slow_model
 from tests.service.waiting import wait_for
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif("BENTO_VISION_TEST_CONTAINER" not in os.environ, reason="`make test-container` runs it"),
-]
+pytestmark = pytest.mark.skipif("BENTO_VISION_TEST_CONTAINER" not in os.environ, reason="`make test-container` runs it")
 
 IMAGE, CONTAINER = "localhost/vision-test:cpu", f"vision-test-{os.getpid()}"
 MAX_BYTES = 450e6
