@@ -3,7 +3,8 @@
     python demo.py [--bento vision:latest] [--task classification] [--picture PATH]
 
 One request carries the first test picture of each class, in the manifest's order; no answer has a say in the choice.
-`artifacts/demo.html` (`artifacts/segmentation/demo.html`, with masks and outlines) shows them with their answers.
+`artifacts/demo.html` shows them with their answers; that of another task lies in its own folder, such as
+`artifacts/detection/demo.html`, and shows masks and outlines, or boxes.
 `--picture` asks about one file instead.
 
 The server runs as a process of its own from an empty folder and is gone when this ends, however it ends.
@@ -22,21 +23,27 @@ from pathlib import Path
 from benchmarks.load.server_process import ServerFailedError, free_port, running, wait_until_ready
 from dataset.description import read_max_value
 from dataset.manifest import ManifestError
-from demo_sheet import Picture, model_of, overlap, overlap_in_words, regions_in_words, render
+from dataset.outputs.tasks import ARTIFACTS
+from demo_answers import Picture, with_boxes, words_beside_truth
+from demo_sheet import model_of, render
 from project.interruption import INTERRUPTED, remembered
 from project.loopback import without_proxies
-from runtime.answers.results import Prediction
+from runtime.answers.pipeline import PipelineResult
+from runtime.answers.results import ModelIdentity, Prediction
 from runtime.answers.segmentation import Segmentation
-from runtime.model.contract import Task
+from runtime.model.contract import CONTRACT_FILE, ContractError, ModelContract, Task, read_contract
 from runtime.serving.settings import ServingSettings, SettingsError
 
 BAR_WIDTH = 30
+FOUND_HEADER: dict[type[Prediction], str] = {Segmentation: "regions", PipelineResult: "objects"}
 READY_PROBE = b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 FORM_BYTES = 4096  # of a request beside its pictures, and as much again for each: headers of the form's parts
-ARTIFACTS: dict[Task, Path] = {"classification": Path("artifacts"), "segmentation": Path("artifacts/segmentation")}
 REPORT, CARD, SHEET = "report.html", "MODEL_CARD.md", "demo.html"
-ANSWER: dict[Task, type[Prediction]] = {"classification": Prediction, "segmentation": Segmentation}
-ENDPOINTS: dict[Task, str] = {"classification": "predict", "segmentation": "segment"}
+ANSWER: dict[Task, type[Prediction]] = {
+    "classification": Prediction, "segmentation": Segmentation, "detection": PipelineResult,
+}  # fmt: skip
+ENDPOINTS: dict[Task, str] = {"classification": "predict", "segmentation": "segment", "detection": "detect"}
+WORDS_OF_MAKE: dict[Task, str] = {"segmentation": "segment", "detection": "detect"}  # TASK= of its Makefile
 NEXT = """next
   your own pictures   make demo DATA=path/to/pictures
   another picture     .venv/bin/python demo.py --picture path/to/picture.jpg
@@ -114,6 +121,18 @@ def ask(url: str, paths: Sequence[Path], task: Task) -> list[Prediction]:
     return [ANSWER[task].model_validate(answer) for answer in answers]
 
 
+def contract_of(model: ModelIdentity) -> ModelContract:
+    """Return the contract of a model that answered. Raises ContractError, or DemoError if it has left the store."""
+    import bentoml
+    from bentoml.exceptions import NotFound
+
+    tag = f"{model.name}:{model.version}"
+    try:
+        return read_contract(Path(bentoml.models.get(tag).path_of(CONTRACT_FILE)))
+    except NotFound as exc:
+        raise DemoError(f"{tag} answered, but is in the model store no more: run `make bento` ({exc})") from exc
+
+
 def describe_one(path: Path, answer: Prediction) -> str:
     """Lay out the answer for a picture of unknown class, most probable class first."""
     lines = [f"picture      {path}", f"answer       {answer.label} ({answer.probability:.1%})"]
@@ -126,6 +145,11 @@ def describe_one(path: Path, answer: Prediction) -> str:
             f"({r.area_share:.2%}), score {r.score:.2f}"
             for r in answer.regions
         ] or ["  no region"]
+    elif isinstance(answer, PipelineResult):
+        lines += [
+            f"  {d.class_name} at {d.box.x1:.0f}, {d.box.y1:.0f} to {d.box.x2:.0f}, {d.box.y2:.0f}, score {d.score:.2f}"
+            for d in answer.detections
+        ] or ["  no object"]
     return "\n".join(lines)
 
 
@@ -136,25 +160,22 @@ def describe(pictures: Sequence[Picture], answers: Sequence[Prediction]) -> str:
         (str(p.path), p.label, a.label, f"{a.probability:.1%}{'' if a.label == p.label else '  wrong'}")
         for p, a in zip(pictures, answers, strict=True)
     ]
-    if any(isinstance(answer, Segmentation) for answer in answers):
-        rows = [(*row, *more) for row, more in zip(rows, _outline_cells(pictures, answers), strict=True)]
+    more = [words_beside_truth(p, a) for p, a in zip(pictures, answers, strict=True)]
+    if any(more):
+        found = [(FOUND_HEADER[type(answers[0])], ""), *(words for words in more if words)]
+        rows = [(*row, *words) for row, words in zip(rows, found, strict=True)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
     return "\n".join(lines)
-
-
-def _outline_cells(pictures: Sequence[Picture], answers: Sequence[Prediction]) -> Iterator[tuple[str, str]]:
-    yield "regions", ""
-    for picture, answer in zip(pictures, answers, strict=True):
-        assert isinstance(answer, Segmentation)
-        yield regions_in_words(answer), overlap_in_words(overlap(picture, answer))
 
 
 def next_steps(task: Task) -> str:
     """Say what to do next, of the task that was shown."""
     if task == "classification":
         return NEXT
-    return NEXT.replace("make demo", "make demo TASK=segment").replace("demo.py", f"demo.py --task {task}")
+    return NEXT.replace("make demo", f"make demo TASK={WORDS_OF_MAKE[task]}").replace(
+        "demo.py", f"demo.py --task {task}"
+    )
 
 
 def summarise(pictures: Sequence[Picture], answers: Sequence[Prediction], num_classes: int, report: Path) -> str:
@@ -185,6 +206,8 @@ def run(arguments: argparse.Namespace, check: Callable[[], None]) -> int:
         if own:
             printed = describe_one(own[0].path, answers[0])
         else:
+            if arguments.task == "detection":
+                pictures = with_boxes(pictures, arguments.manifest, contract_of(answers[0].model))
             summary = summarise(pictures, answers, len(all_pictures), artifacts / REPORT)
             page = render(pictures, answers, summary, read_max_value(arguments.manifest.parent))
             artifacts.mkdir(parents=True, exist_ok=True)
@@ -193,7 +216,7 @@ def run(arguments: argparse.Namespace, check: Callable[[], None]) -> int:
     except (NotFound, FileNotFoundError) as exc:
         sys.stderr.write(f"there is no Bento {arguments.bento}; run `make bento` ({exc})\n")
         return 2
-    except (DemoError, BentoMLException, ManifestError, SettingsError, OSError) as exc:
+    except (DemoError, BentoMLException, ContractError, ManifestError, SettingsError, OSError) as exc:
         sys.stderr.write(f"{exc}\n")
         return 2
     finally:
@@ -209,7 +232,7 @@ def run(arguments: argparse.Namespace, check: Callable[[], None]) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Serve the Bento and ask it about test pictures.")
     parser.add_argument("--bento", default="vision:latest", help="tag of the Bento")
-    parser.add_argument("--task", choices=list(ARTIFACTS), default="classification", help="what it is asked to do")
+    parser.add_argument("--task", choices=list(ENDPOINTS), default="classification", help="what it is asked to do")
     parser.add_argument("--picture", type=Path, help="an image file, asked instead")
     parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
     try:

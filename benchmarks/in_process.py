@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.ceilings import Ceilings
-from benchmarks.in_process_rates import measure, variants_of
 from benchmarks.peers.classifier import Classifier
+from benchmarks.rates.ceilings import Ceilings
+from benchmarks.rates.in_process_rates import measure, variants_of
 from project.command import command
 from runtime.model.contract import ContractError
 from runtime.model.errors import ImageError

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.rates import NodeRates, measure_node
+from benchmarks.rates.node_rates import NodeRates, measure_node
 from project.command import UsageError, command
 from project.write_whole import write_whole
 from runtime.model.contract import DEFAULT_MODEL

@@ -18,13 +18,13 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmarks import machine
-from benchmarks.ceilings import ceilings_of
 from benchmarks.load.served_bento import BenchmarkError, resolve
 from benchmarks.load.server_process import ServerFailedError, free_port
 from benchmarks.load.servers import OURS, Served, servers
 from benchmarks.load.turns import FULL, QUICK, Ground, Plan, take_turn
 from benchmarks.pages.page import render
 from benchmarks.pages.report import Report
+from benchmarks.rates.ceilings import ceilings_of
 from benchmarks.workload import large_picture, small_picture
 from project.command import command
 from project.write_whole import write_whole

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.in_process_rates import measure, variants_of
+from benchmarks.rates.in_process_rates import measure, variants_of
 from project.command import command
 from project.write_whole import write_whole
 from runtime.model.contract import DEFAULT_MODEL

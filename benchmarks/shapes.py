@@ -19,12 +19,12 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmarks import machine
-from benchmarks.ceilings import ceilings_of
 from benchmarks.load.served_bento import BenchmarkError, resolve
 from benchmarks.load.server_process import ServerFailedError, free_port
 from benchmarks.load.servers import OURS, Served, Server, servers
 from benchmarks.load.turns import BURST_CLIENTS, Ground, Kind, Plan, Turn, take_turn
 from benchmarks.pages.summary import Spread
+from benchmarks.rates.ceilings import ceilings_of
 from benchmarks.workload import large_picture, small_picture
 from project.command import command
 from project.write_whole import write_whole

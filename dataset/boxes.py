@@ -99,8 +99,10 @@ class Boxes:
     where the contract has none; with a contract of merged objects, each of the data set's has the number 0.
     """
 
-    def __init__(self, manifest: Manifest, contract: ModelContract) -> None:
-        """Take the rows of a manifest. Raises ManifestError for boxes that cannot be read, or were never made."""
+    def __init__(self, manifest: Manifest, contract: ModelContract | None = None) -> None:
+        """Take the rows of a manifest. contract: the model's; None where no model is asked, and nothing is `read`.
+
+        Raises ManifestError for boxes that cannot be read, or were never made."""
         stated = objects_of(manifest)
         is_detector = isinstance(contract, DetectionContract)
         merged = isinstance(contract, DetectionContract) and contract.merged
@@ -124,6 +126,7 @@ class Boxes:
         `LEAST_SEEN` of the area lies in it are ignored. Raises ManifestError for a box of what is no object of the
         model.
         """
+        assert self._contract is not None
         width, height = self._sizes[row]
         place = placement(width, height, self._contract, view)
         boxes = self._of(row)

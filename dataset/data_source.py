@@ -3,27 +3,33 @@
 import hashlib
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from dataset.label_studio.picture_files import pictures_of_export
 from dataset.manifest import ManifestError
+from dataset.outputs.overlap import check_apart
 from dataset.sources.file_tree import files_below, is_image
-from dataset.sources.folder_options import ClassFolders, SkipName
+from dataset.sources.folder_options import ClassFolders, SkipName, SplitWord
 from project.write_whole import write_whole
 
-SourceName = Literal["synthetic-tiles", "magnetic-tile", "folder"]
+SourceName = Literal["synthetic-tiles", "magnetic-tile", "folder", "label-studio"]
+
+_NAMED_ALONE: tuple[SourceName, ...] = ("synthetic-tiles", "magnetic-tile")
 
 
 class DataSource(BaseModel):
     """Where pictures come from.
 
-    path: of the pictures; '' for drawn or downloaded ones. groups: CSV of objects, or ''. Both as the user gave them:
-    absolute, or relative to the project root. normal_class: the class of a folder that is no defect, or ''. skip: what
-    of a folder may be left out. classes: `top` if a folder's folders at the top are the classes, whatever they look
-    like.
+    path: of the pictures' folder, or of Label Studio's export; '' for drawn or downloaded ones. groups: CSV of objects,
+    labels: CSV of labels, or ''. All as the user gave them: absolute, or relative to the project root. normal_class:
+    the class of a folder that is no defect, or ''. skip: what of a folder may be left out. classes: `top` if a folder's
+    folders at the top are the classes, whatever they look like. split: `given` or `ours` of a folder that is divided
+    already, or ''.
     fingerprint: SHA-256 of what lies there, '' where nothing can change.
     """
 
@@ -32,15 +38,26 @@ class DataSource(BaseModel):
     source: SourceName
     path: str = ""
     groups: str = ""
+    labels: str = ""
     normal_class: str = ""
     skip: tuple[SkipName, ...] = ()
     classes: ClassFolders = ""
+    split: SplitWord = ""
     fingerprint: str = ""
 
     @property
-    def inputs(self) -> tuple[Path | None, Path | None]:
-        """The user's directory of pictures and groups CSV, each where there is one."""
-        return Path(self.path) if self.path else None, Path(self.groups) if self.groups else None
+    def inputs(self) -> tuple[Path | None, tuple[Path, ...]]:
+        """The user's directory of pictures, or their export, if there is one, and the CSV files beside it."""
+        files = tuple(Path(file) for file in (self.groups, self.labels) if file)
+        return Path(self.path) if self.path else None, files
+
+    def check_apart(self, places: Sequence[Path]) -> None:
+        """Refuse pictures that lie where runs write, as `check_apart` of `dataset/outputs/overlap.py` does."""
+        path, files = self.inputs
+        check_apart(path, files, places)
+        if path and self.source == "label-studio":
+            for file in {file.parent: file for file in pictures_of_export(path)}.values():
+                check_apart(file, (), places)
 
     def write(self, path: Path) -> bool:
         """Write YAML if it differs from what is there; tell whether it did."""
@@ -55,7 +72,12 @@ class DataSource(BaseModel):
 
     def _text(self) -> str:
         document = self.model_dump(mode="json")
-        for option in ("skip", "classes"):  # named only where given, so that a file without them stays as it is
+        for option in (
+            "labels",
+            "skip",
+            "classes",
+            "split",
+        ):  # named only where given, so that a file without them stays as it is
             if not document[option]:
                 del document[option]
         return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
@@ -72,22 +94,27 @@ class DataSource(BaseModel):
 
     def refreshed(self) -> Self:
         """Return a copy with the fingerprint of what lies there now. Raises ManifestError if it is gone."""
-        return self.model_copy(update={"fingerprint": _fingerprint(self.path, self.groups)})
+        return self.model_copy(update={"fingerprint": _fingerprint(self)})
 
 
-def _fingerprint(path: str, groups: str) -> str:
+def _fingerprint(source: DataSource) -> str:
+    path = source.path
     if not path:
         return ""
     root = Path(path)
-    if not root.is_dir():
+    is_export = source.source == "label-studio"
+    if not (root.is_file() if is_export else root.is_dir()):
         raise ManifestError(
-            f"{path} is {'a file, not a directory' if root.exists() else 'not there'}. Give a directory of pictures or "
-            f"one of {', '.join(n for n in get_args(SourceName) if n != 'folder')}: make data DATA=..."
+            f"{path} is {'a file, not a directory' if root.is_file() else 'not there'}. Give a directory of pictures, "
+            f"Label Studio's export.json or one of {', '.join(_NAMED_ALONE)}: make data DATA=..."
         )
-    if groups and not Path(groups).is_file():
-        raise ManifestError(f"the groups file {groups} is not there")
+    named = {"groups": source.groups, "labels": source.labels}
+    for what, file in named.items():
+        if file and not Path(file).is_file():
+            raise ManifestError(f"the {what} file {file} is not there")
     digest = hashlib.sha256()
-    for file in [*files_below(root), *([Path(groups)] if groups else [])]:
+    files = [root, *pictures_of_export(root)] if is_export else files_below(root)
+    for file in [*files, *(Path(file) for file in named.values() if file)]:
         size, time_ns = _size_and_time(file)
         digest.update(f"{os.path.relpath(file, root)}\0{size}\0{time_ns}\n".encode(errors="replace"))
     return digest.hexdigest()

@@ -19,6 +19,7 @@ class DataDescription(BaseModel):
     `dataset/deep_pictures.py`. Whoever decodes pictures of the data set before there is a contract takes it from here.
     `regions` names what masks mark, sorted: a pixel of value `i + 1` is of `regions[i]` (`dataset/annotations.py`).
     `objects` names what boxes hold, sorted (`dataset/boxes.py`).
+    `crop_margin` is stated where the pictures are crops of boxes: what was added of a box's sides on each of them.
     `likeness` says what likeness joined where groups were not stated, and where that is doubtful.
     """
 
@@ -38,6 +39,7 @@ class DataDescription(BaseModel):
     max_value: int | None = None
     regions: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()
+    crop_margin: float | None = None
 
     def write(self, data_dir: Path) -> None:
         text = self.model_dump_json(indent=2, exclude_none=True) + "\n"

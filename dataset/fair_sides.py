@@ -28,10 +28,13 @@ def count_absent(labels: TextArray, sides: TextArray) -> int:
     return int((counts == 0).to_numpy().sum())
 
 
-def bring_to_every_side(labels: TextArray, groups: TextArray, sides: TextArray) -> TextArray:
+def bring_to_every_side(
+    labels: TextArray, groups: TextArray, sides: TextArray, may_move: BoolArray | None = None
+) -> TextArray:
     """Return the sides with as few whole groups moved as brings as many classes as can be to all three.
 
     labels, groups, sides: `(N,)` of every picture, a group on one side. Nothing is moved where nothing is missing.
+    may_move: of every picture; a group moves only if all of it may, and None lets all.
     """
     if count_absent(labels, sides) == 0:
         return sides
@@ -41,16 +44,21 @@ def bring_to_every_side(labels: TextArray, groups: TextArray, sides: TextArray) 
     holds[group_ids, class_ids] = True
     now = np.zeros(len(names), dtype=np.int64)
     now[group_ids] = [SPLITS.index(side) for side in sides]
-    chosen = _choose(holds, now, np.bincount(group_ids))
+    free = np.ones(len(names), dtype=bool)
+    if may_move is not None:
+        free[group_ids[~may_move]] = False
+    chosen = _choose(holds, now, np.bincount(group_ids), free)
     return np.array(SPLITS, dtype=object)[chosen][group_ids]
 
 
-def _choose(holds: BoolArray, now: IntArray, sizes: IntArray) -> IntArray:
+def _choose(holds: BoolArray, now: IntArray, sizes: IntArray, free: BoolArray) -> IntArray:
     """Return the side of every group: first only groups of the absent classes may move, then those they are tied to."""
-    movable = _holding(holds, _is_absent(holds, now))
+    movable = _holding(holds, _is_absent(holds, now)) & free
+    if not movable.any():
+        return now
     while True:
         chosen = _solve(holds, now, sizes, movable)
-        tied = _holding(holds, np.asarray(holds[movable].any(axis=0), dtype=bool))
+        tied = _holding(holds, np.asarray(holds[movable].any(axis=0), dtype=bool)) & free
         enough = holds.sum(axis=0) >= _NUM_SIDES
         is_done = not (_is_absent(holds, chosen) & enough).any() or tied.sum() == movable.sum()
         if is_done or tied.sum() > _MAX_MOVABLE:

@@ -27,13 +27,14 @@ from dataset.data_source import DataSource
 from dataset.deep_pictures import RangeParams, find_max_value
 from dataset.description import DESCRIPTION_FILE
 from dataset.examine import Facts, copy_pictures, examine
+from dataset.label_studio.read import read_label_studio
 from dataset.likeness.objects import find_objects
 from dataset.likeness.same_pictures import warn_of_contradictions
 from dataset.manifest import ATTRIBUTE_PREFIX, COLUMNS, Manifest, ManifestError
 from dataset.masks.hashes import with_mask_hashes
 from dataset.masks.settle import settle_masks, with_regions
 from dataset.outputs.disk import write_problem
-from dataset.outputs.overlap import check_apart, check_folder, check_nothing_foreign
+from dataset.outputs.overlap import check_folder, check_nothing_foreign
 from dataset.outputs.pipeline import (
     IMAGES_DIR,
     LISTS,
@@ -52,6 +53,7 @@ from dataset.sources.magnetic_tile_download import download_magnetic_tile
 from dataset.sources.skipping import Skipping
 from dataset.sources.source_picture import Collection, SourcePicture
 from dataset.sources.synthetic import synthetic_tiles
+from dataset.splitting.leaks import check_given_leaks
 from project.command import command
 from project.params import ParamsError, add_params_option, read_section
 
@@ -74,7 +76,7 @@ def load(
     """
     outputs = [data_dir / name for name in (PICTURES_DIR, PICTURES_CSV, DESCRIPTION_FILE)]
     lists = [data_dir / name for name in LISTS]
-    check_apart(*source.inputs, places_of_runs(data_dir))
+    source.check_apart(places_of_runs(data_dir))
     check_folder(data_dir)
     staging = data_dir / STAGING_DIR
     skipping = Skipping(source.skip, data_dir)
@@ -116,26 +118,33 @@ def _stage(
     collection = settle_masks(settle_boxes(collection, facts), facts)
     remarks: list[str] = []
     table = tabulate(collection, facts, params, remarks, skipping)
+    shown = {path: readable(str(file)) for path, file in collection.originals.items()}
+    if given := check_given_leaks(table, shown, params.max_leak_share):
+        logger.warning("%s", given)
     collection = with_regions(collection, facts, table["path"])
     copy_pictures(collection, table, staging)
     collection = with_boxes(collection, table, staging)
     manifest = Manifest(with_box_hashes(with_mask_hashes(table, staging), staging), staging)
     manifest.write(staging / PICTURES_CSV)
-    told = {"summary": description.summary + skipping.summary(), "likeness": " ".join(remarks)}
+    told = {"summary": f"{description.summary}{skipping.summary()} {given}".rstrip(), "likeness": " ".join(remarks)}
     collection.description.model_copy(update=told).write(staging)
     return manifest
 
 
 def _collect(source: DataSource, data_dir: Path, staging: Path) -> Collection:
-    if source.path and not Path(source.path).is_dir():
+    if source.path and not Path(source.path).exists():
         raise ManifestError(f"{source.path} is not there any more. Choose the pictures again: make data DATA=...")
     if source.source == "synthetic-tiles":
         pictures = synthetic_tiles.draw_synthetic_tiles(staging / PICTURES_DIR)
         return Collection(pictures, synthetic_tiles.DESCRIPTION, has_stated_groups=True)
     if source.source == "magnetic-tile":
         return read_magnetic_tile(Path(source.path) if source.path else download_magnetic_tile(data_dir / "downloads"))
-    groups_csv = Path(source.groups) if source.groups else None
-    return read_folder(Path(source.path), groups_csv, source.normal_class, source.classes, source.skip)
+    groups_csv, labels_csv = (Path(file) if file else None for file in (source.groups, source.labels))
+    if source.source == "label-studio":
+        return read_label_studio(Path(source.path), groups_csv, source.normal_class)
+    return read_folder(
+        Path(source.path), groups_csv, source.normal_class, source.classes, source.skip, source.split, labels_csv
+    )
 
 
 def tabulate(
@@ -145,7 +154,7 @@ def tabulate(
     remarks: list[str] | None = None,
     skipping: Skipping | None = None,
 ) -> pd.DataFrame:
-    """Return the manifest's table, splits empty, sorted by path.
+    """Return the manifest's table, sorted by path; splits are empty but where the source gives them.
 
     facts: of `examine`, in the order of the pictures. remarks: gets what likeness joined, in words. skipping: what may
     be left out; nothing by default. Raises ManifestError for whatever is wrong with the pictures.
@@ -172,7 +181,7 @@ def tabulate(
 
 
 def _row(picture: SourcePicture, group: str, fact: Facts) -> dict[str, str | int]:
-    values = (picture.path, picture.label, group, "", "", fact.sha256, fact.width, fact.height, picture.mask)
+    values = (picture.path, picture.label, group, picture.split, "", fact.sha256, fact.width, fact.height, picture.mask)
     attributes = {f"{ATTRIBUTE_PREFIX}{name}": text for name, text in picture.attributes.items()}
     return {**dict(zip(COLUMNS, values, strict=True)), **attributes}
 

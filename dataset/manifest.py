@@ -1,9 +1,10 @@
 """The manifest: one CSV row an image, the only list of pictures that later stages read.
 
 Columns: `path` (relative to the CSV's directory, '/' separated), `label`, `group` (the physical object), `split` and
-`split_by_image` (train, val or test; empty before splitting), `sha256` (of the file), `width` and `height` (pixels,
-upright), `mask` (path or empty), `mask_sha256` (of what is in the mask; the column is only there if there are masks),
-`boxes_sha256` (of what `boxes.csv` says of the picture, or empty; the column is only there if there are boxes), then
+`split_by_image` (train, val or test; before splitting empty, or `split` is what a folder gives), `sha256` (of the
+file), `width` and `height` (pixels, upright), `mask` (path or empty), `mask_sha256` (of what is in the mask; the column
+is only there if there are masks), `boxes_sha256` (of what `boxes.csv` says of the picture, or empty; the column is only
+there if there are boxes), `picture_sha256` (only of crops: of the file that they are cut out of), then
 `attributes.<name>` columns such as `attributes.exposure`, all kept as text.
 """
 
@@ -17,10 +18,11 @@ import pandas as pd
 from project.write_whole import write_whole
 
 if TYPE_CHECKING:  # stages that deal pictures out need no contract, and shall not depend on it
-    from runtime.model.contract import Task
+    from runtime.model.roles import Role
 
 COLUMNS = ["path", "label", "group", "split", "split_by_image", "sha256", "width", "height", "mask"]
 MASK_SHA256, BOXES_SHA256 = "mask_sha256", "boxes_sha256"
+PICTURE_SHA256 = "picture_sha256"
 ATTRIBUTE_PREFIX = "attributes."
 SPLITS = ("train", "val", "test")
 
@@ -58,14 +60,14 @@ class Manifest:
         """Hash of the table without hashes of masks and boxes: pictures' hashes, labels, groups and splits."""
         return self.data_sha256("classification")
 
-    def data_sha256(self, task: "Task") -> str:
+    def data_sha256(self, task: "Role") -> str:
         """Return the hash of `data_of(task)`.
 
         A manifest of an earlier version has no masks' hashes, see `is_without_mask_hashes`; then it is `sha256`.
         """
         return hashlib.sha256(self.data_of(task).to_csv(index=False).encode()).hexdigest()
 
-    def data_of(self, task: "Task") -> pd.DataFrame:
+    def data_of(self, task: "Role") -> pd.DataFrame:
         """Return the table of what a model of that task is made from.
 
         Masks' hashes are a part of segmentation alone, those of boxes of detection.

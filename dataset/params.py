@@ -1,6 +1,6 @@
 """The sections of `params.yaml` that this room reads."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,25 @@ class DataParams(Section):
     """`data:` how pictures become a manifest."""
 
     near_duplicate_correlation: Annotated[float, Field(gt=0, le=1)]
+    max_leak_share: Annotated[float, Field(ge=0, le=1)] = 0.05
+
+
+class CropParams(Section):
+    """`crops:` what a classifier of crops gets to see of a box, and how it is trained.
+
+    margin: share of the box's sides, added on each of them. jitter: largest move of each side of a training box, as a
+    share of the box's width or height; jittered: crops of moved boxes beside that of the true one. contract, model,
+    train, augment: keys that replace those of the sections of that name, one by one, with
+    `--task crop-classification`.
+    """
+
+    margin: Annotated[float, Field(ge=0, le=1)]
+    jitter: Annotated[float, Field(ge=0, le=0.4)] = 0.0
+    jittered: Annotated[int, Field(ge=0, le=100)] = 0
+    contract: Annotated[dict[str, Any], Field(exclude=True)] = Field(default_factory=dict)
+    model: Annotated[dict[str, Any], Field(exclude=True)] = Field(default_factory=dict)
+    train: Annotated[dict[str, Any], Field(exclude=True)] = Field(default_factory=dict)
+    augment: Annotated[dict[str, Any], Field(exclude=True)] = Field(default_factory=dict)
 
 
 class SplitParams(Section):

@@ -1,6 +1,9 @@
-"""Divide the pictures: `data/pictures.csv` -> `data/manifest.csv`.
+"""Divide the pictures: `data/pictures.csv` -> `data/manifest.csv`, and remember where each was put.
 
-python -m dataset.split --pictures data/pictures.csv --out data/manifest.csv [--params params.yaml]
+    python -m dataset.split --pictures data/pictures.csv --out data/manifest.csv [--params params.yaml]
+
+`sides.csv` and `versions.json` beside the manifest are the memory: pictures that are added later move none of those
+that were there. `make data SPLIT=new` forgets it.
 """
 
 import argparse
@@ -9,10 +12,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from dataset.checks import named
 from dataset.description import DataDescription
 from dataset.manifest import SPLITS, Manifest, ManifestError
 from dataset.params import SplitParams
-from dataset.splits import assign_splits
+from dataset.splitting.divide import Division, divide
+from dataset.splitting.memory import COLUMNS, Memory, merged
+from dataset.splitting.versions import Changes, Version, Versions, changes
 from project.command import command
 from project.params import ParamsError, add_params_option, read_section
 
@@ -31,12 +37,70 @@ def _cell(rows: pd.DataFrame) -> str:
     return f"{len(rows)} / {rows['group'].nunique()}"
 
 
+def split(pictures: Manifest, out: Path, params: SplitParams) -> str:
+    """Write the manifest to `out` and the memory beside it, and return for people what was done.
+
+    pictures: `split` holds given sides, or ''. Raises ManifestError if they cannot be divided, and for a memory that
+    is malformed.
+    """
+    data_dir = out.parent
+    has_stated_groups = not _likeness(pictures.root)
+    memory = Memory.read(data_dir, params)
+    versions = memory.versions if memory else Versions.read(data_dir)
+    is_given = bool((pictures.table["split"] != "").any())
+    division = divide(pictures.table, params, memory, has_stated_groups=has_stated_groups)
+    manifest = Manifest(division.table, data_dir)
+    changed = changes(memory.latest, pictures.table) if memory else None
+    version = _version(manifest, params, versions.newest + 1, division, changed)
+    later = versions.with_next(version)
+    rows = pd.concat([division.table, division.left_out]).sort_values("path", ignore_index=True)
+    if is_given or not has_stated_groups:
+        rows["group"] = ""  # of no meaning the next time
+    rows = rows[[column for column in COLUMNS if column in rows.columns]]
+    folds = [division.folds[path] for path in rows["path"]]
+    merged(memory, rows, folds, later, is_given=is_given).write(data_dir)
+    manifest.write(out)
+    is_other = versions.settings not in (None, params)
+    return _in_words(later, division, changed, is_other=is_other) + summarise_splits(division.table)
+
+
+def _version(
+    manifest: Manifest, params: SplitParams, number: int, division: Division, changed: Changes | None
+) -> Version:
+    counts = {name: len(paths) for name, paths in changed._asdict().items()} if changed else {}
+    known = {"left_out": tuple(division.left_out["path"]), "is_dealt_anew": division.is_dealt_anew}
+    return Version.of(manifest, params, number).model_copy(update={**counts, **known})
+
+
+def _in_words(versions: Versions, division: Division, changed: Changes | None, *, is_other: bool) -> str:
+    """Say which version of the data this is, what changed since the one before, and what was left out."""
+    lines = [f"version {versions.newest} of the data: {len(division.table)} pictures"]
+    if is_other:
+        lines.append("all pictures are divided anew, since the section split of params.yaml is another one")
+    if changed and (told := changed.in_words()):
+        lines.append(f"since the version before: {told}")
+        if not division.is_dealt_anew:
+            lines.append("what was divided before keeps its side")
+    if paths := list(division.left_out["path"]):
+        lines.append(
+            f"{len(paths)} picture(s) are left out of training, validation and test, since they look like objects on "
+            f"two sides: {named(paths)}. On either side they would be a leak. State the groups (GROUPS=), or split "
+            "anew, which gives another test set: make data SPLIT=new"
+        )
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _likeness(data_dir: Path) -> str:
+    """Return what loading said of objects found by likeness, '' where they are stated."""
+    try:
+        return DataDescription.read(data_dir).likeness
+    except (OSError, ValueError):
+        return ""
+
+
 def _what_likeness_did(data_dir: Path) -> str:
     """Repeat what loading said of objects found by likeness: too large ones are why a class has too few."""
-    try:
-        likeness = DataDescription.read(data_dir).likeness
-    except (OSError, ValueError):  # the error that is told matters, not a description that is missing beside it
-        return ""
+    likeness = _likeness(data_dir)
     return f"\n{likeness}" if likeness else ""
 
 
@@ -50,12 +114,10 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     try:
         params = read_section(args.params, "split", SplitParams)
-        pictures = Manifest.read(args.pictures)
-        table = assign_splits(pictures.table, params)
-        Manifest(table, args.out.parent).write(args.out)
+        told = split(Manifest.read(args.pictures), args.out, params)
     except (ManifestError, ParamsError) as exc:
         raise ManifestError(f"{exc}{_what_likeness_did(args.pictures.parent)}") from exc
-    sys.stdout.write(summarise_splits(table))
+    sys.stdout.write(told)
 
 
 if __name__ == "__main__":

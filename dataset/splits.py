@@ -33,43 +33,59 @@ def assign_splits(table: pd.DataFrame, params: SplitParams) -> pd.DataFrame:
     Raises ManifestError if a class has fewer than three objects or is missing in a split all the same, or if a picture
     has no group.
     """
-    result = _sorted(table)
+    result = sorted_by_path(table)
     check_enough_objects(result)
     labels, groups = result["label"].to_numpy(dtype=object), result["group"].to_numpy(dtype=object)
     by_group = _sides(_group_folds(labels, groups, params, [params.test_fold]), params)
-    by_image = _sides(_stratified_folds(labels, params), params)
     result["split"] = bring_to_every_side(labels, groups, by_group)
-    result["split_by_image"] = bring_to_every_side(labels, result["path"].to_numpy(dtype=object), by_image)
+    result["split_by_image"] = deal_by_image(result, params)
     check_no_group_on_two_sides(result)
     check_every_class_in_every_split(result, "group")
     check_every_class_in_every_split(result, "image")
     return result
 
 
-def assign_fold(table: pd.DataFrame, params: SplitParams) -> pd.DataFrame:
+def deal_by_image(table: pd.DataFrame, params: SplitParams) -> TextArray:
+    """Return train, val or test of every picture, whatever object it shows. table: sorted, `path` and `label`."""
+    labels = table["label"].to_numpy(dtype=object)
+    sides = _sides(_stratified_folds(labels, params), params)
+    return bring_to_every_side(labels, table["path"].to_numpy(dtype=object), sides)
+
+
+def deal_folds(table: pd.DataFrame, params: SplitParams) -> FoldArray:
+    """Return the number of every picture's fold, of which each is the test set of one round of a cross-validation.
+
+    table: sorted by path, with the columns `label` and `group`. `test_fold` of `params` does not matter.
+    """
+    labels, groups = table["label"].to_numpy(dtype=object), table["group"].to_numpy(dtype=object)
+    return _group_folds(labels, groups, params, range(params.num_folds))
+
+
+def assign_fold(table: pd.DataFrame, params: SplitParams, folds: FoldArray | None = None) -> pd.DataFrame:
     """Fill `split` for one round of a cross-validation, in which every fold is the test set once.
 
+    folds: of every picture in the order of paths, whole groups together; None for those of `deal_folds`.
     As `assign_splits`, but no group changes sides, so that over all values of `test_fold` every picture is tested
     exactly once. A class of fewer objects than folds is therefore tested in some rounds only and may be missing in
     validation; it is in training in every round. `split_by_image` stays as it is.
     Raises ManifestError if a class has fewer than three objects or no training picture, or if a picture has no group.
     """
-    result = _sorted(table)
+    result = sorted_by_path(table)
     check_enough_objects(result)
-    labels, groups = result["label"].to_numpy(dtype=object), result["group"].to_numpy(dtype=object)
     num_groups = result["group"].nunique()
     if num_groups < params.num_folds:
         raise ManifestError(
             f"split.num_folds ({params.num_folds}) is more than the {num_groups} objects there are, so that some round "
             "would have nothing to test; lower it in params.yaml (3 is the least)"
         )
-    result["split"] = _sides(_group_folds(labels, groups, params, range(params.num_folds)), params)
+    result["split"] = _sides(deal_folds(result, params) if folds is None else folds, params)
     check_no_group_on_two_sides(result)
     check_every_class_trains(result)
     return result
 
 
-def _sorted(table: pd.DataFrame) -> pd.DataFrame:
+def sorted_by_path(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table sorted by path. Raises ManifestError if a picture has no group."""
     without_group = table.loc[table["group"] == "", "path"]
     if len(without_group):
         raise ManifestError(f"{len(without_group)} picture(s) have no group, such as {without_group.iloc[0]}")

@@ -3,7 +3,8 @@
 DVC would remove a stage's outputs before it runs, whatever a person put or changed there. So dvc.yaml marks them
 `persist`, and here what a run wrote is removed and nothing else: foreign files in an output folder are held aside
 and brought back after the run, and a file of the run's that a person changed, or that the run now writes, is kept in
-`kept/`. Loading does its own, after all checks.
+`kept/`. Loading does its own, after all checks. Splitting reads what it wrote before, so that nothing is removed there:
+a file that a person changed is copied to `kept/` before it is replaced.
 
 Ctrl-C, and a disk that is full or fails, end in one line.
 """
@@ -12,6 +13,7 @@ import glob
 import importlib.util
 import os
 import runpy
+import shutil
 import signal
 import sys
 import time
@@ -26,7 +28,8 @@ from dataset.outputs.pipeline import announce, outputs_of
 from dataset.outputs.written import KEPT_DIR, Written, files_of, foreign_files, hashes_of
 from project.interruption import INTERRUPTED
 
-_REPLACES_ITS_OUTPUTS_ITSELF = frozenset({"dataset.load"})
+_REPLACES_ITS_OUTPUTS_ITSELF = frozenset({"dataset.load", "dataset.crops.cut"})
+_READS_ITS_OUTPUTS = frozenset({"dataset.split"})
 
 
 @dataclass(frozen=True)
@@ -51,20 +54,23 @@ class _Aside:
         return back
 
 
-def clear(output: Path) -> _Aside:
-    """Remove what runs wrote into an output; move all else aside, to `kept/` beside it."""
+def clear(output: Path, *, is_read: bool = False) -> _Aside:
+    """Remove what runs wrote into an output; move all else aside, to `kept/` beside it.
+
+    is_read: the run reads what is there, so that nothing is removed and all else is copied.
+    """
     written = Written.read(output)
     files = files_of(output)
     foreign = frozenset(foreign_files(output, written)) | (written.own & files.keys())
     is_own = written.own if written.is_open else foreign - written.files.keys()
     aside = output.parent / KEPT_DIR / f"{output.name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     for path, file in files.items():
-        if path not in foreign:
+        if path in foreign:
+            place = aside / (path or output.name)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            (shutil.copy2 if is_read else os.rename)(file, place)
+        elif not is_read:
             file.unlink()
-            continue
-        place = aside / (path or output.name)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        file.rename(place)
     _remove_empty(output)
     return _Aside(output, aside, foreign, foreign & is_own)
 
@@ -87,11 +93,14 @@ def _remove_empty(root: Path) -> None:
 
 
 @contextmanager
-def fresh(outputs: Sequence[Path]) -> Iterator[None]:
-    """Clear the outputs; however the block ends, bring back what is a person's and note what was written."""
+def fresh(outputs: Sequence[Path], *, are_read: bool = False) -> Iterator[None]:
+    """Clear the outputs; however the block ends, bring back what is a person's and note what was written.
+
+    are_read: as in `clear`.
+    """
     for output in outputs:
         _bring_back_after_kill(output)
-    aside = [clear(output) for output in outputs]
+    aside = [clear(output, is_read=are_read) for output in outputs]
     for entry in aside:
         Written(own=entry.own, is_open=True).write(entry.output)
     try:
@@ -111,7 +120,8 @@ def run(module: str, options: Sequence[str]) -> int:
     """Run a stage's module with its outputs cleared and return its exit status."""
     signal.signal(signal.SIGTERM, _stop)
     try:
-        with fresh([] if module in _REPLACES_ITS_OUTPUTS_ITSELF else outputs_of([module, *options])):
+        outputs = [] if module in _REPLACES_ITS_OUTPUTS_ITSELF else outputs_of([module, *options])
+        with fresh(outputs, are_read=module in _READS_ITS_OUTPUTS):
             sys.argv = [module, *options]
             runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as exc:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dataset.description import read_description
 from dataset.manifest import Manifest, ManifestError
+from evaluation.crops.document import BEHIND_FILE, BehindDetector
 from evaluation.evaluation import BY_IMAGE_FILE, EVALUATION_FILE, Evaluation, EvaluationError
 from evaluation.model_review import REVIEW_FILE, ModelReview, ReviewError
 from evaluation.out_of_fold import OUT_OF_FOLD_FILE
@@ -29,7 +30,13 @@ logger = logging.getLogger(__name__)
 
 
 def read_measured(
-    evaluation_dir: Path, contract_path: Path, parity_path: Path, data_dir: Path, onnx_path: Path, review_dir: Path
+    evaluation_dir: Path,
+    contract_path: Path,
+    parity_path: Path,
+    data_dir: Path,
+    onnx_path: Path,
+    review_dir: Path,
+    behind_dir: Path | None = None,
 ) -> Measured:
     """Read all that a card speaks of. Raises one of KNOWN_ERRORS if a part is missing or the parts do not fit."""
     by_image_path, review_path = evaluation_dir / BY_IMAGE_FILE, review_dir / REVIEW_FILE
@@ -44,6 +51,7 @@ def read_measured(
         onnx_sha256=_sha256(onnx_path),
         review=ModelReview.read(review_path) if review_path.exists() else None,
         out_of_fold=Evaluation.read(out_of_fold_path) if out_of_fold_path.exists() else None,
+        behind=BehindDetector.read(behind_dir / BEHIND_FILE) if behind_dir else None,
     )
 
 
@@ -57,7 +65,9 @@ def render_complete_report(measured: Measured, evaluation_dir: Path, by_image_di
         measured.description,
         measured.manifest,
         note_path.read_text(encoding="utf-8") if note_path.exists() and worst is None else "",
-        Reviewed(measured.review, review_dir, lineage_section(measured), measured.contract.temperature),
+        Reviewed(
+            measured.review, review_dir, lineage_section(measured), measured.contract.temperature, measured.behind
+        ),
         measured.out_of_fold,
         drawings=_read_drawings(worst, evaluation_dir) if worst is not None else None,
     )
@@ -92,6 +102,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--onnx", type=Path, default=Path("artifacts/export/model.onnx"))
     parser.add_argument("--by-image", type=Path, default=Path("artifacts/by_image"))
     parser.add_argument("--review", type=Path, default=Path("artifacts/review"), help="what evaluation.review wrote")
+    parser.add_argument("--behind", type=Path, help="of crops: what evaluation.crops.behind_detector wrote")
     parser.add_argument("--report", type=Path, default=Path("artifacts/report.html"), help="where the report goes")
     parser.add_argument("--out", type=Path, default=Path("artifacts/MODEL_CARD.md"))
 
@@ -105,6 +116,7 @@ def main(arguments: argparse.Namespace) -> None:
         arguments.data,
         arguments.onnx,
         arguments.review,
+        arguments.behind,
     )
     card = render_model_card(measured)
     report = render_complete_report(measured, arguments.evaluation, arguments.by_image, arguments.review)

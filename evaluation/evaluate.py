@@ -23,6 +23,7 @@ import pandas as pd
 from dataset.description import read_description
 from dataset.manifest import Manifest, ManifestError
 from dataset.params import DataParams
+from dataset.splitting.versions import Versions
 from evaluation.analyses.alike_counts import COUNTS_FILE, read_counts
 from evaluation.analyses.image_statistics import STATISTICS_FILE, read_statistics
 from evaluation.analyses.label_review import NEAR_DUPLICATES_FILE, LabelReview, read_near_duplicates, review_labels
@@ -31,7 +32,7 @@ from evaluation.asked_model import read_asked_model
 from evaluation.assess import assess
 from evaluation.boxes.measure import MeasuredBoxes, measure_boxes
 from evaluation.boxes.object_table import OBJECTS_FILE
-from evaluation.boxes.over_folds import measure_folds
+from evaluation.boxes.over_folds import read_folds as read_folds_of_boxes
 from evaluation.evaluation import BY_IMAGE_FILE, EVALUATION_FILE, Evaluation, EvaluationError
 from evaluation.out_of_fold import OUT_OF_FOLD_FILE, assess_out_of_fold
 from evaluation.outlines.map_folder import MapFolder
@@ -93,7 +94,8 @@ def evaluate(
     labels = _review_labels(test_predictions, manifest, statistics, inspection_dir, data_params)
     measured = _locate(maps_dir, boxes_dir, manifest, test_predictions, params)
     task: Task = "segmentation" if maps_dir else "detection" if boxes_dir else "classification"
-    data = {"data_sha256": manifest.data_sha256(task)}
+    data_sha256 = manifest.data_sha256(task)
+    data = {"data_sha256": data_sha256, "data_version": Versions.read(data_dir).describe(data_sha256)}
     known = {"label_review": labels, "asked_model": read_asked_model(predictions_path), **data}
     headline = headline.model_copy(update={**known, **_stated(measured)})
     by_image, not_compared = _by_image(by_image_dir, manifest, params, description.normal_class, statistics)
@@ -184,7 +186,9 @@ def _locate_over_folds(
     """Measure the same over all folds, whose maps or boxes lie beside their pooled table."""
     if task == "segmentation":
         return read_folds(pooled_path, pooled, manifest).measure(params)
-    return measure_folds(pooled_path, pooled, manifest, params) if task == "detection" else None
+    if task == "detection":
+        return read_folds_of_boxes(pooled_path, pooled, manifest).measure(params)
+    return None
 
 
 def _stated(measured: Located | None) -> dict[str, object]:
@@ -261,7 +265,9 @@ def main(arguments: argparse.Namespace) -> None:
     params = read_section(arguments.params, "evaluate", EvaluateParams)
     if arguments.maps and arguments.boxes:
         raise UsageError("--maps is of segmentation and --boxes of detection: a model has one of both")
-    by_image = arguments.by_image or (None if arguments.maps or arguments.boxes else Path("artifacts/by_image"))
+    is_of_crops = read_description(arguments.data).crop_margin is not None
+    has_none = arguments.maps or arguments.boxes or is_of_crops
+    by_image = arguments.by_image or (None if has_none else Path("artifacts/by_image"))
     headline = evaluate(
         arguments.predictions, by_image, arguments.data, arguments.inspection, arguments.out, params,
         read_section(arguments.params, "data", DataParams), arguments.out_of_fold, arguments.maps, arguments.boxes,

@@ -107,6 +107,7 @@ class Evaluation(Document):
     num_resamples_missing_a_class: Count
     seed: Count
     data_sha256: str
+    data_version: str = ""
     asked_model: AskedModel | None = None
 
     @classmethod

@@ -10,6 +10,7 @@ from PIL import Image
 
 from evaluation.document import EvaluationError
 from runtime.model.contract import ModelContract
+from runtime.model.crops import OpenPicture, open_picture
 from runtime.model.errors import ImageError
 from runtime.model.image import ImageArray, decode_image, open_image
 from runtime.model.preprocess import read_for_model
@@ -32,6 +33,14 @@ def read_thumbnail(path: Path, side_px: int, max_value: int | None) -> Image.Ima
     image = _decoded(path, lambda data: open_image(data, at_least=(side_px, side_px), max_value=max_value))
     image.thumbnail((side_px, side_px))
     return image
+
+
+def read_opened(path: Path, contract: ModelContract) -> OpenPicture:
+    """Return a picture, decoded whole as the service decodes one that crops are cut from.
+
+    contract: the detector's, which looks at it first. Raises EvaluationError.
+    """
+    return _decoded(path, lambda data: open_picture(data, contract, is_cut=True))
 
 
 def read_batch(files: Sequence[Path], contract: ModelContract) -> ImageArray:

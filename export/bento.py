@@ -24,6 +24,7 @@ from bentoml import Bento
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml.exceptions import BentoMLException, NotFound
 
+from dataset.outputs.tasks import DATA
 from export.gate import (
     KNOWN_ERRORS,
     REASON_LABEL,
@@ -40,13 +41,14 @@ from export.packed_models import MODEL_VARIABLE, TASKS, Models, bento_card, mode
 from export.same_data import find_reference
 from project.command import command
 from project.write_whole import write_whole
-from runtime.model.contract import MODEL_NAMES, Task
+from runtime.model.roles import ROLE_NAMES, Role
 
 BENTO = "vision"
 CONTENT_LABEL = "content_sha256"
 CARD = "artifacts/MODEL_CARD.md"
 REQUIREMENTS = tuple(f"requirements/{name}.txt" for name in ("serve", "serve-cpu", "serve-gpu"))
 PACKED = ("bentofile.yaml", "service.py", "deploy/Dockerfile.j2", *REQUIREMENTS, CARD)
+PAGE_FILES = "runtime/serving/page/files"
 CODE = ("runtime", "hooks")  # the latter is the user's own, if there is one
 
 
@@ -62,11 +64,7 @@ def build(project_dir: Path, models: Models, gate: Gate) -> tuple[Bento, bool]:
     if newest is not None and newest.info.labels.get(CONTENT_LABEL) == content:
         return newest, False
     outcomes = {
-        str(model.tag.name): (
-            _as_registered(model)
-            if role == "crop-classification"
-            else admit_to_bento(model, role, newest, project_dir / "data", gate)
-        )
+        str(model.tag.name): admit_to_bento(model, role, newest, project_dir / DATA[role], gate)
         for role, model in models.items()
     }
     labels = {"task": " and ".join(models), CONTENT_LABEL: content, **_one_outcome(outcomes)}
@@ -119,7 +117,7 @@ def _one_outcome(outcomes: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
 
 
 def admit_to_bento(
-    model: bentoml.Model, task: Task, newest: Bento | None, data_dir: Path, gate: Gate
+    model: bentoml.Model, role: Role, newest: Bento | None, data_dir: Path, gate: Gate
 ) -> dict[str, str]:
     """Return the labels that record why the model may be packed. Raises GateError if it may not.
 
@@ -131,8 +129,8 @@ def admit_to_bento(
             name: text for name, text in model.info.labels.items() if name in ("gate", REASON_LABEL, "accepted_worse")
         }
     tag = str(model.tag)
-    measured, packed = find_measured_model(tag), _packed_tags(newest, task)
-    others = [other for other in dict.fromkeys([*packed, *registered_tags(task)]) if other != tag]
+    measured, packed = find_measured_model(tag), _packed_tags(newest, role)
+    others = [other for other in dict.fromkeys([*packed, *registered_tags(role)]) if other != tag]
     if not others:
         return {
             "gate": "first model: there is none to compare with",
@@ -153,18 +151,9 @@ def admit_to_bento(
     return {**merged, **joined}
 
 
-def _as_registered(model: bentoml.Model) -> dict[str, str]:
-    """Return the labels of a classifier of crops, whose gate is that of its registration.
-
-    Crops depend on the detector: what two such classifiers say of their own crops is no comparison.
-    """
-    unknown = {"gate": "not compared", REASON_LABEL: "a classifier of crops is compared when it is registered"}
-    return {name: model.info.labels.get(name, text) for name, text in unknown.items()}
-
-
-def _packed_tags(newest: Bento | None, task: Task) -> list[str]:
+def _packed_tags(newest: Bento | None, role: Role) -> list[str]:
     tags = [info.tag for info in newest.info.all_models] if newest else []
-    return [str(tag) for tag in tags if tag.name == MODEL_NAMES[task]]
+    return [str(tag) for tag in tags if tag.name == ROLE_NAMES[role]]
 
 
 def newest_bento() -> Bento | None:
@@ -190,6 +179,7 @@ def content_sha256(project_dir: Path, models: Models, card: str) -> str:
 
 def _code(project_dir: Path) -> list[str]:
     paths = [path for folder in CODE for path in (project_dir / folder).rglob("*.py")]
+    paths += (project_dir / PAGE_FILES).glob("*")
     return sorted(path.relative_to(project_dir).as_posix() for path in paths)
 
 

@@ -13,7 +13,7 @@ from typing import cast
 import torch
 
 from dataset.manifest import Manifest, ManifestError
-from dataset.outputs.tasks import ARTIFACTS, add_task_option
+from dataset.outputs.tasks import ARTIFACTS, add_task_option, manifest_of
 from evaluation.statistics.parity import (
     PARITY_FILE,
     Compute,
@@ -39,6 +39,7 @@ from runtime.model.contract import (
     Outputs,
     SegmentationContract,
 )
+from runtime.model.roles import role_of
 from runtime.model.session import Predictor
 from runtime.model.stated_filters import Filters
 from training.data.tensors import PictureDataset
@@ -130,7 +131,7 @@ def _by_network(model: ServedModel) -> Compute:
 def _arguments(parser: argparse.ArgumentParser) -> None:
     add_task_option(parser)
     parser.add_argument("--checkpoint", type=Path, help="artifacts/training/checkpoint.pt, or that of the task")
-    parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
+    parser.add_argument("--manifest", type=Path, help="data/manifest.csv, or that of the task")
     add_params_option(parser)
     parser.add_argument("--out", type=Path, help="artifacts/export, or that of the task")
 
@@ -142,9 +143,10 @@ def main(arguments: argparse.Namespace) -> None:
     checkpoint_path: Path = arguments.checkpoint or artifacts / "training" / "checkpoint.pt"
     params = read_section(arguments.params, "export", ExportParams)
     filters = read_section(arguments.params, "contract", ContractParams).filters
-    checkpoint, manifest = Checkpoint.load(checkpoint_path), Manifest.read(arguments.manifest)
-    if checkpoint.contract.task != arguments.task:
-        raise UsageError(f"{checkpoint_path} is of {checkpoint.contract.task}: say --task {checkpoint.contract.task}")
+    manifest = Manifest.read(arguments.manifest or manifest_of(arguments.task))
+    checkpoint = Checkpoint.load(checkpoint_path)
+    if (role := role_of(checkpoint.contract)) != arguments.task:
+        raise UsageError(f"{checkpoint_path} is of {role}: say --task {role}")
     parity = export_checkpoint(checkpoint, manifest, params, filters, arguments.out or artifacts / "export")
     logger.info(
         "parity over %d val pictures at batches %s: largest difference of a probability %.2e, same class in all%s%s",

@@ -24,6 +24,7 @@ from evaluation.picture_files import read_batch
 from evaluation.predictions import Predictions, PredictionsError
 from evaluation.statistics.paired import compare_predictions
 from export.boxes import BoxCollection, find_ap_drops
+from export.data_seen import data_seen
 from export.drops import Compared, drops_beyond
 from export.measured_model import MeasuredModel
 from export.outlines import PixelCounts, find_dice_drops
@@ -154,7 +155,8 @@ def fair_test(candidate: MeasuredModel, reference: MeasuredModel) -> FairTest:
     else:
         num_test, test = len(test.paths), _fair_pictures(candidate, reference, test)
         notes.append(
-            f"The data or their split changed since {reference.name} was trained. It was asked again about the "
+            f"The data or their split changed since {reference.name} was trained: {data_seen(candidate, reference)}. "
+            f"It was asked again about the "
             f"{len(test.paths)} of {num_test} test pictures whose groups it was neither trained nor chosen on."
         )
         before, regions_before, objects_before = predict_again(reference.model_dir, test, candidate.manifest)

@@ -23,17 +23,16 @@ from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsErr
 from export.model_store import CHECKPOINT_NAMES
 from runtime.model.contract import (
     CONTRACT_FILE,
-    MODEL_NAMES,
     ONNX_FILE,
     DetectionContract,
     ModelContract,
     SegmentationContract,
-    Task,
     read_contract,
 )
 from runtime.model.hashing import file_sha256
+from runtime.model.roles import ROLE_NAMES, Role
 
-_LOCATED: dict[Task, str] = {"segmentation": REGIONS_FILE, "detection": OBJECTS_FILE}
+_LOCATED: dict[Role, str] = {"segmentation": REGIONS_FILE, "detection": OBJECTS_FILE}
 MANIFEST_FILE = "manifest.csv"
 TASK_LABEL = "task"
 
@@ -59,17 +58,17 @@ class MeasuredModel:
     @property
     def data_sha256(self) -> str:
         """Hash of what it was trained and measured on: pictures, of segmentation also masks, of detection boxes."""
-        task: Task = "segmentation" if self.regions else "detection" if self.objects else "classification"
-        return self.manifest.data_sha256(task)
+        role: Role = "segmentation" if self.regions else "detection" if self.objects else "classification"
+        return self.manifest.data_sha256(role)
 
 
-def measured_files(task: Task, predictions: Path, data_dir: Path, evaluation_dir: Path) -> Mapping[str, Path]:
+def measured_files(role: Role, predictions: Path, data_dir: Path, evaluation_dir: Path) -> Mapping[str, Path]:
     """Return what the store keeps with a checkpoint: name in the model -> file to copy."""
     return {
         PREDICTIONS_FILE: predictions,
         MANIFEST_FILE: data_dir / MANIFEST_FILE,
         DESCRIPTION_FILE: data_dir / DESCRIPTION_FILE,
-        **{file: evaluation_dir / file for of, file in _LOCATED.items() if of == task},
+        **{file: evaluation_dir / file for of, file in _LOCATED.items() if of == role},
     }
 
 
@@ -136,10 +135,10 @@ def with_pictures(model: MeasuredModel, data_dir: Path) -> MeasuredModel:
     return found if found.data_sha256 == model.data_sha256 else model
 
 
-def registered_tags(task: Task) -> list[str]:
-    """Return the tags of the task's models in the store, the newest first."""
+def registered_tags(role: Role) -> list[str]:
+    """Return the tags of the role's models in the store, the newest first."""
     try:
-        models = bentoml.models.list(MODEL_NAMES[task])
+        models = bentoml.models.list(ROLE_NAMES[role])
     except (NotFound, FileNotFoundError):
         return []
     return [str(model.tag) for model in sorted(models, key=lambda model: model.info.creation_time, reverse=True)]
@@ -148,15 +147,15 @@ def registered_tags(task: Task) -> list[str]:
 def find_measured_model(tag: str) -> MeasuredModel | None:
     """Read a registered model; None if its checkpoint is not there or was stored without what it was measured on."""
     name, version = tag.split(":")
-    task = next((task for task, known in MODEL_NAMES.items() if known == name), None)
-    if task is None:
+    role = next((role for role, known in ROLE_NAMES.items() if known == name), None)
+    if role is None:
         return None
     try:
         model = bentoml.models.get(tag)
-        stored = Path(bentoml.models.get(f"{CHECKPOINT_NAMES[task]}:{version}").path)
+        stored = Path(bentoml.models.get(f"{CHECKPOINT_NAMES[role]}:{version}").path)
     except (NotFound, FileNotFoundError):
         return None
-    if not all((stored / name).is_file() for name in measured_files(task, stored, stored, stored)):
+    if not all((stored / name).is_file() for name in measured_files(role, stored, stored, stored)):
         return None
     return MeasuredModel(
         tag,
@@ -165,8 +164,8 @@ def find_measured_model(tag: str) -> MeasuredModel | None:
         Manifest.read(stored / MANIFEST_FILE),
         _read_description(stored / DESCRIPTION_FILE),
         model.info.labels.get(TASK_LABEL, ""),
-        RegionTable.read(stored / REGIONS_FILE) if task == "segmentation" else None,
-        ObjectTable.read(stored / OBJECTS_FILE) if task == "detection" else None,
+        RegionTable.read(stored / REGIONS_FILE) if role == "segmentation" else None,
+        ObjectTable.read(stored / OBJECTS_FILE) if role == "detection" else None,
     )
 
 

@@ -20,12 +20,13 @@ from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.models import ModelStore
 from bentoml.exceptions import NotFound
 
-from runtime.model.contract import MODEL_NAMES, Task
+from runtime.model.roles import ROLE_NAMES, Role
 
-CHECKPOINT_NAMES: dict[Task, str] = {
+CHECKPOINT_NAMES: dict[Role, str] = {
     "classification": "vision-checkpoint",
     "segmentation": "vision-segmenter-checkpoint",
     "detection": "vision-detector-checkpoint",
+    "crop-classification": "vision-crop-classifier-checkpoint",
 }
 _STAGING_PREFIX = "vision-register-"
 
@@ -98,11 +99,20 @@ def _stage(content: ModelContent, version: str, labels: Mapping[str, str], stagi
     with bentoml.models.create(
         f"{content.name}:{version}",
         labels=dict(labels),
-        metadata=dict(content.metadata),
+        metadata=_without_nulls(content.metadata),
         _model_store=ModelStore(staging),
     ) as model:
         for name, source in content.files.items():
             shutil.copyfile(source, model.path_of(name))
+
+
+def _without_nulls(entries: Mapping[str, object]) -> dict[str, object]:
+    """Leave out what has no value, such as the precision of a model that finds nothing: BentoML knows no null."""
+    return {
+        name: _without_nulls(value) if isinstance(value, Mapping) else value
+        for name, value in entries.items()
+        if value is not None
+    }
 
 
 def _move_in(names: list[str], version: str, staging: Path) -> None:
@@ -126,9 +136,9 @@ def _clear_leftovers() -> None:
         if not staging.is_dir():
             continue
         version = staging.name.removeprefix(_STAGING_PREFIX)
-        for task, model in MODEL_NAMES.items():  # a version is of one task, whose name it does not say
+        for role, model in ROLE_NAMES.items():  # a version is of one role, whose name it does not say
             has_moved_in = (_store_dir() / model / version).is_dir()
-            for name in (CHECKPOINT_NAMES[task], model):
+            for name in (CHECKPOINT_NAMES[role], model):
                 if has_moved_in:
                     _point_latest_at(name, version)
                 else:

@@ -1,5 +1,6 @@
 """Which models a Bento gets, and the card that it gets with them."""
 
+import logging
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -8,52 +9,79 @@ import bentoml
 
 from dataset.outputs.tasks import ARTIFACTS
 from export.bento_card import join_cards
+from export.measured_model import find_measured_model, registered_tags
+from export.same_data import shares_pictures
 from runtime.model.card import CardError, check_card
-from runtime.model.contract import MODEL_NAMES, ONNX_FILE, Task
+from runtime.model.contract import MODEL_NAMES, ONNX_FILE
 from runtime.model.hashing import file_sha256
-from runtime.model.roles import CROP_MODEL_NAME, Role
+from runtime.model.roles import CROP_MODEL_NAME, ROLE_NAMES, Role
 from runtime.serving.model_reference import ModelUnavailable, StaleCard, find_model, with_roles
 
-TASKS: dict[str, tuple[Task, ...]] = {
-    **{task: (task,) for task in MODEL_NAMES}, "both": ("classification", "segmentation"), "all": tuple(MODEL_NAMES)
-}  # fmt: skip
+TASKS: dict[str, tuple[Role, ...]] = {
+    **{task: (task,) for task in MODEL_NAMES},
+    "crop-classification": ("detection", "crop-classification"),  # alone it would have nothing to look at
+    "both": ("classification", "segmentation"),
+    "all": tuple(MODEL_NAMES),
+}
+_BEHIND_A_DETECTOR: tuple[Role, ...] = ("crop-classification",)
 _ORDER: tuple[Role, ...] = (*MODEL_NAMES, "crop-classification")
 MODEL_VARIABLE = "VISION_MODEL"  # the service that is built reads it, too: runtime/serving/settings.py
 
 Models = Mapping[Role, bentoml.Model]
+logger = logging.getLogger(__name__)
 
 
-def models_to_pack(tasks: Collection[Task]) -> dict[Role, bentoml.Model]:
-    """Return the models to pack, by role: what `VISION_MODEL` names, else the newest of each of `tasks`.
+def models_to_pack(roles: Collection[Role]) -> dict[Role, bentoml.Model]:
+    """Return the models to pack, by role: what `VISION_MODEL` names, else the newest of each of `roles`.
 
-    With a detector goes a classifier of its crops, if there is one. Raises ModelUnavailable if a model is missing, or
-    if those named are not one of each of `tasks` and, with a detector, a classifier of crops.
+    With a detector goes the newest classifier of crops of the same pictures, if there is one. Raises ModelUnavailable
+    if a model is missing, or if those named are not one of each of `roles` and, with a detector, a classifier of crops.
     """
     named = os.environ.get(MODEL_VARIABLE, "")
-    tags = [tag.strip() for tag in named.split(",")] if named else [f"{MODEL_NAMES[task]}:latest" for task in tasks]
-    may_hold: set[Role] = {*tasks}
-    if "detection" in tasks:
-        may_hold.add("crop-classification")
-        tags += [] if named else _newest_crop_classifier()
+    if not named:
+        return _newest(roles)
     found: dict[Role, bentoml.Model] = {}
-    for role, model in with_roles(tags, "packed"):
+    may_hold: set[Role] = {*roles, *_BEHIND_A_DETECTOR} if "detection" in roles else {*roles}
+    for role, model in with_roles([tag.strip() for tag in named.split(",")], "packed"):
         if role in found or role not in may_hold:
             raise ModelUnavailable(
                 f"{MODEL_VARIABLE}={named} names {model.tag}, a model of {role}, but one of "
-                f"{' and one of '.join(tasks)} is to be packed: unset it, or say --task"
+                f"{' and one of '.join(roles)} is to be packed: unset it, or say --task"
             )
         found[role] = model
-    if missing := [task for task in tasks if task not in found]:
+    if missing := [role for role in roles if role not in found]:
         raise ModelUnavailable(f"{MODEL_VARIABLE}={named} names no model of {missing[0]}: unset it, or say --task")
     return {role: found[role] for role in _ORDER if role in found}
 
 
-def _newest_crop_classifier() -> list[str]:
-    """Return its tag, or nothing: a detector is served without one, too."""
-    try:
-        return [str(find_model(f"{CROP_MODEL_NAME}:latest").tag)]
-    except ModelUnavailable:
-        return []
+def _newest(roles: Collection[Role]) -> dict[Role, bentoml.Model]:
+    tags = [f"{ROLE_NAMES[role]}:latest" for role in roles if role not in _BEHIND_A_DETECTOR]
+    found = dict(with_roles(tags, "packed"))
+    if "detection" in found:
+        classifier = _classifier_behind(found["detection"])
+        if classifier:
+            found["crop-classification"] = classifier
+        elif "crop-classification" in roles:
+            raise ModelUnavailable(
+                f"no {CROP_MODEL_NAME} in the model store was trained on crops of the pictures of "
+                f"{found['detection'].tag}: run `make register TASK=crops`"
+            )
+    return {role: found[role] for role in _ORDER if role in found}
+
+
+def _classifier_behind(detector: bentoml.Model) -> bentoml.Model | None:
+    """Return the newest classifier of crops that may stand behind the detector; None without one.
+
+    Those of other pictures are passed over, with a line: it names objects that the detector may never have seen. One
+    that was stored without what it was measured on is taken at its word.
+    """
+    of = find_measured_model(str(detector.tag))
+    for tag in registered_tags("crop-classification"):
+        crops = find_measured_model(tag)
+        if of is None or crops is None or shares_pictures(crops.manifest, of.manifest):
+            return find_model(tag)
+        logger.warning("%s is left out: its crops are of other pictures than those of %s", tag, detector.tag)
+    return None
 
 
 def bento_card(project_dir: Path, models: Models) -> str:

@@ -19,7 +19,7 @@ import bentoml
 from bentoml.exceptions import BentoMLException
 
 from dataset.manifest import ManifestError
-from dataset.outputs.tasks import ARTIFACTS, add_task_option
+from dataset.outputs.tasks import ARTIFACTS, DATA, add_task_option
 from evaluation.document import EvaluationError
 from evaluation.evaluation import BY_IMAGE_FILE, EVALUATION_FILE
 from evaluation.model_review import REVIEW_FILE, ModelReview, ReviewError
@@ -44,7 +44,8 @@ from export.model_store import (
 from export.same_data import find_reference
 from project.command import command
 from runtime.model.card import CardError, check_card
-from runtime.model.contract import CONTRACT_FILE, MODEL_NAMES, ONNX_FILE, ContractError, ModelContract, Task
+from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, ContractError, ModelContract
+from runtime.model.roles import ROLE_NAMES, Role, role_of
 from runtime.model.session import Predictor
 from training.records.registry import register_version
 from training.records.tracking import TrackingError
@@ -76,28 +77,28 @@ class Sources:
     review_dir: Path
 
     @classmethod
-    def of(cls, task: Task) -> Self:
-        """Return where the task's stages leave them."""
-        artifacts = ARTIFACTS[task]
+    def of(cls, role: Role) -> Self:
+        """Return where the stages of a role's models leave them."""
+        artifacts = ARTIFACTS[role]
         return cls(
             checkpoint=artifacts / "training" / CHECKPOINT_FILE,
             export_dir=artifacts / "export",
             evaluation_dir=artifacts / "evaluation",
             card=artifacts / CARD_FILE,
             predictions=artifacts / PREDICTIONS_FILE,
-            data_dir=Path("data"),
+            data_dir=DATA[role],
             review_dir=artifacts / "review",
         )
 
 
-def register(sources: Sources, gate: Gate, task: Task = "classification") -> Registered:
-    """Check that everything is of one model of the task and no worse than what is registered, then register it.
+def register(sources: Sources, gate: Gate, role: Role = "classification") -> Registered:
+    """Check that everything is of one model of the role and no worse than what is registered, then register it.
 
     Raises RegistrationError if a file is missing or broken, if graph and contract disagree, if parity failed, if the
     card is of another ONNX file or predictions are of other pictures; GateError if the gate refuses the model.
     Nothing is registered then.
     """
-    contract, onnx_sha256 = _check_model(sources.export_dir, task)
+    contract, onnx_sha256 = _check_model(sources.export_dir, role)
     parity = _check_parity(sources.export_dir / PARITY_FILE, contract)
     metrics = _read_json(sources.evaluation_dir / METRICS_FILE, "make eval")
     _read_json(sources.evaluation_dir / EVALUATION_FILE, "make eval")
@@ -122,7 +123,7 @@ def register(sources: Sources, gate: Gate, task: Task = "classification") -> Reg
     checkpoint_files = {
         CHECKPOINT_FILE: sources.checkpoint,
         CONTRACT_FILE: contract_path,
-        **measured_files(task, sources.predictions, sources.data_dir, sources.evaluation_dir),
+        **measured_files(role, sources.predictions, sources.data_dir, sources.evaluation_dir),
     }
     optional = (sources.evaluation_dir / BY_IMAGE_FILE, sources.review_dir / REVIEW_FILE)
     model_files = {
@@ -133,16 +134,16 @@ def register(sources: Sources, gate: Gate, task: Task = "classification") -> Reg
         **{path.name: path for path in optional if path.is_file()},
     }
     return register_pair(
-        ModelContent(CHECKPOINT_NAMES[task], checkpoint_files, {"metrics": metrics}),
-        ModelContent(MODEL_NAMES[task], model_files, metadata),
+        ModelContent(CHECKPOINT_NAMES[role], checkpoint_files, {"metrics": metrics}),
+        ModelContent(ROLE_NAMES[role], model_files, metadata),
         labels,
-        lambda: admit_to_store(measured, gate, task),
+        lambda: admit_to_store(measured, gate, role),
     )
 
 
-def admit_to_store(measured: MeasuredModel, gate: Gate, task: Task) -> dict[str, str]:
+def admit_to_store(measured: MeasuredModel, gate: Gate, role: Role) -> dict[str, str]:
     """Let the gate compare with the newest registered model of the same data; a data set's first model passes."""
-    found = find_reference(measured, registered_tags(task))
+    found = find_reference(measured, registered_tags(role))
     if found.reference is None:
         return first_of_its_data(measured.data.name, found.reason)
     return gate.admit(measured, found.reference, found.reason)
@@ -157,13 +158,13 @@ def _read_measured(sources: Sources, task: str) -> MeasuredModel:
         raise RegistrationError(f"{exc}; run `make card`") from exc
 
 
-def _check_model(export_dir: Path, task: Task) -> tuple[ModelContract, str]:
+def _check_model(export_dir: Path, role: Role) -> tuple[ModelContract, str]:
     try:
         predictor = Predictor.load(export_dir, device="cpu")
         predictor.warm_up()
     except ContractError as exc:
         raise RegistrationError(f"{exc}; run `make export`") from exc
-    if (found := predictor.contract.task) != task:
+    if (found := role_of(predictor.contract)) != role:
         raise RegistrationError(f"the model in {export_dir} is of {found}: say --task {found}")
     return predictor.contract, predictor.sha256
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dataset.checks import named
+from dataset.manifest import PICTURE_SHA256, Manifest
 from export.measured_model import MeasuredModel, find_measured_model
 
 MIN_SHARED = 0.1  # of the smaller data set's pictures
@@ -85,6 +86,13 @@ def find_reference(candidate: MeasuredModel, tags: Iterable[str]) -> Found:
     if num_unmeasured:
         parts.append(f"{num_unmeasured} registered came without what they were measured on")
     return Found(None, f"compared with none because {'; '.join(parts)}")
+
+
+def shares_pictures(crops: Manifest, pictures: Manifest) -> bool:
+    """Tell whether crops were cut out of these pictures, or of enough of the smaller of both data sets."""
+    cut, whole = set(crops.table[PICTURE_SHA256]), set(pictures.table["sha256"])
+    num_shared = len(cut & whole)
+    return num_shared > 0 and num_shared >= MIN_SHARED * min(len(cut), len(whole))
 
 
 def _labelled_files(model: MeasuredModel) -> set[tuple[str, str]]:

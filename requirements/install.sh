@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Install requirements/NAME.txt with uv: requirements/install.sh train|dev into .venv, bench into .venv-bench
+# Install requirements/NAME.txt with uv: requirements/install.sh train|dev into .venv, bench into .venv-bench,
+# labels into .venv-labels
 # Into a Python 3.11: the host's, or else one that uv brings, as where the host has 3.12 or 3.13. uv is taken from the
 # PATH or else installed into .uv, pinned and hashed as the rest.
 set -euo pipefail
-name=${1:?usage: requirements/install.sh train|dev|bench}
+name=${1:?usage: requirements/install.sh train|dev|bench|labels}
 cd "$(dirname "$0")/.."
 
 say() { printf '%s\n' "$*" >&2; }
@@ -62,6 +63,14 @@ if [ "$name" = bench ]; then
   "$uv" pip install --python .venv-bench/bin/python --require-hashes --no-deps --target .venv-bench/triton \
     -r requirements/triton.txt
   touch .venv-bench/bench.stamp
+  exit
+fi
+
+if [ "$name" = labels ]; then
+  make_environment .venv-labels
+  say "installing requirements/labels.txt, Label Studio, into .venv-labels (about 1 GB)"
+  "$uv" pip install --python .venv-labels/bin/python --compile-bytecode --require-hashes -r requirements/labels.txt
+  touch .venv-labels/labels.stamp
   exit
 fi
 

@@ -4,8 +4,9 @@ from runtime.answers.classification import ModelIdentity, Prediction
 from runtime.answers.detection import DetectedBox, Detection
 from runtime.answers.pipeline import Classification, PipelineResult, Unclassified
 from runtime.answers.segmentation import Box, Region, RunLengths, Segmentation
+from runtime.image_filters.looking import Seen
 
 __all__ = [
     "Box", "Classification", "DetectedBox", "Detection", "ModelIdentity", "PipelineResult", "Prediction", "Region",
-    "RunLengths", "Segmentation", "Unclassified",
+    "RunLengths", "Seen", "Segmentation", "Unclassified",
 ]  # fmt: skip

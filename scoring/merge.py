@@ -24,7 +24,7 @@ from project.write_whole import TEMPORARY_SUFFIX, write_whole
 from scoring.pictures import ScoringError
 from scoring.plan import RESULTS_DIR, Plan, result_path
 from scoring.results import ROW_GROUP_ROWS, SHARD_KEY, ResultFile, atomic_writer, check_result
-from scoring.rows import REGIONS
+from scoring.rows import FOUND
 
 SCORES_FILE, SUMMARY_FILE = "scores.parquet", "summary.json"
 
@@ -32,7 +32,8 @@ SCORES_FILE, SUMMARY_FILE = "scores.parquet", "summary.json"
 class Summary(BaseModel):
     """Counts over a whole run; `num_scored + num_errors == num_pictures`.
 
-    Of segmentation also the pictures with regions, and the regions of each class as the rows list them.
+    Of segmentation also the pictures with regions, and the regions of each class as the rows list them; of detection
+    the same of detections.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,6 +48,8 @@ class Summary(BaseModel):
     errors: dict[str, int]
     num_with_regions: int | None = None
     regions: dict[str, int] | None = None
+    num_with_detections: int | None = None
+    detections: dict[str, int] | None = None
 
 
 @dataclass
@@ -55,20 +58,21 @@ class _Counts:
 
     num_rows: int = 0
     num_abstained: int = 0
-    num_with_regions: int = 0
+    num_with_any: int = 0
     labels: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
-    regions: Counter[str] = field(default_factory=Counter)
+    found: Counter[str] = field(default_factory=Counter)
 
     def add(self, batch: pa.RecordBatch) -> None:
         self.num_rows += batch.num_rows
         self.labels.update(_values(batch["label"]))
         self.errors.update(_values(batch["error"]))
         self.num_abstained += _values(batch["abstained"]).get(True, 0)
-        if REGIONS in batch.schema.names:
-            num_regions = pc.list_value_length(batch[REGIONS]).fill_null(0)
-            self.num_with_regions += pc.sum(pc.greater(num_regions, 0), min_count=0).as_py()
-            self.regions.update(_values(pc.struct_field(pc.list_flatten(batch[REGIONS]), "label")))
+        for column, name in FOUND.values():
+            if column in batch.schema.names:
+                num_found = pc.list_value_length(batch[column]).fill_null(0)
+                self.num_with_any += pc.sum(pc.greater(num_found, 0), min_count=0).as_py()
+                self.found.update(_values(pc.struct_field(pc.list_flatten(batch[column]), name)))
 
     def summary(self, plan: Plan) -> Summary:
         summary = Summary(
@@ -81,10 +85,11 @@ class _Counts:
             labels=dict(sorted(self.labels.items())),
             errors=dict(sorted(self.errors.items())),
         )
-        if plan.task != "segmentation":
+        if plan.task not in FOUND:
             return summary
-        regions = {"num_with_regions": self.num_with_regions, "regions": dict(sorted(self.regions.items()))}
-        return summary.model_copy(update=regions)
+        column, _ = FOUND[plan.task]
+        found = {f"num_with_{column}": self.num_with_any, column: dict(sorted(self.found.items()))}
+        return summary.model_copy(update=found)
 
 
 def merge(run_dir: Path) -> Summary:
@@ -148,7 +153,7 @@ def _checked_batches(file: ResultFile, plan: Plan, index: int) -> Iterator[pa.Re
     for batch in _row_groups(file):
         digest.update(b"".join(path.encode() + b"\0" for path in batch["path"].to_pylist()))
         is_error = batch["error"].is_valid()
-        for column in ("label", REGIONS):
+        for column in ("label", *(name for name, _ in FOUND.values())):
             if column in batch.schema.names and pc.any(pc.equal(batch[column].is_valid(), is_error)).as_py():
                 raise ScoringError(
                     f"{file.path} has rows with neither or both of {column} and error. Remove it, score again"

@@ -25,6 +25,7 @@ from runtime.model.errors import ImageError
 from runtime.model.image import ImageArray
 from runtime.model.preprocess import Placement, read_placed
 from runtime.model.session import Predictor
+from runtime.model.stated_filters import ImageFilter
 from scoring.data_mount import refuse_unless_of_the_file
 from scoring.pictures import ScoringError
 from scoring.rows import Row
@@ -59,6 +60,13 @@ class Scorer:
         identity = ModelIdentity(name=predictor.contract.name, version=version, sha256=predictor.sha256)
         default = CPU_BATCH_SIZE if predictor.device == "cpu" else GPU_BATCH_SIZE
         filters = FilterChain.load(predictor.contract)
+        if looking := [
+            step.path for step in predictor.contract.filters if isinstance(step, ImageFilter) and step.when == "always"
+        ]:
+            raise FilterError(
+                f"the model has filters that look at pixels ({', '.join(looking)}), and offline scoring runs none: "
+                "export it without them, or ask a service"
+            )
         return cls(predictor, filters, identity, batch_size or default, num_workers or usable_cores() + 1)
 
     def score(self, root: Path, paths: Iterable[str]) -> Iterator[Row]:

@@ -23,6 +23,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from project.write_whole import whole_file, write_whole
 from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, SegmentationContract, Task, read_contract
 from runtime.model.hashing import file_sha256
+from runtime.model.roles import role_of
+from runtime.model.stated_filters import HookFilter
 from scoring.pictures import ScoringError, list_pictures, root_of
 
 PLAN_FILE = "plan.json"
@@ -109,7 +111,7 @@ def write_plan(source: Path, run_dir: Path, model: str, model_dir: Path, picture
 
     A run that was planned from the same list with the same model is left as it is.
     Raises ScoringError if the list is empty or names a picture twice, if `run_dir` holds another plan, or if the model
-    is a detector or looks at parts of pictures; ContractError if it has no contract.
+    is a detector with hooks or looks at parts of pictures; ContractError if it has no contract.
     """
     if not source.exists():
         raise ScoringError(f"there is no {source}")
@@ -145,8 +147,13 @@ def write_plan(source: Path, run_dir: Path, model: str, model_dir: Path, picture
 
 def _task_of(model: str, model_dir: Path) -> Task:
     contract = read_contract(model_dir / CONTRACT_FILE)
-    if contract.task == "detection":
-        raise ScoringError(f"{model} is a detector, and results have no place for boxes yet: ask POST /detect_batch")
+    if contract.task == "detection" and any(isinstance(step, HookFilter) for step in contract.filters):
+        raise ScoringError(
+            f"the contract of {model} states a hook, which is given the answer of the served pipeline, and here the "
+            "detector answers alone: export the model without it, or ask POST /detect_batch"
+        )
+    if role_of(contract) == "crop-classification":
+        raise ScoringError(f"{model} classifies crops of what a detector found, and pictures are scored as wholes")
     if isinstance(contract, SegmentationContract) and (contract.tiles or contract.roi):
         raise ScoringError(
             f"the contract of {model} states tiles or a region of interest, and pictures are scored as wholes: export "

@@ -2,8 +2,9 @@
 
 Columns: `path`; `label`, `class_id`, `probability`, `probability.<class>` for every class and `abstained`, null where
 the picture could not be scored; of segmentation also `width`, `height`, `num_regions` and `regions`, a list of structs
-with the fields of `runtime.answers.segmentation.Region`; `error` (a stable code) and `message`, null where it could be
-scored; `model_sha256`.
+with the fields of `runtime.answers.segmentation.Region`; of detection `width`, `height`, `num_detections` and
+`detections`, with those of `runtime.answers.detection.Detection`, which has no mask here; `error` (a stable code) and
+`message`, null where it could be scored; `model_sha256`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,13 +13,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from runtime.answers.detection import Detections
 from runtime.answers.results import Prediction
 from runtime.answers.segmentation import Segmentation
 from runtime.model.contract import ModelContract, Task
 from scoring.results import MODEL_KEY, ROW_GROUP_ROWS, SHARD_KEY
 
-# Of regions that wait to be written: pictures of noise have megabytes of run lengths each. Every region counts as so
-# much beside its run lengths, which is about what its Python objects take.
+# Of regions that wait to be written: pictures of noise have megabytes of run lengths each. Every region, and every box,
+# counts as so much beside its run lengths, which is about what its Python objects take.
 GROUP_BYTES, REGION_BYTES = 32 * 2**20, 2048
 
 _BOX = pa.struct([pa.field(side, pa.int32(), nullable=False) for side in ("left", "top", "right", "bottom")])
@@ -39,9 +41,24 @@ _REGION = pa.struct(
         pa.field("mask", _MASK, nullable=False),
     ]
 )
-REGIONS = "regions"
-_OUTLINES = {"width": pa.int32(), "height": pa.int32(), "num_regions": pa.int32(), REGIONS: pa.list_(_REGION)}
-_OF_TASK: dict[Task, dict[str, pa.DataType]] = {"classification": {}, "segmentation": _OUTLINES}
+_DETECTED_BOX = pa.struct([pa.field(side, pa.float64(), nullable=False) for side in ("x1", "y1", "x2", "y2")])
+_DETECTION = pa.struct(
+    [
+        pa.field("box", _DETECTED_BOX, nullable=False),
+        pa.field("score", pa.float64(), nullable=False),
+        pa.field("class_id", pa.int32(), nullable=False),
+        pa.field("class_name", pa.string(), nullable=False),
+    ]
+)
+REGIONS, DETECTIONS = "regions", "detections"
+# The column of what is found in a picture, of tasks that find something, and which of its fields says what it is.
+FOUND: dict[Task, tuple[str, str]] = {"segmentation": (REGIONS, "label"), "detection": (DETECTIONS, "class_name")}
+_SIZE = {"width": pa.int32(), "height": pa.int32()}
+_OF_TASK: dict[Task, dict[str, pa.DataType]] = {
+    "classification": {},
+    "segmentation": {**_SIZE, f"num_{REGIONS}": pa.int32(), REGIONS: pa.list_(_REGION)},
+    "detection": {**_SIZE, f"num_{DETECTIONS}": pa.int32(), DETECTIONS: pa.list_(_DETECTION)},
+}
 
 
 @dataclass(frozen=True)
@@ -72,7 +89,7 @@ def schema_of(contract: ModelContract, model_sha256: str, shard_sha256: str = ""
 
 
 def in_groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Yield rows in order, as many at a time as one row group holds: ROW_GROUP_ROWS, or fewer with many regions.
+    """Yield rows in order, as many at a time as one row group holds: ROW_GROUP_ROWS, or fewer if many are found.
 
     Where a group ends depends on the rows alone, so that the same rows give the same file.
     """
@@ -80,7 +97,7 @@ def in_groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
     num_bytes = 0
     for row in rows:
         group.append(row)
-        num_bytes += _region_bytes(row)
+        num_bytes += _found_bytes(row)
         if len(group) == ROW_GROUP_ROWS or num_bytes >= GROUP_BYTES:
             yield group
             group, num_bytes = [], 0
@@ -88,7 +105,9 @@ def in_groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
         yield group
 
 
-def _region_bytes(row: Row) -> int:
+def _found_bytes(row: Row) -> int:
+    if isinstance(row.prediction, Detections):
+        return len(row.prediction.detections) * REGION_BYTES
     regions = row.prediction.regions if isinstance(row.prediction, Segmentation) else []
     return sum(len(region.mask.counts) + REGION_BYTES for region in regions)
 
@@ -111,7 +130,11 @@ def _to_record(row: Row, model_sha256: str) -> dict[str, Any]:
     prediction = row.prediction
     record |= {f"probability.{name}": value for name, value in prediction.probabilities.items()}
     if isinstance(prediction, Segmentation):
-        record |= prediction.model_dump(include=set(_OUTLINES))
+        record |= prediction.model_dump(include=set(_OF_TASK["segmentation"]))
+    elif isinstance(prediction, Detections):
+        unmasked = {DETECTIONS: {"__all__": {"mask_rle"}}}
+        record |= prediction.model_dump(include=set(_OF_TASK["detection"]), exclude=unmasked)
+        record[f"num_{DETECTIONS}"] = len(prediction.detections)
     return record | {
         "label": prediction.label,
         "class_id": prediction.class_id,

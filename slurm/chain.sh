@@ -11,8 +11,8 @@ while :; do case "${1:-}" in
     while [ "${#links[@]}" != 0 ] && [ "${links[0]}" != "$first" ]; do links=("${links[@]:1}"); done
     [ "${#links[@]}" != 0 ] || { echo "chain: no link '$first'; there are train, evaluate, export, register, bento" >&2; exit 2; } ;;
   --task=*)
-    case "${1#--task=}" in classification|segmentation) ;;
-      *) echo "chain: no task '${1#--task=}'; there are classification, segmentation" >&2; exit 2 ;;
+    case "${1#--task=}" in classification|segmentation|detection) ;;
+      *) echo "chain: no task '${1#--task=}'; there are classification, segmentation, detection" >&2; exit 2 ;;
     esac
     task=("$1") && shift ;;
   --params=*) params=("$1") && shift ;;

@@ -21,11 +21,11 @@ from dataset.params import DataParams
 from evaluation.params import EvaluateParams, ReviewParams
 from export.params import ExportParams, GateParams
 from project.params import PARAMS_FILE, Section, read_section
-from runtime.model.contract import Task
+from runtime.model.roles import Role
 
 LINKS = ("evaluate", "export", "register", "bento")
 TRAIN, EXPORT = "train", "export"
-SHARED: Task = "classification"  # whose dvc.yaml has the stages that all tasks share
+SHARED: Role = "classification"  # whose dvc.yaml has the stages that all tasks share
 REGISTER, BENTO = (f".venv/bin/python -m export.{name}" for name in ("register", "bento"))
 # What the links read of a params file, training's own sections apart.
 SECTIONS: dict[str, type[Section]] = {
@@ -38,7 +38,7 @@ SECTIONS: dict[str, type[Section]] = {
 logger = logging.getLogger(__name__)
 
 
-def stages_of(task: Task) -> dict[str, Any]:
+def stages_of(task: Role) -> dict[str, Any]:
     """Return the stages of a task's dvc.yaml, and those of the shared one that they need, directly or not."""
     stages, shared = _read_stages(PIPELINES[task]), _read_stages(PIPELINES[SHARED])
     waiting = list(stages)
@@ -55,7 +55,7 @@ def _read_stages(pipeline: Path) -> dict[str, Any]:
 
 
 def commands_of(
-    stages: Mapping[str, Any], params: Path = PARAMS_FILE, task: Task = "classification"
+    stages: Mapping[str, Any], params: Path = PARAMS_FILE, task: Role = "classification"
 ) -> dict[str, list[str]]:
     """Return link -> commands in order.
 
@@ -110,7 +110,7 @@ def status_of(command: Sequence[str]) -> int:
 def run_links(
     links: Sequence[str],
     params: Path = PARAMS_FILE,
-    task: Task = "classification",
+    task: Role = "classification",
     status_of: Callable[[Sequence[str]], int] = status_of,
 ) -> int:
     """Run links in order and return the status of the first command that fails, or 0."""

@@ -5,8 +5,8 @@ set -euo pipefail
 task=() out=artifacts/search
 case "${1:-}" in
   --task=classification) shift ;;
-  --task=segmentation) task=("$1") out=artifacts/segmentation/search && shift ;;
-  --task=*) echo "search: no task '${1#--task=}'; there are classification, segmentation" >&2; exit 2 ;;
+  --task=segmentation|--task=detection) task=("$1") out=artifacts/${1#--task=}/search && shift ;;
+  --task=*) echo "search: no task '${1#--task=}'; there are classification, segmentation, detection" >&2; exit 2 ;;
 esac
 workers=${1:?usage: slurm/search.sh [--task=TASK] WORKERS [what sbatch takes for a worker [-- what it takes for the training]]}
 shift

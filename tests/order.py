@@ -19,6 +19,7 @@ SLOW_FILES = (
     "tests/training/test_ablate.py",
     "tests/export/test_bento.py",
     "tests/export/test_bento_segmentation.py",
+    "tests/export/test_crops_end_to_end.py",
     "tests/slurm/test_score.py",
     "tests/slurm/test_doctor.py",
     "tests/training/tasks/test_every_key.py",
@@ -35,8 +36,10 @@ SLOW_FILES = (
     "tests/service/test_model_output.py",
     "tests/service/test_filters.py",
     "tests/service/test_segment.py",
+    "tests/page/test_page.py",
     "tests/service/test_detect.py",
     "tests/service/test_detect_batch.py",
+    "tests/service/test_jobs.py",
     "tests/service/test_segment_parts.py",
     "tests/test_demo.py",
     "tests/benchmarks/test_serve_load.py",
@@ -59,6 +62,7 @@ SLOW_FILES = (
     "tests/test_pipeline.py",
     "tests/slurm/test_claim.py",
     "tests/benchmarks/test_input_pipeline.py",
+    "tests/benchmarks/test_pipeline_load.py",
     "tests/dataset/sources/test_magnetic_tile.py",
 )
 

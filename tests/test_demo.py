@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from dataset.annotations import write_mask
+from dataset.boxes import BoxesOfPicture
 from demo import (
     NEXT,
     DemoError,
@@ -27,11 +29,16 @@ from demo import (
     pictures_of_test_split,
     summarise,
 )
-from demo_sheet import Picture, overlap, render
+from demo_answers import Picture, found_in_words, overlap, with_boxes
+from demo_sheet import render
+from runtime.answers.pipeline import PipelineResult, StageTimes
 from runtime.answers.results import ModelIdentity, Prediction
 from runtime.answers.segmentation import Box, Region, RunLengths, Segmentation
+from runtime.model.contract import Task
 from runtime.serving.settings import ServingSettings
 from tests.bento_project import ROOT, Project, copy_project, write_pictures
+from tests.onnx_detector import BESIDE, CONTRACT, SPOT, write_data
+from tests.onnx_segmenter import SpottedData
 
 MANIFEST = """path,label,group,split
 pictures/red.png,red,a,train
@@ -45,7 +52,7 @@ pictures/red.png,green,d,test
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with a built Bento and a manifest of three pictures."""
     project = copy_project(tmp_path_factory.mktemp("demo"))
-    for name in ("demo.py", "demo_sheet.py"):
+    for name in ("demo.py", "demo_answers.py", "demo_sheet.py"):
         shutil.copyfile(ROOT / name, project.folder / name)
     shutil.copytree(ROOT / "benchmarks", project.folder / "benchmarks", ignore=shutil.ignore_patterns("__pycache__"))
     pictures = project.folder / "data" / "pictures"
@@ -188,6 +195,72 @@ def test_where_nothing_is_marked_and_nothing_found_there_is_no_overlap(tmp_path:
     assert overlap(Picture(tmp_path / "red.png", "b"), answer) == 0
 
 
+FOUND = {
+    "classifications": [], "classified": "no_classifier", "masked": "no_segmenter", "image_id": "0", "trace_id": "0",
+    "timings": dict.fromkeys(StageTimes.model_fields, 0), "inference_ms": 0, "models": [],
+    "width": 64, "height": 48,
+}  # fmt: skip
+
+
+def _boxed(*found: tuple[str, tuple[float, ...]]) -> PipelineResult:
+    """An answer with these boxes, the surest first."""
+    detections = [
+        {"box": dict(zip(("x1", "y1", "x2", "y2"), corners, strict=True)), "score": 0.9 - place / 10}
+        | {"class_id": CONTRACT.objects.index(name), "class_name": name}
+        for place, (name, corners) in enumerate(found)
+    ]
+    unclassified = [{"detection_index": place, "reason": "no_classifier"} for place in range(len(found))]
+    more = {"detections": detections, "unclassified": unclassified}
+    return PipelineResult.model_validate({**ANSWER.model_dump(), **FOUND, **more})
+
+
+@pytest.fixture
+def spotted(tmp_path: Path) -> dict[str, Picture]:
+    """A test picture of each class with its true boxes: `SPOT` in blue and red ones, none in grey ones."""
+    write_data(tmp_path, SpottedData(splits=("train", "test")))
+    manifest_path = tmp_path / "manifest.csv"
+    pictures = with_boxes(pictures_of_test_split(manifest_path), manifest_path, CONTRACT)
+    return {picture.label: picture for picture in pictures}
+
+
+def test_boxes_count_as_found_by_name_and_overlap_and_others_as_wrong(spotted: dict[str, Picture]) -> None:
+    red, grey = spotted["red"], spotted["grey"]
+    assert found_in_words(red, _boxed(("red", BESIDE))) == "1 of 1 found"
+    assert found_in_words(red, _boxed(("red", SPOT), ("red", BESIDE))) == "1 of 1 found, 1 wrong"
+    assert found_in_words(red, _boxed(("blue", SPOT))) == "0 of 1 found, 1 wrong"
+    assert found_in_words(red, _boxed()) == "0 of 1 found"
+    assert found_in_words(grey, _boxed()) == "nothing to find"
+    assert found_in_words(grey, _boxed(("red", SPOT))) == "nothing to find, 1 wrong"
+    assert red.boxes is not None
+    unknown = BoxesOfPicture(red.boxes.corners, red.boxes.objects, np.array([True]))
+    assert found_in_words(replace(red, boxes=unknown), _boxed(("red", SPOT))) == "nothing to find"
+    table = describe([red, grey], [_boxed(("red", SPOT)), _boxed()]).splitlines()
+    assert [re.split("  +", line)[-2:] for line in table[1:]] == [
+        ["1 x red", "1 of 1 found"],
+        ["no object", "nothing to find"],
+    ]
+    assert "red at 10, 8 to 40, 28, score 0.90" in describe_one(red.path, _boxed(("red", SPOT)))
+    assert "no object" in describe_one(red.path, _boxed())
+
+
+def test_true_and_answered_boxes_stand_side_by_side(spotted: dict[str, Picture]) -> None:
+    page = render([spotted["grey"], spotted["red"]], [_boxed(), _boxed(("red", BESIDE))], "summary", max_value=None)
+    shown = [np.asarray(Image.open(BytesIO(base64.b64decode(d)))) for d in re.findall(r"base64,([^\"]+)", page)]
+    assert len(shown) == 6
+    plain, truth, answer = (image.astype(int) for image in shown[3:])
+    for drawn, (left, top, right, bottom) in ((truth, SPOT), (answer, BESIDE)):
+        rows, columns = np.nonzero(np.abs(drawn - plain).max(axis=2) > 40)
+        ends = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+        assert np.abs(np.subtract(ends, (left, top, right, bottom))).max() <= 4
+    assert "1 x red; 1 of 1 found" in page
+    assert (shown[0] == shown[1]).all(), "nothing is known to be in a grey one"
+    page = render([spotted["red"]], [_boxed(("red", (0, 0, 64, 48)))], "summary", max_value=None)
+    (*_, drawn) = (np.asarray(Image.open(BytesIO(base64.b64decode(d)))) for d in re.findall(r"base64,([^\"]+)", page))
+    is_line = np.abs(drawn.astype(int) - plain).max(axis=2) > 40
+    assert all(edge.mean() > 0.8 for edge in (is_line[:2].any(0), is_line[-2:].any(0), is_line[:, :2].any(1)))
+    assert is_line[:, -2:].any(1).mean() > 0.8, "a box that fills its picture is seen on every side"
+
+
 def test_no_more_is_asked_than_one_request_carries(tmp_path: Path) -> None:
     pictures = [Picture(tmp_path / f"{number}.jpg", str(number)) for number in range(4)]
     for picture in pictures:
@@ -200,13 +273,15 @@ def test_no_more_is_asked_than_one_request_carries(tmp_path: Path) -> None:
 
 
 def test_what_to_do_next_is_what_readme_says() -> None:
+    tasks: tuple[tuple[Task, str], ...] = (("segmentation", "segment"), ("detection", "detect"))
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     commands = [line.split(maxsplit=1)[1].split("   ")[-1].strip() for line in NEXT.splitlines()[1:]]
     own = [command for command in commands if f"\n$ {command}\n" not in readme]
     assert (len(commands), own) == (4, [".venv/bin/python demo.py --picture path/to/picture.jpg"])
-    outlines = next_steps("segmentation")
-    assert "make demo TASK=segment DATA=path/to/pictures" in outlines
-    assert ".venv/bin/python demo.py --task segmentation --picture path/to/picture.jpg" in outlines
+    for task, word in tasks:
+        steps = next_steps(task)
+        assert f"make demo TASK={word} DATA=path/to/pictures" in steps
+        assert f".venv/bin/python demo.py --task {task} --picture path/to/picture.jpg" in steps
 
 
 @pytest.mark.slow

@@ -42,6 +42,7 @@ OF_OTHERS = {
     "burst.py": "its text stands beside it",
     "bentoml/_internal/marshal/dispatcher.py": "BentoML's",
     "hooks/**/*.py": "a user's: docs/FILTERS.md",
+    "hooks/**/*.onnx": "a user's: docs/FILTERS.md",
     "hooks/rules.py": "a user's: docs/FILTERS.md",
     "x_mask.png": "an example of a picture's mask",
     "journal.log.lock": "Optuna's",

@@ -64,7 +64,7 @@ def test_what_the_environment_holds_for_another_purpose_is_not_taken_but_named(
     project: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Many a shell exports DATA or GROUPS; only what is typed after `make` is meant for it."""
-    names = ("DATA", "GROUPS", "NORMAL", "SKIP", "CLASSES", "ACCEPT_WORSE")
+    names = ("DATA", "GROUPS", "NORMAL", "LABELS", "SKIP", "CLASSES", "SPLIT", "ACCEPT_WORSE")
     bare = make(project, "bento")
     assert make(project, "bento", environment=dict.fromkeys(names, "/elsewhere")) == bare
     hints = capfd.readouterr().err
@@ -79,6 +79,12 @@ def test_what_the_environment_holds_for_another_purpose_is_not_taken_but_named(
 def test_without_a_word_nothing_is_named(project: Path) -> None:
     words = ["--groups=", "--normal=", "--out", "data/source.yaml", "--", ""]
     assert make(project, "source")[-1] == ["python", "-m", "dataset.stage", "dataset.source", *words]
+
+
+def test_how_pictures_are_divided_reaches_the_source(project: Path) -> None:
+    assert "--split=new" in make(project, "data", "SPLIT=new")[-2]
+    call = make(project, "data", "DATA=flat", "SPLIT=given", "LABELS=my labels.csv")[-2]
+    assert {"--split=given", "--labels=my labels.csv"} <= set(call)
 
 
 def test_why_a_worse_model_is_taken_reaches_both_steps_word_for_word(project: Path) -> None:

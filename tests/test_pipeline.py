@@ -14,13 +14,13 @@ import yaml
 
 from dataset.data_source import DataSource
 from dataset.outputs.tasks import ARTIFACTS, PIPELINES
-from runtime.model.contract import Task
+from runtime.model.roles import Role
 from tests.dataset.picture_files import make_folder
 from tests.forking_python import forking_python
 
 REPOSITORY = Path(__file__).parent.parent
 TIMEOUT_S = 600  # far above what loading takes
-STAGES: dict[Task, dict[str, Any]] = {
+STAGES: dict[Role, dict[str, Any]] = {
     task: yaml.safe_load((REPOSITORY / path).read_text(encoding="utf-8"))["stages"] for task, path in PIPELINES.items()
 }
 TASKS = pytest.mark.parametrize("task", STAGES)
@@ -100,7 +100,7 @@ def test_an_interrupted_comparison_finds_its_state_when_the_stage_runs_again(env
 
 
 @TASKS
-def test_every_stage_but_the_first_hangs_on_the_frozen_environment(task: Task) -> None:
+def test_every_stage_but_the_first_hangs_on_the_frozen_environment(task: Role) -> None:
     others = {name for name in STAGES[task] if name != "environment"}
     assert others == {name for name in others if "artifacts/environment.txt" in STAGES[task][name]["deps"]}
 
@@ -114,7 +114,7 @@ def _modules(stage: dict[str, Any]) -> list[str]:
 
 
 @TASKS
-def test_every_stage_depends_on_the_code_that_its_command_runs(task: Task) -> None:
+def test_every_stage_depends_on_the_code_that_its_command_runs(task: Role) -> None:
     for name, stage in STAGES[task].items():
         for module in (f"{module.replace('.', '/')}.py" for module in _modules(stage)):
             assert (REPOSITORY / module).is_file(), name
@@ -122,13 +122,13 @@ def test_every_stage_depends_on_the_code_that_its_command_runs(task: Task) -> No
 
 
 @TASKS
-def test_every_stage_says_what_it_does_and_takes(task: Task) -> None:
+def test_every_stage_says_what_it_does_and_takes(task: Role) -> None:
     for name, stage in STAGES[task].items():
         assert re.search(r"^[a-z].+; (some \d+|a few|a) (second|minute)s?\b", stage["desc"]), name
 
 
 @TASKS
-def test_dvc_removes_no_output_but_those_of_training(task: Task) -> None:
+def test_dvc_removes_no_output_but_those_of_training(task: Role) -> None:
     """What it removes before a run is gone, a person's files among it; what is left is single files of large runs."""
     removed = set()
     for name, stage in STAGES[task].items():
@@ -142,22 +142,25 @@ def test_dvc_removes_no_output_but_those_of_training(task: Task) -> None:
     assert all(Path(out).suffix for out in removed)
 
 
-@pytest.mark.parametrize("task", ["segmentation", "detection"])
-def test_what_another_task_reads_is_made_by_its_chain_or_by_the_part_that_all_share(task: Task) -> None:
-    """And a stage of one task writes nothing of another's."""
+@pytest.mark.parametrize("task", ["segmentation", "detection", "crop-classification"])
+def test_what_another_task_reads_is_made_by_its_chain_or_by_the_part_that_all_share(task: Role) -> None:
+    """And a stage of one task writes nothing of another's; what stands behind the detector reads what that found."""
     outs = {name: [_path(out) for stage in stages.values() for out in _outs(stage)] for name, stages in STAGES.items()}
     own = ARTIFACTS[task]
     assert all(out.is_relative_to(own) for out in outs[task])
-    assert not any(out.is_relative_to(own) for name in outs if name != task for out in outs[name])
+    inner = [folder for folder in ARTIFACTS.values() if folder != own and folder.is_relative_to(own)]
+    others = [out for name in outs if name != task for out in outs[name]]
+    assert not [out for out in others if out.is_relative_to(own) and not any(map(out.is_relative_to, inner))]
+    before = outs["detection"] if task == "crop-classification" else []
     shared = {_path(out) for name in ("environment", "load", "split", "inspect")
               for out in _outs(STAGES["classification"][name])}  # fmt: skip
     for name, stage in STAGES[task].items():
-        assert stage["wdir"] == "..", name
+        assert (PIPELINES[task].parent / stage["wdir"]).resolve() == Path.cwd().resolve(), name
         made = [Path(dep) for dep in stage["deps"] if dep.startswith(("data/", "artifacts/"))]
-        known = {*shared, *outs[task]}
+        known = {*shared, *outs[task], *before}
         assert not [dep for dep in made if not any(dep.is_relative_to(out) for out in known)], name
         told = [Path(word) for word in stage["cmd"].split() if word.startswith("artifacts/")]
-        assert not [word for word in told if not word.is_relative_to(own)], name
+        assert not [word for word in told if not word.is_relative_to(own) and word not in before], name
 
 
 def _outs(stage: dict[str, Any]) -> list[Any]:
@@ -184,7 +187,7 @@ def test_a_stage_names_every_module_of_ours_that_it_loads() -> None:
 
 
 @TASKS
-def test_code_of_the_service_alone_reruns_no_stage_and_dependencies_on_code_are_folders(task: Task) -> None:
+def test_code_of_the_service_alone_reruns_no_stage_and_dependencies_on_code_are_folders(task: Role) -> None:
     dependencies = {dep for stage in STAGES[task].values() for dep in stage["deps"]}
     serving = {"service.py", "runtime", "runtime/serving"}
     assert not {dep for dep in dependencies if dep in serving or dep.startswith("runtime/serving/")}
@@ -203,7 +206,7 @@ def _is_ours(path: Path) -> bool:
 
 
 @TASKS
-def test_every_stage_has_a_make_target(task: Task) -> None:
+def test_every_stage_has_a_make_target(task: Role) -> None:
     makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
     reproduced = set(re.findall(r"dvc repro ?(?:\$\(PIPELINE\))?(\w*)$", makefile, re.M))
     of_both = set(re.findall(r"dvc repro \$\(PIPELINE\)(\w*)$", makefile, re.M))
@@ -212,7 +215,8 @@ def test_every_stage_has_a_make_target(task: Task) -> None:
     if task == "classification":
         assert set(STAGES[task]) - {"environment", last} == reproduced
     else:
-        assert set(STAGES[task]) - {last} == of_both
+        between = {"cut", "inspect", "behind"}  # of crops: what later ones need, and none asks for alone
+        assert set(STAGES[task]) - {last, *between} == of_both
 
 
 @pytest.mark.parametrize(
@@ -227,8 +231,16 @@ def test_every_stage_has_a_make_target(task: Task) -> None:
         (["TASK=detect", "train"], "dvc repro detection/dvc.yaml:train"),
         (["TASK=detect", "register"], "export.register --task detection"),
         (["TASK=detect", "bento"], "export.bento --task detection"),
-        (["TASK=detect", "demo"], "TASK=detect is not for demo, but for help"),
-        (["TASK=segments", "train"], "TASK is segments, which is none of classify, segment, detect and"),
+        (["TASK=detect", "demo"], "demo.py --task detection"),
+        (["TASK=both", "demo"], "demo.py --task segmentation"),
+        (["TASK=detect", "bench"], "TASK=detect is not for bench, but for help"),
+        (["TASK=crops", "demo"], "TASK=crops is not for demo, but for help"),
+        (["TASK=crops", "train"], "dvc repro detection/crops/dvc.yaml:train"),
+        (["TASK=crops", "card"], "dvc repro detection/crops/dvc.yaml:card"),
+        (["TASK=crops", "register"], "export.register --task crop-classification"),
+        (["TASK=crops", "register"], "export.register --task detection"),
+        (["TASK=crops", "bento"], "export.bento --task crop-classification"),
+        (["TASK=segments", "train"], "TASK is segments, which is none of classify, segment, detect, crops and"),
         (["TASK=segment", "overfit", "train"], "TASK=segment is not for overfit, but for help"),
         (["TASK=both", "train"], "TASK=both is not for train, but for help"),
     ],

@@ -27,7 +27,7 @@ def test_what_a_smaller_set_pins_the_larger_pins_alike(smaller: str, larger: str
     assert {name: pins.get(name) for name in _pins(smaller)} == _pins(smaller)
 
 
-@pytest.mark.parametrize("name", ["uv", "serve", "serve-cpu", "serve-gpu", "train", "dev", "bench", "triton"])
+@pytest.mark.parametrize("name", ["uv", "serve", "serve-cpu", "serve-gpu", "train", "dev", "bench", "triton", "labels"])
 def test_every_package_is_pinned_with_hashes_and_no_index_is_named(name: str) -> None:
     text = (REQUIREMENTS / f"{name}.txt").read_text(encoding="utf-8")
     assert "://" not in text

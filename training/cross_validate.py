@@ -3,9 +3,9 @@
 Writes to `--out`: `seed<S>/<protocol><F>/` with the checkpoint and `predictions.csv` of each run,
 `seed<S>/<protocol>.csv` with the pooled out-of-fold predictions of a seed, and `summary.json` and `summary.md` with the
 figures of each seed, their mean, and those of all seeds' models voting. Of detection a run has its `boxes/`, too,
-of segmentation its `maps/`; the summary then says how well each seed's folds outline every region, and all seeds'
-together. A run whose predictions are there is not repeated, and one that was asked to leave (exit status 75) goes on
-where it was; other params, data or folds need another `--out`.
+of segmentation its `maps/`; the summary then says how well each seed's folds find every object or outline every
+region, and all seeds' together. A run whose predictions are there is not repeated, and one that was asked to leave
+(exit status 75) goes on where it was; other params, data or folds need another `--out`.
 
 By group, the folds are those of `split.seed` and `split.num_folds`; what is pooled covers every picture once. By
 image, each seed draws one split of 15% for validation, 15% for test (`--test-share` states another share) and the
@@ -30,14 +30,16 @@ from sklearn.model_selection import train_test_split
 
 from dataset.description import find_description
 from dataset.manifest import SPLIT_COLUMNS, Manifest, ManifestError, Protocol
-from dataset.outputs.tasks import ARTIFACTS, add_task_option
+from dataset.outputs.tasks import ARTIFACTS, add_task_option, manifest_of
 from dataset.params import SplitParams
-from dataset.splits import assign_fold
+from dataset.splits import FoldArray, assign_fold, sorted_by_path
+from dataset.splitting.divide import number_folds
+from dataset.splitting.memory import Memory
 from evaluation.document import EvaluationError
 from evaluation.params import EvaluateParams
 from evaluation.predictions import PREDICTIONS_FILE, PredictionsError
 from project.command import command
-from project.params import add_params_option, read_section
+from project.params import ParamsError, add_params_option, read_section
 from training.fit import fit
 from training.params import Params
 from training.process.determinism import deterministic
@@ -67,13 +69,32 @@ class Fold:
     table: pd.DataFrame
 
 
-def group_folds(table: pd.DataFrame, params: SplitParams, seed: int, keeps_val: bool) -> Iterator[Fold]:
-    """Yield every fold as the test side once; the others train, less one for validation if `keeps_val`."""
+def group_folds(
+    table: pd.DataFrame, params: SplitParams, seed: int, keeps_val: bool, folds: FoldArray | None = None
+) -> Iterator[Fold]:
+    """Yield every fold as the test side once; the others train, less one for validation if `keeps_val`.
+
+    folds: of every picture in the order of paths; dealt anew if None.
+    """
     for index in range(params.num_folds):
-        divided = assign_fold(table, params.model_copy(update={"test_fold": index}))
+        divided = assign_fold(table, params.model_copy(update={"test_fold": index}), folds)
         if not keeps_val:
             divided["split"] = divided["split"].replace({"val": "train"})
         yield Fold(seed, index, divided)
+
+
+def remembered_folds(pictures: Manifest, params: SplitParams) -> FoldArray | None:
+    """Return the fold of every picture in the order of paths; None where `make data` remembers none beside them.
+
+    Pictures that were there before keep theirs. Raises ManifestError for a memory that is malformed.
+    """
+    memory = Memory.read(pictures.root, params)
+    if memory is None:
+        return None
+    description = find_description(pictures.root)
+    is_stated = description is None or not description.likeness
+    table = sorted_by_path(pictures.table)
+    return number_folds(table, params, memory.recall(table, has_stated_groups=is_stated))
 
 
 def image_split(table: pd.DataFrame, seed: int, keeps_val: bool, test_share: float = TEST_SHARE) -> Fold:
@@ -136,7 +157,8 @@ def run_fold(
 
 def run(arguments: argparse.Namespace, this: Worker, leaving: LeaveRequest) -> None:
     """Run all that is asked for, then pool and sum up what is there. Raises Requeue after `leaving`."""
-    manifest, params = Manifest.read(arguments.pictures), Params.read(arguments.params, arguments.task)
+    params = Params.read(arguments.params, arguments.task)
+    manifest = Manifest.read(arguments.pictures or _pictures(params))
     split = read_section(arguments.params, "split", SplitParams)
     description = find_description(manifest.root)
     normal_class = description.normal_class if description else ""
@@ -152,7 +174,7 @@ def run(arguments: argparse.Namespace, this: Worker, leaving: LeaveRequest) -> N
         if arguments.protocol == "image":
             folds: Iterator[Fold] = iter([image_split(manifest.table, seed, keeps_val, arguments.test_share)])
         else:
-            folds = group_folds(manifest.table, split, seed, keeps_val)
+            folds = group_folds(manifest.table, split, seed, keeps_val, remembered_folds(manifest, split))
         for fold in folds:
             if arguments.folds and fold.index not in arguments.folds:
                 continue
@@ -161,8 +183,19 @@ def run(arguments: argparse.Namespace, this: Worker, leaving: LeaveRequest) -> N
             run_fold(fold, manifest.root, arguments.protocol, params, fold_dir, this, leaving)
     if this.is_main:
         evaluate = read_section(arguments.params, "evaluate", EvaluateParams)
-        masked = manifest if params.task == "segmentation" else None
-        logger.info("%s", write_summary(out_dir, split.num_folds, evaluate, normal_class, masked))
+        logger.info("%s", write_summary(out_dir, split.num_folds, evaluate, normal_class, manifest, params.task))
+
+
+def _pictures(params: Params) -> Path:
+    """Return the list of all pictures. Raises ParamsError where it has crops that nobody is to be tested on."""
+    if params.crops is None:
+        return Path("data/pictures.csv")
+    if params.crops.jittered and params.crops.jitter:
+        raise ParamsError(
+            f"crops.jittered is {params.crops.jittered}: folds would be measured on crops of moved boxes, too. Set it "
+            "to 0 and run python -m dataset.crops.cut again"
+        )
+    return manifest_of("crop-classification")
 
 
 def _check_same_run(
@@ -197,7 +230,7 @@ def _test_share(text: str) -> float:
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--pictures", type=Path, default=Path("data/pictures.csv"))
+    parser.add_argument("--pictures", type=Path, help="data/pictures.csv, or the crops' manifest")
     add_params_option(parser)
     add_task_option(parser)
     parser.add_argument("--out", type=Path, help="artifacts/cross_validation, or that of the task")

@@ -8,7 +8,7 @@ import torch
 
 from dataset.checks import check_every_class_trains, check_no_group_on_two_sides, check_validation_pictures
 from dataset.manifest import Manifest, Protocol
-from runtime.model.contract import Task
+from runtime.model.roles import Role, role_of
 from training.data.contact_sheet import save_contact_sheet
 from training.data.sampling import describe
 from training.network.saved_results import save_results_of_relu6
@@ -74,7 +74,7 @@ def fit(
     state = state_to_resume(states, control.resume, worker)
     checkpoint_path = control.out_dir / CHECKPOINT_FILE
     keeping = Keeping(states, control.save_every_steps, leaving or LeaveRequest())
-    tags = {"protocol": protocol, "task": params.task, "git_commit": contract.lineage.git_commit}
+    tags = {"protocol": protocol, "task": role_of(contract), "git_commit": contract.lineage.git_commit}
     facts = {**params.flat(), "data_sha256": contract.lineage.data_sha256, "weights": contract.lineage.weights}
     with Run(control.out_dir, facts, tags, state["log"] if state else None) if worker.is_main else nullcontext() as run:
         contract = with_run_id(contract, worker.broadcast(run.run_id if run else ""))
@@ -90,12 +90,12 @@ def fit(
 
 
 def run_fit(
-    manifest_path: Path, params_path: Path, control: RunControl, protocol: Protocol, task: Task = "classification"
+    manifest_path: Path, params_path: Path, control: RunControl, protocol: Protocol, role: Role = "classification"
 ) -> int:
     """Train, and return the exit status: 2 after an error that the user can mend, 75 if asked to leave and saved."""
 
     def body(this: Worker, leaving: LeaveRequest) -> None:
-        manifest, params = Manifest.read(manifest_path), Params.read(params_path, task)
+        manifest, params = Manifest.read(manifest_path), Params.read(params_path, role)
         with deterministic(params.train.deterministic, this.device):
             fit(manifest, protocol, params, control, this, leaving)
 

@@ -6,12 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from dataset.params import CropParams
 from project.params import ParamsError, Section, has_section, read_section
 from runtime.model.contract import Interpolation, MaxValue, ResizeRule, Task
+from runtime.model.roles import Role
 from runtime.model.stated_filters import Filters
 from training.batch_params import AugmentParams, BatchParams
 from training.engine_params import Count, EngineParams
-from training.task_params import OWN_SECTIONS, DetectionParams, SegmentationParams, Share
+from training.task_params import OWN_SECTIONS, DetectionParams, OwnParams, SegmentationParams, Share
 
 
 class ContractParams(Section):
@@ -63,24 +65,27 @@ class Params(Section):
     augment: AugmentParams
     segmentation: SegmentationParams | None = None  # of that task only
     detection: DetectionParams | None = None  # of that task only
+    crops: CropParams | None = None  # of a classifier of crops only
 
     @classmethod
-    def read(cls, path: Path, task: Task = "classification") -> "Params":
-        """Read the sections as `task` has them: that of the task's name puts keys of its own in the place of others.
+    def read(cls, path: Path, role: Role = "classification") -> "Params":
+        """Read the sections as `role` has them: its own section puts keys of its own in the place of others.
 
         Raises ParamsError naming the key that is wrong.
         """
         if has_section(path, "mask"):
             raise ParamsError(f"{path}: the section 'mask' is called 'segmentation' now, with the same keys: rename it")
-        kind = OWN_SECTIONS.get(task)
-        own: SegmentationParams | DetectionParams | None = read_section(path, task, kind) if kind else None
+        name, kind = OWN_SECTIONS.get(role, ("", None))
+        own: OwnParams | None = read_section(path, name, kind) if kind else None
+        crops = own if isinstance(own, CropParams) else None
         return cls(
-            contract=read_section(path, "contract", ContractParams),
-            model=read_section(path, "model", ModelParams, own.model if own else {}, task),
-            train=read_section(path, "train", TrainParams, own.train if own else {}, task),
-            augment=read_section(path, "augment", AugmentParams, own.augment if own else {}, task),
+            contract=read_section(path, "contract", ContractParams, crops.contract if crops else {}, name),
+            model=read_section(path, "model", ModelParams, own.model if own else {}, name),
+            train=read_section(path, "train", TrainParams, own.train if own else {}, name),
+            augment=read_section(path, "augment", AugmentParams, own.augment if own else {}, name),
             segmentation=own if isinstance(own, SegmentationParams) else None,
             detection=own if isinstance(own, DetectionParams) else None,
+            crops=crops,
         )
 
     @property

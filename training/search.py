@@ -21,10 +21,10 @@ import yaml
 from optuna.trial import Trial, TrialState
 
 from dataset.manifest import Manifest, ManifestError
-from dataset.outputs.tasks import ARTIFACTS, add_task_option
+from dataset.outputs.tasks import ARTIFACTS, add_task_option, manifest_of
 from project.command import command
 from project.params import ParamsError, add_params_option
-from runtime.model.contract import Task
+from runtime.model.roles import Role
 from training.sweeps.search_space import SEARCH_FILE, SearchConfig
 from training.sweeps.search_summary import live_table, write_summary
 from training.sweeps.search_worker import Recipe, handing_back_on_sigterm, work
@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--space", type=Path, default=SEARCH_FILE)
     add_params_option(parser)
-    parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
+    parser.add_argument("--manifest", type=Path, help="data/manifest.csv, or that of the task")
     add_task_option(parser)
     parser.add_argument("--out", type=Path, help="artifacts/search, or artifacts/segmentation/search")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="workers here, each on its share of the cores")
@@ -53,6 +53,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     arguments.out = arguments.out or ARTIFACTS[arguments.task] / OUT_DIR
+    arguments.manifest = arguments.manifest or manifest_of(arguments.task)
     if arguments.table:
         _show_table(arguments.out, arguments.every)
     elif arguments.write_best:
@@ -78,7 +79,7 @@ def search(arguments: argparse.Namespace) -> None:
     _finish(shared)
 
 
-def _recipe(manifest: Path, params_text: str, task: Task) -> Recipe:
+def _recipe(manifest: Path, params_text: str, task: Role) -> Recipe:
     failed_in_a_row: list[int] = []
 
     def look(trial: Trial, failure: str, _status: int) -> None:
@@ -125,7 +126,7 @@ def _finish(shared: SearchStudy) -> None:
     logger.info("best: trial %d, %s %.4f with %s", best.number, shared.config.metric, best.value, values)
 
 
-def _identity(config: SearchConfig, params_text: str, manifest: Manifest, task: Task) -> str:
+def _identity(config: SearchConfig, params_text: str, manifest: Manifest, task: Role) -> str:
     """Name what a trial's figure depends on; keys that the search itself sets count by their ranges."""
     document = {
         "metric": config.metric,

@@ -1,11 +1,12 @@
-"""Sections of `params.yaml` that bear a task's name: what it has of its own, and instead of keys of other sections."""
+"""Sections of `params.yaml` that are of one task: what it has of its own, and instead of keys of other sections."""
 
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from dataset.params import CropParams
 from project.params import Section
-from runtime.model.contract import Task
+from runtime.model.roles import Role
 from training.engine_params import PositiveFloat
 
 NonNegative = Annotated[float, Field(ge=0)]
@@ -74,6 +75,10 @@ class DetectionParams(Section):
     augment: Annotated[dict[str, Any], Field(exclude=True)] = Field(default_factory=dict)
 
 
-OWN_SECTIONS: dict[Task, type[SegmentationParams] | type[DetectionParams]] = {
-    "segmentation": SegmentationParams, "detection": DetectionParams,
-}  # fmt: skip
+OwnParams = SegmentationParams | DetectionParams | CropParams
+# Of each role that has one: its section's name, and what is in it.
+OWN_SECTIONS: dict[Role, tuple[str, type[OwnParams]]] = {
+    "segmentation": ("segmentation", SegmentationParams),
+    "detection": ("detection", DetectionParams),
+    "crop-classification": ("crops", CropParams),
+}

@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from dataset.outputs.tasks import ARTIFACTS, add_task_option
+from dataset.outputs.tasks import ARTIFACTS, add_task_option, manifest_of
 from project.command import command
 from project.params import add_params_option
 from training.fit import run_fit
@@ -17,7 +17,7 @@ from training.run.run_control import RunControl
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--manifest", type=Path, default=Path("data/manifest.csv"))
+    parser.add_argument("--manifest", type=Path, help="data/manifest.csv, or that of the task")
     add_params_option(parser)
     add_task_option(parser)
     parser.add_argument("--out", type=Path, help="artifacts/training, or that of the task")
@@ -31,7 +31,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     out_dir = arguments.out or ARTIFACTS[arguments.task] / "training"
     control = RunControl(out_dir, arguments.workers, arguments.resume, arguments.save_every_steps)
-    return run_fit(arguments.manifest, arguments.params, control, arguments.protocol, arguments.task)
+    manifest: Path = arguments.manifest or manifest_of(arguments.task)
+    return run_fit(manifest, arguments.params, control, arguments.protocol, arguments.task)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ class LoadResult:
     answered_per_s: float  # answers of any status that came in the window
     goodput_per_s: float  # 2xx answers that came in the window
     answers: dict[str, int]  # of the requests due in the window, by outcome
-    latency_ms: dict[str, float] | None  # p50, p90, p99, max; of requests due in the window
+    latency_ms: dict[str, float] | None  # p50, p90, p95, p99, max; of requests due in the window
     num_answered: int  # any status, over the whole run
     num_unanswered: int  # timeouts and lost connections, over the whole run
     send_lag_p99_ms: float  # how late requests left: the generator's own fault, or its bound on connections

@@ -29,7 +29,7 @@ from project.command import command
 
 TIMEOUT, LOST = "timeout", "connection lost"  # in `LoadResult.answers` beside HTTP statuses
 RETRY_PAUSE_S = 0.02  # after a lost connection, so that a dead server is not asked in a tight loop
-PERCENTILES = (50, 90, 99)
+PERCENTILES = (50, 90, 95, 99)
 
 
 @dataclass(frozen=True)

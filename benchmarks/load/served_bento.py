@@ -6,6 +6,7 @@ import bentoml
 from bentoml.exceptions import BentoMLException, NotFound
 
 from runtime.model.contract import CONTRACT_FILE, ContractError, read_contract
+from runtime.model.roles import role_of
 from runtime.serving.model_reference import ModelUnavailable, find_model
 
 
@@ -45,3 +46,28 @@ def segmenter_of(bento: str) -> tuple[str, str, Path]:
     except (NotFound, BentoMLException, ContractError, FileNotFoundError) as exc:
         raise BenchmarkError(f"cannot serve {bento}: {exc}; `make bento TASK=segment` builds one") from exc
     raise BenchmarkError(f"{found.tag} holds no segmenter: `make bento TASK=segment` builds one that does")
+
+
+def pipeline_of(bento: str) -> tuple[str, dict[str, Path], list[str]]:
+    """Return the Bento's tag, the folders of its detector (`detect`) and classifier of crops (`classify`), their tags.
+
+    Raises BenchmarkError if there is no such Bento or if it holds only one of them.
+    """
+    stages = {"detection": "detect", "crop-classification": "classify"}
+    folders: dict[str, Path] = {}
+    tags: dict[str, str] = {}
+    try:
+        found = bentoml.bentos.get(bento)
+        for info in found.info.all_models:
+            model = bentoml.models.get(info.tag)
+            role = role_of(read_contract(Path(model.path) / CONTRACT_FILE))
+            if role in stages:
+                folders[stages[role]], tags[stages[role]] = Path(model.path), str(model.tag)
+    except (NotFound, BentoMLException, ContractError, FileNotFoundError) as exc:
+        raise BenchmarkError(f"cannot serve {bento}: {exc}; `make bento TASK=detect` builds one") from exc
+    if set(folders) != set(stages.values()):
+        raise BenchmarkError(
+            f"{found.tag} holds no detector with a classifier of crops beside it: `make bento TASK=detect` builds one "
+            "where both are registered; without --bento models are taken that never learnt anything"
+        )
+    return str(found.tag), folders, list(tags.values())

@@ -3,10 +3,10 @@
 import json
 from dataclasses import asdict, dataclass, field
 
-from benchmarks.ceilings import Ceilings
 from benchmarks.load.turns import Plan, Turn
 from benchmarks.machine import Machine
 from benchmarks.pages.summary import Summary, summarise
+from benchmarks.rates.ceilings import Ceilings
 
 
 @dataclass

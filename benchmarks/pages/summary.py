@@ -7,9 +7,9 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.ceilings import Ceilings
 from benchmarks.load.servers import OURS
 from benchmarks.load.turns import BURST_CLIENTS, Kind, Turn
+from benchmarks.rates.ceilings import Ceilings
 
 ASKED_RATIO, ASKED_SHARE, ASKED_GOODPUT = 1.4, 0.8, 0.9  # issue 3: of the best peer, of the limit, of the capacity
 SINGLE_FACTOR, SINGLE_EXTRA_MS = 1.25, 1.5  # issue 3: of one picture in process, for HTTP

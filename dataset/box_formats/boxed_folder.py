@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dataset.box_formats.parts_first import parts_within
 from dataset.box_formats.source_boxes import StatedBoxes
 from dataset.box_formats.voc import parse_voc
 from dataset.box_formats.yolo import CLASSES_TXT, DATA_YAML, parse_yolo, read_names
@@ -17,9 +18,11 @@ from dataset.checks import alike_but_for_case, named
 from dataset.manifest import ManifestError
 from dataset.outputs.originals import OriginalError, read_original, unread_message
 from dataset.readable_name import readable
+from dataset.sources.divided_folder import sides_of_parts
 from dataset.sources.file_kinds import FileKinds
 from dataset.sources.file_tree import FileTree
 from dataset.sources.folder_names import check_names
+from dataset.sources.folder_options import SplitWord
 from dataset.sources.folder_words import split_role
 from dataset.sources.left_out import report_left_out
 from dataset.sources.listing import NORMAL, describe, listed
@@ -52,38 +55,52 @@ _VOC = _Layout("Pascal VOC's XML", "JPEGImages", "Annotations", "xml", maps=("Se
 
 def holds_boxes(kinds: FileKinds) -> bool:
     """Tell whether files of boxes lie beside a folder of pictures. kinds: of all files of the folder."""
-    return _layout_of(kinds) is not None
+    return _layout_of(_swapped(kinds)[0]) is not None
+
+
+def _swapped(kinds: FileKinds) -> tuple[FileKinds, Mapping[str, str]]:
+    """Return the files with YOLO's parts below `images/` and `labels/`, and the real path of each that is not there."""
+    return parts_within(kinds, _YOLO.pictures, _YOLO.boxes)
 
 
 def read_boxed_folder(
-    root: Path, tree: FileTree, kinds: FileKinds, groups_csv: Path | None, normal_class: str
+    root: Path, tree: FileTree, kinds: FileKinds, groups_csv: Path | None, normal_class: str, split: SplitWord = ""
 ) -> Collection:
     """List the pictures of a folder of `holds_boxes`, with their boxes.
 
-    tree, kinds: of all files of `root`. normal_class: the class of pictures without a box, or ''. Raises ManifestError
+    tree, kinds: of all files of `root`. normal_class: the class of pictures without a box, or ''. split: `given` keeps
+    the sides by the first folder below that of the pictures. Raises ManifestError
     for pictures elsewhere, pictures and files of boxes that do not belong together, files that hold what is no box, and
     a groups CSV that does not fit.
     """
+    kinds, real = _swapped(kinds)
     layout = _layout_of(kinds)
     assert layout is not None
     folder = root / layout.pictures
     names_files = [name for name in layout.names if name in tree.files]
     box_files = [path for path in _box_files(kinds, layout) if path not in names_files]
     files = _pairs(root, kinds, layout, box_files)
+    box_file_of = {path: real.get(file, file) for path, file in files.items()}
     report_left_out(root, tree, _without(kinds, {*names_files, *box_files}, layout.maps), groups_csv)
     parse = _yolo_parser(read_names(root, names_files)) if layout is _YOLO else parse_voc
-    boxes = _read(root, files, parse)
+    boxes = _read(root, box_file_of, parse)
     normal = normal_class or NORMAL
     _check_objects(root, boxes, normal)
-    _say_parts(files)
+    sides = sides_of_parts(folder, files, split)
+    if not split:
+        _say_parts(files)
     rows = listed(folder, sorted(files), groups_csv)
     pictures = [
-        SourcePicture(f"pictures/images/{path}", "", row.group, "", row.attributes) for path, row in rows.items()
+        SourcePicture(f"pictures/images/{path}", "", row.group, "", row.attributes, sides[path])
+        for path, row in rows.items()
     ]
     how = f"its class the object that has the largest area of boxes, with boxes in {layout.name}"
     return Collection(
         pictures, describe(root, how, groups_csv, normal), groups_csv is not None,
-        originals={f"pictures/images/{path}": folder / path for path in rows},
+        originals={
+            f"pictures/images/{path}": root / real.get(f"{layout.pictures}/{path}", f"{layout.pictures}/{path}")
+            for path in rows
+        },
         boxes={f"pictures/images/{path}": boxes[path] for path in rows},
     )  # fmt: skip
 
@@ -158,7 +175,10 @@ def _without(kinds: FileKinds, own: Set[str], maps: Sequence[str]) -> FileKinds:
 def _say_parts(pictures: Iterable[str]) -> None:
     parts = sorted({path.split("/")[0] for path in pictures if "/" in path and split_role(path.split("/")[0])})
     if parts:
-        logger.warning("%s: pictures of all are taken together, since splits are made here, by object", named(parts))
+        logger.warning(
+            "%s: pictures of all are taken together, since splits are made here, by object; SPLIT=given keeps them",
+            named(parts),
+        )
 
 
 def _yolo_parser(names: Sequence[str]) -> Parse:

@@ -15,11 +15,12 @@ from dataset.masks.class_map import CLASSES_CSV, ClassMap, read_class_map
 from dataset.masks.mask_file import read_marked
 from dataset.masks.source_masks import BinaryMasks, IndexMasks, SourceMasks
 from dataset.readable_name import readable
-from dataset.sources.class_folders import check_class_folders, check_normal, pictures_by_class
+from dataset.sources.class_folders import check_normal, place_pictures
+from dataset.sources.divided_folder import Placed, sides_of_parts
 from dataset.sources.file_kinds import FileKinds
 from dataset.sources.file_tree import FileTree
 from dataset.sources.folder_names import check_names
-from dataset.sources.folder_options import ClassFolders, SkipName
+from dataset.sources.folder_options import ClassFolders, SkipName, SplitWord
 from dataset.sources.listing import NORMAL, describe, listed
 from dataset.sources.source_picture import Collection, SourcePicture
 
@@ -47,12 +48,12 @@ def holds_masks(kinds: FileKinds) -> bool:
 
 def read_masked_folder(
     root: Path, tree: FileTree, kinds: FileKinds, groups_csv: Path | None, normal_class: str, classes: ClassFolders,
-    skip: Sequence[SkipName],
+    skip: Sequence[SkipName], split: SplitWord = "",
 ) -> Collection:  # fmt: skip
     """List the pictures below `root/images` with their masks.
 
     tree, kinds: of all files of `root`. normal_class: the class of pictures in which nothing is marked, or ''.
-    classes, skip: as for any folder; `masks` in `skip` says that pictures may have no mask, all of which is then
+    classes, skip, split: as for any folder; `masks` in `skip` says that pictures may have no mask, all of which is then
     ignored. Raises ManifestError for what does for any folder, for pictures elsewhere, and for pictures and masks that
     do not belong together.
     """
@@ -60,7 +61,8 @@ def read_masked_folder(
     images, masks = root / IMAGES, root / MASKS
     own = _below(kinds, IMAGES)
     is_flat = not any("/" in path for path in [*own.pictures, *own.closed])
-    label_of = _labels(images, tree, own, normal_class, classes, is_flat=is_flat)
+    placed = _placed(images, tree, own, normal_class, classes, split, is_flat=is_flat)
+    label_of = {path: one.label for path, one in placed.items()}
     normal = normal_class or (NORMAL if is_flat else "")
     files = _pairs(root, sorted(label_of), sorted(_below(kinds, MASKS).pictures), label_of, normal, "masks" in skip)
     class_map = read_class_map(root / CLASS_MAP) if (root / CLASS_MAP).is_file() else None
@@ -74,7 +76,9 @@ def read_masked_folder(
     for path, row in rows.items():
         has_mask = path in files.masks or label_of[path] != normal
         mask = f"pictures/masks/{_stem(path)}.png" if has_mask else ""
-        pictures.append(SourcePicture(f"pictures/images/{path}", label_of[path], row.group, mask, row.attributes))
+        pictures.append(
+            SourcePicture(f"pictures/images/{path}", label_of[path], row.group, mask, row.attributes, placed[path].side)
+        )
         originals[f"pictures/images/{path}"] = images / path
         if path in files.masks:
             mask_files[mask] = originals[mask] = masks / files.masks[path]
@@ -85,23 +89,24 @@ def read_masked_folder(
     return Collection(pictures, description, groups_csv is not None, originals, source_masks, mask_advice=advice)
 
 
-def _labels(
-    images: Path, tree: FileTree, own: FileKinds, normal_class: str, classes: ClassFolders, *, is_flat: bool
-) -> dict[str, str]:
-    """Return the class of every picture, '' for each where they lie in no folders."""
+def _placed(
+    images: Path, tree: FileTree, own: FileKinds, normal_class: str, classes: ClassFolders, split: SplitWord, *,
+    is_flat: bool,
+) -> dict[str, Placed]:  # fmt: skip
+    """Return the class of every picture, '' for each where they lie in no folders, and its side where it is given."""
     if is_flat:
         pictures = [*own.pictures, *own.closed]
         check_names(images, pictures)
-        return dict.fromkeys(pictures, "")
+        return {path: Placed("", side) for path, side in sides_of_parts(images, pictures, split).items()}
     folders = sorted(
         {path.split("/")[1] for path in tree.files if path.startswith(f"{IMAGES}/") and path.count("/") > 1}
     )
     try:
-        by_class = pictures_by_class(images, folders, own, check_class_folders(images, folders, own, classes))
+        placed = place_pictures(images, folders, own, classes, split)
     except ManifestError as exc:
         raise ManifestError(f"{exc}. What is moved in {IMAGES}/ must be moved in {MASKS}/ as well") from exc
-    check_normal(normal_class, [*by_class])
-    return {path: label for label, paths in by_class.items() for path in paths}
+    check_normal(normal_class, sorted({one.label for one in placed.values()}))
+    return placed
 
 
 def _source_masks(files: Mapping[str, Path], class_map: ClassMap | None, labels: Sequence[str]) -> SourceMasks:

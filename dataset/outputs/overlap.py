@@ -13,10 +13,10 @@ from dataset.sources.file_tree import files_below
 _FolderId = tuple[int, int]
 
 
-def check_apart(root: Path | None, groups: Path | None, places: Sequence[Path]) -> None:
-    """Refuse a directory of pictures or a groups CSV that lies in a place, is one, or holds one.
+def check_apart(root: Path | None, tables: Sequence[Path], places: Sequence[Path]) -> None:
+    """Refuse a directory of pictures or a CSV that lies in a place, is one, or holds one.
 
-    root, groups: what the user named, if anything; folders below `root` and links among its files are looked at as
+    root, tables: what the user named, if anything; folders below `root` and links among its files are looked at as
     well. places: that runs replace; each need not be there yet. Compared are paths as they are resolved, and folders
     themselves, so that links, bind mounts and names without case are seen. Raises ManifestError, also for folders
     that may not be entered.
@@ -24,7 +24,7 @@ def check_apart(root: Path | None, groups: Path | None, places: Sequence[Path]) 
     resolved = {place.resolve(): place for place in places}
     ids = _ids(places)
     files = files_below(root) if root and root.is_dir() else []
-    for path in [*filter(None, (root, groups)), *dict.fromkeys(file.parent for file in files)]:
+    for path in [*filter(None, (root, *tables)), *dict.fromkeys(file.parent for file in files)]:
         real = path.resolve()
         for place_path, place in resolved.items():
             if real.is_relative_to(place_path):

@@ -6,12 +6,26 @@ from pathlib import Path
 from dataset.checks import check_classes, named
 from dataset.manifest import ManifestError
 from dataset.readable_name import readable
+from dataset.sources.divided_folder import Placed, place_divided
 from dataset.sources.file_kinds import FileKinds
 from dataset.sources.file_tree import IMAGE_SUFFIXES
 from dataset.sources.folder_names import check_alike_classes, check_names
-from dataset.sources.folder_options import ClassFolders
+from dataset.sources.folder_options import ClassFolders, SplitWord
 from dataset.sources.folder_shape import check_mask_files, check_shape, shape_of
 from dataset.sources.left_out import what_lies_in
+
+
+def place_pictures(
+    root: Path, folders: Sequence[str], kinds: FileKinds, classes: ClassFolders, split: SplitWord
+) -> dict[str, Placed]:
+    """Return the class of every picture below `root`, relative to it, and its side where `split` keeps that.
+
+    folders, kinds, classes: as of `check_class_folders`. Raises ManifestError for what is no folder of classes.
+    """
+    if split in ("given", "ours"):
+        return place_divided(root, kinds, split, classes)
+    by_class = pictures_by_class(root, folders, kinds, check_class_folders(root, folders, kinds, classes))
+    return {path: Placed(label, "") for label, paths in by_class.items() for path in paths}
 
 
 def check_class_folders(root: Path, folders: Sequence[str], kinds: FileKinds, classes: ClassFolders) -> list[str]:
@@ -66,7 +80,8 @@ def _check_top(root: Path, kinds: FileKinds) -> None:
     if loose:
         raise ManifestError(
             f"{len(loose)} picture(s) lie in {readable(str(root))} itself and so have no class: {named(loose)}. "
-            "Move each into the folder of its class"
+            "Move each into the folder of its class, or name the classes in a CSV with the columns path,label: "
+            "make data DATA=... LABELS=labels.csv"
         )
     closed = [f"{readable(path)} ({reason})" for path, reason in kinds.closed.items() if "/" not in path]
     if closed:

@@ -1,12 +1,13 @@
 """What a user may say of a folder of pictures: what may be left out of it, and which of its folders are classes."""
 
 import re
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from dataset.manifest import ManifestError
 
 SkipName = Literal["unreadable", "rare", "masks"]
 ClassFolders = Literal["", "top"]
+SplitWord = Literal["", "given", "ours", "new"]
 
 
 def parse_skip(text: str) -> tuple[SkipName, ...]:
@@ -25,3 +26,11 @@ def parse_classes(text: str) -> ClassFolders:
     if text not in ("", "top"):
         raise ManifestError(f"CLASSES={text!r} is not known; it takes top: each folder at the top is a class")
     return "top" if text else ""
+
+
+def parse_split(text: str) -> SplitWord:
+    """Return how pictures are to be divided. Raises ManifestError for a word that is not known."""
+    for word in get_args(SplitWord):
+        if text == word:
+            return cast(SplitWord, word)
+    raise ManifestError(f"SPLIT={text!r} is not known; it takes {', '.join(filter(None, get_args(SplitWord)))}")

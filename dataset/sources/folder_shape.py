@@ -53,7 +53,7 @@ def check_shape(root: Path, top: Folder, folders: Iterable[str]) -> None:
     is_alone = len(top.folders) == 1
     for name, folder in top.folders.items():
         path, folder = _unwrapped(name, folder)
-        parts = {part: folder.folders[part] for part in _splits(folder.folders)}
+        parts = {part: folder.folders[part] for part in split_folders(folder.folders)}
         if is_alone or not all(map(says_circumstance, _shared(parts))):
             _check_split(root / path, folder.folders)
     _check_wrapper(root, top.folders)
@@ -110,7 +110,7 @@ def _check_only_pictures(root: Path, tops: Mapping[str, Folder]) -> None:
         )
 
 
-def _splits(folders: Mapping[str, Folder]) -> list[str]:
+def split_folders(folders: Mapping[str, Folder]) -> list[str]:
     """Return the folders that are named as parts of one split; none where fewer than two belong together."""
     roles = {name: role for name in folders if (role := split_role(name))}
     for rest in sorted({rest for _, rest in roles.values()}):
@@ -123,7 +123,7 @@ def _splits(folders: Mapping[str, Folder]) -> list[str]:
 
 def _check_split(root: Path, folders: Mapping[str, Folder]) -> None:
     """Refuse folders that are named as parts of a split."""
-    splits = _splits(folders)
+    splits = split_folders(folders)
     if not splits:
         return
     inner = [_unwrapped(name, folders[name]) for name in splits]
@@ -139,11 +139,16 @@ def _check_split(root: Path, folders: Mapping[str, Folder]) -> None:
             f"names, so that a model of it would tell the parts apart; {_OWN_SPLIT}. {way_out}; if the folders at the "
             f"top are classes as they are, say so with {_SAY_TOP}"
         )
-    way_out = _merging(root, [path for path, part in inner if part.folders])
+    links = _merging(root, [path for path, part in inner if part.folders])
+    data = f"make data DATA={for_shell(str(root))}"
+    way_out = (
+        f"{data} SPLIT=given keeps the sides and says how far they leak, {data} SPLIT=ours takes all together and "
+        f"divides them by object; of some of the parts alone, {links}"
+    )
     raise ManifestError(
         f"{readable(str(root))} is divided into {parts}, which hold the same folders "
         f"({named([readable(name) for name in shared])}): a model of it would tell the parts apart, not the classes; "
-        f"{_OWN_SPLIT}. The way out: {way_out}; if the folders at the top are classes as they are, say so with "
+        f"{_OWN_SPLIT}. The ways out: {way_out}; if the folders at the top are classes as they are, say so with "
         f"{_SAY_TOP}"
     )
 

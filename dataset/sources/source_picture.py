@@ -16,6 +16,7 @@ class SourcePicture:
     path: of the picture, relative to the data directory that holds the CSV, '/' separated. label: its class, '' where
     its mask says it.
     group: the physical object shown; '' if unknown. mask: path like `path`, or ''. attributes: further facts as text.
+    split: train, val or test where the source gives it, or ''.
     """
 
     path: str
@@ -23,6 +24,7 @@ class SourcePicture:
     group: str
     mask: str = ""
     attributes: dict[str, str] = field(default_factory=dict)
+    split: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,16 @@ def match_boxes(truth: Truth, corners: FloatArray, scores: FloatArray, area: Are
     return Matched(scores, outcomes, found_by[counts], areas[counts])
 
 
+def finders(truth: Truth, corners: FloatArray) -> npt.NDArray[np.intp]:
+    """Return `(G,)` the position of the box that finds each object that counts, at IoU 0.5; -1 without one.
+
+    corners: as of `match_boxes`, by whose rule it goes.
+    """
+    corners = corners[:MAX_BOXES]
+    counts = ~truth.ignored
+    return _match(overlaps(truth, corners), truth.ignored, counts)[1][counts]
+
+
 def overlaps(truth: Truth, corners: FloatArray) -> FloatArray:
     """Return `(D, G)` intersections over union; over the predicted box alone where the truth is ignored."""
     if not len(corners) or not len(truth.corners):

@@ -92,8 +92,13 @@ def pool_seeds(seeds: Mapping[int, FoldSums]) -> FoldSums:
     """Join the answers of several seeds; a path begins with its seed's number then. Raises EvaluationError as above."""
     contracts = tuple(contract for one in seeds.values() for contract in one.contracts)
     _refuse_other_regions(contracts, "the seeds")
-    named_by_seed = [replace(one.pooled, paths=f"seed{seed}/" + one.pooled.paths) for seed, one in seeds.items()]
-    return FoldSums(pool(named_by_seed), [sums for one in seeds.values() for sums in one.sums], contracts)
+    pooled = pooled_of_seeds({seed: one.pooled for seed, one in seeds.items()})
+    return FoldSums(pooled, [sums for one in seeds.values() for sums in one.sums], contracts)
+
+
+def pooled_of_seeds(seeds: Mapping[int, Predictions]) -> Predictions:
+    """Put the pooled tables of several seeds one below the other; a path begins with its seed's number then."""
+    return pool([replace(one, paths=f"seed{seed}/" + one.paths) for seed, one in seeds.items()])
 
 
 def _refuse_other_regions(contracts: Sequence[SegmentationContract], of: str) -> None:

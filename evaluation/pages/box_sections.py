@@ -2,6 +2,7 @@
 
 from evaluation.boxes.document import BoxResult, BoxResults, Precisions, SizeResult, WorstBoxes
 from evaluation.boxes.figures import NAMES
+from evaluation.crops.document import BehindDetector
 from evaluation.document import Estimate
 from evaluation.evaluation import Evaluation
 from evaluation.outlines.document import Kind
@@ -32,6 +33,38 @@ def box_sections(evaluation: Evaluation) -> tuple[s.Section, ...]:
         return (s.Section("boxes", "Boxes", told),) if evaluation.no_boxes else ()
     blocks = (*_precisions(boxes, confidence(evaluation)), *_by_size(boxes), *_by_attribute(boxes, evaluation))
     return s.Section("boxes", "Boxes", blocks), _answered(boxes), _worst(boxes)
+
+
+def behind_sections(behind: BehindDetector | None) -> tuple[s.Section, ...]:
+    """Say what a classifier of crops is worth behind a detector; nothing where that was not measured."""
+    if behind is None:
+        return ()
+    small = behind.num_too_small
+    told = s.prose(
+        f"The boxes that the detector answers in {counted(behind.num_images, 'test image')} of "
+        f"{counted(behind.num_groups, 'group')} were cut out and named as the service does it. An object is found if a "
+        "box overlaps it by an intersection over union of at least 0.5, whatever the detector calls it. The figures of "
+        "all other sections are of crops of true boxes.",
+        f"{_boxes(small)} that {'finds' if small == 1 else 'find'} an object {'is' if small == 1 else 'are'} too small "
+        "to be named, which counts as a wrong name."
+        if small
+        else "",
+    )
+    has_own = any(one.detector_right_of_found for one in behind.results)
+    header = ("Object", "Found", "Named right, of those found", "Found and named right, of all")
+    rows = tuple(
+        (
+            s.Cell(one.name or _ANY, f"{counted(one.num_objects, 'object')}, {counted(one.num_groups, 'group')}"),
+            f"{one.num_found}",
+            s.measured(one.right_of_found),
+            s.measured(one.right_of_all),
+            *((s.measured(one.detector_right_of_found),) if one.detector_right_of_found else ()),
+        )
+        for one in behind.results
+    )
+    own = ("Named right by the detector itself, of those found",) if has_own else ()
+    blocks = (s.Paragraph(told), s.Table((*header, *own), rows, in_card=ROWS_IN_CARD))
+    return (s.Section("behind", "Behind the detector", blocks),)
 
 
 def box_tiles(boxes: BoxResults) -> list[tuple[str, Estimate]]:

@@ -51,6 +51,12 @@ def purpose_sections(contract: ModelContract, data: DataDescription, manifest: M
             f"Objects that are a few pixels wide in the network's input of {contract.height} × {contract.width} pixels "
             "or whose outline matters, not their box."
         )
+    elif contract.subject == "crop":
+        use = (
+            "Given a crop of a picture around one object, which a detector found, the model answers with one of "
+            f"{names} A crop has {100 * contract.crop_margin:g}% of the box's sides around it. {fit}"
+        )
+        not_for.append("Whole pictures: it has seen crops alone, and stands behind a detector.")
     else:
         use = f"Given one picture, the model answers with one of {names} {fit}"
         not_for.append(

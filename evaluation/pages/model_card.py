@@ -11,6 +11,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from dataset.description import DataDescription
 from dataset.manifest import Manifest
+from evaluation.crops.document import BehindDetector
 from evaluation.document import Document, Estimate
 from evaluation.evaluation import Evaluation
 from evaluation.model_review import ModelReview
@@ -50,6 +51,7 @@ class Measured:
     onnx_sha256: str
     review: ModelReview | None = None
     out_of_fold: Evaluation | None = None
+    behind: BehindDetector | None = None
 
     def __post_init__(self) -> None:
         self._check_outlines()
@@ -70,11 +72,12 @@ class Measured:
                 f"the evaluation is of classes {self.evaluation.classes}, the contract of {self.contract.classes}; "
                 "run dvc repro"
             )
-        if self.review and self.review.onnx_sha256 != self.onnx_sha256:
-            raise CardError(
-                f"the review is of the ONNX file {self.review.onnx_sha256[:12]}, the model is {self.onnx_sha256[:12]}; "
-                "run dvc repro"
-            )
+        for what, part in (("review", self.review), ("measurement behind the detector", self.behind)):
+            if part and part.onnx_sha256 != self.onnx_sha256:
+                raise CardError(
+                    f"the {what} is of the ONNX file {part.onnx_sha256[:12]}, the model is {self.onnx_sha256[:12]}; "
+                    "run dvc repro"
+                )
         asked = self.evaluation.asked_model
         if asked and asked.onnx_sha256 != self.onnx_sha256:
             raise CardError(
@@ -131,7 +134,9 @@ def render_model_card(measured: Measured) -> str:
         data_section(description, measured.manifest),
         *sections_of(
             evaluation, measured.by_image, description, measured.manifest,
-            reviewed=Reviewed(measured.review, Path(), lineage_section(measured), measured.contract.temperature),
+            reviewed=Reviewed(
+                measured.review, Path(), lineage_section(measured), measured.contract.temperature, measured.behind
+            ),
             out_of_fold=measured.out_of_fold,
         ),
         limits_section(evaluation, measured.manifest, measured.review is not None, measured.out_of_fold is not None),
@@ -155,7 +160,7 @@ def _header(measured: Measured) -> str:
             metric_name=f"{metric_name} (test, split by group)",
             metric_value=estimate.value,
         )
-        for metric_type, metric_name, estimate in _headline(evaluation)
+        for metric_type, metric_name, estimate in _headline(evaluation, measured.behind)
         if estimate.value is not None
     ]
     is_other = _weights_licence(contract) == _OTHER_WEIGHTS
@@ -173,10 +178,12 @@ def _header(measured: Measured) -> str:
     return f"---\n{header.to_yaml(line_break=chr(10))}\n---"
 
 
-def _headline(evaluation: Evaluation) -> list[tuple[str, str, Estimate]]:
-    """Return the figures of the header, outlines and boxes first: type, name, figure."""
+def _headline(evaluation: Evaluation, behind: BehindDetector | None) -> list[tuple[str, str, Estimate]]:
+    """Return the figures of the header, outlines, boxes and what is found first: type, name, figure."""
     figures = [(_METRIC_TYPES[name], HEADLINE_NAMES[name], getattr(evaluation, name)) for name in HEADLINE]
     outlines, boxes = evaluation.outlines, evaluation.boxes
+    if behind:
+        return [("accuracy", "Found objects that are named right", behind.any_object.right_of_found), *figures]
     if boxes:
         return [
             ("ap", "AP, IoU 0.50 to 0.95, mean over objects", boxes.mean.ap),

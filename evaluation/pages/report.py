@@ -8,11 +8,12 @@ from pathlib import Path
 from dataset.description import DataDescription
 from dataset.manifest import Manifest
 from evaluation.boxes.document import BoxResults
+from evaluation.crops.document import BehindDetector
 from evaluation.evaluation import Estimate, Evaluation, EvaluationError
 from evaluation.model_review import ModelReview
 from evaluation.outlines.document import Objects
 from evaluation.pages.analysis_sections import calibration_section, detection_section, fairness_section
-from evaluation.pages.box_sections import box_sections, box_tiles
+from evaluation.pages.box_sections import behind_sections, box_sections, box_tiles
 from evaluation.pages.outline_sections import outline_sections, outline_tiles
 from evaluation.pages.page import data_uri, render_page, thumbnail
 from evaluation.pages.plots import HeadlinePlots
@@ -35,13 +36,15 @@ from evaluation.pages.wording import HEADLINE_NAMES, confidence, counted, figure
 class Reviewed:
     """What is known once the model is exported: its review, the folder of the review's pictures, and its lineage.
 
-    temperature: by which the contract divides logits.
+    temperature: by which the contract divides logits. behind: of a classifier of crops, what it says of what a
+    detector found.
     """
 
     review: ModelReview | None
     review_dir: Path
     lineage: Section
     temperature: float
+    behind: BehindDetector | None = None
 
 
 def sections_of(
@@ -60,6 +63,7 @@ def sections_of(
         method_section(headline, description),
         *outline_sections(headline),
         *box_sections(headline),
+        *behind_sections(reviewed.behind if reviewed else None),
         overall_section(headline, by_image, not_compared),
         *([folds_section(out_of_fold, headline, hashes)] if out_of_fold else []),
         classes_section(headline),

@@ -194,6 +194,9 @@ def fine_print_section(evaluation: Evaluation, description: DataDescription) -> 
         "Macro-F1 is the plain mean over classes that occur among labels or predictions; balanced accuracy is the mean "
         "recall over classes that occur among labels. A class that is never predicted has no precision and counts with "
         "F1 = 0.",
-        ("Data: ", s.Code(description.name), ", manifest SHA-256 ", s.Code(evaluation.data_sha256), "."),
+        (
+            *("Data: ", s.Code(description.name), ", manifest SHA-256 ", s.Code(evaluation.data_sha256)),
+            f", {evaluation.data_version}." if evaluation.data_version else ".",
+        ),
     ]
     return s.Section("print", "Fine print", (s.Bullets(tuple(points)),))

@@ -40,6 +40,9 @@ class Prediction(BaseModel):
         Field(description="whether the probability is too low to rely on; the label is stated anyway"),
     ] = False
     abstain_below: Annotated[float | None, WithJsonSchema(_THRESHOLD_SCHEMA)] = None
+    marks: Annotated[
+        tuple[str, ...], Field(description="what filters that looked at the image say of it; empty where none does")
+    ] = ()
     model: ModelIdentity
 
 

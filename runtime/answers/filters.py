@@ -20,7 +20,7 @@ from runtime.answers.filtered_regions import checked_segmentation
 from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.answers.segmentation import Segmentation
 from runtime.model.contract import ModelContract, SegmentationContract
-from runtime.model.stated_filters import AbstainFilter, HookFilter
+from runtime.model.stated_filters import AbstainFilter, HookFilter, ImageFilter
 
 logger = logging.getLogger("vision.filters")
 
@@ -44,12 +44,16 @@ class FilterChain:
 
     @classmethod
     def load(cls, contract: ModelContract) -> Self:
-        """Import the hooks. Raises FilterError if one is missing, is no function, or does not take its options."""
+        """Import the hooks. Raises FilterError if one is missing, is no function, or does not take its options.
+
+        Filters that look at pixels are none of these: `runtime/image_filters`.
+        """
         steps = tuple(
             ("abstain", partial(_abstain, filter_.below))
             if isinstance(filter_, AbstainFilter)
             else (filter_.path, _load_hook(filter_, contract))
             for filter_ in contract.filters
+            if not isinstance(filter_, ImageFilter)
         )
         return cls(steps, any(isinstance(filter_, HookFilter) for filter_ in contract.filters))
 
@@ -78,7 +82,7 @@ def _abstain(below: float, prediction: Prediction) -> Prediction:
 
 
 def _load_hook(hook: HookFilter, contract: ModelContract) -> Step:
-    function = _import(hook.path)
+    function = import_function(hook.path)
     try:
         inspect.signature(function).bind(object(), **hook.options)
     except (TypeError, ValueError) as exc:
@@ -86,24 +90,32 @@ def _load_hook(hook: HookFilter, contract: ModelContract) -> Step:
         raise FilterError(f"the filter {hook.path} cannot be called with ({wanted}): {exc}") from exc
 
     def call(prediction: Prediction) -> Prediction:
-        returned = function(_with_its_own_list(prediction), **hook.options)
-        wanted = type(prediction)  # of a segmentation model it is a Segmentation, whose regions must not be lost
-        if not isinstance(returned, wanted):
-            raise TypeError(f"{hook.path} must return a {wanted.__name__}, got {type(returned).__name__}")
-        try:
-            # `model_copy(update=...)`, the natural way to change a frozen value, does not check anything.
-            checked = wanted.model_validate(dict(returned))
-            if isinstance(checked, Segmentation) and isinstance(contract, SegmentationContract):
-                assert isinstance(prediction, Segmentation)
-                checked = checked_segmentation(checked, prediction, contract.regions)
-        except ValueError as exc:  # pydantic's ValidationError is one
-            raise ValueError(f"{hook.path} returned a {wanted.__name__} that is none: {exc}") from exc
-        return checked
+        returned = function(with_its_own_list(prediction), **hook.options)
+        return checked_answer(returned, prediction, contract, hook.path)
 
     return call
 
 
-def _with_its_own_list(prediction: Prediction) -> Prediction:
+def checked_answer(returned: object, before: P, contract: ModelContract, path: str) -> P:
+    """Return what a filter returned, if it can be an answer of the type that it was given.
+
+    path: of the filter, for the message. Raises TypeError or ValueError.
+    """
+    wanted = type(before)  # of a segmentation model it is a Segmentation, whose regions must not be lost
+    if not isinstance(returned, wanted):
+        raise TypeError(f"{path} must return a {wanted.__name__}, got {type(returned).__name__}")
+    try:
+        # `model_copy(update=...)`, the natural way to change a frozen value, does not check anything.
+        checked = wanted.model_validate(dict(returned))
+        if isinstance(checked, Segmentation) and isinstance(contract, SegmentationContract):
+            assert isinstance(before, Segmentation)
+            return cast(P, checked_segmentation(checked, before, contract.regions))
+    except ValueError as exc:  # pydantic's ValidationError is one
+        raise ValueError(f"{path} returned a {wanted.__name__} that is none: {exc}") from exc
+    return checked
+
+
+def with_its_own_list(prediction: P) -> P:
     """Return the same, whose list of regions a hook may change without changing what its answer is compared with."""
     if not isinstance(prediction, Segmentation):
         return prediction
@@ -124,7 +136,8 @@ def _project_on_path() -> Iterator[None]:
         sys.path.remove(folder)
 
 
-def _import(path: str) -> Callable[..., object]:
+def import_function(path: str) -> Callable[..., object]:
+    """Return the function that a filter's path names. Raises FilterError if there is none."""
     module_name, _, name = path.partition(":")
     try:
         with _project_on_path():

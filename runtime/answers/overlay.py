@@ -19,6 +19,7 @@ _MOST_NAMES = 50  # of the largest regions; more would hide the picture
 _DARK, _LIGHT = (16, 16, 16), (255, 255, 255)
 _FONT_SHARE = 1 / 56  # of the longer side
 _MIN_FONT_PX = 15
+_BLURRED_CELLS = 6  # along the longer side of what is blurred
 _Rectangle = tuple[int, int, int, int]
 Font = ImageFont.FreeTypeFont
 
@@ -29,10 +30,12 @@ def overlay(
     kind: Literal["JPEG", "PNG"] = "JPEG",
     max_pixels: int | None = None,
     max_value: int | None = None,
+    blurred: Sequence[tuple[float, float, float, float]] = (),
 ) -> bytes:
     """Draw the answer's outlines and names over its picture, upright, the longer side at most `MAX_SIDE_PX` pixels.
 
-    data: the encoded picture that was asked about. max_pixels, max_value: as it was read then. Outlines have a dark
+    data: the encoded picture that was asked about. max_pixels, max_value: as it was read then. blurred: rectangles that
+    show nothing any more, left, top, right and bottom as shares of width and height. Outlines have a dark
     rim and names a dark ground, so that they show on any picture. A name that the built-in font lacks characters for is
     written as its number. Raises ImageError as `decode_image` does, ValueError if the picture is of another size than
     the answer's.
@@ -45,6 +48,8 @@ def overlay(
         raise ValueError(f"the answer is of a picture of {stated} pixels, this one has {actual}: give the same picture")
     resample = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BILINEAR
     image = Image.fromarray(pixels).resize(size, resample)
+    for area in blurred:
+        _blur(image, area)
     for region in answer.regions:  # the largest first, so that none hides a smaller one
         _outline(image, region)
     _write_names(image, answer.regions[:_MOST_NAMES])
@@ -56,6 +61,20 @@ def overlay(
 def _scale(width: int, height: int) -> float:
     longer = max(width, height)
     return MAX_SIDE_PX / longer if longer > MAX_SIDE_PX else max(1, math.ceil(_MIN_SIDE_PX / longer))
+
+
+def _blur(image: Image.Image, area: tuple[float, float, float, float]) -> None:
+    """Leave nothing of an area but a few shades: of what is averaged away nothing can be brought back."""
+    sides = [share * side for share, side in zip(area, image.size * 2, strict=True)]
+    left, top = max(0, math.floor(sides[0])), max(0, math.floor(sides[1]))
+    right, bottom = min(image.width, math.ceil(sides[2])), min(image.height, math.ceil(sides[3]))
+    if left >= right or top >= bottom:
+        return
+    cell = max(right - left, bottom - top) / _BLURRED_CELLS
+    few = max(1, round((right - left) / cell)), max(1, round((bottom - top) / cell))
+    part = image.crop((left, top, right, bottom))
+    shades = part.resize(few, Image.Resampling.BOX).resize(part.size, Image.Resampling.BILINEAR)
+    image.paste(shades, (left, top))
 
 
 def _outline(image: Image.Image, region: Region) -> None:

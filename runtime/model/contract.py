@@ -154,6 +154,10 @@ class ClassificationContract(CommonContract):
     def _check_subject(self) -> Self:
         if self.crop_margin and self.subject != "crop":
             raise ValueError("crop_margin is of a classifier whose subject is 'crop'")
+        if self.subject == "crop" and any(step.kind == "image" for step in self.filters):
+            raise ValueError(
+                "a filter of kind 'image' sees whole pictures: state it for the detector, not for its crops"
+            )
         return self
 
 

@@ -2,12 +2,14 @@
 
 from typing import Literal
 
-from runtime.model.contract import ClassificationContract, ModelContract
+from runtime.model.contract import MODEL_NAMES, ClassificationContract, ModelContract
 
 Role = Literal["classification", "crop-classification", "segmentation", "detection"]
 """The task and, of a classifier, whether it looks at pictures or at crops of them."""
 
 CROP_MODEL_NAME = "vision-crop-classifier"  # in the model store
+ROLE_NAMES: dict[Role, str] = {"crop-classification": CROP_MODEL_NAME}
+ROLE_NAMES.update(MODEL_NAMES.items())
 
 
 def role_of(contract: ModelContract) -> Role:

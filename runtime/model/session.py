@@ -149,6 +149,11 @@ def _open(onnx_path: Path, device: Device, threads: int, device_index: int, spin
     return session
 
 
+def open_on_one_core(onnx_file: bytes) -> ort.InferenceSession:
+    """Load a graph that has no contract, for one thread of the CPU. Raises ONNX Runtime's errors."""
+    return ort.InferenceSession(onnx_file, _options(1, spins=False), providers=["CPUExecutionProvider"])
+
+
 def _options(threads: int, spins: bool) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY

@@ -13,6 +13,7 @@ from runtime.answers.overlay import overlay
 from runtime.answers.results import Prediction, to_predictions
 from runtime.answers.segmentation import Segmentation
 from runtime.answers.tiled import to_tiled_segmentation
+from runtime.image_filters.looking import Area
 from runtime.model.contract import SegmentationContract, Task
 from runtime.model.preprocess import Placement
 from runtime.model.tiles import PixelBox
@@ -66,10 +67,11 @@ async def write_answer(
     served: ServedModel,
     record: RequestRecord,
     run: RunInThreads,
+    blurred: Sequence[Area] = (),
 ) -> Response:
     """Write a request's answers, in order, in the form that it wants.
 
-    encoded: the files of its images, if the answer is drawn on them.
+    encoded: the files of its images, if the answer is drawn on them. blurred: what is, of the one image that is drawn.
     """
     if wanted.form == "json":
         return Response(_JSON[served.contract.task].dump_json(predictions), media_type=JSON)
@@ -77,7 +79,9 @@ async def write_answer(
     assert isinstance(answer, Segmentation)  # nothing else is answered with pictures
     draw = partial(index_mask, answer)
     if wanted.form == "overlay":
-        draw = partial(overlay, encoded[0], answer, "PNG", served.settings.max_pixels, served.contract.max_value)
+        draw = partial(
+            overlay, encoded[0], answer, "PNG", served.settings.max_pixels, served.contract.max_value, blurred
+        )
     with record.encoding():
         [picture] = await run([draw])
     return Response(picture, media_type=PNG)

@@ -35,6 +35,22 @@ def overloaded(message: str, wait_s: float) -> RequestRefused:
     return RequestRefused(RequestErrorCode.OVERLOADED, message, retry_after_s=max(1, math.ceil(wait_s)))
 
 
+@dataclass(frozen=True)
+class BatchingWay:
+    """How requests become batches, for benchmarks to compare.
+
+    max_requests: in one batch. splits: whether a request is shared out among sessions that are free. window_s: how long
+    the first of a batch waits for others, unless it is full.
+    """
+
+    max_requests: float = math.inf
+    splits: bool = True
+    window_s: float = 0.0
+
+
+SHARED = BatchingWay()
+
+
 @dataclass(eq=False)
 class Batcher(Generic[Item, Answer]):
     """Work-conserving batches of bounded size from a bounded queue, in which requests take turns.
@@ -42,11 +58,13 @@ class Batcher(Generic[Item, Answer]):
     num_sessions: batches that run at the same time. max_batch_images: images in one batch; a larger request becomes
     several pieces, which may run side by side and let others go between them (`TurnQueue`). max_queued_images: images
     that may wait; beyond it requests are refused. on_batch: told the images, requests and seconds of every batch that
-    succeeded. on_queue: told how many images wait whenever that changes.
+    succeeded. on_queue: told how many images wait whenever that changes. way: what is compared with the others.
 
     A request is also refused if the queue is so long that it would miss its deadline. Where nobody waits a request is
     always taken, however large and whatever the last batches took: a slow moment never shuts the door for good.
     num_arriving: requests that are being decoded, kept by whoever does that, so that `refuse_if_full` sees them coming.
+    Background requests, for which nobody waits, are never refused for a full queue, start only where nobody else waits,
+    and leave one session free where there are several, so that what comes next starts at once.
     Everything happens on one event loop; nothing here is safe to call from another thread.
     """
 
@@ -55,6 +73,7 @@ class Batcher(Generic[Item, Answer]):
     max_queued_images: int
     on_batch: Callable[[int, int, float], None] = lambda _images, _requests, _seconds: None
     on_queue: Callable[[int], None] = lambda _images: None
+    way: BatchingWay = SHARED
     num_arriving: int = field(default=0, init=False)
     _queue: TurnQueue[Item, Answer] = field(init=False)
     _running: set[asyncio.Task[None]] = field(default_factory=set, init=False)
@@ -64,7 +83,7 @@ class Batcher(Generic[Item, Answer]):
     _context: contextvars.Context = field(default_factory=contextvars.copy_context, init=False)
 
     def __post_init__(self) -> None:
-        self._queue = TurnQueue(self.max_batch_images)
+        self._queue = TurnQueue(self.max_batch_images, self.way.max_requests)
 
     @property
     def queued_images(self) -> int:
@@ -88,7 +107,13 @@ class Batcher(Generic[Item, Answer]):
         """
         self._refuse_if(self.queued_images + self.num_arriving >= self.max_queued_images, deadline_s)
 
-    async def submit(self, images: Item, function: BatchFunction[Item, Answer], deadline_s: float) -> Outcome[Answer]:
+    async def submit(
+        self,
+        images: Item,
+        function: BatchFunction[Item, Answer],
+        deadline_s: float,
+        is_background: bool = False,
+    ) -> Outcome[Answer]:
         """Have `function` compute `images`, together with what others submit, and return what is of these.
 
         function: gets a sequence of items, returns for each as many answers as it has images, in order. Items of
@@ -99,15 +124,17 @@ class Batcher(Generic[Item, Answer]):
         """
         if deadline_s <= 0:
             raise RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, TOO_LATE)
-        if self._is_closed or self._queue:
+        if self._is_closed or (self._queue and not is_background):
             # What is still being decoded does not count against a request that is through with it.
             self._refuse_if(self.queued_images + len(images) > self.max_queued_images, deadline_s, len(images))
         loop = asyncio.get_running_loop()
-        job = self._enqueue(images, function, loop.create_future())
+        job = self._enqueue(images, function, loop.create_future(), is_background)
         message = f"no answer within the deadline; {self.queued_images} images waited"
         late = RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, message)
         # A cancelled timer keeps its context until it is due.
         timer = loop.call_later(deadline_s, job.fail, late, context=self._context)
+        if self.way.window_s:
+            loop.call_later(self.way.window_s, self._start_batches, context=self._context)
         self._start_batches()
         try:
             return await job.future
@@ -136,10 +163,18 @@ class Batcher(Generic[Item, Answer]):
         return num_images * self._image_s / self.num_sessions
 
     def _enqueue(
-        self, images: Item, function: BatchFunction[Item, Answer], future: asyncio.Future[Outcome[Answer]]
+        self,
+        images: Item,
+        function: BatchFunction[Item, Answer],
+        future: asyncio.Future[Outcome[Answer]],
+        is_background: bool,
     ) -> Job[Item, Answer]:
-        num_pieces = self._queue.num_pieces(len(images), self.num_sessions - len(self._running))
-        job = Job.of(images, function, future, num_pieces)
+        if is_background:
+            num_pieces = math.ceil(len(images) / self._queue.max_background_images)
+        else:
+            num_free = self.num_sessions - len(self._running) if self.way.splits else 0
+            num_pieces = self._queue.num_pieces(len(images), num_free)
+        job = Job.of(images, function, future, num_pieces, is_background)
         self._queue.append(job)
         self.on_queue(self.queued_images)
         return job
@@ -149,12 +184,23 @@ class Batcher(Generic[Item, Answer]):
         self._queue.discard(job)
         self.on_queue(self.queued_images)
 
+    @property
+    def _has_room_for_background(self) -> bool:
+        is_there = self._queue.has_background and not self._queue
+        return is_there and len(self._running) < max(1, self.num_sessions - 1)
+
     def _start_batches(self) -> None:
-        while self._queue and self.has_free_session:
+        while (self._queue and self.has_free_session and self._is_due()) or self._has_room_for_background:
             batch = self._queue.take_batch()
             self.on_queue(self.queued_images)
             task = asyncio.get_running_loop().create_task(self._run(batch), context=self._context.copy())
             self._running.add(task)
+
+    def _is_due(self) -> bool:
+        """Whether a batch may start; the work-conserving way never waits."""
+        waited_s = time.perf_counter() - next(iter(self._queue)).enqueued_at
+        # A timer may be early by what its clock resolves.
+        return waited_s >= self.way.window_s - 1e-3 or self.queued_images >= self.max_batch_images
 
     async def _run(self, batch: list[Piece[Item, Answer]]) -> None:
         task = asyncio.current_task()

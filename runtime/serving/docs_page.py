@@ -5,6 +5,7 @@ BentoML's own page loads Google's tag manager whatever is set, and has a strange
 
 import base64
 import hashlib
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -18,21 +19,6 @@ window.ui = SwaggerUIBundle({
   presets: [SwaggerUIBundle.presets.apis], layout: "BaseLayout"
 });
 """
-PAGE = f"""<!DOCTYPE html>
-<html lang="en">
-  <head>
-    <meta charset="UTF-8">
-    <title>Vision service</title>
-    <link rel="stylesheet" type="text/css" href="./static_content/swagger-ui.css">
-    <link rel="icon" type="image/png" href="./static_content/favicon-light-32x32.png">
-  </head>
-  <body>
-    <div id="swagger-ui"></div>
-    <script src="./static_content/swagger-ui-bundle.js" charset="UTF-8"></script>
-    <script>{_START}</script>
-  </body>
-</html>
-"""
 _START_HASH = base64.b64encode(hashlib.sha256(_START.encode()).digest()).decode()
 # The browser holds what the page promises. Swagger UI writes styles into its elements and carries its icons as data.
 POLICY = (
@@ -41,13 +27,38 @@ POLICY = (
 )
 
 
-def replace_docs_page(app: Starlette) -> None:
-    """Serve our page where BentoML has its own; an app without one is left as it is."""
+def replace_docs_page(app: Starlette, links_to_page: bool) -> None:
+    """Serve our page where BentoML has its own; an app without one is left as it is.
+
+    links_to_page: whether there is a page for pictures, to which this one leads.
+    """
+    page = docs_page(links_to_page)
     routes = app.router.routes
     for place, route in enumerate(routes):
         if isinstance(route, Route) and route.name == _PAGE_NAME:
-            routes[place] = Route(route.path, _show, name=_PAGE_NAME)
+            routes[place] = Route(route.path, partial(_show, page), name=_PAGE_NAME)
 
 
-async def _show(_: Request) -> HTMLResponse:
-    return HTMLResponse(PAGE, headers={"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff"})
+def docs_page(links_to_page: bool) -> str:
+    """Write the page."""
+    link = '<p><a href="./ui">Look at pictures in the browser</a></p>' if links_to_page else ""
+    return f"""<!DOCTYPE html>
+<html lang="en">
+  <head>
+    <meta charset="UTF-8">
+    <title>Vision service</title>
+    <link rel="stylesheet" type="text/css" href="./static_content/swagger-ui.css">
+    <link rel="icon" type="image/png" href="./static_content/favicon-light-32x32.png">
+  </head>
+  <body>
+    {link}
+    <div id="swagger-ui"></div>
+    <script src="./static_content/swagger-ui-bundle.js" charset="UTF-8"></script>
+    <script>{_START}</script>
+  </body>
+</html>
+"""
+
+
+async def _show(page: str, _: Request) -> HTMLResponse:
+    return HTMLResponse(page, headers={"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff"})

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from runtime.answers.classification import ModelIdentity
 from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.model.devices import num_inference_workers, visible_cuda_devices
 from runtime.serving.bentoml_app import BatchCallback, BoundedPaths, leave_out_idle_tracing, replace_dispatchers
@@ -25,8 +26,13 @@ from runtime.serving.docs_page import replace_docs_page
 from runtime.serving.error_bodies import ErrorBodyMiddleware
 from runtime.serving.fronts.inference_worker import InferenceService
 from runtime.serving.handlers import APIS, Handlers
+from runtime.serving.jobs.endpoints import JobPaths
+from runtime.serving.jobs.jobs import Jobs
+from runtime.serving.label_studio.backend import LabelStudioBackend
+from runtime.serving.label_studio.pictures import LabelStudioPictures
 from runtime.serving.model_reference import ModelUnavailable, VisionModel, find_models
 from runtime.serving.openapi.document import BASE64_PATH, OpenAPIDocument, describe
+from runtime.serving.page.inspection_page import add_page
 from runtime.serving.prometheus.metrics_folder import use_metrics_folder
 from runtime.serving.request_record import RequestRecordMiddleware, current_record
 from runtime.serving.settings import ServingSettings, SettingsError
@@ -104,7 +110,7 @@ class EdgeService(Service):  # type: ignore[misc]  # BentoML's SDK package carri
         BentoML calls it before it builds, serves or makes an application. Raises ModelUnavailable.
         """
         settings = _read_settings()
-        found = find_models(self.bento)
+        self.found = found = find_models(self.bento)
         self.models = [VisionModel(str(model.tag), self.inner.card_path) for model in found.values()]
         declared = self.declared_apis
         self.apis = {api: declared[api] for api, role in APIS.items() if role in found}
@@ -114,7 +120,8 @@ class EdgeService(Service):  # type: ignore[misc]  # BentoML's SDK package carri
 
     @property
     def openapi_spec(self) -> OpenAPIDocument:
-        return describe(super().openapi_spec.asdict(), {method.route: name for name, method in self.apis.items()})
+        routes = {method.route: name for name, method in self.apis.items()}
+        return describe(super().openapi_spec.asdict(), routes, has_jobs=_read_settings().jobs_dir is not None)
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """Wrap the whole application: a middleware that BentoML adds itself stands inside its timeout and limits.
@@ -125,16 +132,19 @@ class EdgeService(Service):  # type: ignore[misc]  # BentoML's SDK package carri
         self.drain = Drain(settings.drain_grace_s, settings.drain_timeout_s)
         use_metrics_folder()
         bentoml_app = super().to_asgi(is_main)
-        replace_docs_page(bentoml_app)
+        replace_docs_page(bentoml_app, links_to_page=settings.ui)
+        if settings.ui:
+            add_page(bentoml_app, self.found, list(self.apis), settings)
         routes = [method.route for method in self.apis.values()]
         replace_dispatchers(bentoml_app, {name: partial(_dispatch_by_service, name) for name in self.apis})
         admitted = AdmissionMiddleware(bentoml_app, routes, partial(_is_refused_by_service, self.drain))
         leave_out_idle_tracing(bentoml_app)
         _leave_out_timeout(bentoml_app)
         bounded = BoundedPaths(admitted, bentoml_app, {route + BASE64_PATH: route for route in routes})
-        cors = cors_around(bounded, bentoml_app, settings.cors_origins, _note_refusal)
+        inner: ASGIApp = JobPaths(bounded, _jobs, _note_refusal) if settings.jobs_dir else bounded
+        cors = cors_around(inner, bentoml_app, settings.cors_origins, _note_refusal)
         bound_headers(settings.header_timeout_s, _count_early_refusal, cors.early_headers if cors else None)
-        answered = ErrorBodyMiddleware(cors or bounded)
+        answered = ErrorBodyMiddleware(_with_label_studio(cors or inner, bounded, settings))
         # The limit is outside the error bodies: it holds their end back until the client has read them.
         limited = BodyLimitMiddleware(
             DrainMiddleware(answered, self.drain),
@@ -143,6 +153,20 @@ class EdgeService(Service):  # type: ignore[misc]  # BentoML's SDK package carri
             settings.max_inflight_bytes,
         )
         return RequestRecordMiddleware(limited)
+
+
+def _with_label_studio(app: ASGIApp, asked: ASGIApp, settings: ServingSettings) -> ASGIApp:
+    """Stand Label Studio's backend around `app`, if there is a Label Studio. asked: is asked about each picture."""
+    if not settings.label_studio_url:
+        return app
+    token = settings.label_studio_token.get_secret_value()
+    pictures = LabelStudioPictures(settings.label_studio_url, token, settings.max_body_bytes)
+    own = RequestRecordMiddleware(ErrorBodyMiddleware(asked))
+    return LabelStudioBackend(app, own, pictures, _identities_by_api, settings.max_batch_uploads)
+
+
+def _identities_by_api() -> dict[str, ModelIdentity]:
+    return {api: endpoint.served.identity for api, endpoint in _handlers().by_api.items()}
 
 
 def _read_settings() -> ServingSettings:
@@ -166,6 +190,12 @@ def _handlers() -> Handlers:
     """Return the service's own: the application is built before the service is."""
     handlers: Handlers = bentoml.get_current_service().handlers
     return handlers
+
+
+def _jobs() -> Jobs:
+    jobs = _handlers().jobs
+    assert jobs is not None  # the settings that make the paths make them, too
+    return jobs
 
 
 def _dispatch_by_service(api: str, compute: BatchCallback) -> Callable[[Request], Coroutine[Any, Any, Response]]:

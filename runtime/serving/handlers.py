@@ -11,6 +11,8 @@ from starlette.responses import Response
 from runtime.answers.refusals import RequestRefused
 from runtime.model.roles import Role
 from runtime.serving.bentoml_app import BatchCallback
+from runtime.serving.fetching.fetcher import Fetcher
+from runtime.serving.jobs.jobs import Jobs
 from runtime.serving.pipeline.endpoint import PipelineEndpoint, Respond
 from runtime.serving.pipeline.lines import answer_lines
 from runtime.serving.pipeline.one_answer import answer_list
@@ -58,19 +60,22 @@ class Handlers:
     by_api: dict[str, Endpoint]
     by_role: dict[Role, RequestHandler]
     pipeline: Pipeline | None = None
+    jobs: Jobs | None = None
 
     @classmethod
     def of(cls, served: Mapping[Role, ServedModel], inference_services: Sequence[str] = ()) -> Self:
         """Make a handler for each model. inference_services: names of those that compute, if others do."""
-        decoders = RequestThreads(next(iter(served.values())).settings.decode_threads)
+        settings = next(iter(served.values())).settings
+        decoders = RequestThreads(settings.decode_threads)
         by_role = {role: RequestHandler.of(model, decoders, inference_services) for role, model in served.items()}
-        pipeline = Pipeline.of(by_role) if "detection" in by_role else None
+        pipeline = Pipeline.of(by_role, Fetcher.of(settings)) if "detection" in by_role else None
         by_api: dict[str, Endpoint] = {}
         for api, role in APIS.items():
             if role in by_role:
                 respond = _OF_PIPELINE.get(api)
                 by_api[api] = PipelineEndpoint(pipeline, respond) if pipeline and respond else by_role[role]
-        return cls(by_api, by_role, pipeline)
+        jobs = Jobs.of(settings.jobs_dir, by_role, pipeline) if settings.jobs_dir else None
+        return cls(by_api, by_role, pipeline, jobs)
 
     @property
     def is_ready(self) -> bool:
@@ -83,9 +88,13 @@ class Handlers:
     async def start(self) -> None:
         """Wait for those who compute; must be called on the loop that serves."""
         await asyncio.gather(*(handler.start() for handler in self.by_role.values()))
+        if self.jobs:
+            self.jobs.runner.start()
 
     async def close(self) -> None:
         """Refuse what waits, let running batches end. Safe to call twice."""
+        if self.jobs:
+            await self.jobs.close()
         await asyncio.gather(*(handler.close() for handler in self.by_role.values()))
         if self.pipeline:
             self.pipeline.close()

@@ -13,17 +13,19 @@ from starlette.responses import Response
 from runtime.answers.outputs import Row
 from runtime.answers.refusals import STATUS, RequestErrorCode, RequestRefused
 from runtime.answers.results import Prediction, only_predictions
+from runtime.image_filters.looking import ImageFile
 from runtime.model.contract import SegmentationContract
 from runtime.model.devices import Device
 from runtime.model.image import ImageArray
 from runtime.model.roles import Role, role_of
 from runtime.serving.answer_making import make_answers, write_answer
-from runtime.serving.batching import Batcher
+from runtime.serving.batching import SHARED, Batcher, BatchingWay
 from runtime.serving.bentoml_app import BatchCallback
 from runtime.serving.disconnect import ClientGoneError, unless_disconnected
 from runtime.serving.error_bodies import note_refusal
 from runtime.serving.fronts.front_batcher import FrontBatcher
 from runtime.serving.hook_threads import HookThreads
+from runtime.serving.image_filtering import LookedAt, look_at_images
 from runtime.serving.intake.images import read_images
 from runtime.serving.intake.wanted_answer import read_wanted_answer
 from runtime.serving.prometheus.metrics import ServiceMetrics, service_metrics
@@ -36,6 +38,12 @@ T = TypeVar("T")
 P = TypeVar("P", bound=Prediction)
 # Beyond it a batch gains no throughput on a CPU and only makes its first image wait: docs/BATCHING.md.
 _BATCH_IMAGES: dict[Device, int] = {"cpu": 4, "cuda": 64}
+# Images in one batch, 0 for as many as otherwise, and how it is made; a request's crops are 1000 at most.
+_CROP_BATCHING = {
+    "shared": (0, SHARED),
+    "request": (1000, BatchingWay(max_requests=1, splits=False)),
+    "window": (32, BatchingWay(splits=False, window_s=0.010)),
+}
 ENCODED_TOO_LATE = "the deadline passed before the answer was made"
 _PREFIXES: dict[Role, str] = {
     "classification": "vision",
@@ -137,7 +145,8 @@ class RequestHandler:
         wanted = read_wanted_answer(request, served.contract.task)
         with self.arriving(record):
             decode = partial(self.run, self.decoders, record)
-            images = await read_images(request, served.contract, served.settings, wanted, decode)
+            looks = bool(served.image_filters.at(wanted.form == "overlay"))
+            images = await read_images(request, served.contract, served.settings, wanted, decode, looks)
             record.decoded(len(images.places), len(images.pixels) if images.parts.tiles else None)
         if images.parts.tiles:
             self.metrics.cut(map(len, images.places))
@@ -146,7 +155,9 @@ class RequestHandler:
         answers = await make_answers(outcome.answers, images, served, record, encode)
         self.metrics.predicted(answers)
         predictions = await self.filter(only_predictions(answers), self.left_s(record))
-        response = await write_answer(predictions, wanted, images.encoded, served, record, encode)
+        looked = await self.look(predictions, images.encoded, self.left_s(record), wanted.form == "overlay")
+        blurred = [area for areas in looked.blurred for area in areas]
+        response = await write_answer(looked.answers, wanted, images.encoded, served, record, encode, blurred)
         record.queue_s, record.inference_s = outcome.wait_s, outcome.inference_s
         record.batch_images = outcome.batch_images
         self.metrics.queue_wait.observe(outcome.wait_s)
@@ -201,6 +212,20 @@ class RequestHandler:
         self.metrics.filtered(answers)
         return answers
 
+    async def look(
+        self, answers: Sequence[P], files: Sequence[bytes], left_s: float, is_drawn: bool = False
+    ) -> LookedAt[P]:
+        """Have the model's image filters look at the images that `answers` are of; see `look_at_images`.
+
+        is_drawn: whether the answer is drawn on its image.
+        """
+        steps = self.served.image_filters.at(is_drawn)
+        if not steps:
+            return LookedAt(answers, [])
+        max_pixels, max_value = self.served.settings.max_pixels, self.served.contract.max_value
+        images = [ImageFile(data, max_pixels, max_value) for data in files]
+        return await look_at_images(steps, images, answers, self.hook_threads, left_s)
+
     def left_s(self, record: RequestRecord) -> float:
         """Return the seconds that the request still has."""
         return self.deadline_s - (time.perf_counter() - (record.received_at or record.started_at))
@@ -212,13 +237,14 @@ def local_batcher(served: ServedModel) -> Batcher[Any, Any]:
     assert predictor is not None
     metrics = metrics_of(served)
     is_of_crops = role_of(served.contract) == "crop-classification"
-    max_queued = settings.max_queued_crops if is_of_crops else settings.max_queued_images
+    most, way = _CROP_BATCHING[settings.crop_batching if is_of_crops else "shared"]
     return Batcher(
         num_sessions=len(predictor.sessions),
-        max_batch_images=settings.max_batch_images or _BATCH_IMAGES[predictor.device],
-        max_queued_images=max_queued,
+        max_batch_images=most or settings.max_batch_images or _BATCH_IMAGES[predictor.device],
+        max_queued_images=settings.max_queued_crops if is_of_crops else settings.max_queued_images,
         on_batch=metrics.batch_done,
         on_queue=metrics.queue_images.set,
+        way=way,
     )
 
 

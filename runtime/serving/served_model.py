@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 from runtime.answers.filters import FilterChain, FilterError
 from runtime.answers.outputs import Row, to_rows
 from runtime.answers.results import ModelIdentity
+from runtime.image_filters.looking import ImageFilters
 from runtime.model.contract import (
     CONTRACT_FILE,
     ONNX_FILE,
@@ -39,6 +40,7 @@ class ServedModel:
     settings: ServingSettings
     filters: FilterChain
     predictor: Predictor | None
+    image_filters: ImageFilters = field(default_factory=ImageFilters)
 
     def compute(self, images_nhwc: ImageArray) -> list[Row]:
         """Run the graph in this process: `Predictor.predict`, image by image."""
@@ -77,7 +79,7 @@ def _load(
     contract = predictor.contract if predictor else read_contract(folder / CONTRACT_FILE)
     sha256 = predictor.sha256 if predictor else file_sha256(folder / ONNX_FILE)
     identity = ModelIdentity(name=model.tag.name, version=model.tag.version or "", sha256=sha256)
-    return ServedModel(contract, identity, settings, FilterChain.load(contract), predictor)
+    return ServedModel(contract, identity, settings, FilterChain.load(contract), predictor, ImageFilters.load(contract))
 
 
 def _refuse_beside_a_detector(served: Mapping[Role, ServedModel]) -> None:

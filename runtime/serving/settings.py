@@ -4,14 +4,16 @@ A value that does not fit is an error at start. Unknown `VISION_*` variables are
 `VISION_SERVICE_HOST` and the like for a service named "vision".
 """
 
-from typing import Annotated, Self
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from runtime.model.contract import DEFAULT_MODEL
 from runtime.model.devices import Device
 from runtime.serving.connections.origins import parse_origins
+from runtime.serving.fetching.allowed_hosts import AllowedHost, parse_hosts
 
 
 class SettingsError(ValueError):
@@ -20,6 +22,10 @@ class SettingsError(ValueError):
 
 def _read_origins(value: object) -> object:
     return parse_origins(value) if isinstance(value, str) else value  # pydantic asks for the default, too
+
+
+def _read_hosts(value: object) -> object:
+    return parse_hosts(value) if isinstance(value, str) else value
 
 
 def _read_tags(value: object) -> object:
@@ -87,6 +93,10 @@ class ServingSettings(BaseSettings):
     max_batch_uploads: Annotated[int, Field(ge=1, le=100_000)] = 256
     """Most images that one request to `/detect_batch` may carry."""
 
+    crop_batching: Literal["shared", "request", "window"] = "shared"
+    """How crops become batches: those of all requests together (`shared`). The others are for `make bench-pipeline`
+    alone, which compares them: one call of the classifier a `request`, or a `window` of 10 ms."""
+
     max_decoded_bytes: Annotated[int, Field(ge=0)] = 512 * 2**20
     """Most bytes of decoded pictures that one process keeps until crops are cut out of them; a picture that finds no
     room is decoded a second time."""
@@ -105,6 +115,13 @@ class ServingSettings(BaseSettings):
     header_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
     """Longest that a client may take to send a request's headers, and that a new connection may be silent."""
 
+    label_studio_url: Annotated[str, Field(pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?)?$")] = ""
+    """Address of the Label Studio whose model the service is, below `/labelstudio`, such as `http://127.0.0.1:8080`;
+    pictures are fetched from that host alone. Empty: there is no `/labelstudio`."""
+
+    label_studio_token: SecretStr = SecretStr("")
+    """Token of an account there, by which pictures are fetched."""
+
     drain_grace_s: Annotated[float, Field(ge=0, le=600)] = 0.0
     """Seconds after SIGTERM in which `/readyz` answers 503 and all else goes on, for a load balancer to turn away; the
     image sets 5."""
@@ -116,6 +133,39 @@ class ServingSettings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_read_origins)] = ()
     """Origins, with commas between them, whose web pages may read the answers, such as `https://app.example.com`; `*`
     for every page there is, empty for none."""
+
+    fetch_hosts: Annotated[tuple[AllowedHost, ...], NoDecode, BeforeValidator(_read_hosts)] = ()
+    """Hosts, with commas between them, from which images of lists may be fetched: `images.example.org`,
+    `*.example.org:8443`, or `camera@10.0.5.0/24` for one whose addresses lie in that network, public or not. Empty:
+    nothing is fetched."""
+
+    fetch_timeout_s: Annotated[float, Field(gt=0, le=600)] = 10.0
+    """Longest that fetching one image may take, with its redirects; the largest is that of a body."""
+
+    max_fetches: Annotated[int, Field(ge=1, le=256)] = 8
+    """Images that one process fetches at the same time; each may take `max_body_bytes` of memory. Jobs fetch
+    beside them, `job_images_in_flight` at most."""
+
+    jobs_dir: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = None
+    """Folder, on a disk of this machine, in which jobs are kept; unset: there is no `/jobs`."""
+
+    max_jobs: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """Most jobs that are kept, those that are done included."""
+
+    max_job_images: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    """Most images of one job."""
+
+    max_jobs_bytes: Annotated[int, Field(ge=2**20)] = 4 * 2**30
+    """Most bytes that jobs may take on the disk; images may have nine tenths of it, and leave it when they are done."""
+
+    keep_jobs_h: Annotated[float, Field(gt=0, le=24 * 3660)] = 24.0
+    """Hours after which a job that is done is forgotten, with its answers."""
+
+    job_images_in_flight: Annotated[int, Field(ge=1, le=1024)] = 4
+    """Images of jobs that are worked on at the same time."""
+
+    ui: bool = True
+    """Whether there is a page at `/ui` (docs/PAGE.md)."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -129,6 +179,8 @@ class ServingSettings(BaseSettings):
                 f"VISION_MAX_INFLIGHT_BYTES={self.max_inflight_bytes} must not be less than "
                 f"VISION_MAX_BODY_BYTES={self.max_body_bytes}"
             )
+        if self.label_studio_url and not self.label_studio_token.get_secret_value():
+            raise ValueError("VISION_LABEL_STUDIO_URL needs VISION_LABEL_STUDIO_TOKEN, the token of an account there")
         return self
 
     @classmethod

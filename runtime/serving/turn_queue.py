@@ -9,8 +9,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import Generic, Protocol, TypeVar
+
+_BACKGROUND_PART = 16  # of a full batch: one image on a CPU, where each costs as much as the first, 4 on a GPU
 
 
 class Batchable(Protocol):
@@ -42,7 +44,7 @@ class Outcome(Generic[Answer]):
 
 @dataclass(eq=False)
 class Job(Generic[Item, Answer]):
-    """One request: what of it waits, what is computed, and who waits for it."""
+    """One request: what of it waits, what is computed, and who waits for it. is_background: nobody does."""
 
     future: asyncio.Future[Outcome[Answer]]
     function: BatchFunction[Item, Answer]
@@ -52,6 +54,7 @@ class Job(Generic[Item, Answer]):
     enqueued_at: float
     started_at: float = 0.0
     batch_images: int = 0
+    is_background: bool = False
 
     @classmethod
     def of(
@@ -60,9 +63,11 @@ class Job(Generic[Item, Answer]):
         function: BatchFunction[Item, Answer],
         future: asyncio.Future[Outcome[Answer]],
         num_pieces: int,
+        is_background: bool = False,
     ) -> "Job[Item, Answer]":
         """Cut a request into pieces as even as can be."""
         job = cls(future, function, deque(), [()] * num_pieces, num_pieces, time.perf_counter())
+        job.is_background = is_background
         bounds = [len(images) * i // num_pieces for i in range(num_pieces + 1)]
         for index in range(num_pieces):
             part = images if num_pieces == 1 else images[bounds[index] : bounds[index + 1]]
@@ -97,53 +102,83 @@ class Piece(Generic[Item, Answer]):
 
 @dataclass(eq=False)
 class TurnQueue(Generic[Item, Answer]):
-    """Requests that wait, each with a piece or more. max_batch_images: images in one batch, and in one piece at most.
+    """Requests that wait, each with a piece or more.
+
+    max_batch_images: images in one batch, and in one piece at most. max_batch_requests: requests in one batch.
 
     One piece of a request is taken for a batch, and the rest of it goes to the end: requests of one piece are served in
-    order of arrival, and none waits for all pieces of another.
+    order of arrival, and none waits for all pieces of another. Background requests wait in a line of their own, which
+    nobody else notices: the queue is true if others wait, and its images are theirs.
     """
 
     max_batch_images: int
+    max_batch_requests: float = math.inf
     num_images: int = field(default=0, init=False)
     _jobs: deque[Job[Item, Answer]] = field(default_factory=deque, init=False)
+    _background: deque[Job[Item, Answer]] = field(default_factory=deque, init=False)
 
     def __bool__(self) -> bool:
         return bool(self._jobs)
 
     def __iter__(self) -> Iterator[Job[Item, Answer]]:
-        return iter(self._jobs)
+        return chain(self._jobs, self._background)
+
+    @property
+    def max_background_images(self) -> int:
+        """Images in one background batch: few, as a request that comes may wait for all of it."""
+        return max(1, self.max_batch_images // _BACKGROUND_PART)
+
+    @property
+    def has_background(self) -> bool:
+        return bool(self._background)
 
     def append(self, job: Job[Item, Answer]) -> None:
+        if job.is_background:
+            self._background.append(job)
+            return
         self._jobs.append(job)
         self.num_images += _num_waiting(job)
 
     def discard(self, job: Job[Item, Answer]) -> None:
         """Take what is left of a request out, if anything is."""
-        if job in self._jobs:
+        if job in self._background:
+            self._background.remove(job)
+        elif job in self._jobs:
             self._jobs.remove(job)
             self.num_images -= _num_waiting(job)
 
     def clear(self) -> None:
         self._jobs.clear()
+        self._background.clear()
         self.num_images = 0
 
     def take_batch(self) -> list[Piece[Item, Answer]]:
-        """Take a piece of each request in order as long as they fit; a piece always fits an empty batch."""
+        """Take a piece of each request in order as long as they fit; a piece always fits an empty batch.
+
+        Of background requests where no other waits: never both in one batch, which would take longer.
+        """
+        if not self._jobs:
+            batch, _ = self._take(self._background, self.max_background_images)
+            return batch
+        batch, num_taken = self._take(self._jobs, self.max_batch_images)
+        self.num_images -= num_taken
+        return batch
+
+    def _take(self, jobs: deque[Job[Item, Answer]], most: int) -> tuple[list[Piece[Item, Answer]], int]:
         batch: list[Piece[Item, Answer]] = []
         to_the_end: list[Job[Item, Answer]] = []
-        room = self.max_batch_images
+        room = most
         now = time.perf_counter()
-        while self._jobs and len(self._jobs[0].waiting[0].images) <= room:
-            job = self._jobs.popleft()
+        while jobs and len(jobs[0].waiting[0].images) <= room and len(batch) < self.max_batch_requests:
+            job = jobs.popleft()
             piece = job.waiting.popleft()
             room -= len(piece.images)
             job.started_at = job.started_at or now
             batch.append(piece)
             if job.waiting:
                 to_the_end.append(job)
-        self._jobs.extend(to_the_end)
-        self.num_images -= self.max_batch_images - room
-        return batch
+        jobs.extend(to_the_end)
+        return batch, most - room
 
     def num_pieces(self, num_images: int, num_free: int) -> int:
         """Return the number of pieces that a request of so many images becomes.

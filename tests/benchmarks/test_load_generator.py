@@ -125,7 +125,7 @@ def test_only_the_window_is_counted_by_due_time_for_latency_and_by_answer_for_ra
     result = summarise(samples, window_start_s=1.0, window_s=1.0, cpu_s=0.25)
     assert (result.goodput_per_s, result.answered_per_s, result.offered_per_s) == (2, 3, 4)
     assert result.answers == {"200": 2, "503": 1, TIMEOUT: 1}
-    assert result.latency_ms == pytest.approx({"p50": 300, "p90": 500, "p99": 500, "max": 500})
+    assert result.latency_ms == pytest.approx({"p50": 300, "p90": 500, "p95": 500, "p99": 500, "max": 500})
     assert (result.num_answered, result.num_unanswered, result.generator_cores) == (4, 1, 0.25)
 
 

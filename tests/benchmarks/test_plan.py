@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from benchmarks import plan
-from benchmarks.in_process_rates import Rate
 from benchmarks.plan import capacities, cost, nodes_that_fill
-from benchmarks.rates import DECODE, INFER, READ, SCORE, NodeRates, _to_node_rates, sample
+from benchmarks.rates.in_process_rates import Rate
+from benchmarks.rates.node_rates import DECODE, INFER, READ, SCORE, NodeRates, _to_node_rates, sample
 from runtime.model.session import Predictor
 from scoring.pipeline import Scorer
 from tests.onnx_fixture import COLOURS, write_tiny_model
@@ -65,7 +65,7 @@ def test_the_rates_of_small_pictures_on_a_slow_disk_are_not_rounded_to_none(tmp_
 def test_a_node_is_measured_and_its_rates_can_be_used_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("benchmarks.in_process_rates.MIN_ROUND_S", 0.01)
+    monkeypatch.setattr("benchmarks.rates.in_process_rates.MIN_ROUND_S", 0.01)
     write_tiny_model(tmp_path / "model")
     for number in range(6):
         Image.new("RGB", (40, 30), COLOURS["red"]).save(tmp_path / f"{number}.png")

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from benchmarks.in_process_rates import measure
+from benchmarks.rates.in_process_rates import measure
 
 
 def test_a_rate_counts_images_and_not_calls() -> None:

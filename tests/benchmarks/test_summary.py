@@ -5,11 +5,11 @@ from dataclasses import asdict
 
 import pytest
 
-from benchmarks.ceilings import Ceilings
 from benchmarks.load.load import LoadResult
 from benchmarks.load.server_process import ServerFailedError
 from benchmarks.load.turns import Kind, Phase, Turn, check_answer
 from benchmarks.pages.summary import Spread, Summary, summarise
+from benchmarks.rates.ceilings import Ceilings
 
 
 def _result(

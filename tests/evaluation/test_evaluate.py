@@ -15,6 +15,8 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from dataset.description import DataDescription
 from dataset.manifest import Manifest
+from dataset.params import SplitParams
+from dataset.splitting.versions import Version, Versions
 from evaluation import evaluate
 from evaluation.assess import assess
 from evaluation.evaluation import Evaluation, EvaluationError
@@ -124,6 +126,14 @@ def test_running_twice_writes_the_same_bytes(evaluated: Project) -> None:
     first = written(evaluated)
     run(evaluated)
     assert first == written(evaluated)
+
+
+def test_the_report_says_which_version_of_the_data_was_measured(project: Project) -> None:
+    split = SplitParams(seed=0, num_folds=5, test_fold=0)
+    first = Version.of(project.manifest, split, 1).model_copy(update={"data_sha256": {"classification": "other"}})
+    Versions((first, Version.of(project.manifest, split, 2))).write(project.data_dir)
+    assert run(project).data_version == "version 2 of the data"
+    assert ", version 2 of the data." in written(project)["report.html"].decode()
 
 
 def test_the_split_by_image_is_measured_and_called_leaking(project: Project) -> None:

@@ -122,6 +122,17 @@ def test_a_data_set_that_has_mostly_moved_on_is_still_the_same(tmp_path: Path) -
         register(write_sources(tmp_path / "new", confused=True, data=moved_on), gate(tmp_path))
 
 
+def test_pictures_that_were_added_are_compared_and_the_page_says_which_data_each_model_saw(tmp_path: Path) -> None:
+    """Old objects keep their sides, so that the old graph is asked about all test pictures, old and new."""
+    first = register(write_sources(tmp_path / "old"), gate(tmp_path))
+    grown = TinyData(splits=("train", "val", "test", "test", "train", "test"))
+    register(write_sources(tmp_path / "new", scale=4.0, data=grown), gate(tmp_path))
+    assert newest().info.labels["gate"] == f"no worse than {first.model} on 18 test pictures"
+    page = (tmp_path / "comparison/comparison.html").read_text(encoding="utf-8")
+    assert f"{first.model} saw data (" in page
+    assert "36 pictures), of which 12 new, no picture on another side than before. It was asked again about" in page
+
+
 def with_task(folder: Path, task: str) -> Gate:
     plain = gate(folder)
     return replace(plain, margins=plain.margins.model_copy(update={"task": task}))

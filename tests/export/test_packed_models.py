@@ -2,10 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
+from dataset.manifest import PICTURE_SHA256, Manifest
 from dataset.outputs.tasks import ARTIFACTS
+from export import packed_models
 from export.packed_models import TASKS, bento_card, models_to_pack
 from runtime.model.card import card_models_sha256
 from runtime.model.contract import ONNX_FILE
@@ -42,6 +46,23 @@ def test_a_detector_is_packed_with_the_newest_classifier_of_crops_or_alone(
         models_to_pack(TASKS["segmentation"])
 
 
+def test_a_classifier_of_crops_of_other_pictures_is_passed_over_and_said_so(
+    home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    detector, older, newest = store_detector(), store_crop_classifier(), store_crop_classifier(crop_margin=0.1)
+    pictures = Manifest(pd.DataFrame({"sha256": ["a", "b"]}), home)
+    crops = {tag: Manifest(pd.DataFrame({PICTURE_SHA256: [of]}), home) for tag, of in ((older, "a"), (newest, "z"))}
+    measured = {tag: SimpleNamespace(manifest=manifest) for tag, manifest in {**crops, detector: pictures}.items()}
+    monkeypatch.setattr(packed_models, "find_measured_model", measured.get)
+    packed = models_to_pack(TASKS["detection"])
+    assert str(packed["crop-classification"].tag) == older
+    assert f"{newest} is left out: its crops are of other pictures than those of {detector}" in caplog.text
+    measured[older] = measured[newest]
+    assert set(models_to_pack(TASKS["detection"])) == {"detection"}
+    with pytest.raises(ModelUnavailable, match=f"trained on crops of the pictures of {detector}: run `make register T"):
+        models_to_pack(TASKS["crop-classification"])
+
+
 def test_the_card_of_a_classifier_of_crops_is_that_of_the_store(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ARTIFACTS, "detection", Path("artifacts/detection"))
     store_detector()
@@ -63,3 +84,4 @@ def test_the_card_of_a_classifier_of_crops_is_that_of_the_store(home: Path, monk
 def test_both_are_classifier_and_segmenter() -> None:
     assert TASKS["both"] == ("classification", "segmentation")
     assert TASKS["all"] == ("classification", "segmentation", "detection")
+    assert TASKS["crop-classification"] == ("detection", "crop-classification")

@@ -1,5 +1,6 @@
 """Registration is all or nothing, and only for files of one model."""
 
+import json
 import os
 import signal
 import subprocess
@@ -50,6 +51,15 @@ def test_both_models_get_one_version_labels_and_files(tmp_path: Path, home: Path
         assert Path(checkpoint.path_of(name)).stat().st_size > 0
     assert Path(checkpoint.path_of("checkpoint.pt")).read_bytes() == b"weights"
     assert not list((home / "tmp").glob("vision-register-*/"))
+
+
+def test_a_figure_that_is_undefined_is_left_out_of_the_metadata(tmp_path: Path, home: Path) -> None:
+    sources = write_sources(tmp_path)
+    figures = {"accuracy": 1.0, "test": {"boxes": {"precision": None, "recall": 0.0}}}
+    (sources.evaluation_dir / "metrics.json").write_text(json.dumps(figures))
+    register(sources, gate(tmp_path))
+    metadata = bentoml.models.get("vision-classifier:latest").info.metadata
+    assert metadata["metrics"] == {"accuracy": 1.0, "test": {"boxes": {"recall": 0.0}}}
 
 
 def test_registering_the_same_again_changes_nothing_and_says_so(

@@ -13,7 +13,6 @@ import pytest
 from pycocotools import mask as coco
 
 from runtime.answers.results import ANSWERS, ModelIdentity
-from runtime.model.contract import CONTRACT_FILE, ONNX_FILE
 from runtime.model.preprocess import read_placed
 from runtime.model.session import Predictor
 from runtime.model.stated_filters import HookFilter
@@ -22,7 +21,6 @@ from scoring.plan import PLAN_FILE, Plan
 from tests.onnx_fixture import write_tiny_model
 from tests.onnx_segmenter import Spot, draw_spots, segmentation_contract, write_segmenter
 from tests.scoring.test_score import plan_run
-from tests.service.detecting_models import detection_contract
 
 SPOTS: tuple[Spot, ...] = (("red", (20, 20, 70, 60)), ("blue", (75, 10, 95, 30)), ("red", (40, 4, 50, 14)))
 NUM_SPOTS = (0, 1, 2, 3, 3, 2, 1)
@@ -179,16 +177,9 @@ def test_a_model_that_looks_at_parts_of_pictures_is_refused(
     assert "states tiles or a region of interest, and pictures are scored as wholes" in capsys.readouterr().err
 
 
-def test_a_detector_is_refused_by_name(spotted_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / CONTRACT_FILE).write_text(detection_contract().to_json(), encoding="utf-8")
-    (tmp_path / ONNX_FILE).write_bytes(b"not read")
-    arguments = [str(spotted_dir), str(tmp_path / "run"), "--task", "detection", "--model", str(tmp_path)]
-    assert shard.main(arguments) == 2
-    assert "is a detector, and results have no place for boxes yet" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
-    ("task", "name"), [("classification", "vision-classifier"), ("segmentation", "vision-segmenter")]
+    ("task", "name"),
+    [("classification", "vision-classifier"), ("segmentation", "vision-segmenter"), ("detection", "vision-detector")],
 )
 def test_the_task_names_the_model_where_nobody_does(
     task: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -9,6 +9,7 @@ import pytest
 
 from demo import serving
 from tests.bento_project import Served, copy_project, write_pictures
+from tests.service.picture_host import PictureHost, picture_hosting
 
 SETTINGS = {
     "VISION_MAX_PIXELS": "10000",
@@ -36,7 +37,15 @@ def served_bento(directory: Path, **settings: str) -> Iterator[Served]:
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def picture_host() -> Iterator[PictureHost]:
+    """The Label Studio that `served` fetches pictures from."""
+    with picture_hosting() as host:
+        yield host
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory, picture_host: PictureHost) -> Iterator[Served]:
     """One process that does all."""
-    with served_bento(tmp_path_factory.mktemp("served")) as served:
+    own = {"VISION_LABEL_STUDIO_URL": picture_host.url, "VISION_LABEL_STUDIO_TOKEN": picture_host.token}
+    with served_bento(tmp_path_factory.mktemp("served"), **own) as served:
         yield served

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from runtime.model.contract import CONTRACT_FILE, IMAGES, LOGITS, ONNX_FILE, SegmentationContract
 from tests.bento_project import Project
 from tests.bentoml_home import bentoml_home
+from tests.onnx_filters import write_face_detector
 from tests.onnx_fixture import write_tiny_model
 from tests.onnx_segmenter import segmentation_contract, segmenter_graph
 
@@ -86,10 +87,16 @@ def store_overflowing_segmenter(**changes: Any) -> str:
 
 
 def store_both(project: Project) -> dict[str, str]:
-    """Put both models into the project's store, the segmenter with its filters; return their tags by task."""
+    """Put both models into the project's store, the segmenter with its filters; return their tags by task.
+
+    Its filters also find the faces of `tests.onnx_filters`.
+    """
     (project.folder / "hooks").mkdir(exist_ok=True)
     (project.folder / "hooks/rules.py").write_text(HOOK)
+    options = {"file": "hooks/faces.onnx", "sha256": write_face_detector(project.folder / "hooks/faces.onnx")}
+    faces = {"kind": "image", "path": "runtime.image_filters.faces:faces", "options": options, "when": "overlay"}
     with bentoml_home(project.home):
         with bentoml.models.create("vision-classifier") as classifier:
             write_tiny_model(Path(classifier.path))
-        return {"classification": str(classifier.tag), "segmentation": store_overflowing_segmenter(filters=FILTERS)}
+        segmenter = store_overflowing_segmenter(filters=[*FILTERS, faces])
+        return {"classification": str(classifier.tag), "segmentation": segmenter}

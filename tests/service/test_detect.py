@@ -61,9 +61,35 @@ def check(answer: PipelineResult, *, fails_at: int, reds_of: int) -> PipelineRes
         return answer.kept(lambda detection: detection.class_name == "red")
     return answer
 '''
+# By the width of the picture, which no other test sends.
+LOOKS = """
+import threading
+
+from runtime.results import Seen
+
+
+def load(*, withheld: int, marked: int, fails: int, hangs: int):
+    def look(pixels, answer):
+        width = pixels.shape[1]
+        if width == withheld:
+            return Seen(answer, withheld="not shown to anybody")
+        if width == fails:
+            raise ValueError("secret")
+        if width == hangs:
+            threading.Event().wait(4)
+        return Seen(answer.model_copy(update={"marks": ("looked at",)}) if width == marked else answer)
+
+    return look
+"""
+WITHHELD, MARKED, FAILS, HANGS = 91, 92, 93, 94
 FILTERS = (
     {"kind": "abstain", "below": 0.9},
     {"kind": "hook", "path": "hooks.rules:check", "options": {"fails_at": 3, "reds_of": 4}},
+    {
+        "kind": "image",
+        "path": "hooks.looks:load",
+        "options": {"withheld": WITHHELD, "marked": MARKED, "fails": FAILS, "hangs": HANGS},
+    },
 )
 Answer = dict[str, Any]
 
@@ -72,6 +98,7 @@ def store_all(project: Project) -> dict[str, str]:
     """Put a model of every role into the project's store, the detector with its filters; return their tags by stage."""
     (project.folder / "hooks").mkdir(exist_ok=True)
     (project.folder / "hooks/rules.py").write_text(HOOK)
+    (project.folder / "hooks/looks.py").write_text(LOOKS)
     with bentoml_home(project.home):
         with bentoml.models.create("vision-classifier") as classifier:
             write_tiny_model(Path(classifier.path))
@@ -299,6 +326,9 @@ def test_classifier_that_is_late_costs_the_classifications_and_says_so(url: str)
         ([TWO, WHITE], "", (422, "model_output_invalid", 1)),
         ([TWO], "?overlay=1", (400, "unknown_field", None)),
         ([draw_objects({0: DEEP, 1: DEEP, 2: DEEP})], "", (500, "filter_failed", 0)),
+        ([TWO, draw_objects({}, (WITHHELD, 72))], "", (422, "withheld", 1)),
+        ([draw_objects({}, (FAILS, 72))], "", (503, "not_checked", 0)),
+        ([draw_objects({}, (HANGS, 72))], "", (503, "not_checked", 0)),
     ],
 )
 def test_what_is_refused_has_its_status_code_and_index(
@@ -328,6 +358,11 @@ def test_filters_get_the_whole_answer_and_what_they_leave_is_counted_anew(url: s
     assert [one["abstained"] for one in answer["classifications"]] == [False, False]
     unsure = detect(url, draw_objects({0: (220, 50, 20)}))
     assert unsure["classifications"][0]["abstained"], "the filters of the classifier of crops, too"
+
+
+def test_filter_that_looks_at_pixels_marks_the_answer(url: str) -> None:
+    assert detect(url, draw_objects({0: DEEP}, (MARKED, 72)))["marks"] == ["looked at"]
+    assert detect(url, TWO)["marks"] == []
 
 
 def test_the_other_endpoints_answer_beside_it(url: str) -> None:

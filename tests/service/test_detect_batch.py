@@ -3,7 +3,9 @@
 import base64
 import json
 import socket
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +14,7 @@ import pytest
 
 from demo import serving
 from runtime.answers.pipeline import PipelineResult
+from runtime.answers.refusals import FetchErrorCode
 from tests.bento_project import Project, copy_project
 from tests.bentoml_home import bentoml_home
 from tests.service.conftest import SETTINGS
@@ -33,8 +36,33 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return copy_project(tmp_path_factory.mktemp("detect_batch"))
 
 
+class _Camera(BaseHTTPRequestHandler):
+    """Has a picture at `/two.png`, a text at `/text` and leads elsewhere at `/away`."""
+
+    def do_GET(self) -> None:
+        body = {"/two.png": TWO, "/text": b"no picture"}.get(self.path, b"")
+        self.send_response(302 if self.path == "/away" else 200 if body else 404)
+        if self.path == "/away":
+            self.send_header("Location", "http://169.254.169.254/latest/meta-data/")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
 @pytest.fixture(scope="module")
-def url(project: Project) -> Iterator[str]:
+def camera() -> Iterator[int]:
+    """The port of a host on loopback that has pictures."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Camera) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def url(project: Project, camera: int) -> Iterator[str]:
     """A detector and a classifier of its crops, computed in a process behind the one that answers."""
     with bentoml_home(project.home):
         tags = [store_detector(), store_crop_classifier()]
@@ -47,6 +75,8 @@ def url(project: Project) -> Iterator[str]:
         "VISION_FRONT_WORKERS": "1",
         "VISION_CLASSIFY_SHARE": "1",
         "VISION_DEADLINE_MS": "60000",
+        "VISION_JOBS_DIR": str(project.home / "jobs"),
+        "VISION_FETCH_HOSTS": f"127.0.0.1:{camera}@127.0.0.1/32, localhost:{camera}",
     }
     with serving("service:Vision", project.folder, environment) as url:
         yield url
@@ -100,6 +130,75 @@ def test_the_other_forms_are_taken_and_bad_base64_has_its_line(url: str) -> None
         response = httpx.post(f"{url}{path}", json={"images_b64": texts}, timeout=100)
         lines = {line["index"]: line for line in map(json.loads, response.text.splitlines())}
         assert (lines[0]["result"]["classified"], lines[1]["error"]["code"]) == ("done", "bad_base64")
+
+
+def test_addresses_are_fetched_from_hosts_that_are_named(url: str, camera: int) -> None:
+    """Each that cannot be has its code, and the others are answered."""
+    host = f"http://127.0.0.1:{camera}"
+    addresses = [
+        f"{host}/two.png",
+        "http://10.0.0.1/x",
+        f"http://localhost:{camera}/two.png",
+        f"{host}/away",
+        f"{host}/none",
+    ]
+    images = [{"url": address} for address in [*addresses, f"{host}/text"]] + [
+        {"base64": base64.b64encode(TWO).decode()}
+    ]
+    response = httpx.post(f"{url}/detect_batch", json={"images": images}, timeout=100)
+    lines = {line["index"]: line for line in map(json.loads, response.text.splitlines())}
+    assert sorted(lines) == list(range(7))
+    fetched, sent = (PipelineResult.model_validate(lines[index]["result"]) for index in (0, 6))
+    assert (fetched.image_id, fetched.detections) == (sent.image_id, sent.detections)
+    assert {index: line["error"]["code"] for index, line in lines.items() if "error" in line} == {
+        1: "fetch_host_not_allowed", 2: "fetch_address_forbidden", 3: "fetch_host_not_allowed", 4: "fetch_status",
+        5: "unsupported_format",
+    }  # fmt: skip
+    assert all(line["error"]["message"].startswith(f"image {i}: ") for i, line in lines.items() if "error" in line)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "index"),
+    [
+        ({"images": []}, "no_image", None),
+        ({"images": "http://a/"}, "malformed_request", None),
+        ({"images": ["http://a/"]}, "malformed_request", 0),
+        ({"images": [{"url": "http://a/"}, {}]}, "malformed_request", 1),
+        ({"images": [{"url": "http://a/", "base64": "AA"}]}, "malformed_request", 0),
+        ({"images": [{"url": 1}]}, "malformed_request", 0),
+        ({"images": [{"address": "http://a/"}]}, "unknown_field", 0),
+        ({"images": [{"url": "http://a/"}], "image_b64": "AA"}, "malformed_request", None),
+        ({"images": [{"url": "http://a/"}] * (MAX_UPLOADS + 1)}, "too_many_images", None),
+    ],
+)
+def test_list_of_images_that_is_none_is_refused(url: str, body: Line, code: str, index: int | None) -> None:
+    assert code_and_index(httpx.post(f"{url}/detect_batch", json=body)) == (code, index)
+
+
+def test_detect_takes_no_list_of_addresses(url: str) -> None:
+    response = httpx.post(f"{url}/detect", json={"images": [{"url": "http://127.0.0.1/"}]})
+    assert code_and_index(response) == ("unknown_field", None)
+
+
+def test_front_has_jobs_computed_behind_requests(url: str) -> None:
+    """Nothing of them is seen in the metrics of those who wait."""
+    before = read_metrics(url)
+    made = httpx.post(f"{url}/jobs?task=detect", files=[("images", TWO)] * 3, timeout=100)
+    assert made.status_code == 202, made.text
+    job: Line = {}
+
+    def is_done() -> bool:
+        job.update(httpx.get(f"{url}/jobs/{made.json()['id']}").json())
+        return bool(job["state"] == "done")
+
+    wait_for(is_done, "the end of a job")
+    said = [PipelineResult.model_validate(line["result"]) for line in job["results"]]
+    assert [(len(one.detections), one.classified) for one in said] == [(2, "done")] * 3
+    after = read_metrics(url)
+    for model in ("detect", "crop"):
+        waits, batched = f"vision_{model}_queue_wait_seconds_count", f"vision_{model}_batch_images_sum"
+        assert total(after, waits) == total(before, waits)
+        assert total(after, batched) > total(before, batched)
 
 
 def test_what_is_wrong_with_the_request_refuses_it(url: str) -> None:
@@ -158,6 +257,16 @@ def test_document_describes_the_stream(document: Line) -> None:
     assert set(failed["error"]) == set(document["components"]["schemas"]["Problem"]["properties"])
     PipelineResult.model_validate(answered["result"])
     assert "/segment" not in document["paths"]
+    operation = document["paths"]["/detect_batch/base64"]["post"]
+    body = operation["requestBody"]["content"]["application/json"]
+    assert body["schema"] == {"$ref": "#/components/schemas/ImageList"}
+    listed = document["components"]["schemas"]["ImageOfList"]["properties"]
+    assert [set(image) <= set(listed) for image in body["example"]["images"]] == [True, True]
+    codes = document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]
+    assert {code.value for code in FetchErrorCode} <= set(codes)
+    assert not [
+        name for answer in operation["responses"].values() for name in FetchErrorCode if name in answer["description"]
+    ]
 
 
 def test_fronts_have_crops_classified_with_those_of_other_images(url: str) -> None:

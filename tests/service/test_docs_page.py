@@ -11,7 +11,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from runtime.serving.docs_page import PAGE, replace_docs_page
+from runtime.serving.docs_page import docs_page, replace_docs_page
 from tests.bento_project import Served
 
 LOADING = ("src", "href", "action", "data", "poster", "srcset", "background")
@@ -53,7 +53,7 @@ def test_page_names_only_files_that_the_service_has(served: Served, page: httpx.
     assert page.status_code == 200
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     loaded = Loaded(page.text)
-    assert len(loaded.names) == 3
+    assert len(loaded.names) == 4
     for name in [*loaded.names, "./docs.json"]:
         url = urljoin(f"{served.url}/", name)
         assert urlsplit(url).netloc == urlsplit(served.url).netloc
@@ -88,8 +88,13 @@ def test_document_leads_the_page_nowhere_else(served: Served) -> None:
 def test_only_bentomls_page_is_replaced() -> None:
     app = Starlette(routes=[Route("/a", print, name="a"), Route("/", print, name="index")])
     before = list(app.router.routes)
-    replace_docs_page(app)
+    replace_docs_page(app, links_to_page=False)
     assert app.router.routes[0] is before[0]
     assert [route.path for route in app.router.routes if isinstance(route, Route)] == ["/a", "/"]
     assert app.router.routes[1] is not before[1]
-    assert "googletagmanager" not in PAGE
+    assert "googletagmanager" not in docs_page(links_to_page=True)
+
+
+def test_page_for_pictures_is_linked_where_there_is_one() -> None:
+    assert 'href="./ui"' in docs_page(links_to_page=True)
+    assert "./ui" not in docs_page(links_to_page=False)

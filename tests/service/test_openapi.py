@@ -9,7 +9,7 @@ import httpx
 import pytest
 import yaml
 
-from runtime.answers.refusals import STATUS, RequestErrorCode
+from runtime.answers.refusals import STATUS, FetchErrorCode, JobErrorCode, RequestErrorCode
 from runtime.model.errors import ViewErrorCode
 from runtime.serving.error_bodies import EDGE_CODES
 from tests.bento_project import Served
@@ -74,8 +74,9 @@ class TestEveryDocument:
             schema = content[first]["schema"]
             assert list(schema) == ["$ref"], "a body without a name gets one from the generator"
             assert schema["$ref"].removeprefix("#/components/schemas/") not in reserved
-        files = document["paths"]["/predict"]["post"]["requestBody"]["content"]["multipart/form-data"]
-        assert files["encoding"] == {"images": {"style": "form", "explode": True}}, "else a list is written as one text"
+            if first == "multipart/form-data":
+                encoding = {"images": {"style": "form", "explode": True}}
+                assert content[first]["encoding"] == encoding, "else a list is written as one text"
         # With it the client in Go does not compile.
         assert "minItems" not in document["components"]["schemas"]["ImageFiles"]["properties"]["images"]
 
@@ -119,6 +120,13 @@ def test_endpoint_without_a_model_is_not_there(served: Served, document: Json) -
         assert code_and_index(httpx.post(served.url + path, files=[("images", png())])) == ("not_found", None)
 
 
+def test_jobs_are_not_there_without_a_folder(served: Served, document: Json) -> None:
+    assert not [path for path in document["paths"] if path.startswith("/jobs")]
+    assert not {"Job", "NewJob", "ImageOfList"} & set(document["components"]["schemas"])
+    for method, path in (("POST", "/jobs"), ("GET", "/jobs"), ("GET", "/jobs/one"), ("DELETE", "/jobs/one")):
+        assert code_and_index(httpx.request(method, served.url + path)) == ("not_found", None)
+
+
 def test_answer_has_the_fields_described(served: Served, document: Json) -> None:
     schema = document["paths"]["/predict"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
     assert schema == {"type": "array", "items": {"$ref": "#/components/schemas/Prediction"}}
@@ -132,8 +140,8 @@ def test_every_code_is_described_under_its_status(document: Json) -> None:
     responses = document["paths"]["/predict"]["post"]["responses"]
     assert all(operation["responses"] == responses for operation in operations(document))
     for code, status in STATUS.items():
-        # This endpoint answers in JSON, whatever is accepted, and looks at whole images.
-        if code not in (RequestErrorCode.NOT_ACCEPTABLE, *ViewErrorCode):
+        # This endpoint answers in JSON, whatever is accepted, looks at whole images, fetches none and keeps none.
+        if code not in (RequestErrorCode.NOT_ACCEPTABLE, *ViewErrorCode, *FetchErrorCode, *JobErrorCode):
             assert code.value in responses[str(int(status))]["description"]
     assert "406" not in responses
     error = document["components"]["schemas"]["Problem"]

@@ -241,6 +241,21 @@ def test_overlay_is_the_picture_with_its_outlines(url: str, accept: str) -> None
     assert post(url, picture(1), query="?overlay=0").headers["content-type"] == "application/json"
 
 
+def test_faces_are_blurred_in_the_overlay_and_nowhere_else(url: str) -> None:
+    """A face is what is green, which the model takes for background."""
+    drawing = Image.open(io.BytesIO(picture(0)))
+    drawing.paste((0, 255, 0), (32, 24, 64, 48))
+    drawing.paste((0, 0, 0), (47, 24, 49, 48))
+    file = io.BytesIO()
+    drawing.save(file, "PNG")
+    scale, changed = drawn_on(url, file.getvalue(), "image/png")
+    assert changed[30 * scale : 42 * scale, 47 * scale : 49 * scale].all(), "the black stripe is gone"
+    assert not changed[: 4 * scale].any()
+    assert not changed[:, : 8 * scale].any()
+    [answer] = post(url, file.getvalue()).json()
+    assert (answer["marks"], answer["width"]) == ([], 96)
+
+
 @needs_curl
 @pytest.mark.parametrize("command", documented_commands("whole pictures"))
 def test_curl_is_answered_as_readme_and_docs_show_it(url: str, tmp_path: Path, command: str) -> None:

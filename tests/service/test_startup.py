@@ -132,6 +132,7 @@ with TestClient(service.Vision.to_asgi()) as client:
     from prometheus_client import REGISTRY
     names = {metric.name for metric in REGISTRY.collect()}
     print("vision_segment_refusals" in names, "vision_refusals" in names)
+    print("/ui", client.get("/ui").status_code, client.get("/ui/page.js").status_code, "./ui" in client.get("/").text)
 """
 
 
@@ -143,7 +144,7 @@ def test_segmenter_alone_is_served_without_predict(project: Project, tmp_path: P
     done = subprocess.run(
         [sys.executable, "-c", ALONE, str(picture)],
         cwd=changed.folder,
-        env={**changed.environment, "VISION_MODEL": "vision-segmenter"},
+        env={**changed.environment, "VISION_MODEL": "vision-segmenter", "VISION_UI": "0"},
         capture_output=True,
         text=True,
     )
@@ -151,4 +152,5 @@ def test_segmenter_alone_is_served_without_predict(project: Project, tmp_path: P
         *("/segment 200", "/segment/base64 200", "/predict 404", "/predict/base64 404"),
         "/segment /segment/base64",
         "True False",
+        "/ui 404 404 False",
     ], done.stderr

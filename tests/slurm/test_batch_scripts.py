@@ -65,24 +65,26 @@ def test_all_jobs_of_a_chain_get_its_params_file_and_training_the_rest(tmp_path:
     assert members_path(tmp_path / SCRATCH_DIR, "1").read_text().split() == ["1", "2", "3", "4", "5"]
 
 
-def test_every_job_of_a_chain_is_told_its_task(tmp_path: Path) -> None:
-    train, *links = submitted(tmp_path, "--task=segmentation", "--params=own.yaml", "--nodes=2")
-    options = "--task=segmentation --params=own.yaml"
+@pytest.mark.parametrize("task", ["segmentation", "detection"])
+def test_every_job_of_a_chain_is_told_its_task(task: str, tmp_path: Path) -> None:
+    train, *links = submitted(tmp_path, f"--task={task}", "--params=own.yaml", "--nodes=2")
+    options = f"--task={task} --params=own.yaml"
     assert train == f"--parsable --nodes=2 slurm/train.sbatch --only-train {options}"
     assert [line.partition("slurm/link.sbatch ")[2] for line in links] == [
         f"{name} {options} --chain=1" for name in LINKS
     ]
 
 
-def test_a_search_and_its_training_are_told_their_task(tmp_path: Path) -> None:
-    workers, best = submitted(tmp_path, "--task=segmentation", "3", "--gres=gpu:1", script="search.sh")
-    assert workers == "--parsable --array=0-2 --gres=gpu:1 slurm/search.sbatch --task=segmentation"
-    assert best.endswith("slurm/train.sbatch --task=segmentation --best-of artifacts/segmentation/search")
+@pytest.mark.parametrize("task", ["segmentation", "detection"])
+def test_a_search_and_its_training_are_told_their_task(task: str, tmp_path: Path) -> None:
+    workers, best = submitted(tmp_path, f"--task={task}", "3", "--gres=gpu:1", script="search.sh")
+    assert workers == f"--parsable --array=0-2 --gres=gpu:1 slurm/search.sbatch --task={task}"
+    assert best.endswith(f"slurm/train.sbatch --task={task} --best-of artifacts/{task}/search")
 
 
 @pytest.mark.parametrize("script", ["chain.sh", "search.sh"])
 def test_a_task_that_is_none_is_refused_before_anything_is_submitted(script: str, tmp_path: Path) -> None:
     with pytest.raises(subprocess.CalledProcessError) as raised:
-        submitted(tmp_path, "--task=detection", "3", script=script)
+        submitted(tmp_path, "--task=detect", "3", script=script)
     assert raised.value.returncode == 2
     assert not (tmp_path / "submitted").exists()

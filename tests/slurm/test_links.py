@@ -10,15 +10,15 @@ import yaml
 
 from dataset.outputs.tasks import PIPELINES
 from project.params import ParamsError
-from runtime.model.contract import Task
+from runtime.model.roles import Role
 from slurm.chain_commands import BENTO, LINKS, REGISTER, check_params, commands_of, stages_of
 
 REPOSITORY = Path(__file__).parents[2]
-STAGES: dict[Task, dict[str, Any]] = {
+STAGES: dict[Role, dict[str, Any]] = {
     task: yaml.safe_load((REPOSITORY / path).read_text())["stages"] for task, path in PIPELINES.items()
 }
 OPTION = " --params params.yaml"
-OWN: dict[Task, str] = {task: OPTION if task == "classification" else f" --task {task}{OPTION}" for task in PIPELINES}
+OWN: dict[Role, str] = {task: OPTION if task == "classification" else f" --task {task}{OPTION}" for task in PIPELINES}
 RUNNERS = ("dataset.stage", "training.launch")  # they run the module that follows them
 TASKS = pytest.mark.parametrize("task", STAGES)
 
@@ -28,18 +28,19 @@ def command_of(stage: dict[str, Any]) -> str:
 
 
 @TASKS
-def test_every_stage_but_training_and_what_it_needs_is_run_once(task: Task) -> None:
+def test_every_stage_but_training_and_what_it_needs_is_run_once(task: Role) -> None:
     commands = commands_of(stages_of(task), task=task)
     listed = [command for link in LINKS for command in commands[link]]
-    before = {"environment", "load", "split", "train"}
+    before = {"environment", "load", "split", "cut", "train"}
     wanted = {command_of(stage) for name, stage in STAGES[task].items() if name not in before}
-    inspect = command_of(STAGES["classification"]["inspect"])  # evaluation of either task reads what it finds
+    # Evaluation reads what it finds, of any task of the pictures; crops have an inspection of their own.
+    inspect = command_of({**STAGES["classification"], **STAGES[task]}["inspect"])
     assert set(listed) == wanted | {inspect, REGISTER + OWN[task], BENTO + OWN[task]}
     assert len(listed) == len(set(listed))
 
 
 @TASKS
-def test_a_link_runs_after_what_it_needs(task: Task) -> None:
+def test_a_link_runs_after_what_it_needs(task: Role) -> None:
     commands, stages = commands_of(stages_of(task), task=task), stages_of(task)
     assert commands["export"] == [command_of(stages["export"])]
     assert commands["register"][-2:] == [command_of(stages["card"]), REGISTER + OWN[task]]
@@ -64,7 +65,7 @@ def outputs_of(stage: dict[str, Any]) -> list[str]:
 
 @TASKS
 def test_exactly_what_takes_params_gets_the_file_that_the_model_was_trained_with(
-    task: Task, capsys: pytest.CaptureFixture[str]
+    task: Role, capsys: pytest.CaptureFixture[str]
 ) -> None:
     commands = commands_of(stages_of(task), Path("my params.yaml"), task)
     for command in (command for link in LINKS for command in commands[link]):
@@ -97,5 +98,5 @@ def test_a_stage_that_needs_the_exported_model_waits_for_it() -> None:
 
 @TASKS
 @pytest.mark.parametrize("link", LINKS)
-def test_no_link_is_empty(link: str, task: Task) -> None:
+def test_no_link_is_empty(link: str, task: Role) -> None:
     assert commands_of(stages_of(task), task=task)[link]

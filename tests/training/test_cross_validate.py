@@ -14,8 +14,11 @@ import yaml
 
 from dataset.manifest import Manifest, ManifestError
 from dataset.params import SplitParams
+from dataset.split import split as divide_pictures
 from evaluation.params import EvaluateParams
 from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsError
+from runtime.model.contract import Task
+from tests.training.detection_section import detection_section
 from tests.training.segmentation_section import segmentation_section
 from training import cross_validate
 from training.cross_validate import MAX_TEST_SHARE, TEST_SHARE, group_folds, image_split
@@ -34,6 +37,7 @@ def params_path(tmp_path: Path, tiny_params: dict[str, Any]) -> Path:
     tiny_params["contract"] |= {"height": 32, "width": 32}
     tiny_params["model"] = {"backbone": "test_resnet", "pretrained": "none", "drop_rate": 0.0}
     tiny_params["segmentation"] = segmentation_section({"steps": 1}, channels=4)
+    tiny_params["detection"] = detection_section({"steps": 1}, channels=4)
     tiny_params["split"] = {"seed": 0, "num_folds": 3, "test_fold": 0}
     tiny_params["evaluate"] = EVALUATE
     path = tmp_path / "cv.yaml"
@@ -41,10 +45,10 @@ def params_path(tmp_path: Path, tiny_params: dict[str, Any]) -> Path:
     return path
 
 
-def _run(data_dir: Path, params_path: Path, out: Path, *more: str) -> int:
+def _run(data_dir: Path, params_path: Path, out: Path, *more: str, task: Task = "segmentation") -> int:
     pictures = str(data_dir / "manifest.csv")
     return cross_validate.main(
-        ["--pictures", pictures, "--params", str(params_path), "--task", "segmentation", "--out", str(out), *more]
+        ["--pictures", pictures, "--params", str(params_path), "--task", task, "--out", str(out), *more]
     )
 
 
@@ -61,6 +65,23 @@ def test_no_object_of_a_test_fold_trains_and_all_pictures_are_tested_once(
         assert set(others["split"]) == ({"train", "val"} if keeps_val else {"train"})
         tested += list(test["path"])
     assert sorted(tested) == sorted(pictures["path"])
+
+
+def test_pictures_that_come_later_change_no_round_of_the_old_ones(tiny_tiles_dir: Path, tmp_path: Path) -> None:
+    params = SplitParams(seed=0, num_folds=3, test_fold=0)
+    table = Manifest.read(tiny_tiles_dir / "manifest.csv").table.assign(split="", split_by_image="")
+    later = table["group"].isin(table.loc[table["label"] == "Free", "group"].unique()[:3])
+
+    def rounds(pictures: Manifest) -> dict[str, int]:
+        folds = group_folds(pictures.table, params, 0, True, cross_validate.remembered_folds(pictures, params))
+        return {path: fold.index for fold in folds for path in fold.table.query("split == 'test'")["path"]}
+
+    before = Manifest(table[~later], tmp_path)
+    assert cross_validate.remembered_folds(before, params) is None
+    divide_pictures(before, tmp_path / "manifest.csv", params)
+    old, new = rounds(before), rounds(Manifest(table, tmp_path))
+    assert len(new) == len(table)
+    assert {path: new[path] for path in old} == old
 
 
 def test_the_split_by_image_holds_70_15_15_percent_of_every_class(tiny_tiles_dir: Path) -> None:
@@ -133,6 +154,20 @@ def test_folds_are_pooled_resumed_and_never_mixed_with_those_of_other_params(
     params_path.write_text(yaml.safe_dump(document))
     assert _run(tiny_tiles_dir, params_path, out) == 2
     assert "choose another --out" in capsys.readouterr().err
+
+
+def test_a_split_by_image_of_a_detector_ends_with_its_boxes(
+    tiny_tiles_dir: Path, params_path: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "cv"
+    assert _run(tiny_tiles_dir, params_path, out, "--protocol", "image", task="detection") == 0
+    pooled = Predictions.read(out / "seed0/image.csv")
+    summary = json.loads((out / "summary.json").read_text())
+    (reached,), (boxes,) = summary["reached"], summary["boxes"]
+    assert reached["num_images"] == len(pooled.paths)
+    assert boxes["measured"]["num_images"] + boxes["measured"]["num_unknown"] == len(pooled.paths)
+    assert boxes["measured"]["results"][0]["num_objects"] > 0
+    assert "| image | 0 | mean of the objects | " in (out / "summary.md").read_text()
 
 
 @pytest.mark.slow
@@ -209,7 +244,9 @@ def test_models_of_all_seeds_vote_by_their_mean_probability(tmp_path: Path) -> N
             path = tmp_path / f"seed{seed}/group{fold}" / PREDICTIONS_FILE
             path.parent.mkdir(parents=True)
             _predictions(labels[half], np.array(probs)[half], f"fold{fold}-").write(path)
-    text = write_summary(tmp_path, 2, EvaluateParams.model_validate(EVALUATE), "good")
+    text = write_summary(
+        tmp_path, 2, EvaluateParams.model_validate(EVALUATE), "good", Manifest(pd.DataFrame(), tmp_path)
+    )
     reached = json.loads((tmp_path / "summary.json").read_text())["reached"]
     assert [(one["seed"], one["value"]["accuracy"]) for one in reached] == [(0, 0.75), (1, 0.5), (None, 1.0)]
     assert "| group | probabilities averaged over 2 | 4 / 2 | 1.000" in text
@@ -217,4 +254,4 @@ def test_models_of_all_seeds_vote_by_their_mean_probability(tmp_path: Path) -> N
     other = tmp_path / "seed1/group1" / PREDICTIONS_FILE
     _predictions(labels[2:], np.array(rows[1])[2:], "other-").write(other)
     with pytest.raises(PredictionsError, match="different pictures"):
-        write_summary(tmp_path, 2, EvaluateParams.model_validate(EVALUATE), "good")
+        write_summary(tmp_path, 2, EvaluateParams.model_validate(EVALUATE), "good", Manifest(pd.DataFrame(), tmp_path))

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from dataset.description import DESCRIPTION_FILE, read_max_value
+from dataset.description import DESCRIPTION_FILE, find_description, read_max_value
 from dataset.manifest import BOXES_SHA256, Manifest
 from project.params import ParamsError
 from runtime.model.contract import (
@@ -15,6 +15,7 @@ from runtime.model.contract import (
     ModelContract,
     SegmentationContract,
 )
+from runtime.model.roles import CROP_MODEL_NAME
 from training.params import ContractParams, Params
 from training.records.lineage import git_commit
 
@@ -43,7 +44,32 @@ def new_contract(
     if (boxes := params.detection) is not None:
         merged = boxes.objects == "merged"
         return DetectionContract(**common, objects=found, merged=merged, max_boxes=boxes.max_boxes)
-    return ClassificationContract(**common)
+    return ClassificationContract(**common, **_of_crops(manifest, params))
+
+
+def _of_crops(manifest: Manifest, params: Params) -> dict[str, Any]:
+    """Return what the contract says of crops; nothing for a classifier of pictures.
+
+    Raises ParamsError for crops that are to be taken for pictures, for pictures that are to be taken for crops, and for
+    crops of another margin than is stated.
+    """
+    description, crops = find_description(manifest.root), params.crops
+    margin = description.crop_margin if description else None
+    if crops is None and margin is None:
+        return {}
+    if crops is None:
+        raise ParamsError(f"the pictures in {manifest.root} are crops of boxes: say --task crop-classification")
+    if margin is None:
+        raise ParamsError(
+            f"the pictures in {manifest.root} are no crops of boxes: run python -m dataset.crops.cut and name what it "
+            "made by --manifest, or leave out --task crop-classification"
+        )
+    if margin != crops.margin:
+        raise ParamsError(
+            f"crops.margin is {crops.margin:g}, but the crops in {manifest.root} were cut with {margin:g}: run python "
+            "-m dataset.crops.cut again"
+        )
+    return {"name": CROP_MODEL_NAME, "subject": "crop", "crop_margin": margin}
 
 
 def _warn_of_missing_hashes(manifest: Manifest, params: Params) -> None:

@@ -1,22 +1,44 @@
 """Pool the out-of-fold predictions of a cross-validation and say what was reached, with intervals over objects."""
 
 import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from dataset.manifest import Manifest
-from evaluation.outlines.over_folds import FoldSums, read_folds
+from evaluation.boxes import over_folds as box_folds
+from evaluation.outlines import over_folds as outline_folds
 from evaluation.params import EvaluateParams
 from evaluation.predictions import PREDICTIONS_FILE, Predictions, PredictionsError, pool
 from evaluation.statistics.bootstrap import bootstrap_intervals
 from evaluation.statistics.metrics import confusion_matrix, metrics_of_confusion
 from project.write_whole import write_whole
+from runtime.model.contract import Task
+from training.sweeps.box_summary import box_table, boxes_of
+from training.sweeps.found_summary import SummedUp
 from training.sweeps.outline_summary import outline_table, outlines_of
 
+
+class FoundBy(NamedTuple):
+    """How what a task finds is summed up.
+
+    key: of it in the summary. read: a seed's folds. of: what the folds of each seed, and of all, reached. table: of it.
+    """
+
+    key: str
+    read: Callable[[Path, Predictions, Manifest], Any]
+    of: Callable[[str, Mapping[int, Any], EvaluateParams], Sequence[SummedUp]]
+    table: Callable[[Sequence[Any]], str]
+
+
+FOUND: dict[Task, FoundBy] = {
+    "segmentation": FoundBy("outlines", outline_folds.read_folds, outlines_of, outline_table),
+    "detection": FoundBy("boxes", box_folds.read_folds, boxes_of, box_table),
+}
 SUMMARY_FILE = "summary.json"
 TABLE_FILE = "summary.md"
 # Which of the last two there is depends on whether the data state which class is no defect.
@@ -50,20 +72,24 @@ class Reached:
 
 
 def write_summary(
-    out_dir: Path, num_folds: int, params: EvaluateParams, normal_class: str, manifest: Manifest | None = None
-) -> str:
+    out_dir: Path, num_folds: int, params: EvaluateParams, normal_class: str, manifest: Manifest,
+    task: Task = "classification",
+) -> str:  # fmt: skip
     """Write pooled predictions, `summary.json` and `summary.md`; return the tables.
 
-    normal_class: the class that the data's description states as no defect, or ''. manifest: of segmentation, whose
-    masks the maps of all folds are compared with.
+    normal_class: the class that the data's description states as no defect, or ''. manifest: of the pictures, with
+    whose masks or boxes those of all folds are compared, where the task finds any.
     A seed that lacks a fold gives no figures: the rest would not cover every picture. By group all seeds have the same
     folds, so the models of several may vote on a picture that none of them saw; by image they have not.
-    Raises PredictionsError or EvaluationError for predictions or maps that cannot be used, ManifestError for masks.
+    Raises PredictionsError or EvaluationError for predictions, maps or boxes that cannot be used, ManifestError for
+    masks or true boxes.
     """
-    reached, incomplete, outlines = [], [], []
+    found_by = FOUND.get(task)
+    reached, incomplete = [], []
+    found: list[SummedUp] = []
     for protocol, count in (("group", num_folds), ("image", 1)):
         pooled: dict[int, Predictions] = {}
-        sums: dict[int, FoldSums] = {}
+        folds: dict[int, Any] = {}
         for seed_dir in _seed_folders(out_dir):
             parts = sorted(seed_dir.glob(f"{protocol}[0-9]*/{PREDICTIONS_FILE}"))
             if len(parts) == count:
@@ -71,18 +97,20 @@ def write_summary(
                 pooled[seed] = pool([Predictions.read(path) for path in parts])
                 pooled[seed].write(table_path)
                 reached.append(figures_of(pooled[seed], protocol, seed, params, normal_class))
-                if manifest:
-                    sums[seed] = read_folds(table_path, pooled[seed], manifest)
+                if found_by:
+                    folds[seed] = found_by.read(table_path, pooled[seed], manifest)
             elif parts:
                 incomplete.append(f"{seed_dir.name} {protocol}: {len(parts)} of {count} folds")
         if protocol == "group" and len(pooled) > 1:
             reached.append(figures_of(average(list(pooled.values())), protocol, None, params, normal_class))
-        outlines += outlines_of(protocol, sums, params)
+        found += found_by.of(protocol, folds, params) if found_by else []
     document: dict[str, Any] = {"reached": [asdict(one) for one in reached], "incomplete": incomplete}
-    if manifest:
-        document["outlines"] = [one.document() for one in outlines]
+    tables = [table(reached, incomplete, params.confidence)]
+    if found_by:
+        document[found_by.key] = [one.document() for one in found]
+        tables.append(found_by.table(found))
     write_whole(out_dir / SUMMARY_FILE, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-    text = "\n".join(filter(None, (table(reached, incomplete, params.confidence), outline_table(outlines))))
+    text = "\n".join(filter(None, tables))
     write_whole(out_dir / TABLE_FILE, text)
     return text
 

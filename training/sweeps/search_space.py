@@ -8,7 +8,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from pydantic import Field, model_validator
 
 from project.params import ParamsError, Section, read_whole
-from runtime.model.contract import Task
+from runtime.model.roles import Role
 from training.params import Params
 from training.sweeps.yaml_edit import Value, edit_yaml
 from training.task_params import OWN_SECTIONS
@@ -122,7 +122,7 @@ class SearchConfig(TrialParams):
     def distributions(self) -> dict[str, BaseDistribution]:
         return {key: domain.distribution() for key, domain in self.space.items()}
 
-    def check(self, params_text: str, task: Task = "classification") -> None:
+    def check(self, params_text: str, task: Role = "classification") -> None:
         """Try the ends of every range and every choice on the params file, one key at a time.
 
         Raises ParamsError if a key is not in it, its reader refuses a value, or the task does not read it: before a
@@ -136,13 +136,14 @@ class SearchConfig(TrialParams):
                 for value in domain.corners()
             ]
             if len({*domain.corners()}) > 1 and all(params == tried[0] for params in tried):
+                own = OWN_SECTIONS[task][0] if task in OWN_SECTIONS else ""
                 raise ParamsError(
                     f"the search space has '{key}', which {task} does not read: it would change nothing"
-                    + (f". Keys of {task}.{key.split('.')[0]} replace others" if task in OWN_SECTIONS else "")
+                    + (f". Keys of {own}.{key.split('.')[0]} replace others" if own else "")
                 )
 
 
-def check_trial(params_text: str, what: str, task: Task = "classification") -> Params:
+def check_trial(params_text: str, what: str, task: Role = "classification") -> Params:
     """Read a trial's params file as training would, to refuse it before the first trial.
 
     what: the clause that a ParamsError begins with, such as "the search space of 'train.lr' holds 0".

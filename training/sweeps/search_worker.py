@@ -15,7 +15,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 
 from project.interruption import INTERRUPTED
-from runtime.model.contract import Task
+from runtime.model.roles import Role
 from training.process.child_run import drop_state, last_words, read_log, start_training, stop_child, take_over_state
 from training.process.signals import REQUEUE
 from training.records.tracking import TrackingError, mark_killed
@@ -37,7 +37,7 @@ class Recipe:
     params_text: Callable[[Trial], str | None]
     name: Callable[[Trial], str]
     on_end: Callable[[Trial, str, int], None]
-    task: Task = "classification"
+    task: Role = "classification"
 
 
 class _LostError(Exception):

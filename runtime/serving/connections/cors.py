@@ -12,8 +12,8 @@ from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.serving.connections.origins import ANY
 from runtime.serving.settings import SettingsError
 
-EXPOSED_HEADERS = ("X-Request-ID", "Server-Timing", "Retry-After")
-METHODS = ("GET", "HEAD", "POST")
+EXPOSED_HEADERS = ("X-Request-ID", "Server-Timing", "Retry-After", "Location")
+METHODS = ("GET", "HEAD", "POST", "DELETE")
 
 OnRefusal = Callable[[Scope, RequestRefused], None]
 

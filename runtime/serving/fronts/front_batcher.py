@@ -75,13 +75,16 @@ class FrontBatcher:
         most = self.served.settings.max_queued_images
         refuse_if(queued_images + self.num_arriving >= most, queued_images, most, wait_s, deadline_s)
 
-    async def submit(self, images: ImageArray, _function: Callable[..., Any], deadline_s: float) -> Outcome[Row]:
+    async def submit(
+        self, images: ImageArray, _function: Callable[..., Any], deadline_s: float, is_background: bool = False
+    ) -> Outcome[Row]:
         """As `Batcher.submit`; BentoML's function is not called, because nothing is computed here."""
         if deadline_s <= 0:
             raise RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, TOO_LATE)
         try:
             async with asyncio.timeout(deadline_s):
-                reply = await self._choose().infer(np.ascontiguousarray(images), time.monotonic() + deadline_s)
+                until_s = time.monotonic() + deadline_s
+                reply = await self._choose().infer(np.ascontiguousarray(images), until_s, is_background)
         except TimeoutError as exc:
             raise RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, "no answer within the deadline") from exc
         return self._read(reply)

@@ -11,6 +11,7 @@ from typing import Self
 from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.model.image import ImageArray
 from runtime.serving.fronts.inference_wire import (
+    BACKGROUND_HEADER,
     DEADLINE_HEADER,
     INFER_PATH,
     MODEL_HEADER,
@@ -92,8 +93,8 @@ class InferenceWorker:
         """Queued images and the seconds that an image that comes now would wait."""
         return self._page.read() if self._page is not None else (0, 0.0)
 
-    async def infer(self, images: ImageArray, deadline_s: float) -> Reply:
-        """Send images. deadline_s: on the clock of `time.monotonic`.
+    async def infer(self, images: ImageArray, deadline_s: float, is_background: bool = False) -> Reply:
+        """Send images. deadline_s: on the clock of `time.monotonic`. is_background: nobody waits for the answer.
 
         Raises RequestRefused if the worker dies.
 
@@ -102,7 +103,7 @@ class InferenceWorker:
         """
         head = (
             f"POST {INFER_PATH} HTTP/1.1\r\n{DEADLINE_HEADER}: {deadline_s!r}\r\n{MODEL_HEADER}: {self.sha256}\r\n"
-            "content-type: application/octet-stream\r\n"
+            f"{BACKGROUND_HEADER}: {is_background:d}\r\ncontent-type: application/octet-stream\r\n"
         )
         connection = None
         self.num_in_flight += 1

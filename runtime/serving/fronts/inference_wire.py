@@ -20,6 +20,7 @@ from runtime.model.contract import Outputs, OutputSpec
 
 INFER_PATH, MODEL_PATH = "/infer", "/model"
 DEADLINE_HEADER = "x-deadline"  # seconds on CLOCK_MONOTONIC, which all processes of a machine share
+BACKGROUND_HEADER = "x-background"  # 1 where nobody waits
 CODE_HEADER, RETRY_HEADER = "x-code", "retry-after"  # of a refusal
 MODEL_HEADER = "x-model"  # SHA-256 of the ONNX file that the front's contract belongs to: one of the worker's models
 _TIMES = struct.Struct("<ddI")  # wait_s, inference_s, batch_images

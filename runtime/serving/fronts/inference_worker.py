@@ -28,6 +28,7 @@ from runtime.serving.bentoml_app import socket_path_of
 from runtime.serving.disconnect import ClientGoneError, unless_disconnected
 from runtime.serving.fronts.inference_client import unavailable
 from runtime.serving.fronts.inference_wire import (
+    BACKGROUND_HEADER,
     CODE_HEADER,
     DEADLINE_HEADER,
     MODEL_HEADER,
@@ -136,7 +137,8 @@ class InferenceApp:
         contract = desk.served.contract
         images = np.frombuffer(body, np.uint8).reshape(-1, contract.height, contract.width, 3)
         left_s = float(headers[DEADLINE_HEADER]) - time.monotonic()
-        outcome = await unless_disconnected(desk.batcher.submit(images, desk.threads.compute, left_s), receive)
+        work = desk.batcher.submit(images, desk.threads.compute, left_s, headers.get(BACKGROUND_HEADER) == "1")
+        outcome = await unless_disconnected(work, receive)
         outputs = stack_rows(outcome.answers)
         return Response(InferenceReply(outputs, outcome.wait_s, outcome.inference_s, outcome.batch_images).to_bytes())
 

@@ -1,14 +1,14 @@
 """A request to pixels: what one HTTP request may carry, read, decoded and resized before it joins a batch.
 
-Nothing here computes a prediction and nothing fetches anything. Which form a body has:
-`runtime/serving/intake/body_forms.py`.
+Nothing here computes a prediction and nothing fetches anything: addresses of lists are handed on to
+`runtime/serving/fetching`. Which form a body has: `runtime/serving/intake/body_forms.py`.
 """
 
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
 from starlette.requests import ClientDisconnect, Request
@@ -22,7 +22,8 @@ from runtime.model.preprocess import Placement, read_placed
 from runtime.serving.disconnect import ClientGoneError
 from runtime.serving.intake.base64_text import decode_base64
 from runtime.serving.intake.body_forms import Form, tell_form
-from runtime.serving.intake.json_body import read_json
+from runtime.serving.intake.image_list import SentImage
+from runtime.serving.intake.json_body import JsonBody, ListBody, read_json, read_list_json
 from runtime.serving.intake.multipart import read_multipart
 from runtime.serving.intake.wanted_answer import WantedAnswer
 from runtime.serving.intake.wanted_parts import PARTS, Parts, WantedParts
@@ -44,7 +45,7 @@ class ReadImages(NamedTuple):
 
     pixels: `(N, height, width, 3)` uint8 in the order sent, at the model's input: of each picture one, or its tiles.
     places: of each picture, where these lie in it. parts: what of the pictures is looked at. encoded: the files, if the
-    answer is drawn on them; else nothing keeps their bytes.
+    answer is drawn on them or filters look at them; else nothing keeps their bytes.
     """
 
     pixels: ImageArray
@@ -54,23 +55,29 @@ class ReadImages(NamedTuple):
 
 
 async def read_images(
-    request: Request, contract: ModelContract, settings: ServingSettings, wanted: WantedAnswer, run: RunInThreads
-) -> ReadImages:
+    request: Request, contract: ModelContract, settings: ServingSettings, wanted: WantedAnswer, run: RunInThreads,
+    keeps_files: bool = False,
+) -> ReadImages:  # fmt: skip
     """Read the images of a request in any of the four forms and bring each to the model's input.
 
-    Parsing JSON and large forms, base64, decoding and resizing are left to `run`, never done on the event loop. Raises
-    RequestRefused naming the first image that cannot be read, ClientGoneError.
+    Parsing JSON and large forms, base64, decoding and resizing are left to `run`, never done on the event loop.
+    keeps_files: whether filters look at the images later on. Raises RequestRefused naming the first image that cannot
+    be read, ClientGoneError.
     """
-    sent, stated = await _read_whole_body(request, settings.max_images_per_request, wanted, run)
+    names = PARTS if wanted.parts else ()
+    read_document = partial(read_json, max_images=settings.max_images_per_request, options=names)
+    found, options = await _read_whole_body(request, settings.max_images_per_request, read_document, run)
+    sent = cast(Sequence[bytes | str], found)
+    stated = (wanted.parts or WantedParts()).joined(WantedParts.of_json(options))
     wanted.check_number(len(sent))
     parts = stated.over(contract)
-    read_one = _Reader(contract, settings, parts)
+    read_one = Reader(contract, settings, parts)
     read = await run([partial(read_one, data, index) for index, data in enumerate(sent)])
     images = [image for image, _, _ in read]
     pixels = images[0]  # nearly every request: nothing to copy
     if len(images) > 1:
         [pixels] = await run([partial(np.concatenate, images)])
-    encoded = [data for _, _, data in read] if wanted.form == "overlay" else []
+    encoded = [data for _, _, data in read] if keeps_files or wanted.form == "overlay" else []
     return ReadImages(pixels, [places for _, places, _ in read], parts, encoded)
 
 
@@ -79,23 +86,35 @@ async def read_sent(request: Request, max_images: int, run: RunInThreads) -> Seq
 
     Raises RequestRefused for a body that is of none of them, ClientGoneError.
     """
-    sent, _ = await _read_whole_body(request, max_images, WantedAnswer(), run)
-    return sent
+    sent, _ = await _read_whole_body(request, max_images, partial(read_json, max_images=max_images), run)
+    return cast(Sequence[bytes | str], sent)
+
+
+async def read_list(
+    request: Request, max_images: int, run: RunInThreads, options: Sequence[str] = ()
+) -> tuple[Sequence[SentImage], Mapping[str, object]]:
+    """Read a list of images as `read_sent` does; in JSON some may be addresses, which nobody has looked at.
+
+    Returns beside them the values of the fields called `options` that JSON has. Raises RequestRefused,
+    ClientGoneError.
+    """
+    read_document = partial(read_list_json, max_images=max_images, options=options)
+    return await _read_whole_body(request, max_images, read_document, run)
 
 
 async def _read_whole_body(
-    request: Request, max_images: int, wanted: WantedAnswer, run: RunInThreads
-) -> tuple[Sequence[bytes | str], WantedParts]:
+    request: Request, max_images: int, read_document: Callable[[bytes], JsonBody | ListBody], run: RunInThreads
+) -> tuple[Sequence[SentImage], Mapping[str, object]]:
     try:
-        return await _read_body(request, max_images, wanted, run)
+        return await _read_body(request, max_images, read_document, run)
     except ClientDisconnect as exc:
         raise ClientGoneError("the client closed the connection before its body ended") from exc
 
 
 async def _read_body(
-    request: Request, max_images: int, wanted: WantedAnswer, run: RunInThreads
-) -> tuple[Sequence[bytes | str], WantedParts]:
-    """Return encoded images, bytes or text in base64, and which parts of them are wanted."""
+    request: Request, max_images: int, read_document: Callable[[bytes], JsonBody | ListBody], run: RunInThreads
+) -> tuple[Sequence[SentImage], Mapping[str, object]]:
+    """Return images as they were sent, and what a document says beside them."""
     encoding = request.headers.get("content-encoding", "identity").lower()
     if encoding not in ("identity", ""):
         message = f"content encoding {encoding[:40]!r} is not accepted; send the body as it is"
@@ -103,16 +122,16 @@ async def _read_body(
     content_type = request.headers.get("content-type", "")
     # Not `request.body()`, which keeps it for as long as there is the request.
     body = b"".join([chunk async for chunk in request.stream()])
-    form, parts = tell_form(content_type, body), wanted.parts or WantedParts()
+    form = tell_form(content_type, body)
     if form is Form.RAW:
-        return [body], parts
+        return [body], {}
     if form is Form.MULTIPART and len(body) <= MAX_INLINE_BYTES:
-        return read_multipart(content_type, body, max_images), parts
+        return read_multipart(content_type, body, max_images), {}
     if form is Form.MULTIPART:
         [files] = await run([partial(read_multipart, content_type, body, max_images)])
-        return files, parts
-    [(texts, options)] = await run([partial(read_json, body, max_images, PARTS if wanted.parts else ())])
-    return texts, parts.joined(WantedParts.of_json(options))
+        return files, {}
+    [(images, options)] = await run([partial(read_document, body)])
+    return images, options
 
 
 def image_bytes(encoded: bytes | str, index: int) -> bytes:
@@ -129,10 +148,11 @@ def refusing_image(index: int) -> Iterator[None]:
         raise RequestRefused(exc.code, str(exc), index) from exc
 
 
-class _Reader:
+class Reader:
     """Brings one request's images to the model's input, several at a time, and counts their tiles together."""
 
     def __init__(self, contract: ModelContract, settings: ServingSettings, parts: Parts) -> None:
+        """parts: what of each image is looked at."""
         self._contract, self._settings, self._parts = contract, settings, parts
         self._num_tiles, self._lock = 0, threading.Lock()
 

@@ -11,6 +11,7 @@ from pydantic_core import from_json
 from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.formats.altered import is_base64_of_image
 from runtime.serving.intake.body_forms import MANY_FIELD, ONE_FIELD, shown, shown_names, too_many_images
+from runtime.serving.intake.image_list import HOW_TO_LIST, LIST_FIELD, ImageAddress, read_image_list
 
 _HOW = f'{{"{ONE_FIELD}": "..."}} or {{"{MANY_FIELD}": ["...", "..."]}}'
 _START = 64  # bytes that tell what it is that is no JSON
@@ -29,29 +30,61 @@ class JsonBody(NamedTuple):
     options: dict[str, object]
 
 
+class ListBody(NamedTuple):
+    """As `JsonBody`, of images some of which may be addresses."""
+
+    images: Sequence[str | ImageAddress]
+    options: dict[str, object]
+
+
 def read_json(body: bytes, max_images: int, options: Sequence[str] = ()) -> JsonBody:
     """Read `{"image_b64": ...}` or `{"images_b64": [...]}`, with fields of the names in `options` beside it.
 
     A byte order mark and UTF-16 or UTF-32 do not matter. A field that is null or empty beside the other is as good as
     missing: generated clients write both. Raises RequestRefused.
     """
+    document = _object_of(body, _HOW)
+    stated = _take_options(document, (ONE_FIELD, MANY_FIELD, *options), options)
+    return JsonBody(_read_texts(document, max_images), stated)
+
+
+def read_list_json(body: bytes, max_images: int, options: Sequence[str] = ()) -> ListBody:
+    """Read what `read_json` does, or `{"images": [{"url": "..."}, {"base64": "..."}]}`. Raises RequestRefused."""
+    document = _object_of(body, HOW_TO_LIST)
+    stated = _take_options(document, (LIST_FIELD, ONE_FIELD, MANY_FIELD, *options), options)
+    listed = document.pop(LIST_FIELD, None)
+    if listed is None or (listed == [] and document):
+        return ListBody(_read_texts(document, max_images), stated)
+    if given := [name for name, value in document.items() if value not in (None, "", [])]:
+        message = f"expected one of the fields '{LIST_FIELD}', '{ONE_FIELD}' and '{MANY_FIELD}', got {1 + len(given)}"
+        raise _malformed(message)
+    return ListBody(read_image_list(listed, max_images), stated)
+
+
+def _object_of(body: bytes, how: str) -> dict[str, object]:
     document = _parse(body)
     if not isinstance(document, dict):
-        raise _malformed(f"the body must be a JSON object, {_HOW}, got {_described(document)}")
-    known = (ONE_FIELD, MANY_FIELD, *options)
+        raise _malformed(f"the body must be a JSON object, {how}, got {_described(document)}")
+    return document
+
+
+def _take_options(document: dict[str, object], known: Sequence[str], options: Sequence[str]) -> dict[str, object]:
+    """Take the fields of these names out of a document and return those that are not null."""
     if unknown := sorted(document.keys() - set(known)):
         hint = _right_field(document[unknown[0]]) if len(unknown) == 1 else ""
         message = f"unknown field(s) {shown_names(unknown)}; known: {', '.join(known)}{hint}"
         raise RequestRefused(RequestErrorCode.UNKNOWN_FIELD, message)
     stated = {name: document.pop(name) for name in options if name in document}
+    return {name: value for name, value in stated.items() if value is not None}
+
+
+def _read_texts(document: dict[str, object], max_images: int) -> list[str]:
     given = {name: value for name, value in document.items() if value not in (None, "", [])} or document
     if len(given) != 1:
         code = RequestErrorCode.MALFORMED if given else RequestErrorCode.NO_IMAGE
         raise RequestRefused(code, f"expected one of the fields '{ONE_FIELD}' and '{MANY_FIELD}', got {len(given)}")
     [(name, value)] = given.items()
-    return JsonBody(
-        _texts_of(name, value, max_images), {name: value for name, value in stated.items() if value is not None}
-    )
+    return _texts_of(name, value, max_images)
 
 
 def _texts_of(name: str, value: object, max_images: int) -> list[str]:

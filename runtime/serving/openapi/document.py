@@ -11,28 +11,43 @@ same endpoint. A body without a name gets one that may clash with others, and `o
 
 import json
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any
 
 import yaml
 
-from runtime.answers.refusals import STATUS, AnyCode, RequestErrorCode
+from runtime.answers.refusals import STATUS, AnyCode, FetchErrorCode, JobErrorCode, RequestErrorCode
 from runtime.model.errors import ViewErrorCode
-from runtime.serving.error_bodies import EDGE_CODES
-from runtime.serving.intake.body_forms import FILES_FIELD, JSON, MANY_FIELD, MULTIPART, ONE_FIELD
-from runtime.serving.intake.query_schema import json_fields, query_parameters
+from runtime.serving.intake.body_forms import FILES_FIELD, JSON, MULTIPART, ONE_FIELD
+from runtime.serving.intake.image_list import BASE64, LIST_FIELD, URL
+from runtime.serving.intake.query_schema import query_parameters
 from runtime.serving.intake.wanted_answer import PNG
+from runtime.serving.jobs.image_work import TASKS as JOB_TASKS
+from runtime.serving.openapi.bodies import (
+    LISTED,
+    SCHEMAS,
+    headers_of,
+    image_files,
+    json_body,
+    listed_image,
+    ref,
+)
 from runtime.serving.openapi.endpoints import ENDPOINTS, EXAMPLE_PICTURE, LINE_SCHEMA, LINES_EXAMPLE, Endpoint
+from runtime.serving.openapi.errors import error_schemas, errors_of
+from runtime.serving.openapi.job_paths import job_paths, job_schemas
 from runtime.serving.pipeline.lines import JSON_LINES
 
 Json = dict[str, Any]
 
 OPENAPI_VERSION = "3.0.3"
 RAW_MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp", "image/bmp", "image/tiff")
-_SCHEMAS = "#/components/schemas/"
 _REQUEST_ID_PATTERN = "^[A-Za-z0-9._-]{1,128}$"
-_EDGE_STATUSES = (HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.TOO_MANY_REQUESTS)
-_BASE64_HELP = "base64 of an image file, bare or as a data: URI"
+REQUEST_ID: Json = {
+    "name": "X-Request-ID",
+    "in": "header",
+    "required": False,
+    "description": "Comes back with the answer; one that does not fit the pattern is replaced.",
+    "schema": {"type": "string", "pattern": _REQUEST_ID_PATTERN},
+}
 _CARD = "The model card, with what was measured and where the model fails, is the Bento's README.md."
 LINE = "DetectBatchLine"
 BASE64_PATH = "/base64"  # behind that of the endpoint
@@ -44,6 +59,8 @@ _ORDER = {
     False: "The answer is a list in the order sent, with one item where one image was sent.",
     True: "The answer is a stream of lines, one for each image as soon as it is done.",
 }
+# Said of one image of a list, or of a job, and never of a request to these paths.
+_OF_ITEMS: frozenset[AnyCode] = frozenset({*FetchErrorCode, *JobErrorCode})
 _SEGMENT_ALONE: frozenset[AnyCode] = frozenset({RequestErrorCode.NOT_ACCEPTABLE, *ViewErrorCode})
 
 
@@ -65,21 +82,21 @@ class OpenAPIDocument(yaml.YAMLObject):
         return dumper.represent_dict(data.content)
 
 
-def describe(derived: Json, apis: Mapping[str, str]) -> OpenAPIDocument:
+def describe(derived: Json, apis: Mapping[str, str], has_jobs: bool = False) -> OpenAPIDocument:
     """Complete the document that BentoML derived.
 
-    derived: BentoML's own document. apis: names of the endpoints that there are, by route.
+    derived: BentoML's own document. apis: names of the endpoints that there are, by route. has_jobs: whether jobs are.
     """
     endpoints = {route: ENDPOINTS[api] for route, api in apis.items()}
     components: Json = {}
     for endpoint in endpoints.values():
-        schema = endpoint.item.model_json_schema(ref_template=_SCHEMAS + "{model}", mode="serialization")
+        schema = endpoint.item.model_json_schema(ref_template=SCHEMAS + "{model}", mode="serialization")
         components.update({name: _as_openapi(part) for name, part in schema.pop("$defs").items()})
         components[endpoint.item.__name__] = _as_openapi(schema)
-    bodies = {endpoint.json_body: _json_body(endpoint) for endpoint in endpoints.values()}
-    components.update({"ImageFiles": _image_files(), **bodies, **_error_schemas()})
+    bodies = {endpoint.json_body: json_body(endpoint) for endpoint in endpoints.values()}
+    components.update({"ImageFiles": image_files(), **bodies, **error_schemas()})
     if any(endpoint.streams for endpoint in endpoints.values()):
-        components[LINE] = LINE_SCHEMA
+        components.update({LINE: LINE_SCHEMA, LISTED: listed_image()})
     # The contact is that of BentoML's makers, and the description the whole model card.
     does = " ".join(endpoint.does for endpoint in endpoints.values() if endpoint.does)
     info = {**derived["info"], "description": f"{does} {_CARD}"}
@@ -89,6 +106,10 @@ def describe(derived: Json, apis: Mapping[str, str]) -> OpenAPIDocument:
         tags, name = paths[route]["post"]["tags"], route.removeprefix("/")
         operations = (route, _files_operation(name, endpoint)), (route + BASE64_PATH, _base64_operation(name, endpoint))
         paths.update({path: {"post": {**operation, "tags": tags}} for path, operation in operations})
+    if has_jobs:
+        tasks = [name for name in apis.values() if name in JOB_TASKS]
+        paths.update(job_paths([REQUEST_ID], tags))
+        components.update({LISTED: listed_image(), **job_schemas(tasks)})
     document = {**derived, "openapi": OPENAPI_VERSION, "info": info, "paths": paths}
     document["components"] = {"schemas": components}
     return OpenAPIDocument(json.loads(json.dumps(document)))  # copies: YAML would write anchors for shared parts
@@ -98,7 +119,7 @@ def _files_operation(name: str, endpoint: Endpoint) -> Json:
     raw: Json = {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in RAW_MEDIA_TYPES}
     # Without it some generators write a list of files as one text.
     encoding = {FILES_FIELD: {"style": "form", "explode": True}}
-    files = {MULTIPART: {"schema": _ref("ImageFiles"), "encoding": encoding}}
+    files = {MULTIPART: {"schema": ref("ImageFiles"), "encoding": encoding}}
     return {
         **_operation(name, endpoint),
         "operationId": name,
@@ -110,51 +131,32 @@ def _files_operation(name: str, endpoint: Endpoint) -> Json:
 
 
 def _base64_operation(name: str, endpoint: Endpoint) -> Json:
-    example = {ONE_FIELD: EXAMPLE_PICTURE}
+    example: Json = {ONE_FIELD: EXAMPLE_PICTURE}
+    if endpoint.streams:
+        example = {LIST_FIELD: [{BASE64: EXAMPLE_PICTURE}, {URL: "https://images.example.org/tile.jpg"}]}
     return {
         **_operation(name, endpoint),
         "operationId": f"{name}_base64",
         "summary": f"{endpoint.summary} in base64.",
-        "description": "One of the two fields for images is given. This path is another name of the one above, which "
+        "description": "One of the fields for images is given. This path is another name of the one above, which "
         "takes the same bodies; it is there for generated clients.",
-        "requestBody": {"required": True, "content": {JSON: {"schema": _ref(endpoint.json_body), "example": example}}},
+        "requestBody": {"required": True, "content": {JSON: {"schema": ref(endpoint.json_body), "example": example}}},
     }
 
 
 def _operation(name: str, endpoint: Endpoint) -> Json:
     """Return what both paths of the endpoint have in common."""
-    request_id = {
-        "name": "X-Request-ID",
-        "in": "header",
-        "required": False,
-        "description": "Comes back with the answer; one that does not fit the pattern is replaced.",
-        "schema": {"type": "string", "pattern": _REQUEST_ID_PATTERN},
-    }
     return {
         "x-bentoml-name": name,
-        "parameters": [request_id, *(query_parameters() if endpoint.answers_pictures else [])],
-        "responses": {"200": _answer(endpoint), **_errors(endpoint)},
+        "parameters": [REQUEST_ID, *(query_parameters() if endpoint.answers_pictures else [])],
+        "responses": {"200": _answer(endpoint), **errors_of(_codes(endpoint))},
     }
-
-
-def _image_files() -> Json:
-    file = {"type": "string", "format": "binary"}
-    # Without `minItems`: with it OpenAPI Generator's client in Go does not compile.
-    return _object({FILES_FIELD: {"type": "array", "items": file, "description": "one or more"}})
-
-
-def _json_body(endpoint: Endpoint) -> Json:
-    text = {"type": "string", "format": "byte", "description": _BASE64_HELP}
-    texts = {"type": "array", "minItems": 1, "items": text}
-    fields = _object({ONE_FIELD: text, MANY_FIELD: texts, **(json_fields() if endpoint.answers_pictures else {})})
-    del fields["required"]
-    return {**fields, "description": f"`{ONE_FIELD}` or `{MANY_FIELD}`, never both."}
 
 
 def _answer(endpoint: Endpoint) -> Json:
     if endpoint.streams:
         return _streamed_answer(endpoint)
-    content: Json = {JSON: {"schema": {"type": "array", "items": _ref(endpoint.item.__name__)}}}
+    content: Json = {JSON: {"schema": {"type": "array", "items": ref(endpoint.item.__name__)}}}
     if endpoint.example:
         content[JSON]["example"] = [endpoint.example]
     description = f"One {endpoint.item.__name__.lower()} for each image, in the order sent."
@@ -162,45 +164,21 @@ def _answer(endpoint: Endpoint) -> Json:
         content[PNG] = {"schema": {"type": "string", "format": "binary"}}
         description += f" {_PICTURES}"
     timing = {"Server-Timing": f"milliseconds of each step: {endpoint.stages}"}
-    return {"description": description, "headers": _headers(timing), "content": content}
+    return {"description": description, "headers": headers_of(timing), "content": content}
 
 
 def _streamed_answer(endpoint: Endpoint) -> Json:
     # A string, as generators read it; what a line is stands beside it, under the name that OpenAPI 3.2 has for it.
-    lines: Json = {"schema": {"type": "string"}, "x-itemSchema": _ref(LINE), "example": LINES_EXAMPLE}
+    lines: Json = {"schema": {"type": "string"}, "x-itemSchema": ref(LINE), "example": LINES_EXAMPLE}
     timing = {"Server-Timing": f"milliseconds of each step: {endpoint.stages}"}
     description = f"One line of JSON for each image, a {LINE}, in the order in which they are done."
-    return {"description": description, "headers": _headers(timing), "content": {JSON_LINES: lines}}
+    return {"description": description, "headers": headers_of(timing), "content": {JSON_LINES: lines}}
 
 
-def _errors(endpoint: Endpoint) -> Json:
-    """Return one response for each status, naming the codes that go with it."""
-    codes: dict[int, set[str]] = {status: {EDGE_CODES[status]} for status in _EDGE_STATUSES}
-    for code, status in STATUS.items():
-        if endpoint.answers_pictures or code not in _SEGMENT_ALONE:
-            codes.setdefault(status, set()).add(code.value)
-    retry = {"Retry-After": "whole seconds after which the same request may succeed"}
-    return {
-        str(int(status)): {
-            "description": f"{HTTPStatus(status).phrase}: {', '.join(sorted(names))}",
-            "headers": _headers(retry if "overloaded" in names else {}),
-            "content": {JSON: {"schema": _ref("Error")}},
-        }
-        for status, names in sorted(codes.items())
-    }
-
-
-def _error_schemas() -> Json:
-    codes = sorted({*(code.value for code in STATUS), *EDGE_CODES.values()})
-    problem = _object(
-        {
-            "code": {"type": "string", "enum": codes, "description": "stable; clients may switch on it"},
-            "message": {"type": "string", "description": "for people; may change"},
-            "index": {"type": "integer", "nullable": True, "description": "place of the image at fault, from 0"},
-            "request_id": {"type": "string", "description": "names this request in the service's log"},
-        }
-    )
-    return {"Error": _object({"error": _ref("Problem")}), "Problem": problem}
+def _codes(endpoint: Endpoint) -> list[AnyCode]:
+    """Return the codes that a request to the endpoint can be refused with."""
+    left_out = _OF_ITEMS if endpoint.answers_pictures else _OF_ITEMS | _SEGMENT_ALONE
+    return [code for code in STATUS if code not in left_out]
 
 
 def _as_openapi(schema: Any) -> Any:
@@ -221,16 +199,3 @@ def _as_openapi(schema: Any) -> Any:
     if isinstance(bound := read.get("exclusiveMinimum"), int | float):
         read.update({"minimum": bound, "exclusiveMinimum": True})
     return read
-
-
-def _headers(described: Mapping[str, str]) -> Json:
-    every = {"X-Request-ID": "names this request in the service's log", **described}
-    return {name: {"description": text, "schema": {"type": "string"}} for name, text in every.items()}
-
-
-def _object(properties: Json) -> Json:
-    return {"type": "object", "additionalProperties": False, "required": list(properties), "properties": properties}
-
-
-def _ref(name: str) -> Json:
-    return {"$ref": _SCHEMAS + name}

@@ -23,6 +23,7 @@ DETECT_EXAMPLE: dict[str, Any] = {
     "logits": {"crack": 2.1, "good": -1.4},
     "abstained": False,
     "abstain_below": None,
+    "marks": [],
     "model": _DETECTOR,
     "width": 64,
     "height": 48,
@@ -81,6 +82,8 @@ class Endpoint:
     @property
     def json_body(self) -> str:
         """The name of its body's schema."""
+        if self.streams:
+            return "ImageList"
         return "ImagesAndPartsInBase64" if self.answers_pictures else "ImagesInBase64"
 
 

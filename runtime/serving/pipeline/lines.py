@@ -19,7 +19,8 @@ from runtime.answers.refusals import RequestRefused
 from runtime.serving.bentoml_app import BatchCallback
 from runtime.serving.disconnect import ClientGoneError, unless_disconnected
 from runtime.serving.error_bodies import current_request_id, internal_problem, problem
-from runtime.serving.intake.images import read_sent
+from runtime.serving.intake.image_list import SentImage
+from runtime.serving.intake.images import read_list
 from runtime.serving.intake.wanted_answer import read_wanted_answer
 from runtime.serving.pipeline.pipeline import Pipeline
 from runtime.serving.pipeline.sent_pictures import SentPicture
@@ -41,7 +42,7 @@ async def answer_lines(pipeline: Pipeline, request: Request, compute: BatchCallb
     read_wanted_answer(request, "detection")
     detector = pipeline.detector
     run = partial(detector.run, detector.decoders, record)
-    sent = await read_sent(request, detector.served.settings.max_batch_uploads, run)
+    sent, _ = await read_list(request, detector.served.settings.max_batch_uploads, run)
     record.num_images = len(sent)
     batch = _Batch(pipeline, compute, trace_id_of(request), current_request_id(request.scope))
     return _LinesResponse(batch.lines(deque(enumerate(sent))), record, pipeline)
@@ -49,14 +50,14 @@ async def answer_lines(pipeline: Pipeline, request: Request, compute: BatchCallb
 
 @dataclass(frozen=True)
 class _Batch:
-    """The images of one request, each with a deadline of its own from when work on it begins."""
+    """The images of one request, each with a deadline of its own from when it is there and work on it begins."""
 
     pipeline: Pipeline
     compute: BatchCallback
     trace_id: str
     request_id: str
 
-    async def lines(self, sent: deque[tuple[int, bytes | str]]) -> AsyncGenerator[bytes, None]:
+    async def lines(self, sent: deque[tuple[int, SentImage]]) -> AsyncGenerator[bytes, None]:
         """Yield one line an image, in the order in which they are done. sent: is emptied, to keep no file for long."""
         running: set[asyncio.Task[bytes]] = set()
         try:
@@ -70,10 +71,10 @@ class _Batch:
             for task in running:
                 task.cancel()
 
-    async def _line(self, index: int, encoded: bytes | str) -> bytes:
+    async def _line(self, index: int, image: SentImage) -> bytes:
         metrics = self.pipeline.detector.metrics
         try:
-            result = await self._look_at(index, encoded)
+            result = await self._look_at(index, image)
         except RequestRefused as refusal:
             metrics.refused(refusal.code.value)
             return self._error(index, problem(refusal.at(index), self.request_id))
@@ -86,11 +87,12 @@ class _Batch:
     def _error(index: int, error: dict[str, object]) -> bytes:
         return json.dumps({"index": index, "error": error}, separators=(",", ":")).encode() + b"\n"
 
-    async def _look_at(self, index: int, encoded: bytes | str) -> PipelineResult:
+    async def _look_at(self, index: int, image: SentImage) -> PipelineResult:
         detector = self.pipeline.detector
-        time_left = TimeLeft(time.perf_counter() + detector.deadline_s, detector.deadline_s)
-        read = partial(SentPicture.read, encoded, index, self.pipeline.reading)
-        picture = await time_left.run(detector.decoders, read)
+        async with self.pipeline.fetcher.encoded(image) as encoded:
+            time_left = TimeLeft(time.perf_counter() + detector.deadline_s, detector.deadline_s)
+            read = partial(SentPicture.read, encoded, index, self.pipeline.reading)
+            picture = await time_left.run(detector.decoders, read)
         try:
             looked = await self.pipeline.look_at([picture], self.compute, self.trace_id, time_left)
         finally:

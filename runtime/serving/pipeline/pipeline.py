@@ -16,6 +16,7 @@ from runtime.model.contract import DetectionContract
 from runtime.model.image import ImageArray
 from runtime.model.roles import Role
 from runtime.serving.bentoml_app import BatchCallback
+from runtime.serving.fetching.fetcher import Fetcher
 from runtime.serving.pipeline.sent_pictures import PictureRoom, Reading, SentPicture
 from runtime.serving.pipeline.stages import CropAnswers, CropStage, MaskAnswers, MaskStage
 from runtime.serving.pipeline.time_left import TimeLeft, together
@@ -46,19 +47,23 @@ class Pipeline:
     reading: Reading
     metrics: PipelineMetrics
     models: list[StageModel]
+    fetcher: Fetcher
 
     @classmethod
-    def of(cls, handlers: Mapping[Role, RequestHandler]) -> Self:
-        """Put the handlers of a detector and of those that are there beside it into a pipeline."""
+    def of(cls, handlers: Mapping[Role, RequestHandler], fetcher: Fetcher) -> Self:
+        """Put the handlers of a detector and of those that are there beside it into a pipeline.
+
+        fetcher: of the images of lists that are addresses.
+        """
         detector, classifier = handlers["detection"], handlers.get("crop-classification")
         segmenter = handlers.get("segmentation")
         whole = [detector, segmenter] if segmenter else [detector]
         settings, contract = detector.served.settings, detector.served.contract
         assert isinstance(contract, DetectionContract)
         room = PictureRoom(settings.max_decoded_bytes)
-        reading = Reading(
-            tuple(handler.served.contract for handler in whole), classifier is not None, settings.max_pixels, room
-        )
+        contracts = tuple(handler.served.contract for handler in whole)
+        looks = any(handler.served.image_filters.at(is_drawn=False) for handler in whole)
+        reading = Reading(contracts, classifier is not None, settings.max_pixels, room, looks)
         stages: dict[Stage, RequestHandler | None] = {"detect": detector, "classify": classifier, "mask": segmenter}
         return cls(
             detector,
@@ -67,6 +72,7 @@ class Pipeline:
             reading,
             pipeline_metrics(contract.objects),
             [_stage_model(stage, handler.served.identity) for stage, handler in stages.items() if handler],
+            fetcher,
         )
 
     def close(self) -> None:
@@ -84,8 +90,8 @@ class Pipeline:
         output is not finite.
         """
         pixels = await self._stacked(pictures, time_left)
-        outcome = await self.detector.batcher.submit(pixels, compute, time_left.left_s)
-        self.detector.metrics.queue_wait.observe(outcome.wait_s)
+        outcome = await self.detector.batcher.submit(pixels, compute, time_left.left_s, time_left.is_background)
+        time_left.note_wait(self.detector.metrics, outcome.wait_s)
         found = only_predictions(self._detections(pictures, outcome))
         self.detector.metrics.predicted(found)
         finished = await together(
@@ -94,7 +100,9 @@ class Pipeline:
                 for picture, answer in zip(pictures, found, strict=True)
             ]
         )
-        results = await self.detector.filter(finished, time_left.left_s)
+        filtered = await self.detector.filter(finished, time_left.left_s)
+        looked = await self.detector.look(filtered, [picture.file for picture in pictures], time_left.left_s)
+        results = looked.answers
         self.metrics.answered(results)
         return Looked(results, outcome)
 

@@ -48,12 +48,14 @@ class Reading:
     """How the pictures of a pipeline are read.
 
     contracts: of the models that look at the whole picture, the detector's first. is_cut: whether crops are cut out.
+    keeps_files: whether filters look at pictures later on.
     """
 
     contracts: tuple[ModelContract, ...]
     is_cut: bool
     max_pixels: int | None
     room: PictureRoom
+    keeps_files: bool = False
 
 
 @dataclass(eq=False)
@@ -90,7 +92,14 @@ class SentPicture:
             picture._give_back = weakref.finalize(picture, reading.room.give_back, opened.num_bytes)
         elif reading.is_cut:
             picture._data = data
+        if reading.keeps_files:
+            picture._data = data
         return picture
+
+    @property
+    def file(self) -> bytes:
+        """The encoded picture; empty unless the reading keeps files, and once it is closed."""
+        return self._data
 
     def __post_init__(self) -> None:
         self._give_back: weakref.finalize[..., SentPicture] | None = None

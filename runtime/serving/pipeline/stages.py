@@ -106,9 +106,9 @@ class CropStage:
         handler, contract = self.handler, self.handler.served.contract
         pixels = await time_left.run(self.cutters, partial(picture.crops, boxes, contract))
         times.cut_at = time.perf_counter()
-        outcome = await handler.batcher.submit(pixels, self.sessions.compute, time_left.left_s)
+        outcome = await handler.batcher.submit(pixels, self.sessions.compute, time_left.left_s, time_left.is_background)
         times.inference_s = outcome.inference_s
-        handler.metrics.queue_wait.observe(outcome.wait_s)
+        time_left.note_wait(handler.metrics, outcome.wait_s)
         answers = to_predictions(stack_rows(outcome.answers), contract, handler.served.identity)
         handler.metrics.predicted(answers)
         filtered = iter(await handler.filter([one for one in answers if one is not None], time_left.left_s))
@@ -173,12 +173,15 @@ class MaskStage:
         handler, (pixels, place) = self.handler, picture.inputs[1]
         contract = handler.served.contract
         assert isinstance(contract, SegmentationContract)
-        outcome = await handler.batcher.submit(pixels[None], self.sessions.compute, time_left.left_s)
-        handler.metrics.queue_wait.observe(outcome.wait_s)
+        outcome = await handler.batcher.submit(
+            pixels[None], self.sessions.compute, time_left.left_s, time_left.is_background
+        )
+        time_left.note_wait(handler.metrics, outcome.wait_s)
         outputs = stack_rows(outcome.answers)
         outline = partial(to_segmentations, outputs, [place], contract, handler.served.identity)
         answers = only_predictions(await time_left.run(self.encoders, outline))
         handler.metrics.predicted(answers)
-        [segmentation] = await handler.filter(answers, time_left.left_s)
+        filtered = await handler.filter(answers, time_left.left_s)
+        [segmentation] = (await handler.look(filtered, [picture.file], time_left.left_s)).answers
         assert isinstance(segmentation, Segmentation)
         return segmentation

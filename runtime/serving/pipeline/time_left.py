@@ -8,6 +8,7 @@ from typing import Any, Self, TypeVar
 
 from starlette.types import Message
 
+from runtime.serving.prometheus.metrics import ServiceMetrics
 from runtime.serving.request_threads import RequestThreads
 
 T = TypeVar("T")
@@ -24,11 +25,13 @@ async def _never_gone() -> Message:
 class TimeLeft:
     """Until when a picture must be answered.
 
-    until_s: on the clock of `time.perf_counter`. deadline_s: the whole time that it had.
+    until_s: on the clock of `time.perf_counter`. deadline_s: the whole time that it had. is_background: nobody waits
+    for it, so that others go first.
     """
 
     until_s: float
     deadline_s: float
+    is_background: bool = False
 
     @property
     def left_s(self) -> float:
@@ -38,6 +41,11 @@ class TimeLeft:
         """Return what a model behind the detector may take from now on, so that there is time left to answer."""
         latest = self.until_s - ANSWER_SHARE * self.deadline_s
         return replace(self, until_s=min(latest, time.perf_counter() + share * self.deadline_s))
+
+    def note_wait(self, metrics: ServiceMetrics, wait_s: float) -> None:
+        """Count how long it waited for its batch, if somebody waited with it."""
+        if not self.is_background:
+            metrics.queue_wait.observe(wait_s)
 
     async def run(self, threads: RequestThreads, function: Callable[[], T]) -> T:
         """Call a function in a thread. Raises what `RequestThreads.run` does but ClientGoneError."""

@@ -138,3 +138,21 @@ def test_a_normal_class_is_kept_for_a_folder_and_refused_for_a_source_that_names
         decide_source("synthetic-tiles", "", None, out, "good")
     with pytest.raises(ManifestError, match="without pictures"):
         decide_source("", "", None, out, "good")
+
+
+def test_split_new_forgets_the_sides_once_and_keeps_a_copy(tmp_path: Path) -> None:
+    out = tmp_path / "source.yaml"
+    (tmp_path / "sides.csv").write_text("sides")
+    (tmp_path / "manifest.csv").write_text("manifest")
+    assert main(["--split", "new", "--out", str(out)]) == 0
+    noted = out.read_text()
+    assert "new" not in noted
+    assert sorted(path.read_text() for path in (tmp_path / "kept").iterdir()) == ["manifest", "sides"]
+    assert not (tmp_path / "sides.csv").exists()
+    assert main(["--split", "new", "--out", str(out)]) == 0  # nothing is left to forget
+    assert out.read_text() == noted
+
+
+def test_a_word_that_says_nothing_of_the_split_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--split", "again", "--out", str(tmp_path / "source.yaml")]) == 2
+    assert "SPLIT='again' is not known; it takes" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from runtime.answers.refusals import RequestRefused
-from runtime.serving.batching import Batcher
+from runtime.serving.batching import Batcher, BatchingWay
 from runtime.serving.turn_queue import Outcome
 
 LONG_S = 60.0  # a deadline that no test reaches
@@ -358,3 +358,97 @@ async def test_observers_are_told_of_batches_and_of_the_queue() -> None:
     await asyncio.gather(*tasks)
     assert batches == [(1, 1), (3, 2)]
     assert (max(depths), depths[-1]) == (3, 0)
+
+
+@on_a_loop
+async def test_background_goes_where_nobody_waits_and_its_batches_are_its_own() -> None:
+    model, batcher = Model(), make_batcher(batch=32)
+    tasks = [asyncio.create_task(batcher.submit([1], model, LONG_S))]
+    await settle()
+    for images in ([2], [3], [5, 6, 7]):
+        tasks.append(asyncio.create_task(batcher.submit(images, model, LONG_S, is_background=True)))
+    await settle()
+    assert (batcher.queued_images, batcher.expected_wait_s) == (0, 0)
+    tasks.append(asyncio.create_task(batcher.submit([4], model, LONG_S)))
+    await settle()
+    await model.release(0)
+    assert model.batches[1:] == [[[4]]]
+    await model.release(1)
+    assert model.batches[2:] == [[[2], [3]]]
+    for index in (2, 3, 4):
+        await model.release(index)
+    assert model.batches[3:] == [[[5]], [[6, 7]]]
+    assert [(await task).answers for task in tasks] == [[10], [20], [30], [50, 60, 70], [40]]
+
+
+@on_a_loop
+async def test_background_leaves_one_of_several_sessions_free() -> None:
+    model, batcher = Model(), make_batcher(sessions=3, batch=1)
+    behind = [asyncio.create_task(batcher.submit([i], model, LONG_S, is_background=True)) for i in range(4)]
+    await settle()
+    assert len(model.batches) == 2
+    front = asyncio.create_task(batcher.submit([9], model, LONG_S))
+    await settle()
+    assert model.batches[2:] == [[[9]]]
+    for index in range(5):
+        await model.release(index)
+    assert (await front).answers == [90]
+    assert [(await task).answers for task in behind] == [[0], [10], [20], [30]]
+
+
+@on_a_loop
+async def test_background_is_not_refused_for_a_full_queue_and_leaves_when_it_is_given_up() -> None:
+    model, batcher = Model(), make_batcher(queue=1)
+    tasks = [asyncio.create_task(batcher.submit([i], model, LONG_S)) for i in range(2)]
+    await settle()
+    behind = [asyncio.create_task(batcher.submit([i], model, LONG_S, is_background=True)) for i in (2, 3)]
+    await settle()
+    with pytest.raises(RequestRefused):
+        batcher.refuse_if_full(LONG_S)
+    behind[0].cancel()
+    await settle()
+    for index in range(3):
+        await model.release(index)
+    assert model.batches == [[[0]], [[1]], [[3]]]
+    assert (await behind[1]).answers == [30]
+    assert [(await task).answers for task in tasks] == [[0], [10]]
+    late = asyncio.create_task(batcher.submit([4], model, LONG_S))
+    await settle()
+    last = asyncio.create_task(batcher.submit([5], model, LONG_S, is_background=True))
+    await settle()
+    closing = asyncio.create_task(batcher.close())
+    await settle()
+    with pytest.raises(RequestRefused, match="shutting down"):
+        await last
+    await model.release(3)
+    await closing
+    assert (await late).answers == [40]
+
+
+@on_a_loop
+async def test_requests_that_may_not_share_a_batch_are_one_call_each() -> None:
+    batcher, model = make_batcher(sessions=2, batch=100, way=BatchingWay(max_requests=1, splits=False)), Model()
+    tasks = [await submit(batcher, model, 1, 2, 3), await submit(batcher, model, 4), await submit(batcher, model, 5)]
+    assert model.batches == [[[1, 2, 3]], [[4]]], "not shared out among sessions that are free"
+    await model.release(0)
+    assert model.batches[2:] == [[[5]]]
+    for batch in (1, 2):
+        await model.release(batch)
+    assert [await answers(task) for task in tasks] == [[10, 20, 30], [40], [50]]
+
+
+@on_a_loop
+async def test_window_gathers_requests_though_a_session_is_free_and_a_full_batch_does_not_wait() -> None:
+    batcher, model = make_batcher(way=BatchingWay(window_s=0.05)), Model()
+    first, second = await submit(batcher, model, 1), await submit(batcher, model, 2)
+    assert model.batches == []
+    while not model.batches:
+        await asyncio.sleep(0.001)
+    assert model.batches == [[[1], [2]]]
+    await model.release(0)
+    assert [await answers(task) for task in (first, second)] == [[10], [20]]
+    batcher = make_batcher(way=BatchingWay(window_s=LONG_S))
+    full = [await submit(batcher, model, 1, 2), await submit(batcher, model, 3, 4)]
+    assert model.batches[1:] == [[[1, 2], [3, 4]]]
+    await model.release(1)
+    assert [await answers(task) for task in full] == [[10, 20], [30, 40]]

@@ -45,12 +45,20 @@ def test_a_run_killed_in_every_part_of_it_ends_with_the_same_bits(
 
 
 @pytest.mark.slow
-def test_two_processes_train_the_same_model_as_one(
+def test_two_processes_train_the_same_model_as_one_and_survive_a_kill(
     tiny_tiles_dir: Path, params_path: Path, whole: Path, tmp_path: Path
 ) -> None:
-    """Sums are taken in another order, so bits may differ, and steps make that a little larger."""
-    two = tmp_path / "two"
+    """Sums are taken in another order, so bits may differ, and steps make that a little larger.
+
+    Two that are killed, one of them and so both, end with the bits of two that never were.
+    """
+    two, folder = tmp_path / "two", tmp_path / "killed"
     run_in(two, "training.launch", "training.train", *_arguments(tiny_tiles_dir, params_path, two), NPROC="2")
+    launch = ["training.launch", "--max-restarts", "1"]
+    killed = ["tests.training.run.interrupted", "kill", str(NUM_STEPS[0] + 1), "1", str(tmp_path / "killed-once")]
+    printed = run_in(folder, *launch, *killed, *_arguments(tiny_tiles_dir, params_path, folder), NPROC="2")
+    assert printed.count("resuming after step") == 1
+    assert_same(folder, two, num_epochs=2)
     ours, theirs = Checkpoint.load(two / "checkpoint.pt"), Checkpoint.load(whole / "checkpoint.pt")
     for name, tensor in theirs.state_dict.items():
         if "readout" not in name:

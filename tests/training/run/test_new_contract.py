@@ -7,8 +7,11 @@ import pandas as pd
 import pytest
 import yaml
 
+from dataset.description import DataDescription
 from dataset.manifest import BOXES_SHA256, COLUMNS, MASK_SHA256, Manifest
-from runtime.model.contract import Task
+from project.params import ParamsError
+from runtime.model.contract import ClassificationContract, Task
+from runtime.model.roles import role_of
 from tests.training.detection_section import detection_section
 from tests.training.segmentation_section import segmentation_section
 from training.params import Params
@@ -57,3 +60,37 @@ def test_a_manifest_that_cannot_tell_what_is_learned_is_named(
     assert data_sha256(task, earlier, params, tmp_path) == earlier.sha256
     assert (f"holds no hashes of {unknown}:" in caplog.text) == bool(unknown)
     assert len(caplog.records) == bool(unknown)
+
+
+def _crops(root: Path, margin: float | None) -> Manifest:
+    DataDescription(name="a", title="A", summary="", group_meaning="", crop_margin=margin).write(root)
+    return manifest(root)
+
+
+def test_a_classifier_of_crops_states_how_they_are_cut_and_has_a_name_of_its_own(
+    params: dict[str, Any], tmp_path: Path
+) -> None:
+    document = params | {"crops": {"margin": 0.25, "contract": {"height": 48}, "train": {"batch_size": 5}}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    read = Params.read(tmp_path / "params.yaml", "crop-classification")
+    assert (read.task, read.train.batch_size, read.contract.height) == ("classification", 5, 48)
+    contract = new_contract(_crops(tmp_path, 0.25), read, CHANNELS, CHANNELS, "none")
+    assert isinstance(contract, ClassificationContract)
+    assert role_of(contract) == "crop-classification"
+    assert (contract.name, contract.crop_margin) == ("vision-crop-classifier", 0.25)
+    assert (contract.height, contract.width) == (48, 64)
+
+
+def test_crops_are_not_taken_for_pictures_nor_pictures_for_crops_nor_other_crops_for_these(
+    params: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params | {"crops": {"margin": 0.25}}), encoding="utf-8")
+    of_pictures = Params.read(tmp_path / "params.yaml")
+    of_crops = Params.read(tmp_path / "params.yaml", "crop-classification")
+    for read, margin, message in (
+        (of_pictures, 0.25, "are crops of boxes: say --task crop-classification"),
+        (of_crops, None, "are no crops of boxes: run python -m dataset.crops.cut"),
+        (of_crops, 0.5, r"crops\.margin is 0\.25, but the crops in .* were cut with 0\.5"),
+    ):
+        with pytest.raises(ParamsError, match=message):
+            new_contract(_crops(tmp_path, margin), read, CHANNELS, CHANNELS, "none")

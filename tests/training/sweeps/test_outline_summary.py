@@ -39,7 +39,7 @@ def root(tiles: Project, tmp_path: Path) -> Path:
 
 
 def _summary(root: Path, project: Project, normal_class: str = "Free") -> tuple[list[dict[str, Any]], str]:
-    text = write_summary(root, 2, PARAMS, normal_class, project.manifest)
+    text = write_summary(root, 2, PARAMS, normal_class, project.manifest, "segmentation")
     assert (root / "summary.md").read_text(encoding="utf-8") == text
     return json.loads((root / "summary.json").read_text(encoding="utf-8"))["outlines"], text
 
@@ -115,9 +115,9 @@ def test_merged_regions_of_defects_alone_are_measured_without_a_normal_class(tmp
 def test_what_cannot_be_measured_is_said(tiles: Project, root: Path) -> None:
     unmarked = tiles.manifest
     unmarked.table["mask"] = ""
-    text = write_summary(root, 2, PARAMS, "Free", unmarked)
+    text = write_summary(root, 2, PARAMS, "Free", unmarked, "segmentation")
     assert "group, seed 0: Not measured: no test picture has a mask that marks a region" in text
     assert "| region |" not in text
     (root / "seed0/group1/maps/000003.png").unlink()
     with pytest.raises(PredictionsError, match=r"group1.maps holds 44 predicted maps, but the predictions 45 rows"):
-        write_summary(root, 2, PARAMS, "Free", tiles.manifest)
+        write_summary(root, 2, PARAMS, "Free", tiles.manifest, "segmentation")

@@ -32,6 +32,10 @@ from training.task_params import OWN_SECTIONS
 from training.tasks.keys_of_classes import OFF
 
 REPOSITORY = Path(__file__).parents[3]
+# A classifier of crops is trained as one of pictures is: its section is one of the cutting, and of keys of others.
+OF_TASKS: dict[str, type[Section]] = {
+    name: kind for role, (name, kind) in OWN_SECTIONS.items() if role != "crop-classification"
+}
 TIMED = ("images_per_s", "data_wait_share")
 # key -> its changed value, and what must be set beside it to matter at all, before and after
 Change = tuple[Any, dict[str, Any]]
@@ -203,9 +207,9 @@ def _own_params() -> dict[str, Any]:
 def _document(task: Task) -> dict[str, Any]:
     """The project's own params, made tiny; those of another task are what holds with it, laid out as for classes."""
     own = _own_params()
-    sections = ("contract", "model", "train", "augment", *OWN_SECTIONS)
+    sections = ("contract", "model", "train", "augment", *OF_TASKS)
     document = {name: copy.deepcopy(own[name]) for name in sections}
-    if task in OWN_SECTIONS:
+    if task in OF_TASKS:
         for section in ("model", "train", "augment"):
             document[section] |= document[task].pop(section)
         document[task] |= {"channels": 8, "coarsest_stride": 8}
@@ -251,16 +255,16 @@ def _outcome(
 def test_a_change_is_known_for_every_key_that_training_reads() -> None:
     sections: dict[str, type[Section]] = {
         "contract": ContractParams, "model": ModelParams, "train": TrainParams, "augment": AugmentParams,
-        **dict(OWN_SECTIONS.items()), "train.phases.0": PhaseParams,
+        **OF_TASKS, "train.phases.0": PhaseParams,
     }  # fmt: skip
-    assert set(Params.model_fields) == {name for name in sections if "." not in name}
+    assert set(Params.model_fields) == {name for name in sections if "." not in name} | {"crops"}
     declared = {f"{name}.{key}" for name, section in sections.items() for key in section.model_fields}
     # Made of keys that are in the others.
-    replaced = {f"{task}.{section}" for task in OWN_SECTIONS for section in ("model", "train", "augment")}
+    replaced = {f"{task}.{section}" for task in OF_TASKS for section in ("model", "train", "augment")}
     assert declared == set(CHANGES) | ELSEWHERE | replaced | {"train.phases"}
 
 
-@pytest.mark.parametrize("task", OWN_SECTIONS)
+@pytest.mark.parametrize("task", OF_TASKS)
 def test_the_section_of_a_task_replaces_keys_one_by_one_and_its_errors_name_them_there(
     task: Task, tmp_path: Path
 ) -> None:
@@ -282,7 +286,7 @@ def test_the_section_of_a_task_replaces_keys_one_by_one_and_its_errors_name_them
 def test_every_key_changes_what_is_trained_or_is_refused_by_name(
     task: Task, few_tiles: Path, tmp_path: Path, formats: set[object], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    others = {name for name in OWN_SECTIONS if name != task}
+    others = {name for name in OF_TASKS if name != task}
     keys = [key for key in CHANGES if key.partition(".")[0] not in others]
     before: dict[str, tuple[int, str]] = {}
     ignored, refused = [], set()

@@ -4,9 +4,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.in_process_rates import Rate
 from benchmarks.load.servers import Served
 from benchmarks.load.turns import run_module
+from benchmarks.rates.in_process_rates import Rate
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from benchmarks.in_process_rates import Rate, measure
+from benchmarks.rates.in_process_rates import Rate, measure
 from runtime.model.cores import usable_cores
 from runtime.model.preprocess import read_for_model
 from scoring.pictures import ScoringError, list_pictures, root_of

@@ -1,0 +1,170 @@
+"""Which stage of the pipeline misses its budget first, and what would mend it:
+
+    python -m benchmarks.budget --p95-ms 200 --rate 20
+
+Simulates the pipeline with the costs that `make bench-pipeline` measured (`benchmarks/pipeline/simulation.py` says
+how), at the rate, and with more cores, larger batches, a smaller input and int8. A stage's budget is its share of the
+target: what it costs a lone request, by what all of it costs. The first to miss it is found by raising the rate in ten
+steps. docs/BENCHMARKS.md says how far the simulation is to be trusted.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.load.load_generator import percentile
+from benchmarks.pipeline.measured import OPEN_RATE_PER_S, OURS, STAGES, Costs, PipelineReport, ReportError, Shape
+from benchmarks.pipeline.simulation import simulate
+from benchmarks.pipeline.turn import OPEN
+from project.command import command
+from project.write_whole import write_whole
+
+SMALLER_SIDE = 0.75  # of the detector's input, with which its convolutions shrink by the square
+INT8_GAIN = 1.5  # of both models; 1.3 to 1.9 are reported for CPUs without VNNI
+LARGE_BATCH = 16
+NUM_REQUESTS = 2000
+NUM_STEPS = 10
+_ENDLESS_MS = 10_000.0  # beyond it the queue has grown as long as the simulation lasted
+_ALONE_PER_S = 0.001  # nobody meets anybody
+
+
+class BudgetError(ValueError):
+    """A budget that cannot be judged; the message says why."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a rate does to the pipeline, in milliseconds. stages_ms: p95 of each, with the wait for it."""
+
+    p95_ms: float
+    stages_ms: dict[str, float]
+
+
+def outcome_of(costs: Costs, shape: Shape, rate_per_s: float, num_requests: int = NUM_REQUESTS) -> Outcome:
+    """Simulate and take p95."""
+    found = simulate(costs, shape, rate_per_s, num_requests)
+    stages = {stage: percentile(sorted(values), 95) for stage, values in found.stages_ms.items()}
+    return Outcome(percentile(sorted(found.total_ms), 95), stages)
+
+
+def budgets_ms(costs: Costs, shape: Shape, p95_ms: float) -> dict[str, float]:
+    """Share a target out among the stages, by what each costs a request that meets nobody."""
+    alone = simulate(costs, shape, _ALONE_PER_S, 400)
+    means = {stage: statistics.mean(values) for stage, values in alone.stages_ms.items()}
+    return {stage: p95_ms * mean / sum(means.values()) for stage, mean in means.items()}
+
+
+@dataclass(frozen=True)
+class Miss:
+    """The stage that is most beyond its budget, or nearest to it, how many times its budget it takes, and when."""
+
+    stage: str
+    times_its_budget: float
+    at_rate_per_s: float
+
+
+def first_to_miss(costs: Costs, shape: Shape, budgets: dict[str, float], rate_per_s: float) -> Miss:
+    """Raise the rate in ten steps until a stage's p95 is beyond its budget; at the last step the nearest counts."""
+    steps = [rate_per_s * step / NUM_STEPS for step in range(1, NUM_STEPS + 1)]
+    for rate in steps:
+        outcome = outcome_of(costs, shape, rate)
+        used = {stage: outcome.stages_ms[stage] / budgets[stage] for stage in STAGES}
+        first = max(used, key=lambda stage: used[stage])
+        if used[first] > 1 or rate == steps[-1]:
+            return Miss(first, used[first], rate)
+    raise AssertionError("the last step returns")
+
+
+def remedies(costs: Costs, shape: Shape) -> Iterator[tuple[str, tuple[Costs, Shape]]]:
+    """Yield what might mend it, in words, with what it makes of costs and deployment."""
+    double = {"cores": 2 * shape.cores, "sessions": 2 * shape.sessions, "decode_threads": 2 * shape.decode_threads}
+    yield f"{2 * shape.cores} cores, with as many sessions", (costs, shape.model_copy(update=double))
+    yield f"batches of up to {LARGE_BATCH}", (costs, shape.model_copy(update={"max_batch_images": LARGE_BATCH}))
+    smaller = costs.model_copy(update={"detect_ms": costs.detect_ms * SMALLER_SIDE**2})
+    yield f"a detector's input of {SMALLER_SIDE:g} times the side", (smaller, shape)
+    int8 = {"detect_ms": costs.detect_ms / INT8_GAIN, "classify_ms": costs.classify_ms / INT8_GAIN}
+    yield f"int8, if it is {INT8_GAIN:g} times as fast", (costs.model_copy(update=int8), shape)
+
+
+def check_of(report: PipelineReport, costs: Costs) -> dict[str, float | None]:
+    """Return p95 at the rate of the run's open loop: as simulated, the median of what was measured, and their ratio."""
+    mine = [p for p in report.phases if (p.way, p.load) == (OURS, OPEN) and p.p95_ms]
+    measured = [p.p95_ms for p in mine if p.p95_ms]
+    predicted = outcome_of(costs, report.shape, OPEN_RATE_PER_S).p95_ms
+    median = statistics.median(measured) if measured else None
+    return {
+        "rate_per_s": OPEN_RATE_PER_S, "predicted_p95_ms": predicted, "measured_p95_ms": median,
+        "measured_low_ms": min(measured, default=None), "measured_high_ms": max(measured, default=None),
+        "predicted_by_measured": predicted / median if median else None,
+    }  # fmt: skip
+
+
+def judge(report: PipelineReport, p95_ms: float, rate_per_s: float) -> dict[str, object]:
+    """Return the whole judgement, ready for JSON. Raises BudgetError for a report without costs."""
+    costs, shape = report.costs, report.shape
+    if costs is None:
+        raise BudgetError("the report ends before the first round: run `make bench-pipeline` again")
+    outcome, budgets = outcome_of(costs, shape, rate_per_s), budgets_ms(costs, shape, p95_ms)
+    mended = [(words, outcome_of(*changed, rate_per_s).p95_ms) for words, changed in remedies(costs, shape)]
+    return {
+        "target": {"p95_ms": p95_ms, "rate_per_s": rate_per_s},
+        "machine": report.machine.processor,
+        "shape": shape.model_dump(),
+        "p95_ms": outcome.p95_ms,
+        "holds": outcome.p95_ms <= p95_ms,
+        "stages": {stage: {"p95_ms": outcome.stages_ms[stage], "budget_ms": budgets[stage]} for stage in STAGES},
+        "first": asdict(first_to_miss(costs, shape, budgets, rate_per_s)),
+        "remedies": [{"what": words, "p95_ms": ms, "holds": ms <= p95_ms} for words, ms in mended],
+        "check": check_of(report, costs),
+    }
+
+
+def in_words(judged: dict[str, object]) -> Iterator[str]:
+    """Yield the lines of a judgement."""
+    document = json.loads(json.dumps(judged))
+    target, first, check = document["target"], document["first"], document["check"]
+    verdict = "holds" if document["holds"] else "does not hold"
+    asked = f"p95 of {target['p95_ms']:g} ms at {target['rate_per_s']:g} requests/s"
+    yield f"{asked} {verdict}: {_shown(document['p95_ms'])}\n"
+    for stage, found in document["stages"].items():
+        yield f"  {stage}: p95 {_shown(found['p95_ms'])} of {found['budget_ms']:.1f} ms\n"
+    missed = "misses its budget first" if first["times_its_budget"] > 1 else "is nearest to its budget"
+    times, rate = first["times_its_budget"], first["at_rate_per_s"]
+    yield f"{first['stage']} {missed}: {times:.2f} times it at {rate:g} requests/s\n"
+    for remedy in document["remedies"]:
+        yield f"  {remedy['what']}: {_shown(remedy['p95_ms'])}, {'holds' if remedy['holds'] else 'does not hold'}\n"
+    if check["measured_p95_ms"]:
+        measured = "{measured_p95_ms:.0f} ms measured ({measured_low_ms:.0f} to {measured_high_ms:.0f})".format(**check)
+        yield (
+            f"checked at {check['rate_per_s']:g} requests/s: p95 {_shown(check['predicted_p95_ms'])} simulated, "
+            f"{measured}: {check['predicted_by_measured']:.2f} times\n"
+        )
+
+
+def _shown(ms: float) -> str:
+    return f"{ms:.1f} ms" if ms <= _ENDLESS_MS else "no end, as more comes than is done"
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--p95-ms", type=float, required=True, help="latency that 95 of 100 requests may take")
+    parser.add_argument("--rate", type=float, required=True, help="requests a second")
+    parser.add_argument("--report", type=Path, default=Path("artifacts/benchmarks/pipeline.json"))
+    parser.add_argument("--out", type=Path, default=Path("artifacts/benchmarks/budget.json"))
+
+
+@command(_arguments, known=(BudgetError, ReportError, OSError), speaker="benchmark")
+def main(args: argparse.Namespace) -> int:
+    if not (args.p95_ms > 0 and args.rate > 0):
+        raise BudgetError(f"--p95-ms and --rate must be positive, got {args.p95_ms:g} and {args.rate:g}")
+    judged = judge(PipelineReport.read(args.report), args.p95_ms, args.rate)
+    sys.stdout.write("".join(in_words(judged)))
+    write_whole(args.out, json.dumps(judged, indent=2) + "\n")
+    return 0 if judged["holds"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What a classifier of crops is worth behind a detector: boxes and crops -> figures."""
