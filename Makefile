@@ -25,6 +25,10 @@ TASK ?=
 QUICK ?=
 # Why a model that is worse than the registered one is taken all the same: docs/COMPARISON.md.
 ACCEPT_WORSE ?=
+# What the image of `make containerize` computes on: cpu (also if empty) or gpu.
+DEVICE ?=
+# What builds it: docker, podman or buildah.
+ENGINE ?= docker
 # Training processes on this machine; one a GPU.
 NPROC ?= 1
 PORT ?= 3000
@@ -44,13 +48,17 @@ export TYPED_CLASSES := $(call typed,CLASSES)
 export TYPED_SPLIT := $(call typed,SPLIT)
 export TYPED_ACCEPT_WORSE := $(call typed,ACCEPT_WORSE)
 export TYPED_PICTURES := $(call typed,PICTURES)
-ONLY_TYPED := DATA GROUPS LABELS NORMAL SKIP CLASSES SPLIT TASK ACCEPT_WORSE PICTURES
+ONLY_TYPED := DATA GROUPS LABELS NORMAL SKIP CLASSES SPLIT TASK ACCEPT_WORSE PICTURES DEVICE
 NOT_TAKEN := $(foreach name,$(ONLY_TYPED),$(if $(value $(name)),$(if $(filter environment,$(firstword $(origin $(name)))),$(name))))
 unexport $(ONLY_TYPED)
 
 TYPED_TASK := $(or $(call typed,TASK),classify)
 ifeq ($(filter classify segment detect crops both,$(TYPED_TASK)),)
   $(error TASK is $(TYPED_TASK), which is none of classify, segment, detect, crops and, of the Bento, both)
+endif
+TYPED_DEVICE := $(or $(call typed,DEVICE),cpu)
+ifeq ($(filter cpu gpu,$(TYPED_DEVICE)),)
+  $(error DEVICE is $(TYPED_DEVICE), which is neither cpu nor gpu)
 endif
 # Where the stages of that task are described, and what its other commands are told.
 NAME_OF_segment := segmentation
@@ -62,7 +70,7 @@ OF_TASK := $(TASK_NAME:%=--task %)
 OF_BENTO := $(if $(filter both,$(TYPED_TASK)),--task both,$(OF_TASK))
 # Other targets would do their work for classification without a word.
 KNOW_OWN := train predict eval export review card register mlflow
-KNOW_BOTH := help setup source data load split inspect register bento serve $(if $(filter crops,$(TYPED_TASK)),,demo)
+KNOW_BOTH := help setup source data load split inspect register bento serve containerize $(if $(filter crops,$(TYPED_TASK)),,demo)
 KNOW_BOTH += $(if $(filter detect crops,$(TYPED_TASK)),,bench)
 KNOW_BOTH += $(if $(filter both crops,$(TYPED_TASK)),,labels labels-pull)
 NOT_OF_TASK := $(filter-out $(KNOW_BOTH) $(if $(PIPELINE),$(KNOW_OWN)),$(MAKECMDGOALS))
@@ -173,6 +181,13 @@ bento: register ## -> a versioned Bento, vision:latest
 serve: bento ## serve the Bento on the loopback (PORT=)
 	@$(PYTHON) -m bentoml serve vision:latest --host 127.0.0.1 --port $(PORT)
 
+# From where temporary files lie: BentoML copies the Bento there, and reads no Dockerfile from outside the current folder.
+# Podman's own format has no health check.
+.PHONY: containerize
+containerize: bento ## -> a container image, vision:cpu or vision:gpu (DEVICE=, ENGINE=)
+	@cd "$${TMPDIR:-/tmp}" && PYTHONSAFEPATH=1 $(CURDIR)/$(PYTHON) -m bentoml containerize vision:latest --backend $(ENGINE) --opt build-arg=DEVICE=$(TYPED_DEVICE) \
+	  $(if $(filter docker,$(ENGINE)),,--opt format=docker) -t vision:$(TYPED_DEVICE)
+
 ifeq ($(TYPED_TASK),classify)
   IN_ALL := , some 6 minutes in all
 endif
@@ -250,12 +265,16 @@ test-labels: .venv/dev.stamp .venv-labels/labels.stamp ## the tests of labelling
 test-slurm: .venv/dev.stamp ## the tests of jobs alone, on a two-node cluster that they start (apt-get install slurm-wlm munge)
 	@$(PYTHON) -m pytest tests/slurm
 
+.PHONY: test-container
+test-container: .venv/dev.stamp ## build the image for CPUs, run it read-only, ask it, stop it under load (apt-get install podman)
+	@BENTO_VISION_TEST_CONTAINER=1 $(PYTHON) -m pytest -s tests/container
+
 .PHONY: test-page
 test-page: .venv/dev.stamp ## the tests of the page at /ui alone, in a real Chromium (apt-get install chromium fonts-dejavu-core)
 	@$(PYTHON) -m pytest tests/page
 
 .PHONY: lock
 lock: ## compile requirements/*.in to pinned, hashed requirements/*.txt
-	@for name in uv serve train dev bench triton labels; do \
+	@for name in uv serve serve-cpu train serve-gpu dev bench triton labels; do \
 	  uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	    $$([ $$name = triton ] && echo --no-deps) requirements/$$name.in -o requirements/$$name.txt; done

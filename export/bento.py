@@ -46,7 +46,8 @@ from runtime.model.roles import ROLE_NAMES, Role
 BENTO = "vision"
 CONTENT_LABEL = "content_sha256"
 CARD = "artifacts/MODEL_CARD.md"
-PACKED = ("bentofile.yaml", "service.py", "requirements/serve.txt", CARD)
+REQUIREMENTS = tuple(f"requirements/{name}.txt" for name in ("serve", "serve-cpu", "serve-gpu"))
+PACKED = ("bentofile.yaml", "service.py", "deploy/Dockerfile.j2", *REQUIREMENTS, CARD)
 PAGE_FILES = "runtime/serving/page/files"
 CODE = ("runtime", "hooks")  # the latter is the user's own, if there is one
 

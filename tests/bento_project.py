@@ -12,6 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from export import register
+from export.bento import CARD, PACKED
 from export.register import Sources
 from runtime.model.contract import MODEL_NAMES
 from tests.bentoml_home import bentoml_home
@@ -86,7 +87,7 @@ def copy_project(directory: Path) -> Project:
     home.mkdir(parents=True)
     for name in ("project", "runtime", "dataset", "evaluation", "training", "export"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("service.py", "bentofile.yaml", "params.yaml", "requirements/serve.txt"):
+    for name in ("params.yaml", *(name for name in PACKED if name != CARD)):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(ROOT / name, folder / name)
     return Project(folder, home)

@@ -130,3 +130,18 @@ def test_what_may_be_left_out_and_which_folders_are_classes_are_handed_on_where_
         "python", "-m", "dataset.stage", "dataset.source", "--groups=", "--normal=", "--skip=unreadable, $rare",
         "--classes=$(top)", "--out", "data/source.yaml", "--", "x",
     ]  # fmt: skip
+
+
+def test_the_image_is_for_cpus_unless_a_gpu_is_asked_for(project: Path) -> None:
+    here = {"TMPDIR": str(project)}  # where the command runs, and so notes its words
+    for words, device in ((), "cpu"), (("DEVICE=",), "cpu"), (("DEVICE=gpu",), "gpu"):
+        call = make(project, "containerize", *words, environment=here)[-1]
+        assert call[:5] == ["python", "-m", "bentoml", "containerize", "vision:latest"]
+        assert call[5:] == ["--backend", "docker", "--opt", f"build-arg=DEVICE={device}", "-t", f"vision:{device}"]
+    # Docker's format has a health check, podman's own has none.
+    assert "format=docker" in make(project, "containerize", "ENGINE=podman", environment=here)[-1]
+    bare = make(project, "containerize", environment=here)
+    assert make(project, "containerize", environment={**here, "DEVICE": "gpu"}) == bare
+    done = subprocess.run(["make", "containerize", "DEVICE=cuda"], cwd=project, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "DEVICE is cuda, which is neither cpu nor gpu" in done.stderr

@@ -18,14 +18,16 @@ def _pins(name: str) -> dict[str, str]:
     return dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^ ]+) \\$", text, re.M))
 
 
-@pytest.mark.parametrize(("smaller", "larger"), [("serve", "train"), ("train", "dev"), ("serve", "bench")])
+@pytest.mark.parametrize(
+    ("smaller", "larger"), [("serve", "train"), ("train", "dev"), ("serve", "bench"), ("serve", "serve-gpu")]
+)
 def test_what_a_smaller_set_pins_the_larger_pins_alike(smaller: str, larger: str) -> None:
     pins = _pins(larger)
     assert len(_pins(smaller)) > 20
     assert {name: pins.get(name) for name in _pins(smaller)} == _pins(smaller)
 
 
-@pytest.mark.parametrize("name", ["uv", "serve", "train", "dev", "bench", "triton", "labels"])
+@pytest.mark.parametrize("name", ["uv", "serve", "serve-cpu", "serve-gpu", "train", "dev", "bench", "triton", "labels"])
 def test_every_package_is_pinned_with_hashes_and_no_index_is_named(name: str) -> None:
     text = (REQUIREMENTS / f"{name}.txt").read_text(encoding="utf-8")
     assert "://" not in text
@@ -35,8 +37,17 @@ def test_every_package_is_pinned_with_hashes_and_no_index_is_named(name: str) ->
     assert len(blocks) == len(_pins(name))
 
 
+def test_images_for_cpus_and_gpus_differ_in_the_build_of_onnx_runtime_alone() -> None:
+    cpu, host = _pins("serve-cpu"), _pins("serve")
+    assert cpu.pop("onnxruntime") == host.pop("onnxruntime-gpu")
+    assert cpu == host
+    added = _pins("serve-gpu").keys() - _pins("serve").keys()
+    assert {"nvidia-cudnn-cu13", "nvidia-cublas", "nvidia-cuda-runtime"} <= added
+    assert all(name.startswith("nvidia-") for name in added)
+
+
 def test_production_holds_no_training_package() -> None:
-    assert not NOT_IN_PRODUCTION & set(_pins("serve"))
+    assert not NOT_IN_PRODUCTION & {*_pins("serve"), *_pins("serve-cpu"), *_pins("serve-gpu")}
     assert _pins("train").keys() >= NOT_IN_PRODUCTION
 
 

@@ -12,7 +12,7 @@ from tests.bento_project import Project, copy_project
 
 pytestmark = pytest.mark.slow
 
-PACKED_NAMES = {"bentofile.yaml", "service.py", "runtime", "hooks", "artifacts"}
+PACKED_NAMES = {"bentofile.yaml", "service.py", "runtime", "hooks", "artifacts", "requirements"}
 
 
 @pytest.fixture(scope="module")

@@ -165,5 +165,5 @@ def test_bento_holds_no_torch_and_the_card_of_its_model(served: Served) -> None:
     assert f"model_sha256: {answer['model']['sha256']}" in card
     files = [path for path in (bento / "src").rglob("*.*") if path.is_file() and "__pycache__" not in path.parts]
     packed = {path.relative_to(bento / "src").parts[0] for path in files}
-    assert packed == {"service.py", "runtime", "artifacts", "bentofile.yaml"}
+    assert packed == {"service.py", "runtime", "artifacts", "bentofile.yaml", "requirements"}
     assert json.loads((bento / "apis/schema.json").read_text())["routes"][0]["batchable"] is True

@@ -23,6 +23,7 @@ from runtime.serving.shutdown.marker import is_stopping
 
 LINGER_S = 0.5  # for requests that are on their way on kept connections when nothing is left to do
 _POLL_S = 0.02
+_TURNS = 3  # of the loop, which looks at its timers before it reads: a busy machine may have let it sleep longer
 _RETRY_AFTER_S = 1  # the balancer has another one to send it to
 
 logger = logging.getLogger("vision.drain")
@@ -80,6 +81,8 @@ class Drain:
             await stop_listening(server, is_stopping())
             if is_idle:
                 await asyncio.sleep(LINGER_S)
+                for _ in range(_TURNS):
+                    await asyncio.sleep(0)
                 is_idle = await self._idle_within(self.timeout_s)
             if not is_idle:
                 logger.error("dropping %d requests that have no answer after %g s", self.num_in_flight, self.timeout_s)

@@ -12,12 +12,15 @@ import logging
 import os
 import socket
 import struct
+from contextlib import suppress
 
 import uvicorn
 
-ACCEPT_S = 0.2  # for the loop to accept what waits: many turns, also under load
+ACCEPT_S = 2.0  # longest that what waits may take to be accepted, also on a busy machine
+_POLL_S = 0.01
 _SO_ATTACH_FILTER = 26  # Linux's; Python does not name it
 _DROP_ALL = struct.pack("HBBI", 0x06, 0, 0, 0)  # classic BPF: `ret #0`
+_UNACKED_AT = 24  # bytes into `struct tcp_info`
 
 logger = logging.getLogger("vision.drain")
 
@@ -32,13 +35,25 @@ async def stop_listening(server: uvicorn.Server, is_for_all: bool) -> None:
     if is_for_all:
         for listening in own:
             _drop_attempts(listening)
-        await asyncio.sleep(ACCEPT_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ACCEPT_S):
+                while any(map(_num_waiting, own)):
+                    await asyncio.sleep(_POLL_S)
     for listener in server.servers:
         listener.close()
     for listening in own:
         with listening:
             if is_for_all:
                 listening.shutdown(socket.SHUT_RD)
+
+
+def _num_waiting(listening: socket.socket) -> int:
+    """Return how many connections are complete and not accepted; 0 where the kernel does not tell."""
+    if listening.family == socket.AF_UNIX or not hasattr(socket, "TCP_INFO"):
+        return 0
+    # Of a listening socket Linux states the queue where it else has the unacknowledged segments, `tcpi_unacked`.
+    info = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _UNACKED_AT + 4)
+    return int(struct.unpack_from("I", info, _UNACKED_AT)[0])
 
 
 def _drop_attempts(listening: socket.socket) -> None:

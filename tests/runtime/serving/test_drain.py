@@ -7,6 +7,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
+from runtime.serving.shutdown.listening import _drop_attempts, _num_waiting
 from tests.service.waiting import PATIENCE_S, wait_for
 
 # Answers `POST` when the body is there, and everything else with how far the drain has come.
@@ -89,3 +92,17 @@ def test_what_is_not_answered_in_time_is_dropped() -> None:
         assert rest(upload) == b""
         _, complaint = process.communicate(timeout=PATIENCE_S)
         assert "dropping 1 requests that have no answer after 0.2 s" in complaint
+
+
+def test_who_connects_while_the_socket_is_closed_is_unheard_and_who_did_before_is_counted() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = listening.getsockname()
+        with socket.create_connection(address), socket.create_connection(address), socket.socket() as late:
+            assert _num_waiting(listening) == 2
+            accepted, _ = listening.accept()
+            accepted.close()
+            _drop_attempts(listening)
+            late.settimeout(0.1)
+            with pytest.raises(TimeoutError):
+                late.connect(address)
+            assert _num_waiting(listening) == 1
