@@ -108,13 +108,13 @@ def _fingerprint(source: DataSource) -> str:
             f"{path} is {'a file, not a directory' if root.is_file() else 'not there'}. Give a directory of pictures, "
             f"Label Studio's export.json or one of {', '.join(_NAMED_ALONE)}: make data DATA=..."
         )
-    named = {"groups": source.groups, "labels": source.labels}
-    for what, file in named.items():
-        if file and not Path(file).is_file():
-            raise ManifestError(f"the {what} file {file} is not there")
+    tables = {what: Path(name) for what, name in (("groups", source.groups), ("labels", source.labels)) if name}
+    for what, table in tables.items():
+        if not table.is_file():
+            raise ManifestError(f"the {what} file {table} is not there")
     digest = hashlib.sha256()
     files = [root, *pictures_of_export(root)] if is_export else files_below(root)
-    for file in [*files, *(Path(file) for file in named.values() if file)]:
+    for file in [*files, *tables.values()]:
         size, time_ns = _size_and_time(file)
         digest.update(f"{os.path.relpath(file, root)}\0{size}\0{time_ns}\n".encode(errors="replace"))
     return digest.hexdigest()

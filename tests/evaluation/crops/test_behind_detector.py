@@ -1,5 +1,6 @@
 """A classifier of crops behind a detector: figures counted by hand, and what does not fit together is refused."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,7 @@ class Project:
         return BehindDetector.read(self.root / "behind/behind.json")
 
 
-def _found(name: str, drawn: dict[int, object], objects: tuple[str, ...]) -> PredictedBoxes:
+def _found(name: str, drawn: Iterable[int], objects: tuple[str, ...]) -> PredictedBoxes:
     """All but the object of the last picture, of which the candidate scores too little; each is called the first."""
     corners = np.array([box_in_picture(quarter) for quarter in drawn], dtype=np.float64)
     scores = np.full(len(corners), 0.3 if name == "c" else 0.9)
