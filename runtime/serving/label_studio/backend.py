@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -121,7 +121,7 @@ class LabelStudioBackend:
         if len(errors) == len(tasks):
             raise RequestRefused(_code(answers[0]), f"task {tasks[0].get('id')}: {answers[0]}")
         results = [[] if isinstance(answer, Exception) else answer for answer in answers]
-        return JSONResponse({"results": results, "errors": errors})
+        return await asyncio.to_thread(JSONResponse, {"results": results, "errors": errors})
 
     async def _suggestion(
         self, scope: Scope, task: Mapping[str, Any], api: str, template: Template, turns: asyncio.Semaphore
@@ -131,9 +131,11 @@ class LabelStudioBackend:
         async with turns:
             try:
                 picture = await self._pictures.fetch(data.get(template.image_key) if isinstance(data, dict) else None)
-                return suggest(await ask(self._asked, scope, api, picture), template)
+                answer = await ask(self._asked, scope, api, picture)
             except (PictureRefusedError, AskingError) as exc:
                 return exc
+            # In a thread: the brushes of a large picture take seconds, in which nobody else would be answered.
+            return await asyncio.to_thread(suggest, answer, template)
 
     def _api_for(self, template: Template) -> str:
         """Return the API that answers for a template. Raises RequestRefused if no model that is served does."""
@@ -170,6 +172,8 @@ async def _refusing(work: Any, scope: Scope) -> Response:
 async def _body(request: Request) -> Mapping[str, Any]:
     try:
         body = json.loads(await request.body())
+    except ClientDisconnect as exc:
+        raise ClientGoneError("the client closed the connection before its body ended") from exc
     except (ValueError, RecursionError) as exc:
         raise RequestRefused(RequestErrorCode.MALFORMED, f"the body is no JSON: {exc}") from exc
     if not isinstance(body, dict):
