@@ -182,6 +182,40 @@ def test_busy_service_is_asked_again_and_a_run_can_be_stopped_and_go_on(page: Pa
     expect(page.locator("#sheet li[data-state=done]")).to_have_count(10)
 
 
+def test_where_nothing_is_asked_for_nothing_runs(page: Page) -> None:
+    for name in ("predict", "segment", "detect"):
+        page.evaluate("id => document.getElementById(id).click()", f"ask-{name}")
+    page.set_input_files("#files", [file(f"{number}.png", CLEAR) for number in range(2)])
+    expect(page.locator("#sheet li b", has_text="Not asked")).to_have_count(2)
+    expect(page.locator("#said")).to_have_text("2 pictures: 0 answered, 0 not sure, 0 without an answer, 2 not asked")
+    expect(page.locator("#run")).to_be_hidden()
+
+
+WALK = """async () => {
+  const [intake, words] = await Promise.all([import('./ui/intake.js'), import('./ui/words.js')]);
+  const file = (name, isReadable = true) => ({
+    name, fullPath: `/tiles/${name}`, file: (take, fail) => isReadable ? take(new File([], name)) : fail(new Error()),
+  });
+  const folder = (name, entries) => ({
+    name, fullPath: `/${name}`, isDirectory: true,
+    createReader: () => ({readEntries: (take, fail) => entries ? take(entries.splice(0)) : fail(new Error())}),
+  });
+  const found = {files: [], leftOut: []};
+  const notes = ['1.txt', '2.txt', '3.txt', '4.txt'].map((name) => file(name));
+  await intake.walk(folder('tiles', [file('b.png'), file('a.png', false), folder('closed', null), ...notes]), found);
+  return [found.files.map((one) => one.pathInFolder), words.leftOutWords(found.leftOut), words.leftOutWords([])];
+}"""
+
+
+def test_file_of_a_folder_that_cannot_be_read_costs_no_other_and_all_that_is_left_out_is_said(page: Page) -> None:
+    assert page.evaluate(WALK) == [
+        ["tiles/b.png"],
+        "Left out: /tiles/1.txt, /tiles/2.txt, /tiles/3.txt and 1 more (no pictures by their names); "
+        "/tiles/a.png, /closed (not readable).",
+        "",
+    ]
+
+
 def test_sheet_is_walked_narrowed_and_saved_as_csv(page: Page) -> None:
     names = ["=1+1.png", 'a "b", c.png', "unsure.png"]
     give(page, *[file(name, data) for name, data in zip(names, [CLEAR, CLEAR, UNSURE], strict=True)])
