@@ -97,6 +97,14 @@ def test_what_a_model_comes_without_is_left_out(model: bentoml.Model, evaluation
     assert "comes without a card" in page
 
 
+def test_card_that_cannot_be_read_is_left_out_and_the_log_says_so(
+    model: bentoml.Model, caplog: pytest.LogCaptureFixture
+) -> None:
+    (Path(model.path) / "MODEL_CARD.md").write_bytes("Größe".encode("latin-1"))
+    assert ModelFacts.read("classification", model).card is None
+    assert "MODEL_CARD.md, which cannot be read" in caplog.text
+
+
 def test_name_from_a_contract_is_text_in_the_page(model: bentoml.Model) -> None:
     facts = ModelFacts.read("classification", model)
     evil = tiny_contract(classes=("<script>alert(1)</script>", "b", "c"))
