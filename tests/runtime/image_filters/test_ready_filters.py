@@ -133,12 +133,13 @@ def test_baked_size_is_refused_and_freed(tmp_path: Path, capsys: pytest.CaptureF
     assert look(filled(*GREEN, size=(96, 96)), ANSWER).blurred
 
 
-def test_file_that_no_detector_of_faces_can_be_made_of_leaves_none(
+def test_file_that_no_detector_of_faces_can_be_made_of_replaces_none(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_red_classifier(tmp_path / "red.onnx", is_nhwc=False)
     (tmp_path / "text.onnx").write_text("no model")
+    (tmp_path / "out.onnx").write_text("one that works")
     for name, message in (("red", "is not like CenterFace's"), ("text", "is no ONNX file"), ("none", "No such file")):
         assert face_detector.main([str(tmp_path / f"{name}.onnx"), str(tmp_path / "out.onnx")]) == 2
         assert message in capsys.readouterr().err
-    assert not (tmp_path / "out.onnx").exists()
+    assert (tmp_path / "out.onnx").read_text() == "one that works"
