@@ -42,6 +42,8 @@ def pull(content: bytes, home: Path, task: Task) -> Labelled:
 
     content: the export. Raises ManifestError for what cannot be used, and for what a person put there.
     """
+    if content.strip() == b"[]":
+        raise ManifestError(f"the project for {task} has no picture yet: make labels PICTURES=folder")
     output, staging = home / task, home / _STAGING
     with alone(home):
         check_nothing_foreign([output])

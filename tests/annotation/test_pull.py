@@ -129,3 +129,9 @@ def test_a_picture_that_is_not_there_is_looked_for_where_the_export_will_lie(tmp
     (home / "pictures/1.png").unlink()
     with pytest.raises(ManifestError, match=r"labels/classification/label-studio\.json are not there"):
         pull(content, home, "classification")
+
+
+def test_a_project_without_pictures_is_no_damaged_export(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match=r"has no picture yet: make labels PICTURES=folder"):
+        pull(b"[]", tmp_path, "classification")
+    assert not any(tmp_path.iterdir())

@@ -171,7 +171,8 @@ async def _refusing(work: Any, scope: Scope) -> Response:
 
 async def _body(request: Request) -> Mapping[str, Any]:
     try:
-        body = json.loads(await request.body())
+        # In a thread: tasks bring all that was said of them along, brushes among it.
+        body = await asyncio.to_thread(json.loads, await request.body())
     except ClientDisconnect as exc:
         raise ClientGoneError("the client closed the connection before its body ended") from exc
     except (ValueError, RecursionError) as exc:
