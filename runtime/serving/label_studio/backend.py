@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 PREFIX = "/labelstudio"
 IN_FLIGHT = 8  # tasks of one call that are worked on at a time: enough to fill batches, and others have their turn
+IN_FLIGHT_OF_ALL = 16  # of all calls to a process: each has its picture in memory
 # Which API answers for a means of labelling, the best first.
 _APIS: Mapping[Kind, Sequence[str]] = {
     "brushlabels": ("segment", "detect"),
@@ -61,6 +62,7 @@ class LabelStudioBackend:
         self._pictures = pictures
         self._identities = identities
         self._max_tasks = max_tasks
+        self._turns_of_all = asyncio.Semaphore(IN_FLIGHT_OF_ALL)
         self._answers = {
             ("GET", ""): self._health,
             ("GET", "/health"): self._health,
@@ -128,7 +130,7 @@ class LabelStudioBackend:
     ) -> dict[str, Any] | Exception:
         """Return what is suggested for one task, or why nothing is."""
         data = task.get("data")
-        async with turns:
+        async with turns, self._turns_of_all:  # in this order: a large call waits with few tasks beside a small one's
             try:
                 picture = await self._pictures.fetch(data.get(template.image_key) if isinstance(data, dict) else None)
                 answer = await ask(self._asked, scope, api, picture)

@@ -81,7 +81,14 @@ def test_model_with_card_and_evaluation_is_told_whole(model: bentoml.Model) -> N
     assert facts.abstain_below == 0.7
     page = render_page([facts], ["predict", "detect_batch"], ServingSettings(max_body_bytes=1234))
     assert '{"asks": ["predict"], "maxBodyBytes": 1234}' in page
-    for told in (facts.version, facts.sha256, "70.0%", "Confusion matrix on its test pictures", "1011 pictures", "A model"):
+    for told in (
+        facts.version,
+        facts.sha256,
+        "70.0%",
+        "Confusion matrix on its test pictures",
+        "1011 pictures",
+        "A model",
+    ):
         assert told in page
     assert 'class="shade-7 right-one">8<' in page
     assert " style=" not in page

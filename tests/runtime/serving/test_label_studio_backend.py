@@ -20,12 +20,27 @@ ANSWER = Prediction(
 )
 TEMPLATE = """<View><Image name="i" value="$image"/>
 <Choices name="c" toName="i"><Choice value="red"/></Choices></View>"""
-BODY = json.dumps({"tasks": [{"id": 1, "data": {"image": "/a.png"}}], "label_config": TEMPLATE}).encode()
 
 
 class Pictures:
+    """Take some turns of the loop to come. most: how many were on their way at the same time."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+
     async def fetch(self, address: object) -> bytes:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        self.now -= 1
         return b"a picture"
+
+
+def call_of(num_tasks: int) -> Message:
+    tasks = [{"id": number, "data": {"image": "/a.png"}} for number in range(num_tasks)]
+    body = json.dumps({"tasks": tasks, "label_config": TEMPLATE}).encode()
+    return {"type": "http.request", "body": body, "more_body": False}
 
 
 async def answering(scope: Scope, receive: Receive, send: Send) -> None:
@@ -34,7 +49,13 @@ async def answering(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"[" + ANSWER.model_dump_json().encode() + b"]"})
 
 
-def ask(message: Message) -> list[Message]:
+def backend_with(pictures: Pictures) -> RequestRecordMiddleware:
+    asked = cast(LabelStudioPictures, pictures)
+    app = LabelStudioBackend(answering, answering, asked, lambda: {"predict": MODEL}, max_tasks=20)
+    return RequestRecordMiddleware(app)
+
+
+async def ask(app: RequestRecordMiddleware, message: Message) -> list[Message]:
     """Return what is sent for a call whose body comes as `message`, and whose client then stays."""
     messages, sent = [message], list[Message]()
 
@@ -46,10 +67,8 @@ def ask(message: Message) -> list[Message]:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    pictures = cast(LabelStudioPictures, Pictures())
-    app = LabelStudioBackend(answering, answering, pictures, lambda: {"predict": MODEL}, max_tasks=2)
     scope = {"type": "http", "method": "POST", "path": "/labelstudio/predict", "headers": []}
-    asyncio.run(RequestRecordMiddleware(app)(scope, receive, send))
+    await app(scope, receive, send)
     return sent
 
 
@@ -61,11 +80,23 @@ def test_suggestions_are_written_beside_the_loop_that_serves(monkeypatch: pytest
         return {"score": 1.0}
 
     monkeypatch.setattr(backend, "suggest", suggest)
-    start, body = ask({"type": "http.request", "body": BODY, "more_body": False})
+    start, body = asyncio.run(ask(backend_with(Pictures()), call_of(1)))
     assert (start["status"], json.loads(body["body"])) == (200, {"results": [{"score": 1.0}], "errors": []})
     assert threads[0] is not threading.main_thread()
 
 
 def test_client_that_goes_before_its_body_ends_is_no_fault_of_ours() -> None:
-    start, _ = ask({"type": "http.disconnect"})
+    start, _ = asyncio.run(ask(backend_with(Pictures()), {"type": "http.disconnect"}))
     assert start["status"] == 504
+
+
+def test_pictures_of_all_calls_together_are_bounded() -> None:
+    pictures = Pictures()
+
+    async def scenario() -> list[list[Message]]:
+        app = backend_with(pictures)
+        return await asyncio.gather(*(ask(app, call_of(12)) for _ in range(3)))
+
+    for start, body in asyncio.run(scenario()):
+        assert (start["status"], len(json.loads(body["body"])["results"])) == (200, 12)
+    assert pictures.most == backend.IN_FLIGHT_OF_ALL
