@@ -99,6 +99,19 @@ def test_picture_is_answered_by_every_endpoint_and_no_other_server_is_asked(
     assert watched.complaints == []
 
 
+def test_shape_whose_row_is_pointed_at_stands_out_whatever_comes_in_meanwhile(page: Page) -> None:
+    give(page, file("two.png", TWO), file("red.png", CLEAR))
+    shown = "new Promise((done) => picture.complete ? requestAnimationFrame(done) : (picture.onload = done))"
+    page.evaluate(f"(picture) => {shown}", page.locator("#picture").element_handle())
+    drawn = "document.getElementById('over').toDataURL()"
+    plain = page.evaluate(drawn)
+    page.locator(".finding[data-api=detect] table.shapes tbody tr").first.hover()
+    pointed_at = page.evaluate(drawn)
+    assert pointed_at != plain
+    give(page, file("3.png", CLEAR), file("4.png", CLEAR))
+    assert page.evaluate(drawn) == pointed_at
+
+
 def test_answer_that_the_model_is_not_sure_of_says_so_and_from_where_on_it_is(page: Page) -> None:
     give(page, file("unsure.png", UNSURE))
     expect(page.locator("#verdict")).to_have_text("Not sure")
