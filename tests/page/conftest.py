@@ -46,7 +46,7 @@ def _store_models() -> list[str]:
     return [str(classifier.tag), store_segmenter(), store_detector(), store_crop_classifier()]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     project = copy_project(tmp_path_factory.mktemp("page"))
     with bentoml_home(project.home):
@@ -58,9 +58,12 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The system's Chromium. Without one the tests are skipped, but never pass the gate, which installs it."""
+    """The system's Chromium. Without one the tests are skipped, but never pass the gate, which installs it.
+
+    It is ended with its module: as long as it is there asyncio has a running loop, and tests that run their own fail.
+    """
     chromium = shutil.which("chromium")
     if chromium is None:
         missing = "there is no Chromium: apt-get install --no-install-recommends chromium fonts-dejavu-core"
