@@ -76,13 +76,13 @@ class JobStore:
 
         def work(connection: sqlite3.Connection) -> Claim | None:
             found = connection.execute(
-                "SELECT number, task, request_id, trace_id, "
+                "SELECT number, id, task, request_id, trace_id, "
                 "(SELECT min(place) FROM images WHERE job = number AND state = 'queued') AS place "
                 "FROM jobs WHERE finished_at IS NULL AND place IS NOT NULL ORDER BY turn, number LIMIT 1"
             ).fetchone()
             if found is None:
                 return None
-            number, task, request_id, trace_id, place = found
+            number, job_id, task, request_id, trace_id, place = found
             connection.execute("UPDATE jobs SET turn = (SELECT max(turn) FROM jobs) + 1 WHERE number = ?", (number,))
             [(num_attempts,)] = connection.execute(
                 "UPDATE images SET state = 'running', num_attempts = num_attempts + 1 WHERE (job, place) = (?, ?) "
@@ -92,7 +92,7 @@ class JobStore:
             [(kind, content)] = connection.execute(
                 "SELECT kind, content FROM contents WHERE (job, place) = (?, ?)", (number, place)
             ).fetchall()
-            return Claim(number, place, task, image_of(kind, content), num_attempts, request_id, trace_id)
+            return Claim(number, job_id, place, task, image_of(kind, content), num_attempts, request_id, trace_id)
 
         return self._do(work)
 
@@ -100,12 +100,9 @@ class JobStore:
         """Keep the answer of an image in hand and let go of its bytes; say whether it was still wanted."""
 
         def work(connection: sqlite3.Connection) -> bool:
-            key, state = (claim.job, claim.place), "failed" if is_failed else "done"
-            changed = connection.execute(
-                "UPDATE images SET state = ? WHERE (job, place) = (?, ?) AND state = 'running'", (state, *key)
-            )
-            if not changed.rowcount:
+            if not _let_go(connection, claim, "failed" if is_failed else "done"):
                 return False
+            key = claim.job, claim.place
             connection.execute("DELETE FROM contents WHERE (job, place) = (?, ?)", key)
             connection.execute(
                 "INSERT INTO answers (job, place, line, sequence) "
@@ -123,11 +120,7 @@ class JobStore:
 
     def put_back(self, claim: Claim, was_tried: bool) -> None:
         """Let an image that is in hand wait again. was_tried: whether it counts as an attempt."""
-        self._do(lambda connection: connection.execute(
-            "UPDATE images SET state = 'queued', num_attempts = num_attempts - ? "
-            "WHERE (job, place) = (?, ?) AND state = 'running'",
-            (not was_tried, claim.job, claim.place),
-        ))  # fmt: skip
+        self._do(lambda connection: _let_go(connection, claim, "queued", num_untried=not was_tried))
 
     def put_all_back(self, was_tried: bool) -> None:
         """Let all that is in hand wait again: whoever had it is gone. was_tried: as in `put_back`."""
@@ -152,7 +145,7 @@ class JobStore:
             num_bytes = 0
             for (line,) in found:
                 lines.append(line)
-                num_bytes += len(line)
+                num_bytes += len(line.encode())
                 if num_bytes > MAX_PAGE_BYTES:
                     break
             return Page(status, lines)
@@ -235,6 +228,17 @@ class JobStore:
         if used_bytes(connection) + needed > most:
             message = f"its {needed} bytes are more than is left of the {most} that jobs may take; delete some, or wait"
             raise full(message)
+
+
+def _let_go(connection: sqlite3.Connection, claim: Claim, state: str, num_untried: int = 0) -> bool:
+    """Change the state of an image that is in hand; say whether it still was."""
+    changed = connection.execute(
+        "UPDATE images SET state = ?, num_attempts = num_attempts - ? WHERE (job, place) = (?, ?) "
+        # A file that took the place of a damaged one has another job of the same number.
+        "AND state = 'running' AND EXISTS (SELECT 1 FROM jobs WHERE (number, id) = (job, ?))",
+        (state, num_untried, claim.job, claim.place, claim.job_id),
+    )
+    return changed.rowcount > 0
 
 
 def _disk_bytes(content: bytes | str, page_bytes: int) -> int:

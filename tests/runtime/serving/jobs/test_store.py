@@ -9,7 +9,7 @@ import pytest
 
 from runtime.answers.refusals import JobErrorCode, RequestRefused
 from runtime.serving.intake.image_list import ImageAddress, SentImage
-from runtime.serving.jobs.database import DATABASE_FILE
+from runtime.serving.jobs.database import DATABASE_FILE, open_database, transaction
 from runtime.serving.jobs.lock import FolderLock
 from runtime.serving.jobs.records import Claim, NewJob
 from runtime.serving.jobs.store import JobStore
@@ -87,7 +87,7 @@ def test_image_that_is_put_back_without_a_try_counts_no_attempt(tmp_path: Path) 
     for was_tried, expected in ((False, 1), (True, 2), (False, 2)):
         store.put_back(claimed(store), was_tried)
         assert claimed(store).num_attempts == expected
-        store.put_back(Claim(1, 0, "predict", b"", 1, "", ""), was_tried=False)
+        store.put_back(Claim(1, "one", 0, "predict", b"", 1, "", ""), was_tried=False)
 
 
 def test_jobs_take_turns(tmp_path: Path) -> None:
@@ -146,6 +146,10 @@ def test_pages_end_before_they_are_too_large(tmp_path: Path, monkeypatch: pytest
     for _ in range(4):
         store.finish(claimed(store), "sixsix", is_failed=False)
     assert [len(store.page("one", after, 100).lines) for after in (0, 2, 3, 4)] == [2, 2, 1, 0]
+    store.create(new_job("two", *[b"a"] * 2))
+    for _ in range(2):
+        store.finish(claimed(store), "ß" * 6, is_failed=False)
+    assert len(store.page("two", 0, 100).lines) == 1, "of bytes, not characters"
 
 
 def test_room_is_bounded_and_comes_back(tmp_path: Path) -> None:
@@ -195,6 +199,44 @@ def test_damaged_file_is_named_and_left_alone_and_a_new_one_works(tmp_path: Path
     assert file.read_bytes().startswith(b"no database")
     file.rename(tmp_path / "away")
     assert store.create(new_job("one")).id == "one"
+
+
+def test_answer_of_a_job_whose_file_was_replaced_goes_to_no_other_job(tmp_path: Path) -> None:
+    """The new file counts its jobs from 1 again."""
+    store = store_in(tmp_path)
+    store.create(new_job("one"))
+    claim = claimed(store)
+    store.close()
+    (tmp_path / DATABASE_FILE).rename(tmp_path / "away")
+    store.create(new_job("two"))
+    assert claimed(store).job == claim.job
+    assert not store.finish(claim, "A", is_failed=False)
+    store.put_back(claim, was_tried=False)
+    page = store.page("two", 0, 10)
+    assert (page.lines, page.status.counts["running"]) == ([], 1)
+
+
+def test_pictures_are_for_the_service_alone_also_in_a_folder_that_others_read(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    store_in(tmp_path).create(new_job("one"))
+    files = list(tmp_path.glob(f"{DATABASE_FILE}*"))
+    assert len(files) > 1
+    assert {oct(file.stat().st_mode & 0o777) for file in files} == {"0o600"}
+
+
+def test_transaction_that_cannot_be_ended_is_gone_back_upon_and_the_next_one_begins(tmp_path: Path) -> None:
+    connection = open_database(tmp_path, MANY_BYTES)
+
+    def write() -> None:
+        with transaction(connection):
+            connection.execute("PRAGMA defer_foreign_keys = ON")  # so that it is the end that fails
+            connection.execute("INSERT INTO images (job, place, state) VALUES (7, 0, 'queued')")
+
+    with pytest.raises(sqlite3.IntegrityError):
+        write()
+    with transaction(connection):
+        assert connection.execute("SELECT count(*) FROM images").fetchone() == (0,)
+    connection.close()
 
 
 def test_file_that_is_damaged_while_it_is_open_is_noticed(tmp_path: Path) -> None:
