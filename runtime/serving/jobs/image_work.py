@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple, Self
@@ -62,10 +62,11 @@ class TryAgainError(Exception):
 class ImageWork:
     """Answers images of jobs, in threads of its own and, behind those who wait, in the batches of all.
 
-    by_task: the handlers of the tasks that there are, by the name of their endpoint.
+    by_task: the handlers of the tasks that there are, by the name of their endpoint. handlers: of all models.
     """
 
     by_task: Mapping[str, RequestHandler]
+    handlers: Collection[RequestHandler]
     pipeline: Pipeline | None
     fetcher: Fetcher
     threads: RequestThreads
@@ -80,7 +81,12 @@ class ImageWork:
         fetcher = replace(Fetcher.of(settings), max_at_once=num_images)
         threads = RequestThreads(min(num_images, settings.decode_threads), "job-decode")
         sessions = {task: SessionThreads(handler.served) for task, handler in by_task.items()}
-        return cls(by_task, pipeline, fetcher, threads, sessions)
+        return cls(by_task, by_role.values(), pipeline, fetcher, threads, sessions)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether an image that is taken in hand now finds everybody who works on it."""
+        return all(handler.is_ready for handler in self.handlers)
 
     def close(self) -> None:
         """Let threads end. Safe to call twice."""

@@ -82,7 +82,7 @@ class JobRunner:
                 self._wake.clear()
                 try:
                     await self._forget_old_ones()
-                    while len(tasks) < self.num_in_flight and (claim := await self.store.call(JobStore.claim)):
+                    while len(tasks) < self.num_in_flight and (claim := await self._claim()):
                         tasks.add(asyncio.create_task(self._answer(claim)))
                 except RequestRefused as refusal:  # what is in hand goes on: its answers may find room later
                     logger.error("no image of a job can be taken in hand: %s", refusal)
@@ -92,6 +92,10 @@ class JobRunner:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _claim(self) -> Claim | None:
+        # While an inference worker is started again each image would use up its attempts in seconds.
+        return await self.store.call(JobStore.claim) if self.work.is_ready else None
 
     async def _next_of(self, tasks: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
         """Wait until a task is done, a job comes or time passes: return what is done, or raise its error."""

@@ -50,6 +50,11 @@ class Drain:
         message = "the server is shutting down; send the request again"
         return RequestRefused(RequestErrorCode.SHUTTING_DOWN, message, retry_after_s=_RETRY_AFTER_S)
 
+    def refuse_after_grace(self) -> None:
+        """Raise RequestRefused after the grace."""
+        if self.is_refusing:
+            raise self.refusal()
+
     def install(self) -> None:
         """Take the signals over from the uvicorn that runs the current loop, and hand them on when all is done.
 

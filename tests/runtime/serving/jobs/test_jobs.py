@@ -19,6 +19,8 @@ from runtime.serving.handlers import Handlers
 from runtime.serving.jobs import runner
 from runtime.serving.jobs.records import Claim, NewJob
 from runtime.serving.jobs.store import JobStore
+from runtime.serving.request_batching import RequestHandler
+from runtime.serving.shutdown.drain import Drain
 from tests.runtime.serving.fetching.answering_host import answer, answering
 from tests.runtime.serving.jobs.serving_jobs import Models, Server, load_models, serving_jobs
 from tests.runtime.serving.test_image_filtering import filters_of
@@ -120,6 +122,9 @@ def test_answers_are_paged_and_come_as_lines_where_those_are_accepted(models: Mo
             )
             assert response.headers["content-type"].startswith(media_type)
             assert list(map(json.loads, response.text.splitlines())) == whole["results"][3:]
+        for accept in ("application/jsonl;q=0.1, application/json", "application/jsonl;q=0, */*", "*/*"):
+            response = await server.client.get(path, headers={"Accept": accept})
+            assert response.headers["content-type"] == "application/json"
 
     with_jobs(models, tmp_path, scenario)
 
@@ -248,6 +253,7 @@ def test_service_that_ends_in_mid_job_goes_on_after_its_next_start(models: Model
             async with serving_jobs(models, tmp_path, **options) as server:
                 made = await server.client.post("/jobs", json=listed(NONE, NONE, url, url, NONE))
                 job = await server.job_with(made.json()["id"], lambda job: len(job["results"]) == 2)
+                await server.handlers.close()  # and once more at the end of the block
             async with serving_jobs(models, tmp_path, works=False) as server:
                 ended = await server.job_with(job["id"], lambda _: True)
                 assert ended["counts"] == {"queued": 3, "running": 0, "done": 2, "failed": 0}
@@ -357,6 +363,49 @@ def test_image_that_fails_again_and_again_has_the_last_error(
         assert (line["error"]["code"], num_asked) == ("inference_unavailable", runner.MAX_ATTEMPTS)
 
     with_jobs(models, tmp_path, scenario, change=break_it)
+
+
+def test_images_are_left_alone_while_nobody_can_compute_them(
+    models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as while an inference worker is started again: none uses up its attempts."""
+    monkeypatch.setattr(runner, "POLL_S", 0.0)
+    num_asked, num_claimed = 0, 0
+    claim = JobStore.claim
+
+    def is_ready(_: RequestHandler) -> bool:
+        nonlocal num_asked
+        num_asked += 1
+        return num_asked > 20
+
+    def noting(self: JobStore) -> Claim | None:
+        nonlocal num_claimed
+        num_claimed += num_asked <= 20
+        return claim(self)
+
+    monkeypatch.setattr(RequestHandler, "is_ready", property(is_ready))
+    monkeypatch.setattr(JobStore, "claim", noting)
+
+    async def scenario(server: Server) -> None:
+        made = await server.client.post("/jobs", json=listed(NONE, task="predict"))
+        assert (await server.finished(made.json()["id"]))["counts"]["done"] == 1
+        assert num_claimed == 0
+
+    with_jobs(models, tmp_path, scenario)
+
+
+def test_service_that_ends_takes_no_new_job_and_answers_about_the_others(models: Models, tmp_path: Path) -> None:
+    drain = Drain(0, 1)
+
+    async def scenario(server: Server) -> None:
+        made = await server.client.post("/jobs", json=listed(NONE))
+        drain.is_refusing = True
+        refused = await server.client.post("/jobs", json=listed(NONE))
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "shutting_down")
+        assert refused.headers["retry-after"] == "1"
+        assert [job["id"] for job in (await server.client.get("/jobs")).json()["jobs"]] == [made.json()["id"]]
+
+    with_jobs(models, tmp_path, scenario, works=False, drain=drain)
 
 
 def test_filters_that_see_pixels_look_at_images_of_jobs(models: Models, tmp_path: Path) -> None:
