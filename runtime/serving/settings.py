@@ -28,6 +28,12 @@ def _read_hosts(value: object) -> object:
     return parse_hosts(value) if isinstance(value, str) else value
 
 
+def _read_folder(value: object) -> object:
+    if isinstance(value, str) and value and not Path(value).is_absolute():
+        raise ValueError("write the whole path, from / on: the processes of a server run in the folder of its Bento")
+    return value or None
+
+
 def _read_tags(value: object) -> object:
     return tuple(tag.strip() for tag in value.split(",")) if isinstance(value, str) else value
 
@@ -143,11 +149,12 @@ class ServingSettings(BaseSettings):
     """Longest that fetching one image may take, with its redirects; the largest is that of a body."""
 
     max_fetches: Annotated[int, Field(ge=1, le=256)] = 8
-    """Images that one process fetches at the same time; each may take `max_body_bytes` of memory. Jobs fetch
-    beside them, `job_images_in_flight` at most."""
+    """Images that one process fetches at the same time; each may take twice `max_body_bytes` of memory, as it is copied
+    once. Jobs fetch beside them, `job_images_in_flight` at most."""
 
-    jobs_dir: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = None
-    """Folder, on a disk of this machine, in which jobs are kept; unset: there is no `/jobs`."""
+    jobs_dir: Annotated[Path | None, BeforeValidator(_read_folder)] = None
+    """Folder, on a disk of this machine and by its path from `/` on, in which jobs are kept; unset: there is no
+    `/jobs`."""
 
     max_jobs: Annotated[int, Field(ge=1, le=100_000)] = 1000
     """Most jobs that are kept, those that are done included."""
