@@ -18,6 +18,7 @@ from runtime.model.preprocess import Placement
 from runtime.model.roles import Role
 from runtime.serving.error_bodies import internal_problem, problem
 from runtime.serving.fetching.fetcher import Fetcher
+from runtime.serving.hook_threads import HookHangsError
 from runtime.serving.intake.images import Reader
 from runtime.serving.intake.wanted_parts import Parts, WantedParts
 from runtime.serving.jobs.records import Claim
@@ -102,7 +103,9 @@ class ImageWork:
         except RequestRefused as refusal:
             failed = failed_line(index, problem(refusal.at(index), request_id))
             if refusal.code in _TO_TRY_LATER | _TO_TRY_AGAIN:
-                raise TryAgainError(refusal.code in _TO_TRY_AGAIN, failed, refusal) from refusal
+                # A filter that hangs keeps its thread: tried for ever, one image would take all of them.
+                was_tried = refusal.code in _TO_TRY_AGAIN or isinstance(refusal, HookHangsError)
+                raise TryAgainError(was_tried, failed, refusal) from refusal
             return failed
         except Exception:
             logger.exception("image %d of a job failed; request %s", index, request_id)

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -363,6 +364,32 @@ def test_image_that_fails_again_and_again_has_the_last_error(
         assert (line["error"]["code"], num_asked) == ("inference_unavailable", runner.MAX_ATTEMPTS)
 
     with_jobs(models, tmp_path, scenario, change=break_it)
+
+
+def test_image_on_which_a_filter_hangs_is_not_tried_for_ever(
+    models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "PAUSE_S", 0.0)
+    let_go, num_asked = threading.Event(), 0
+
+    async def hanging(self: RequestHandler, answers: Any, left_s: float) -> Any:
+        nonlocal num_asked
+        num_asked += 1
+        return await self.hook_threads.run(let_go.wait, 0.01)
+
+    monkeypatch.setattr(RequestHandler, "filter", hanging)
+
+    async def scenario(server: Server) -> None:
+        made = await server.client.post("/jobs", json=listed(NONE, task="predict"))
+        most = runner.MAX_ATTEMPTS
+        job = await server.job_with(made.json()["id"], lambda job: job["state"] == "done" or num_asked > most)
+        assert num_asked == most
+        assert [line["error"]["code"] for line in job["results"]] == ["deadline_exceeded"]
+
+    try:
+        with_jobs(models, tmp_path, scenario)
+    finally:
+        let_go.set()
 
 
 def test_images_are_left_alone_while_nobody_can_compute_them(
