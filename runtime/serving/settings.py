@@ -163,7 +163,8 @@ class ServingSettings(BaseSettings):
     """Most images of one job."""
 
     max_jobs_bytes: Annotated[int, Field(ge=2**20)] = 4 * 2**30
-    """Most bytes that jobs may take on the disk; images may have nine tenths of it, and leave it when they are done."""
+    """Most bytes of the file of jobs, beside which it has a log; images may have nine tenths of it, and leave it when
+    they are done."""
 
     keep_jobs_h: Annotated[float, Field(gt=0, le=24 * 3660)] = 24.0
     """Hours after which a job that is done is forgotten, with its answers."""

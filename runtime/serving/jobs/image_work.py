@@ -120,7 +120,8 @@ class ImageWork:
             )
             raise RequestRefused(RequestErrorCode.MALFORMED, message)
         try:
-            if claim.task == "detect" and self.pipeline:
+            if claim.task == "detect":
+                assert self.pipeline is not None  # it is there with the detector
                 return await self._detect(claim, self.pipeline)
             return await self._look_at(claim, handler)
         except RequestRefused as refusal:

@@ -239,7 +239,7 @@ def test_transaction_that_cannot_be_ended_is_gone_back_upon_and_the_next_one_beg
     connection.close()
 
 
-def test_file_that_is_damaged_while_it_is_open_is_noticed(tmp_path: Path) -> None:
+def test_file_that_is_damaged_behind_its_first_page_is_noticed_when_that_is_read(tmp_path: Path) -> None:
     store = store_in(tmp_path)
     store.create(new_job("one", *[b"x" * 5000] * 200))
     store.close()
@@ -248,7 +248,7 @@ def test_file_that_is_damaged_while_it_is_open_is_noticed(tmp_path: Path) -> Non
     with file.open("r+b") as opened:
         opened.seek(4096)
         opened.write(b"\xff" * (size - 8192))
-    with pytest.raises(RequestRefused) as refusal:
+    with pytest.raises(RequestRefused, match="is damaged; move it away") as refusal:
         store.claim()
     assert code_of(refusal) == JobErrorCode.STORE_FAILED
 
