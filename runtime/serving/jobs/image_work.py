@@ -10,6 +10,7 @@ from typing import NamedTuple, Self
 
 from runtime.answers.classification import Prediction, to_predictions
 from runtime.answers.outputs import Row, stack_rows
+from runtime.answers.pipeline import PipelineResult
 from runtime.answers.refusals import AnyCode, RequestErrorCode, RequestRefused
 from runtime.answers.results import only_predictions
 from runtime.answers.tiled import to_tiled_segmentation
@@ -38,6 +39,8 @@ _TO_TRY_LATER: frozenset[AnyCode] = frozenset({RequestErrorCode.OVERLOADED, Requ
 _TO_TRY_AGAIN: frozenset[AnyCode] = frozenset(
     {RequestErrorCode.UNAVAILABLE, RequestErrorCode.FILTERS_HANG, RequestErrorCode.NOT_CHECKED}
 )
+# Why a model behind the detector has no answer, where it waited too long behind requests.
+_MISSING_FOR_NOW: frozenset[str] = frozenset({"deadline", "overloaded"})
 
 
 class Line(NamedTuple):
@@ -50,11 +53,11 @@ class Line(NamedTuple):
 class TryAgainError(Exception):
     """An image that cannot be answered now.
 
-    was_tried: whether it may be the image's doing. line: what is said if it is not tried again.
+    was_tried: whether it counts as an attempt. line: what is said if it is not tried again.
     """
 
-    def __init__(self, was_tried: bool, line: Line, why: RequestRefused) -> None:
-        super().__init__(str(why))
+    def __init__(self, was_tried: bool, line: Line, why: str) -> None:
+        super().__init__(why)
         self.was_tried = was_tried
         self.line = line
 
@@ -105,12 +108,15 @@ class ImageWork:
             if refusal.code in _TO_TRY_LATER | _TO_TRY_AGAIN:
                 # A filter that hangs keeps its thread: tried for ever, one image would take all of them.
                 was_tried = refusal.code in _TO_TRY_AGAIN or isinstance(refusal, HookHangsError)
-                raise TryAgainError(was_tried, failed, refusal) from refusal
+                raise TryAgainError(was_tried, failed, str(refusal)) from refusal
             return failed
         except Exception:
             logger.exception("image %d of a job failed; request %s", index, request_id)
             return failed_line(index, internal_problem(index, request_id))
-        return Line(f'{{"index":{index},"result":{result.model_dump_json()}}}', False)
+        line = Line(f'{{"index":{index},"result":{result.model_dump_json()}}}', False)
+        if isinstance(result, PipelineResult) and {result.classified, result.masked} & _MISSING_FOR_NOW:
+            raise TryAgainError(True, line, f"classified: {result.classified}, masked: {result.masked}")
+        return line
 
     async def _answer(self, claim: Claim) -> Prediction:
         handler = self.by_task.get(claim.task)

@@ -366,6 +366,35 @@ def test_image_that_fails_again_and_again_has_the_last_error(
     with_jobs(models, tmp_path, scenario, change=break_it)
 
 
+@pytest.mark.parametrize(("num_late", "expected"), [(2, "done"), (9, "deadline")])
+def test_image_whose_crops_waited_too_long_is_tried_again_before_it_is_answered_without_them(
+    models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_late: int, expected: str
+) -> None:
+    monkeypatch.setattr(runner, "PAUSE_S", 0.0)
+    num_asked = 0
+
+    def be_late(handlers: Handlers) -> None:
+        batcher = handlers.by_role["crop-classification"].batcher
+        submit = batcher.submit
+
+        async def late(*arguments: Any) -> Any:
+            nonlocal num_asked
+            num_asked += 1
+            if num_asked <= num_late:
+                raise RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, "no answer within the deadline")
+            return await submit(*arguments)
+
+        monkeypatch.setattr(batcher, "submit", late)
+
+    async def scenario(server: Server) -> None:
+        made = await server.client.post("/jobs", json=listed(TWO))
+        [line] = (await server.finished(made.json()["id"]))["results"]
+        assert line["result"]["classified"] == expected
+        assert num_asked == min(num_late + 1, runner.MAX_ATTEMPTS)
+
+    with_jobs(models, tmp_path, scenario, change=be_late)
+
+
 def test_image_on_which_a_filter_hangs_is_not_tried_for_ever(
     models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
