@@ -119,12 +119,7 @@ class ImageWork:
         return line
 
     async def _answer(self, claim: Claim) -> Prediction:
-        handler = self.by_task.get(claim.task)
-        if handler is None:
-            message = (
-                f"this service has no model for the task {claim.task!r} any more; it has {', '.join(self.by_task)}"
-            )
-            raise RequestRefused(RequestErrorCode.MALFORMED, message)
+        handler = self.by_task[claim.task]
         try:
             if claim.task == "detect":
                 assert self.pipeline is not None  # it is there with the detector

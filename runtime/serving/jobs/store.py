@@ -4,6 +4,7 @@ Everything here blocks; `StoreThread` calls it beside the event loop. Several pr
 of them claims images (`runtime/serving/jobs/lock.py`).
 """
 
+import json
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -71,14 +72,16 @@ class JobStore:
 
         return self._do(work)
 
-    def claim(self) -> Claim | None:
-        """Take the next image in hand: jobs take turns. None if none waits."""
+    def claim(self, tasks: Sequence[str]) -> Claim | None:
+        """Take the next image of a job of these tasks in hand: jobs take turns. None if none waits."""
 
         def work(connection: sqlite3.Connection) -> Claim | None:
             found = connection.execute(
                 "SELECT number, id, task, request_id, trace_id, "
                 "(SELECT min(place) FROM images WHERE job = number AND state = 'queued') AS place "
-                "FROM jobs WHERE finished_at IS NULL AND place IS NOT NULL ORDER BY turn, number LIMIT 1"
+                "FROM jobs WHERE finished_at IS NULL AND place IS NOT NULL "
+                "AND task IN (SELECT value FROM json_each(?)) ORDER BY turn, number LIMIT 1",
+                (json.dumps(list(tasks)),),
             ).fetchone()
             if found is None:
                 return None
@@ -160,6 +163,11 @@ class JobStore:
             ],
             transaction_of="read",
         )
+
+    def waiting_tasks(self) -> list[str]:
+        """Return the tasks of jobs that are not done, in alphabetical order."""
+        ask = "SELECT DISTINCT task FROM jobs WHERE finished_at IS NULL ORDER BY task"
+        return self._do(lambda connection: [task for (task,) in connection.execute(ask)], transaction_of="read")
 
     def forget(self, job_id: str) -> None:
         """Cancel and forget a job. Raises RequestRefused if there is none."""

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -268,6 +268,23 @@ def test_service_that_ends_in_mid_job_goes_on_after_its_next_start(models: Model
     asyncio.run(run())
 
 
+def test_job_whose_model_is_not_there_after_a_restart_waits_for_it(
+    models: Models, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> None:
+        async with serving_jobs(models, tmp_path, works=False) as server:
+            job = (await server.client.post("/jobs", json=listed(TWO, task="segment"))).json()["id"]
+        async with serving_jobs({"classification": models["classification"]}, tmp_path) as server:
+            other = (await server.client.post("/jobs", json=listed(NONE, task="predict"))).json()["id"]
+            await server.finished(other)
+            assert (await server.job_with(job, lambda _: True))["state"] == "queued"
+        assert "jobs wait whose task has no model here: segment;" in caplog.text
+        async with serving_jobs(models, tmp_path) as server:
+            assert (await server.finished(job))["counts"]["done"] == 1
+
+    asyncio.run(run())
+
+
 def test_one_of_two_servers_works_and_both_answer(
     models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,9 +293,9 @@ def test_one_of_two_servers_works_and_both_answer(
     claiming: list[JobStore] = []
     claim = JobStore.claim
 
-    def noting(self: JobStore) -> Claim | None:
+    def noting(self: JobStore, tasks: Sequence[str]) -> Claim | None:
         claiming.append(self)
-        return claim(self)
+        return claim(self, tasks)
 
     monkeypatch.setattr(JobStore, "claim", noting)
 
@@ -304,7 +321,7 @@ def test_image_that_ends_the_process_again_and_again_is_given_up(models: Models,
     store = JobStore(tmp_path, 10, 2**24)
     store.create(NewJob("one", "predict", [NONE, NONE], "r", "t", "0"))
     for _ in range(runner.MAX_ATTEMPTS):
-        store.claim()
+        store.claim(("predict",))
         store.put_all_back(was_tried=True)
     store.close()
 
@@ -434,10 +451,10 @@ def test_images_are_left_alone_while_nobody_can_compute_them(
         num_asked += 1
         return num_asked > 20
 
-    def noting(self: JobStore) -> Claim | None:
+    def noting(self: JobStore, tasks: Sequence[str]) -> Claim | None:
         nonlocal num_claimed
         num_claimed += num_asked <= 20
-        return claim(self)
+        return claim(self, tasks)
 
     monkeypatch.setattr(RequestHandler, "is_ready", property(is_ready))
     monkeypatch.setattr(JobStore, "claim", noting)

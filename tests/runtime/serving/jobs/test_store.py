@@ -15,6 +15,7 @@ from runtime.serving.jobs.records import Claim, NewJob
 from runtime.serving.jobs.store import JobStore
 
 MANY_BYTES = 2**24
+TASKS = ("predict",)
 
 
 def store_in(folder: Path, **changes: Any) -> JobStore:
@@ -27,7 +28,7 @@ def new_job(name: str, *images: SentImage, **changes: Any) -> NewJob:
 
 
 def claimed(store: JobStore) -> Claim:
-    claim = store.claim()
+    claim = store.claim(TASKS)
     assert claim
     return claim
 
@@ -44,7 +45,7 @@ def test_images_come_as_they_were_sent_and_each_is_claimed_once(tmp_path: Path) 
     claims = [claimed(store) for _ in images]
     assert [claim.image for claim in claims] == images
     assert [(claim.place, claim.task, claim.num_attempts) for claim in claims] == [(n, "predict", 1) for n in range(3)]
-    assert store.claim() is None
+    assert store.claim(TASKS) is None
     assert dict(store.page("one", 0, 10).status.counts) == {"queued": 0, "running": 3, "done": 0, "failed": 0}
 
 
@@ -75,7 +76,7 @@ def test_what_was_in_hand_waits_again_and_its_late_answer_is_not_a_second_one(tm
     store.put_all_back(was_tried=True)
     again = claimed(store)
     assert (again.place, again.image, again.num_attempts) == (1, b"b", 2)
-    assert store.claim() is None
+    assert store.claim(TASKS) is None
     assert store.finish(again, "B", is_failed=False)
     assert not before.finish(lost, "B late", is_failed=False)
     assert store.page("one", 0, 10).lines == ["A", "B"]
@@ -97,6 +98,20 @@ def test_jobs_take_turns(tmp_path: Path) -> None:
     store.create(new_job("short", b"b", b"b"))
     claims += [claimed(store) for _ in range(4)]
     assert [claim.job for claim in claims] == [1, 1, 2, 1, 2, 1]
+
+
+def test_images_of_other_tasks_wait(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    store.create(new_job("one", task="detect"))
+    store.create(new_job("two", b"b"))
+    assert claimed(store).image == b"b"
+    assert store.claim(TASKS) is None
+    assert store.waiting_tasks() == ["detect", "predict"]
+    other = store.claim(("segment", "detect"))
+    assert other is not None
+    assert (other.job_id, other.num_attempts) == ("one", 1)
+    store.finish(other, "A", is_failed=False)
+    assert store.waiting_tasks() == ["predict"]
 
 
 def test_same_key_is_the_same_job_and_other_content_is_refused(tmp_path: Path) -> None:
@@ -249,7 +264,7 @@ def test_file_that_is_damaged_behind_its_first_page_is_noticed_when_that_is_read
         opened.seek(4096)
         opened.write(b"\xff" * (size - 8192))
     with pytest.raises(RequestRefused, match="is damaged; move it away") as refusal:
-        store.claim()
+        store.claim(TASKS)
     assert code_of(refusal) == JobErrorCode.STORE_FAILED
 
 
