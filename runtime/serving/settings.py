@@ -146,7 +146,7 @@ class ServingSettings(BaseSettings):
     nothing is fetched."""
 
     fetch_timeout_s: Annotated[float, Field(gt=0, le=600)] = 10.0
-    """Longest that fetching one image may take, with its redirects; the largest is that of a body."""
+    """Longest that fetching one image may take, with its redirects; it may be as large as `max_body_bytes`."""
 
     max_fetches: Annotated[int, Field(ge=1, le=256)] = 8
     """Images that one process fetches at the same time; each may take twice `max_body_bytes` of memory, as it is copied

@@ -149,7 +149,7 @@ class ImageWork:
             read = partial(Reader(served.contract, served.settings, parts), encoded, claim.place)
             pixels, places, file = await time_left.run(self.threads, read)
         files = [file] if served.image_filters.at(is_drawn=False) else []
-        del encoded, read, file  # unless filters look at it, nothing keeps it while it waits
+        del encoded, read, file  # what was fetched is not kept while it waits, unless filters look at it
         compute = self.sessions[claim.task].compute
         outcome = await handler.batcher.submit(pixels, compute, time_left.left_s, time_left.is_background)
         say = partial(_say, handler, outcome.answers, places, parts)
