@@ -5,6 +5,7 @@ of them claims images (`runtime/serving/jobs/lock.py`).
 """
 
 import json
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +25,8 @@ from runtime.serving.jobs.database import (
     used_bytes,
 )
 from runtime.serving.jobs.records import STATES, Claim, JobStatus, NewJob, Page, image_of, kind_and_content
+
+logger = logging.getLogger("vision.jobs")
 
 T = TypeVar("T")
 ADMITTED_SHARE = 0.9  # of the file's bytes; the rest is kept for answers
@@ -207,10 +210,14 @@ class JobStore:
             raise
 
     def _give_disk_back(self) -> None:
-        with refusing(self.folder):
-            if self._connection:
-                # Not `execute`, which takes one step of it: a page.
-                self._connection.executescript("PRAGMA incremental_vacuum")
+        """Make the file smaller, if that can be done now; what is forgotten is forgotten either way."""
+        try:
+            with refusing(self.folder):
+                if self._connection:
+                    # Not `execute`, which takes one step of it: a page.
+                    self._connection.executescript("PRAGMA incremental_vacuum")
+        except RequestRefused as refusal:
+            logger.warning("the room of jobs that are forgotten stays the file's: %s", refusal)
 
     def _of_key(self, connection: sqlite3.Connection, job: NewJob) -> JobStatus | None:
         if job.idempotency_key is None:

@@ -2,6 +2,7 @@
 
 import resource
 import sqlite3
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,28 @@ def test_job_that_is_forgotten_leaves_nothing_and_its_answers_nowhere_to_go(tmp_
         for table in ("jobs", "images", "contents", "answers"):
             assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
     connection.close()
+
+
+def test_job_is_forgotten_though_the_file_cannot_be_made_smaller_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def locked(_: Path) -> AbstractContextManager[None]:
+        monkeypatch.undo()
+        raise RequestRefused(JobErrorCode.STORE_FAILED, "database is locked")
+
+    store = store_in(tmp_path)
+    store.create(new_job("one"))
+    do = store._do
+
+    def then_fail(*arguments: Any) -> Any:
+        found = do(*arguments)
+        monkeypatch.setattr("runtime.serving.jobs.store.refusing", locked)
+        return found
+
+    monkeypatch.setattr(store, "_do", then_fail)
+    store.forget("one")
+    assert "stays the file's: database is locked" in caplog.text
+    assert store.jobs() == []
 
 
 def test_jobs_are_forgotten_some_time_after_they_are_done(tmp_path: Path) -> None:
