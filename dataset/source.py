@@ -53,7 +53,9 @@ def decide_source(
     Raises ManifestError for a missing directory and for requests that contradict.
     """
     divided = parse_split("" if split == "new" else split)
-    options = skip or classes or divided
+    options = " ".join(
+        f"{name}={text}" for name, text in (("SKIP", skip), ("CLASSES", classes), ("SPLIT", divided)) if text
+    )
     if not wanted and not name:
         for what, given in (("groups ", groups), ("class ", normal_class), ("labels ", labels), ("", options)):
             if given:

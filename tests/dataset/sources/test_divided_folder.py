@@ -110,6 +110,19 @@ def test_sides_that_were_given_are_not_ours_and_the_other_way_round(tmp_path: Pa
         assert divided(root, tmp_path / "data", word)["split"].tolist() == alone[word]
 
 
+def test_what_was_divided_here_keeps_its_side_also_after_the_given_sides_were_taken(tmp_path: Path) -> None:
+    root = make(tmp_path / "pets", "train/cat train/dog val/cat val/dog test/cat test/dog")
+    words: tuple[SplitWord, ...] = ("ours", "given", "ours")
+    divided(root, tmp_path / "data", "ours")
+    for number in range(10, 22):  # enough for a division from nothing to be another one
+        save(root / f"train/cat/{number}.png", texture(500 + number, 24, 32))
+    first, _, second = (divided(root, tmp_path / "data", word) for word in words)
+    assert second["split"].equals(first["split"])
+    assert not divided(root, tmp_path / "other", "ours")["split"].equals(first["split"]), (
+        "otherwise this proves nothing"
+    )
+
+
 def test_objects_on_two_sides_are_reported_and_refused_above_the_stated_share(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -188,4 +201,4 @@ def test_the_word_is_noted_and_needs_a_folder(tmp_path: Path, capsys: pytest.Cap
     assert note_source([str(root), "--split", "given", "--out", str(out)]) == 0
     assert re.search(r"^split: given$", out.read_text(), re.M)
     assert note_source(["--split", "ours", "--out", str(out)]) == 2
-    assert "ours given without pictures" in capsys.readouterr().err
+    assert "SPLIT=ours given without pictures" in capsys.readouterr().err
