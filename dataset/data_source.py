@@ -72,13 +72,8 @@ class DataSource(BaseModel):
 
     def _text(self) -> str:
         document = self.model_dump(mode="json")
-        for option in (
-            "labels",
-            "skip",
-            "classes",
-            "split",
-        ):  # named only where given, so that a file without them stays as it is
-            if not document[option]:
+        for option in ("labels", "skip", "classes", "split"):
+            if not document[option]:  # named only where given, so that a file without them stays as it is
                 del document[option]
         return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 

@@ -30,8 +30,8 @@ _KEPT = (
     "another test set: make data SPLIT=new"
 )
 _GIVEN = (
-    "The sides are those that the folders give: add pictures there, or let them be divided here, by object: make data "
-    "DATA=... SPLIT=ours"
+    "The sides are given with the pictures: add some there, or let all be divided here, by object: make data DATA=... "
+    "SPLIT=ours"
 )
 
 TextArray = npt.NDArray[np.object_]

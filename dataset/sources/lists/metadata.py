@@ -66,7 +66,7 @@ def _read_jsonl(path: Path) -> list[ListedRow]:
 def _row(text: str, place: str) -> ListedRow:
     try:
         entry = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as exc:
+    except (ValueError, RecursionError) as exc:  # a number of thousands of digits is no JSONDecodeError
         raise ManifestError(f"{place} is no JSON: {exc}. Each line is one object, {_LEAST}") from exc
     if not isinstance(entry, dict) or not isinstance(entry.get("file_name"), str) or not entry["file_name"]:
         raise ManifestError(f"{place} has no file_name. Each line is one object, {_LEAST}")
