@@ -77,6 +77,8 @@ def decide_source(
         raise ManifestError(f"{source} brings its own groups; with --source folder the directory is read with {groups}")
     if labels and source != "folder":
         raise ManifestError(f"{source} brings its own labels; with --source folder the directory is read with {labels}")
+    if labels and classes:
+        raise ManifestError(f"folders (CLASSES={classes}) and {labels} cannot both say the classes; give one of them")
     if normal_class and source not in of_user:
         raise ManifestError(f"{source} says itself which class is normal; leave {normal_class} out")
     if options and source != "folder":

@@ -190,8 +190,17 @@ def test_parts_of_yolo_may_hold_images_and_labels(tmp_path: Path) -> None:
         assert {one.path: one.split for one in collection.pictures}[path] == side
         left, _, right, _ = collection.boxes[path].boxes[0].corners
         assert right - left == pytest.approx((number + 2) / 10)
+    (groups := tmp_path / "groups.csv").write_text(
+        "path,group\ntrain/images/a.png,1\nvalid/images/a.png,2\ntest/images/a.png,3\n"
+    )
+    stated = {one.path.split("/")[2]: one.group for one in read_folder(root, groups, split="given").pictures}
+    assert stated == {"train": "1", "valid": "2", "test": "3"}
     (root / "test/labels/a.txt").write_text("7 0.5 0.5 0.2 0.2\n")
     with pytest.raises(ManifestError, match=r"test/labels/a\.txt, line 1 \(its class is '7'"):
+        read_folder(root, None)
+    (root / "test/labels/a.txt").rename(root / "test/labels/b.txt")
+    missing = r"boxes without a picture: test/labels/b\.txt.*without a file of boxes: test/images/a\.png"
+    with pytest.raises(ManifestError, match=missing):
         read_folder(root, None)
 
 

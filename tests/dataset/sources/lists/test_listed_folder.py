@@ -130,6 +130,8 @@ def test_a_csv_that_is_not_there_is_refused_before_anything(
     assert "the labels file absent.csv is not there" in capsys.readouterr().err
     assert note_source(["--labels", "absent.csv", "--out", out]) == 2
     assert "absent.csv given without pictures" in capsys.readouterr().err
+    assert note_source([str(root), "--labels", "absent.csv", "--classes", "top", "--out", out]) == 2
+    assert "cannot both say the classes" in capsys.readouterr().err
 
 
 def jsonl(folder: Path, *entries: dict[str, Any]) -> None:
