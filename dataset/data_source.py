@@ -99,9 +99,16 @@ def _fingerprint(source: DataSource) -> str:
     root = Path(path)
     is_export = source.source == "label-studio"
     if not (root.is_file() if is_export else root.is_dir()):
+        what = (
+            "a file, not a directory"
+            if root.is_file()
+            else "a directory, not an export"
+            if root.is_dir()
+            else "not there"
+        )
         raise ManifestError(
-            f"{path} is {'a file, not a directory' if root.is_file() else 'not there'}. Give a directory of pictures, "
-            f"Label Studio's export.json or one of {', '.join(_NAMED_ALONE)}: make data DATA=..."
+            f"{path} is {what}. Give a directory of pictures, Label Studio's export.json or one of "
+            f"{', '.join(_NAMED_ALONE)}: make data DATA=..."
         )
     tables = {what: Path(name) for what, name in (("groups", source.groups), ("labels", source.labels)) if name}
     for what, table in tables.items():

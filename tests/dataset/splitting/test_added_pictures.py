@@ -237,11 +237,13 @@ def test_other_settings_and_a_forgotten_memory_divide_anew(tmp_path: Path) -> No
     other = SplitParams(seed=1, num_folds=5, test_fold=0)
     assert divided(tmp_path, ADDED, other)["split"].tolist() == assign_splits(ADDED, other)["split"].tolist()
     divided(tmp_path, BEFORE)
-    divided(tmp_path, ADDED)
-    kept = {path.name.split("-")[0] for path in forget(tmp_path)}
-    assert kept == {"sides", "manifest"}
+    grown = divided(tmp_path, ADDED)
+    kept = {path.name.split("-")[0]: path for path in forget(tmp_path)}
+    assert kept.keys() == {"sides", "manifest"}
     assert divided(tmp_path, ADDED)["split"].tolist() == assign_splits(ADDED, PARAMS)["split"].tolist()
     assert Versions.read(tmp_path).all[-1].is_dealt_anew
+    kept["sides"].rename(tmp_path / SIDES_CSV)
+    assert moved(grown, divided(tmp_path, ADDED)) == 0, "moved back, it counts again"
 
 
 def test_what_changes_sides_is_named_and_the_sides_before_are_kept(tmp_path: Path) -> None:
