@@ -15,6 +15,7 @@ from dataset.sources.divided_folder import sides_of_parts
 from dataset.sources.file_kinds import FileKinds
 from dataset.sources.folder_names import check_names
 from dataset.sources.folder_options import SplitWord
+from dataset.sources.folder_shape import both_commands
 from dataset.sources.group_paths import PictureNames
 from dataset.sources.listing import NORMAL, Row, describe, listed
 from dataset.sources.lists.labels_csv import read_labels_csv
@@ -102,11 +103,8 @@ def _sides(root: Path, found: Mapping[str, ListedRow], file: Path, split: SplitW
 
 
 def _both_ways(root: Path, how: str, file: Path | None = None) -> str:
-    data = f"make data DATA={for_shell(str(root))}" + (f" LABELS={for_shell(str(file))}" if file else "")
-    return (
-        f"{readable(str(root))} {how}. {data} SPLIT=given keeps the sides and says how far they leak, {data} "
-        "SPLIT=ours takes all together and divides them by object"
-    )
+    labels = f" LABELS={for_shell(str(file))}" if file else ""
+    return f"{readable(str(root))} {how}. {both_commands(root, labels)}"
 
 
 def _collect(

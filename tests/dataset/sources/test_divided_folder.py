@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -156,6 +157,26 @@ def test_a_missing_side_is_taken_from_training_by_object_and_stays(
     after = divided(root, tmp_path / "data")
     assert (after["split"][before.index] == before["split"]).all()
     assert len(after) == len(before) + 4
+
+
+def test_pictures_beside_masks_keep_their_parts(tmp_path: Path) -> None:
+    root = tmp_path / "parts"
+    mask = np.zeros((24, 32), dtype=np.uint8)
+    mask[4:9, 4:9] = 255
+    for number, part in enumerate(("train", "val", "test")):
+        save(root / f"images/{part}/a.png", texture(number, 24, 32))
+        save(root / f"masks/{part}/a.png", mask)
+    with pytest.raises(ManifestError, match=rf"is divided into .*DATA={root} SPLIT=given .*DATA={root} SPLIT=ours"):
+        read_folder(root, None)
+    assert placed(root, "given") == {f"{part}/a.png": ("", part) for part in ("train", "val", "test")}
+    assert set(placed(root, "ours").values()) == {("", "")}
+    for part in ("train", "test"):  # with class folders in the parts
+        for label in ("crack", "hole"):
+            save(tmp_path / f"classes/images/{part}/{label}/a.png", texture(9, 24, 32))
+            save(tmp_path / f"classes/masks/{part}/{label}/a.png", mask)
+    with pytest.raises(ManifestError, match=rf"DATA={tmp_path}/classes SPLIT=given .*{tmp_path}/classes SPLIT=ours"):
+        read_folder(tmp_path / "classes", None)
+    assert placed(tmp_path / "classes", "given")["test/hole/a.png"] == ("hole", "test")
 
 
 def test_boxes_of_yolo_keep_their_parts(tmp_path: Path) -> None:
