@@ -197,6 +197,17 @@ def test_a_picture_that_joins_objects_of_two_sides_is_left_out_and_named(
     assert "Free-90-0" not in divided(tmp_path, table, likeness="found").index  # and so from then on
 
 
+def test_a_picture_that_joins_two_of_three_objects_is_left_out_and_the_three_stay(tmp_path: Path) -> None:
+    table = pd.concat([BEFORE, rows("Uneven", range(3))], ignore_index=True)
+    before = divided(tmp_path, table, likeness="found")
+    bridge = rows("Uneven", range(9, 10), range(1)).assign(group="Uneven0")
+    joined_two = pd.concat([table.replace({"group": {"Uneven1": "Uneven0"}}), bridge], ignore_index=True)
+    after = divided(tmp_path, joined_two, likeness="found")
+    assert moved(before, after) == 0
+    assert "Uneven-9-0" not in after.index
+    assert set(after.loc[after["label"] == "Uneven", "split"]) == {"train", "val", "test"}
+
+
 def test_stated_objects_that_lie_on_two_sides_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
     before = divided(tmp_path, BEFORE)
     table, (train, _) = joined(before)
