@@ -1,16 +1,19 @@
 """Start Label Studio on this machine, in its own environment: SQLite, the loopback, and nothing that phones home."""
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from annotation.api import LabelStudioError
 from annotation.home import Access
+from project.parent_death import die_with_parent
 
 ENVIRONMENT = Path(".venv-labels")
 _START_S = 1800.0  # the first start makes the database; machines may be busy
@@ -43,7 +46,10 @@ def running(home: Path, access: Access, port: int, environment: Path = ENVIRONME
     if not python.exists():
         raise LabelStudioError(f"Label Studio is not installed in {environment}: run make labels")
     with log.open("ab") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file, env=server_environment(home, access), cwd=home)
+        process = subprocess.Popen(
+            command, stdout=file, stderr=file, env=server_environment(home, access), cwd=home,
+            preexec_fn=partial(die_with_parent, signal.SIGTERM),  # no thread runs yet
+        )  # fmt: skip
     try:
         _wait(process, url, log)
         yield url
