@@ -21,7 +21,7 @@ from dataset.outputs.replacing import alone
 from dataset.params import SplitParams
 from dataset.splitting.divide import Division, divide
 from dataset.splitting.memory import COLUMNS, MIN_SHARED, Memory, keep, merged
-from dataset.splitting.versions import Changes, Version, Versions, changes
+from dataset.splitting.versions import Changes, Version, Versions, changes, on_another_side
 from project.command import command
 from project.params import ParamsError, add_params_option, read_section
 
@@ -123,12 +123,9 @@ def _about_sides(
 def _moved(out: Path, table: pd.DataFrame) -> list[str]:
     """Return the pictures that are on another side than in the manifest before, by path; none where there is none."""
     try:
-        before = Manifest.read(out).table
+        return on_another_side(Manifest.read(out).table, table)
     except ManifestError:
         return []
-    side_of = dict(zip(before["sha256"], before["split"], strict=True))
-    rows = zip(table["path"], table["sha256"], table["split"], strict=True)
-    return [path for path, sha256, side in rows if side_of.get(sha256, side) != side]
 
 
 def _likeness(data_dir: Path) -> str:

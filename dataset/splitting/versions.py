@@ -46,6 +46,17 @@ def changes(before: pd.DataFrame, now: pd.DataFrame) -> Changes:
     )
 
 
+def on_another_side(before: pd.DataFrame, now: pd.DataFrame) -> list[str]:
+    """Return the paths of `now` whose file was there before, and never on the side that it is on now.
+
+    before, now: two tables with the columns `path`, `sha256` and `split`. A given split may have a file on two sides.
+    """
+    known = set(before["sha256"])
+    placed = set(zip(before["sha256"], before["split"], strict=True))
+    rows = zip(now["path"], now["sha256"], now["split"], strict=True)
+    return [path for path, sha256, side in rows if sha256 in known and (sha256, side) not in placed]
+
+
 class Version(BaseModel):
     """One version of the data: its number, from 1, how many pictures and objects it has, and what it changed.
 
