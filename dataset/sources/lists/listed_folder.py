@@ -17,6 +17,7 @@ from dataset.sources.folder_names import check_names
 from dataset.sources.folder_options import SplitWord
 from dataset.sources.folder_shape import both_commands
 from dataset.sources.group_paths import PictureNames
+from dataset.sources.groups_csv import check_groups
 from dataset.sources.listing import NORMAL, Row, describe, listed
 from dataset.sources.lists.labels_csv import read_labels_csv
 from dataset.sources.lists.listed_pictures import ListedRow, match_rows
@@ -138,6 +139,7 @@ def _groups(root: Path, found: Mapping[str, ListedRow], groups_csv: Path | None)
         raise ManifestError(f"groups are stated in {readable(str(groups_csv))} and in the list: leave one of them out")
     if own and (without := [f"{path} ({row.place})" for path, row in found.items() if not row.group]):
         raise ManifestError(f"{len(without)} picture(s) have no group, and others have: {named(without)}")
+    check_groups((row.group, row.place) for row in own.values())
     return {
         path: Row(found[path].group or row.group, row.attributes)
         for path, row in listed(root, [*found], groups_csv).items()
