@@ -35,7 +35,8 @@ class StageTimes(BaseModel):
 class Phase(BaseModel):
     """One load on one way of batching. load: clients of a closed loop, or `5/s`.
 
-    p50_ms, p95_ms: from the moment a request was due. busy: of each stage, the share of its slots that worked.
+    offered_per_s: requests that came, in an open loop by chance more or fewer than its rate. p50_ms, p95_ms: from the
+    moment a request was due. busy: of each stage, the share of its slots that worked.
     """
 
     model_config = _FROZEN
@@ -43,6 +44,7 @@ class Phase(BaseModel):
     way: str
     round: int
     load: str
+    offered_per_s: float
     goodput_per_s: float
     p50_ms: float | None
     p95_ms: float | None
