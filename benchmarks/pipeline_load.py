@@ -44,6 +44,7 @@ NUM_ROUNDS, QUICK_ROUNDS = 3, 1
 FULL, QUICK = Lengths(closed_s=4.0, open_s=20.0), Lengths(closed_s=1.0, open_s=4.0)
 _BATCH_IMAGES = 4  # that the service puts into a batch on a CPU, unless it is told; also compared with a batch of one
 _REPEATS = 7
+_KNOWN = (BenchmarkError, ContractError, ServerFailedError, SettingsError, LoadError, OSError)
 
 
 @contextmanager
@@ -154,9 +155,6 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bento", default="", help="tag of one with a detector and a classifier of crops")
     parser.add_argument("--quick", action="store_true", help="one short round")
     parser.add_argument("--out", type=Path, default=Path("artifacts/benchmarks"), help="folder of the report")
-
-
-_KNOWN = (BenchmarkError, ContractError, ServerFailedError, SettingsError, LoadError, OSError)
 
 
 @command(_arguments, known=_KNOWN, speaker="benchmark")
