@@ -3,9 +3,9 @@
     python -m benchmarks.budget --p95-ms 200 --rate 20
 
 Simulates the pipeline with the costs that `make bench-pipeline` measured (`benchmarks/pipeline/simulation.py` says
-how), at the rate, and with more cores, larger batches, a smaller input and int8. A stage's budget is its share of the
-target: what it costs a lone request, by what all of it costs. The first to miss it is found by raising the rate in ten
-steps. docs/BENCHMARKS.md says how far the simulation is to be trusted.
+how), at the rate, and with more cores, larger batches, a smaller input and int8. The target is shared out among the
+stages by what each costs a lone request; the first to miss its share is found by raising the rate in ten steps.
+docs/BENCHMARKS.md says how far the simulation is to be trusted.
 """
 
 import argparse

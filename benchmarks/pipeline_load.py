@@ -3,11 +3,10 @@
     python -m benchmarks.pipeline_load --quick
 
 Serves a detector and a classifier of its crops and asks `/detect` about a picture of one megapixel: 1, 8 and 32
-clients, and 5 requests a second that come when they will (Poisson, the round's number the seed). Three ways of batching
-crops take turns.
-Unless `--bento` names a Bento with a detector and a classifier of crops, the models never learnt anything: they take
-the time of small networks and find the same objects in every picture. Writes `pipeline.json` and `pipeline.html`
-after every turn; docs/BENCHMARKS.md says how to read them.
+clients, and 5 requests a second at random times (Poisson; the round's number is the seed). Three ways of batching crops
+take turns. Unless `--bento` names a Bento with a detector and a classifier of crops, the models are untrained: they take
+the time of small networks, and the detector finds the same objects in every picture. Writes `pipeline.json` and
+`pipeline.html` after every turn; docs/BENCHMARKS.md says how to read them.
 """
 
 import argparse
@@ -49,7 +48,7 @@ _KNOWN = (BenchmarkError, ContractError, ServerFailedError, SettingsError, LoadE
 
 @contextmanager
 def what_is_served(bento: str) -> Iterator[tuple[Served, str]]:
-    """Give what to serve, and its models in words; an empty tag stands for models that never learnt anything."""
+    """Give what to serve, and its models in words; an empty tag stands for untrained models."""
     if bento:
         tag, folders, tags = pipeline_of(bento)
         yield Served(tag, tags, None, folders), f"{tag} with {' and '.join(tags)}"

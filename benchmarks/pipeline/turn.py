@@ -74,7 +74,7 @@ _PREFIXES = {"detect": "vision_detect", "classify": "vision_crop"}
 
 @contextmanager
 def untrained(num_objects: int) -> Iterator[Served]:
-    """Make models that never learnt anything, in a store of their own. Raises ServerFailedError."""
+    """Make untrained models, in a store of their own. Raises ServerFailedError."""
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as made:
         home = Path(made) / "bentoml"
         environment = {**os.environ, **NO_TELEMETRY, "BENTOML_HOME": str(home), "PYTHONPATH": str(PROJECT_DIR)}
