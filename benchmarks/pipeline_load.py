@@ -4,8 +4,8 @@
 
 Serves a detector and a classifier of its crops and asks `/detect` about a picture of one megapixel: 1, 8 and 32
 clients, and 5 requests a second at random times (Poisson; the round's number is the seed). Three ways of batching crops
-take turns. Unless `--bento` names a Bento with a detector and a classifier of crops, the models are untrained: they take
-the time of small networks, and the detector finds the same objects in every picture. Writes `pipeline.json` and
+take turns. Unless `--bento` names a Bento with a detector and a classifier of crops, the models are untrained: they
+take the time of small networks, and the detector finds the same objects in every picture. Writes `pipeline.json` and
 `pipeline.html` after every turn; docs/BENCHMARKS.md says how to read them.
 """
 
