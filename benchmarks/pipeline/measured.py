@@ -128,6 +128,7 @@ class PipelineReport(BaseModel):
         mine = [phase for phase in self.phases if (phase.way, phase.load) == (OURS, load)]
         row: dict[str, object] = {
             "load": load,
+            "offered_per_s": Spread.of([phase.offered_per_s for phase in mine]),
             "goodput_per_s": Spread.of([phase.goodput_per_s for phase in mine]),
             "p50_ms": Spread.of([phase.p50_ms for phase in mine if phase.p50_ms is not None]),
             "p95_ms": Spread.of([phase.p95_ms for phase in mine if phase.p95_ms is not None]),
