@@ -13,7 +13,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from project.command import command
-from project.write_whole import write_whole
+from project.write_whole import whole_file
 from runtime.image_filters.faces import faces
 from runtime.model.hashing import file_sha256
 
@@ -51,13 +51,14 @@ def main(args: argparse.Namespace) -> None:
         graph = onnx.load(args.file)
     except (DecodeError, ValueError) as exc:
         raise FaceDetectorError(f"{args.file} is no ONNX file: {exc}") from exc
-    write_whole(args.out, with_free_sizes(graph).SerializeToString())
-    sha256 = file_sha256(args.out)
-    try:
-        faces(file=str(args.out.resolve()), sha256=sha256)
-    except ValueError as exc:
-        args.out.unlink()
-        raise FaceDetectorError(f"{args.file} is not like CenterFace's: {exc}") from exc
+    with whole_file(args.out) as made:
+        made.write_bytes(with_free_sizes(graph).SerializeToString())
+        sha256 = file_sha256(made)
+        try:
+            faces(file=str(made.resolve()), sha256=sha256)
+        except Exception as exc:  # onnxruntime's errors share no public base
+            reason = str(exc).replace(str(made.resolve()), str(args.file))
+            raise FaceDetectorError(f"{args.file} is not like CenterFace's: {reason}") from exc
     sys.stdout.write(f"{args.out}: options {{file: {args.out}, sha256: {sha256}}}\n")
 
 
