@@ -94,6 +94,10 @@ def _call(call: "Future[T]", function: Callable[[], T]) -> None:
         return
     try:
         result = function()
+    except StopIteration as exc:  # of a `next` that found nothing: asyncio's futures take none, and would never end
+        error = RuntimeError("it raised StopIteration")
+        error.__cause__ = exc
+        call.set_exception(error)
     except BaseException as exc:  # a thread that ends would be missing
         call.set_exception(exc)
     else:
