@@ -116,7 +116,8 @@ def ask(url: str, paths: Sequence[Path], task: Task) -> list[Prediction]:
 
     with without_proxies(), bentoml.SyncHTTPClient(url, server_ready_timeout=0) as client:
         if ENDPOINTS[task] not in client.endpoints:
-            raise DemoError(f"the Bento holds no model of {task}, but is asked by --task {task}: say the other task")
+            held = " or ".join(f"--task {known}" for known, api in ENDPOINTS.items() if api in client.endpoints)
+            raise DemoError(f"the Bento holds no model of {task}: say {held}, or build one that does")
         answers = getattr(client, ENDPOINTS[task])(images=list(paths))
     return [ANSWER[task].model_validate(answer) for answer in answers]
 

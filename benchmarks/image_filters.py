@@ -1,8 +1,8 @@
 """What the filters that look at pixels cost, in process: `python -m benchmarks.image_filters`.
 
 Takes the filters of kind `image` from `params.yaml` and has each look at drawn pictures of three sizes, by turns.
-Reported are medians with the least and the greatest over the rounds, apart: decoding the file once more at the filter's
-size, and looking. A service pays both for each picture, in a thread beside the others.
+Decoding the file once more at the filter's size and looking at it are timed apart: the median over the rounds, with the
+least and the greatest. A service pays both for each picture, in a thread beside the others.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.pages.summary import Spread
 from benchmarks.workload import camera_picture, large_picture, small_picture
-from project.command import command
+from project.command import UsageError, command
 from project.params import ParamsError, read_section
 from project.write_whole import write_whole
 from runtime.answers.filters import FilterError
@@ -82,7 +82,10 @@ def _spread(values: list[float]) -> Spread:
 
 
 def load_steps(params: Path) -> tuple[ImageStep, ...]:
-    """Return the filters of `params.yaml` that look at pixels. Raises FilterError if there is none, ParamsError."""
+    """Return the filters of `params.yaml` that look at pixels.
+
+    Raises FilterError if there is none, ParamsError if the file cannot be used.
+    """
     contract = SegmentationContract(
         classes=("a", "b"), regions=("a",), height=8, width=8, mean=(0, 0, 0), std=(1, 1, 1),
         filters=read_section(params, "contract", ContractParams).filters,
@@ -103,6 +106,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 @command(_arguments, known=(FilterError, ParamsError, OSError), speaker="benchmark")
 def main(args: argparse.Namespace) -> None:
+    if args.rounds < 1:
+        raise UsageError(f"--rounds must be at least 1, got {args.rounds}")
     steps = load_steps(args.params)
     pictures = {"224 x 224": small_picture(), "1200 x 900": camera_picture(), "4000 x 3000": large_picture()}
     costs = measure(steps, pictures, args.rounds)

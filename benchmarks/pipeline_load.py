@@ -3,11 +3,10 @@
     python -m benchmarks.pipeline_load --quick
 
 Serves a detector and a classifier of its crops and asks `/detect` about a picture of one megapixel: 1, 8 and 32
-clients, and 5 requests a second that come when they will (Poisson, the round's number the seed). Three ways of batching
-crops take turns.
-Unless `--bento` names a Bento with a detector and a classifier of crops, the models never learnt anything: they take
-the time of small networks and find the same objects in every picture. Writes `pipeline.json` and `pipeline.html`
-after every turn; docs/BENCHMARKS.md says how to read them.
+clients, and 5 requests a second at random times (Poisson; the round's number is the seed). Three ways of batching crops
+take turns. Unless `--bento` names a Bento with a detector and a classifier of crops, the models are untrained: they
+take the time of small networks, and the detector finds the same objects in every picture. Writes `pipeline.json` and
+`pipeline.html` after every turn; docs/BENCHMARKS.md says how to read them.
 """
 
 import argparse
@@ -27,27 +26,29 @@ from benchmarks.load.served_bento import BenchmarkError, pipeline_of
 from benchmarks.load.server_process import ServerFailedError
 from benchmarks.pages.pipeline_page import render
 from benchmarks.pages.summary import Spread
-from benchmarks.pipeline.measured import OURS, WAYS, Costs, PipelineReport, Shape, quantiles
+from benchmarks.pipeline.measured import OURS, STAGES, WAYS, Costs, PipelineReport, Shape, quantiles
 from benchmarks.pipeline.turn import Ground, Lengths, Lines, Served, take_turn, untrained
 from benchmarks.workload import camera_picture
 from project.command import command
 from project.progress import progress
 from project.write_whole import write_whole
-from runtime.model.contract import SCORES, DetectionContract
+from runtime.model.contract import SCORES, ContractError, DetectionContract
+from runtime.model.cores import share_cores
 from runtime.model.preprocess import read_for_model
 from runtime.model.session import Predictor
-from runtime.serving.settings import ServingSettings
+from runtime.serving.settings import ServingSettings, SettingsError
 
 NUM_OBJECTS = 6
 NUM_ROUNDS, QUICK_ROUNDS = 3, 1
 FULL, QUICK = Lengths(closed_s=4.0, open_s=20.0), Lengths(closed_s=1.0, open_s=4.0)
-_BATCH = 4  # images of the batch whose cost is compared with that of one
+_BATCH_IMAGES = 4  # that the service puts into a batch on a CPU, unless it is told; also compared with a batch of one
 _REPEATS = 7
+_KNOWN = (BenchmarkError, ContractError, ServerFailedError, SettingsError, LoadError, OSError)
 
 
 @contextmanager
 def what_is_served(bento: str) -> Iterator[tuple[Served, str]]:
-    """Give what to serve, and its models in words; an empty tag stands for models that never learnt anything."""
+    """Give what to serve, and its models in words; an empty tag stands for untrained models."""
     if bento:
         tag, folders, tags = pipeline_of(bento)
         yield Served(tag, tags, None, folders), f"{tag} with {' and '.join(tags)}"
@@ -59,14 +60,14 @@ def what_is_served(bento: str) -> Iterator[tuple[Served, str]]:
 def growth_of(predictor: Predictor) -> float:
     """Return what each further image of a batch adds to the time of one image, as a share of it."""
     contract = predictor.contract
-    pictures = np.zeros((_BATCH, contract.height, contract.width, 3), np.uint8)
+    pictures = np.zeros((_BATCH_IMAGES, contract.height, contract.width, 3), np.uint8)
     best = [np.inf, np.inf]
     for _ in range(_REPEATS):  # by turns; the least of each is what nobody else disturbed
-        for index, number in enumerate((1, _BATCH)):
+        for index, number in enumerate((1, _BATCH_IMAGES)):
             began_at = time.perf_counter()
             predictor.predict(pictures[:number])
             best[index] = min(best[index], time.perf_counter() - began_at)
-    return float(max(0.0, (best[1] / best[0] - 1) / (_BATCH - 1)))
+    return float(max(0.0, (best[1] / best[0] - 1) / (_BATCH_IMAGES - 1)))
 
 
 def num_crops(predictor: Predictor, picture: bytes) -> int:
@@ -85,10 +86,8 @@ def costs_of(lines: Lines, detect_growth: float, classify_growth: float, shape: 
 
     Its crops are shared out among the sessions; each takes a batch of some of them.
     """
-    times = {
-        stage: [line[f"{stage}_ms"] for line in lines] for stage in ("decode", "detect", "crop", "classify", "encode")
-    }
-    known = ("decode", "queue", "detect", "crop", "classify", "encode")
+    times = {stage: [line[f"{stage}_ms"] for line in lines] for stage in STAGES}
+    known = (*STAGES, "queue")
     times["other"] = [max(0.0, line["total_ms"] - sum(line[f"{stage}_ms"] or 0.0 for stage in known)) for line in lines]
     detect, classify = statistics.mean(times["detect"]), statistics.mean(times["classify"])
     times |= {
@@ -103,6 +102,17 @@ def costs_of(lines: Lines, detect_growth: float, classify_growth: float, shape: 
         quantiles_ms={stage: quantiles(values) for stage, values in times.items()}, detect_ms=detect,
         classify_ms=one_crop, detect_growth=detect_growth, classify_growth=classify_growth,
     )  # fmt: skip
+
+
+def shape_of(num_cores: int, settings: ServingSettings, num_found: int) -> Shape:
+    """Return how a server with these settings is deployed on so many cores. num_found: objects in the picture."""
+    return Shape(
+        cores=num_cores,
+        decode_threads=settings.decode_threads,
+        sessions=share_cores(num_cores, settings.sessions, settings.threads)[0],
+        max_batch_images=settings.max_batch_images or _BATCH_IMAGES,
+        crops=num_found,
+    )
 
 
 def run(
@@ -146,20 +156,15 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("artifacts/benchmarks"), help="folder of the report")
 
 
-@command(_arguments, known=(BenchmarkError, ServerFailedError, LoadError, OSError), speaker="benchmark")
+@command(_arguments, known=_KNOWN, speaker="benchmark")
 def main(args: argparse.Namespace) -> None:
     cores, picture = machine.share_cores(os.sched_getaffinity(0)), camera_picture()
-    settings = ServingSettings()
+    settings = ServingSettings.read()
     with what_is_served(args.bento) as (served, words):
         detector, classifier = (Predictor.load(served.folders[stage], "cpu", 1) for stage in ("detect", "classify"))
-        num_cores = len(cores[0])
-        shape = Shape(
-            cores=num_cores, decode_threads=settings.decode_threads, sessions=num_cores, max_batch_images=4,
-            crops=num_crops(detector, picture),
-        )  # fmt: skip
-        report = PipelineReport(
-            machine=machine.describe(*cores), models=words, picture_bytes=len(picture), shape=shape
-        )  # fmt: skip
+        shape = shape_of(len(cores[0]), settings, num_crops(detector, picture))
+        described = machine.describe(*cores)
+        report = PipelineReport(machine=described, models=words, picture_bytes=len(picture), shape=shape)
         growths = growth_of(detector), growth_of(classifier)
         lengths, num_rounds = (QUICK, QUICK_ROUNDS) if args.quick else (FULL, NUM_ROUNDS)
         run(report, Ground(served, shape, picture, cores), lengths, num_rounds, growths, args.out)

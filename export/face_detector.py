@@ -6,17 +6,16 @@ Prints what the contract's filter must state: docs/FILTERS.md.
 """
 
 import argparse
-import hashlib
 import sys
-import tempfile
 from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from project.command import command
-from project.write_whole import write_whole
+from project.write_whole import whole_file
 from runtime.image_filters.faces import faces
+from runtime.model.hashing import file_sha256
 
 
 class FaceDetectorError(ValueError):
@@ -52,16 +51,14 @@ def main(args: argparse.Namespace) -> None:
         graph = onnx.load(args.file)
     except (DecodeError, ValueError) as exc:
         raise FaceDetectorError(f"{args.file} is no ONNX file: {exc}") from exc
-    content = with_free_sizes(graph).SerializeToString()
-    sha256 = hashlib.sha256(content).hexdigest()
-    with tempfile.TemporaryDirectory() as folder:
-        tried = Path(folder) / "faces.onnx"
-        tried.write_bytes(content)
+    with whole_file(args.out) as made:
+        made.write_bytes(with_free_sizes(graph).SerializeToString())
+        sha256 = file_sha256(made)
         try:
-            faces(file=str(tried), sha256=sha256)
-        except ValueError as exc:
-            raise FaceDetectorError(f"{args.file} is not like CenterFace's: {exc}") from exc
-    write_whole(args.out, content)
+            faces(file=str(made.resolve()), sha256=sha256)
+        except Exception as exc:  # onnxruntime's errors share no public base
+            reason = str(exc).replace(str(made.resolve()), str(args.file))
+            raise FaceDetectorError(f"{args.file} is not like CenterFace's: {reason}") from exc
     sys.stdout.write(f"{args.out}: options {{file: {args.out}, sha256: {sha256}}}\n")
 
 

@@ -72,8 +72,8 @@ def _newest(roles: Collection[Role]) -> dict[Role, bentoml.Model]:
 def _classifier_behind(detector: bentoml.Model) -> bentoml.Model | None:
     """Return the newest classifier of crops that may stand behind the detector; None without one.
 
-    Those of other pictures are passed over, with a line: it names objects that the detector may never have seen. One
-    that was stored without what it was measured on is taken at its word.
+    Those trained on other pictures are passed over, each with a warning: they name objects that the detector may never
+    have seen. One that was stored without what it was measured on cannot be compared, and is taken.
     """
     of = find_measured_model(str(detector.tag))
     for tag in registered_tags("crop-classification"):

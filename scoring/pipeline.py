@@ -25,9 +25,9 @@ from runtime.model.errors import ImageError
 from runtime.model.image import ImageArray
 from runtime.model.preprocess import Placement, read_placed
 from runtime.model.session import Predictor
-from runtime.model.stated_filters import ImageFilter
 from scoring.data_mount import refuse_unless_of_the_file
 from scoring.pictures import ScoringError
+from scoring.plan import refuse_filters_of_pixels
 from scoring.rows import Row
 
 # A chunk is also what a thread reads and decodes between two calls of the session, so it is larger than the service's
@@ -55,18 +55,13 @@ class Scorer:
     def of(cls, predictor: Predictor, version: str, batch_size: int = 0, num_workers: int = 0) -> Self:
         """Make a scorer; 0 chooses. version: of the model, for the records.
 
-        On a CPU there is one worker a core and one more, which covers waiting for the disk. Raises FilterError.
+        On a CPU there is one worker a core and one more, which covers waiting for the disk. Raises FilterError, and
+        ScoringError for filters that look at pixels.
         """
         identity = ModelIdentity(name=predictor.contract.name, version=version, sha256=predictor.sha256)
         default = CPU_BATCH_SIZE if predictor.device == "cpu" else GPU_BATCH_SIZE
+        refuse_filters_of_pixels(version, predictor.contract)
         filters = FilterChain.load(predictor.contract)
-        if looking := [
-            step.path for step in predictor.contract.filters if isinstance(step, ImageFilter) and step.when == "always"
-        ]:
-            raise FilterError(
-                f"the model has filters that look at pixels ({', '.join(looking)}), and offline scoring runs none: "
-                "export it without them, or ask a service"
-            )
         return cls(predictor, filters, identity, batch_size or default, num_workers or usable_cores() + 1)
 
     def score(self, root: Path, paths: Iterable[str]) -> Iterator[Row]:

@@ -21,10 +21,10 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from project.write_whole import whole_file, write_whole
-from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, SegmentationContract, Task, read_contract
+from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, ModelContract, SegmentationContract, Task, read_contract
 from runtime.model.hashing import file_sha256
 from runtime.model.roles import role_of
-from runtime.model.stated_filters import HookFilter
+from runtime.model.stated_filters import HookFilter, ImageFilter
 from scoring.pictures import ScoringError, list_pictures, root_of
 
 PLAN_FILE = "plan.json"
@@ -111,11 +111,11 @@ def write_plan(source: Path, run_dir: Path, model: str, model_dir: Path, picture
 
     A run that was planned from the same list with the same model is left as it is.
     Raises ScoringError if the list is empty or names a picture twice, if `run_dir` holds another plan, or if the model
-    is a detector with hooks or looks at parts of pictures; ContractError if it has no contract.
+    cannot score pictures here, as `task_of` says; ContractError if it has no contract.
     """
     if not source.exists():
         raise ScoringError(f"there is no {source}")
-    task = _task_of(model, model_dir)
+    task = task_of(model, read_contract(model_dir / CONTRACT_FILE))
     (run_dir / SHARDS_DIR).mkdir(parents=True, exist_ok=True)
     (run_dir / RESULTS_DIR).mkdir(exist_ok=True)
     old = Plan.read(run_dir) if (run_dir / PLAN_FILE).is_file() else None
@@ -145,8 +145,13 @@ def write_plan(source: Path, run_dir: Path, model: str, model_dir: Path, picture
     return plan
 
 
-def _task_of(model: str, model_dir: Path) -> Task:
-    contract = read_contract(model_dir / CONTRACT_FILE)
+def task_of(model: str, contract: ModelContract) -> Task:
+    """Return the task of a model that scores pictures.
+
+    Raises ScoringError for one that looks at crops or parts of pictures, for a detector with hooks, and for one with
+    filters that look at pixels.
+    """
+    refuse_filters_of_pixels(model, contract)
     if contract.task == "detection" and any(isinstance(step, HookFilter) for step in contract.filters):
         raise ScoringError(
             f"the contract of {model} states a hook, which is given the answer of the served pipeline, and here the "
@@ -160,6 +165,16 @@ def _task_of(model: str, model_dir: Path) -> Task:
             "the model with neither"
         )
     return contract.task
+
+
+def refuse_filters_of_pixels(model: str, contract: ModelContract) -> None:
+    """Raise ScoringError for filters that may withhold an answer for what they see, as none of them is run here."""
+    looking = [step.path for step in contract.filters if isinstance(step, ImageFilter) and step.when == "always"]
+    if looking:
+        raise ScoringError(
+            f"the contract of {model} states filters that look at pixels ({', '.join(looking)}), and offline scoring "
+            "runs none: export the model without them, or ask a service"
+        )
 
 
 def _write_shard(path: Path, paths: list[str]) -> None:

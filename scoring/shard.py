@@ -11,11 +11,11 @@ from pathlib import Path
 from dataset.outputs.tasks import add_task_option
 from project.command import UsageError, command
 from runtime.model.contract import CONTRACT_FILE, ContractError, read_contract
-from runtime.model.roles import ROLE_NAMES, role_of
+from runtime.model.roles import ROLE_NAMES
 from runtime.serving.model_reference import ModelUnavailable
 from scoring.model_folder import model_folder
 from scoring.pictures import ScoringError
-from scoring.plan import write_plan
+from scoring.plan import task_of, write_plan
 
 PICTURES_PER_SHARD = 10_000  # minutes of work on one core: what a killed task loses at most
 
@@ -33,7 +33,7 @@ def main(arguments: argparse.Namespace) -> None:
     if arguments.pictures_per_shard < 1:
         raise UsageError("a shard holds at least one picture")
     model, model_dir = model_folder(arguments.model or f"{ROLE_NAMES[arguments.task]}:latest")
-    if (found := role_of(read_contract(model_dir / CONTRACT_FILE))) != arguments.task:
+    if (found := task_of(model, read_contract(model_dir / CONTRACT_FILE))) != arguments.task:
         raise ScoringError(f"the model {model} is of {found}: say --task {found}, or name another with --model")
     plan = write_plan(arguments.source, arguments.run_dir, model, model_dir, arguments.pictures_per_shard)
     sys.stdout.write(f"{plan.num_pictures} pictures in {len(plan.shards)} shards, to be scored by {plan.model}\n")

@@ -1,9 +1,9 @@
 """Search for better values of `params.yaml`: `python -m training.search`, again to go on, many at once to go faster.
 
 Draws values from `search.yaml`, trains with them in a child process, gives up early what looks worse than others, and
-writes to `--out` (`artifacts/search`, or `artifacts/segmentation/search`) the journal that all workers share, a folder
-for each trial, a table and plots. `--table` shows the best so far; `--write-best FILE` writes params.yaml with the best
-values. See docs/SEARCH.md.
+writes to `--out` (`artifacts/search`, or that of the task) the journal that all workers share, a folder for each trial,
+a table and plots. `--table` shows the best so far; `--write-best FILE` writes params.yaml with the best values. See
+docs/SEARCH.md.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     add_params_option(parser)
     parser.add_argument("--manifest", type=Path, help="data/manifest.csv, or that of the task")
     add_task_option(parser)
-    parser.add_argument("--out", type=Path, help="artifacts/search, or artifacts/segmentation/search")
+    parser.add_argument("--out", type=Path, help="artifacts/search, or that of the task")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="workers here, each on its share of the cores")
     parser.add_argument("--table", action="store_true", help="print the trials so far and end")
     parser.add_argument("--every", type=float, metavar="SECONDS", help="with --table: print again until none runs")

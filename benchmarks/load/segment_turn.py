@@ -51,14 +51,15 @@ def measure(load: Load, process: ServerProcess, folder: Path, cores: set[int], k
 
 def stages_of(lines: Sequence[str]) -> dict[str, float]:
     """Return the median of each stage in milliseconds over the requests of a server's log that were answered."""
-    answered = [line for line in _requests(lines) if line.get("status") == 200]
+    answered = [line for line in requests_of(lines) if line.get("status") == 200]
     times = {
         stage: [line[f"{stage}_ms"] for line in answered if line.get(f"{stage}_ms") is not None] for stage in STAGES
     }
     return {stage: statistics.median(found) for stage, found in times.items() if found}
 
 
-def _requests(lines: Sequence[str]) -> Iterator[dict[str, float]]:
+def requests_of(lines: Sequence[str]) -> Iterator[dict[str, float]]:
+    """Yield the requests that a server's log has a line of JSON of."""
     for line in lines:
         if line.startswith("{"):
             try:

@@ -68,6 +68,6 @@ def pipeline_of(bento: str) -> tuple[str, dict[str, Path], list[str]]:
     if set(folders) != set(stages.values()):
         raise BenchmarkError(
             f"{found.tag} holds no detector with a classifier of crops beside it: `make bento TASK=detect` builds one "
-            "where both are registered; without --bento models are taken that never learnt anything"
+            "where both are registered; without --bento untrained models are taken"
         )
     return str(found.tag), folders, list(tags.values())

@@ -35,7 +35,8 @@ class StageTimes(BaseModel):
 class Phase(BaseModel):
     """One load on one way of batching. load: clients of a closed loop, or `5/s`.
 
-    p50_ms, p95_ms: from the moment a request was due. busy: of each stage, the share of its slots that worked.
+    offered_per_s: requests that came, in an open loop by chance more or fewer than its rate. p50_ms, p95_ms: from the
+    moment a request was due. busy: of each stage, the share of its slots that worked.
     """
 
     model_config = _FROZEN
@@ -43,6 +44,7 @@ class Phase(BaseModel):
     way: str
     round: int
     load: str
+    offered_per_s: float
     goodput_per_s: float
     p50_ms: float | None
     p95_ms: float | None
@@ -126,6 +128,7 @@ class PipelineReport(BaseModel):
         mine = [phase for phase in self.phases if (phase.way, phase.load) == (OURS, load)]
         row: dict[str, object] = {
             "load": load,
+            "offered_per_s": Spread.of([phase.offered_per_s for phase in mine]),
             "goodput_per_s": Spread.of([phase.goodput_per_s for phase in mine]),
             "p50_ms": Spread.of([phase.p50_ms for phase in mine if phase.p50_ms is not None]),
             "p95_ms": Spread.of([phase.p95_ms for phase in mine if phase.p95_ms is not None]),

@@ -13,9 +13,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from benchmarks.load.load import Load
-from benchmarks.load.segment_turn import generate, serve_bento
+from benchmarks.load.load import Load, LoadResult
+from benchmarks.load.segment_turn import generate, requests_of, serve_bento
 from benchmarks.load.server_process import ServerFailedError, ServerProcess, free_port, running, wait_until_ready
 from benchmarks.load.servers import NO_TELEMETRY, PROJECT_DIR
 from benchmarks.load.turns import HOST, TIMEOUT_S, WARM_UP_S
@@ -73,7 +74,7 @@ _PREFIXES = {"detect": "vision_detect", "classify": "vision_crop"}
 
 @contextmanager
 def untrained(num_objects: int) -> Iterator[Served]:
-    """Make models that never learnt anything, in a store of their own. Raises ServerFailedError."""
+    """Make untrained models, in a store of their own. Raises ServerFailedError."""
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as made:
         home = Path(made) / "bentoml"
         environment = {**os.environ, **NO_TELEMETRY, "BENTOML_HOME": str(home), "PYTHONPATH": str(PROJECT_DIR)}
@@ -102,13 +103,13 @@ def take_turn(way: str, round_number: int, ground: Ground, lengths: Lengths) -> 
             run = _Turn(way, round_number, ground, process, folder, port)
             run.load(lengths.warm_up_s, num_clients=1)
             alone = run.measured(lengths.closed_s, "1", num_clients=1)
-            own_ms = own_costs(alone[1])
+            own_ms = own_costs(alone.lines)
             phases.append(run.phase("1", alone, own_ms))
             for clients in lengths.clients[1:]:
                 found = run.measured(lengths.closed_s, str(clients), clients)
                 phases.append(run.phase(str(clients), found, own_ms))
             phases.append(run.phase(OPEN, run.measured(lengths.open_s, OPEN), own_ms))
-    return phases, alone[1]
+    return phases, alone.lines
 
 
 def own_costs(lines: Lines) -> dict[str, float]:
@@ -171,16 +172,20 @@ def total(text: str, name: str) -> float:
 
 def answered(lines: Sequence[str]) -> Lines:
     """Return the log's lines of requests that went through all stages."""
-    found: Lines = []
-    for line in lines:
-        if line.startswith("{"):
-            try:
-                entry = json.loads(line)
-            except ValueError:  # cut where the log was read
-                continue
-            if entry.get("status") == 200 and all(entry.get(f"{stage}_ms") is not None for stage in STAGES):
-                found.append(entry)
-    return found
+    return [
+        entry
+        for entry in requests_of(lines)
+        if entry.get("status") == 200 and all(entry.get(f"{stage}_ms") is not None for stage in STAGES)
+    ]
+
+
+class _Measured(NamedTuple):
+    """What became of one load, with the log's lines of its requests and the models' counts around it."""
+
+    result: LoadResult
+    lines: Lines
+    before: Counted
+    after: Counted
 
 
 @dataclass(frozen=True)
@@ -192,21 +197,17 @@ class _Turn:
     folder: Path
     port: int
 
-    def load(self, duration_s: float, num_clients: int = 0) -> tuple[float, float | None, float | None]:
-        """Return answers a second, p50 and p95; an open loop where there are no clients."""
+    def load(self, duration_s: float, num_clients: int = 0) -> LoadResult:
+        """Put a load on the server; an open loop where there are no clients."""
         rate_per_s = 0.0 if num_clients else OPEN_RATE_PER_S
         path = str(self.folder / "request.http")
         load = Load(
             HOST, self.port, path, duration_s, RAMP_S, TIMEOUT_S, num_clients, rate_per_s, seed=self.number
         )  # fmt: skip
-        result = generate(load, self.folder, self.ground.cores[1])
-        latency = result.latency_ms or {}
-        return result.goodput_per_s, latency.get("p50"), latency.get("p95")
+        return generate(load, self.folder, self.ground.cores[1])
 
-    def measured(
-        self, duration_s: float, name: str, num_clients: int = 0
-    ) -> tuple[tuple[float, float | None, float | None], Lines, Counted, Counted]:
-        """Put one load on the server; return the result, its log's lines, and its counts before and after."""
+    def measured(self, duration_s: float, name: str, num_clients: int = 0) -> _Measured:
+        """Put one load on the server and read what it says of it. Raises ServerFailedError if nothing is answered."""
         log, before = self.process.log_path, read_counted(self.port)
         start = log.stat().st_size
         result = self.load(duration_s, num_clients)
@@ -216,16 +217,16 @@ class _Turn:
             lines = answered(file.read().decode(errors="replace").splitlines())
         if not lines:
             raise ServerFailedError(f"nothing was answered at {name}; the end of its log:\n{self.process.log_tail()}")
-        return result, lines, before, after
+        return _Measured(result, lines, before, after)
 
-    def phase(
-        self, load: str, measured: tuple[tuple[float, float | None, float | None], Lines, Counted, Counted],
-        own_ms: dict[str, float],
-    ) -> Phase:  # fmt: skip
-        (goodput_per_s, p50_ms, p95_ms), lines, before, after = measured
+    def phase(self, load: str, measured: _Measured, own_ms: dict[str, float]) -> Phase:
+        """Return the figures of one load."""
+        result, lines, before, after = measured
+        latency = result.latency_ms or {}
         batches = after.batches["classify"] - before.batches["classify"]
         return Phase(
-            way=self.way, round=self.number, load=load, goodput_per_s=goodput_per_s, p50_ms=p50_ms, p95_ms=p95_ms,
+            way=self.way, round=self.number, load=load, offered_per_s=result.offered_per_s,
+            goodput_per_s=result.goodput_per_s, p50_ms=latency.get("p50"), p95_ms=latency.get("p95"),
             stages={stage: stage_times([line[f"{stage}_ms"] for line in lines]) for stage in STAGES},
             busy=busy_shares(before, after, own_ms, len(lines), self.ground.shape),
             crops_a_batch=(after.images["classify"] - before.images["classify"]) / batches if batches else 0.0,

@@ -1,4 +1,4 @@
-"""A detector and a classifier of its crops that never learnt anything, for what they cost and not for what they say:
+"""An untrained detector and classifier of its crops, for what they cost and not for what they say:
 
     python -m benchmarks.pipeline.untrained_models --objects 6
 

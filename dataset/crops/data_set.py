@@ -30,12 +30,13 @@ logger = logging.getLogger(__name__)
 def cut_crops(manifest: Manifest, out_dir: Path, params: CropParams) -> Manifest:
     """Fill `out_dir` with crops, `manifest.csv` and `description.json`; return the table.
 
-    Raises ManifestError for data without boxes, for pictures that can no longer be read, for fewer than two objects,
-    for an object without a crop on a side of the split, and for what a person put where crops go; then `out_dir` is
-    left as it was.
+    Raises ManifestError for data without boxes, for fewer than two objects, for the folder of the pictures themselves,
+    for pictures that can no longer be read, for an object without a crop on a side of the split, and for what a person
+    put where crops go; then `out_dir` is left as it was.
     """
-    if not objects_of(manifest):
-        raise ManifestError(f"the pictures in {manifest.root} have no boxes to cut crops from: docs/FOLDERS.md")
+    _check_objects(manifest)
+    if out_dir.resolve() == manifest.root.resolve():
+        raise ManifestError(f"{out_dir} holds the pictures that crops are cut from: name another folder by --out")
     outputs = [out_dir / name for name in (PICTURES_DIR, MANIFEST_CSV, DESCRIPTION_FILE)]
     staging = out_dir / STAGING_DIR
     try:
@@ -64,7 +65,7 @@ def _stage(manifest: Manifest, staging: Path, params: CropParams) -> Manifest:
     table = table.sort_values("path", ignore_index=True)
     if too_small := sum(cut.too_small for cut in cuts):
         logger.warning("%d box(es) are too small for a crop that is classified, and are left out", too_small)
-    _check(table, description.objects)
+    _check_crops(table, description.objects)
     crops = Manifest(table, staging)
     crops.write(staging / MANIFEST_CSV)
     _described(description, params).write(staging)
@@ -108,14 +109,23 @@ def _described(description: DataDescription, params: CropParams) -> DataDescript
     return description.model_copy(update=told)
 
 
-def _check(table: pd.DataFrame, objects: tuple[str, ...]) -> None:
-    """Refuse what a classifier cannot be trained on."""
-    counts = Counter(table["label"])
-    if absent := [name for name in objects if not counts[name]]:
-        raise ManifestError(f"no crop can be cut of {named(absent)}: every box is too small to be classified")
+def _check_objects(manifest: Manifest) -> None:
+    """Refuse data that no classifier of crops is needed for."""
+    objects = objects_of(manifest)
+    if not objects:
+        raise ManifestError(f"the pictures in {manifest.root} have no boxes to cut crops from: docs/FOLDERS.md")
     if len(objects) < 2:
         raise ManifestError(
             f"the boxes hold {named(objects)} alone, and a classifier of crops tells at least 2 objects apart: the "
             "detector's own answer is all there is to say"
+        )
+
+
+def _check_crops(table: pd.DataFrame, objects: tuple[str, ...]) -> None:
+    """Refuse crops that a classifier cannot be trained and measured on."""
+    counts = Counter(table["label"])
+    if absent := [name for name in objects if not counts[name]]:
+        raise ManifestError(
+            f"no crop can be cut of {named(absent)}: every box is too small to be classified, or ignored"
         )
     check_every_class_in_every_split(table, "group")

@@ -98,19 +98,13 @@ def measure_behind(
 
     table, predictions: what the detector said of the manifest's pictures. Raises EvaluationError for a model that is no
     classifier of crops or does not know an object of the data, for data without objects and for a picture that cannot
-    be read, ManifestError for boxes that cannot be read, PredictionsError if boxes, predictions and pictures
-    do not fit.
+    be read, ManifestError for boxes that cannot be read, PredictionsError if boxes, predictions and pictures do not
+    fit.
     """
     table.refuse_other_predictions(predictions)
     refuse_other_images(predictions, manifest, "group")
-    contract, names = predictor.contract, objects_of(manifest)
-    if not isinstance(contract, ClassificationContract) or role_of(contract) != "crop-classification":
-        raise EvaluationError("the model is no classifier of crops: run `make export TASK=crops`, and name its folder")
-    if unknown := sorted(set(names) - set(contract.classes)):
-        raise EvaluationError(
-            f"the pictures hold {', '.join(unknown)}, which the classifier of crops does not know: train it again "
-            "(make train TASK=crops)"
-        )
+    names = objects_of(manifest)
+    contract = _contract_of_crops(predictor, names)
     rows = np.flatnonzero(predictions.splits == "test")
     places = {path: place for place, path in enumerate(manifest.table["path"])}
     pictures = _Pictures(table, manifest, predictions, Boxes(manifest), places, contract)
@@ -140,6 +134,19 @@ def measure_behind(
             *(of(name, of_name == number) for number, name in enumerate(names)),
         ),
     )
+
+
+def _contract_of_crops(predictor: Predictor, names: Sequence[str]) -> ClassificationContract:
+    """Return a classifier's contract. Raises EvaluationError unless it names crops, and knows these names."""
+    contract = predictor.contract
+    if not isinstance(contract, ClassificationContract) or role_of(contract) != "crop-classification":
+        raise EvaluationError("the model is no classifier of crops: run `make export TASK=crops`, and name its folder")
+    if unknown := sorted(set(names) - set(contract.classes)):
+        raise EvaluationError(
+            f"the pictures hold {', '.join(unknown)}, which the classifier of crops does not know: train it again "
+            "(make train TASK=crops)"
+        )
+    return contract
 
 
 def _ask(pictures: _Pictures, rows: Sequence[int], predictor: Predictor) -> list[_Named]:

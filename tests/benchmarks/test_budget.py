@@ -78,8 +78,8 @@ def report_path(tmp_path: Path) -> Path:
     times = dict.fromkeys(STAGES, StageTimes(p50_ms=1, p95_ms=1))
     phases = [
         Phase(
-            way=OURS, round=number, load="5/s", goodput_per_s=5, p50_ms=50, p95_ms=p95_ms, stages=times,
-            busy=dict.fromkeys(STAGES, 0.1), crops_a_batch=1,
+            way=OURS, round=number, load="5/s", offered_per_s=4.2, goodput_per_s=4.2, p50_ms=50, p95_ms=p95_ms,
+            stages=times, busy=dict.fromkeys(STAGES, 0.1), crops_a_batch=1,
         )
         for number, p95_ms in enumerate((60.0, 80.0, 100.0))
     ]  # fmt: skip
@@ -101,14 +101,14 @@ def test_target_that_does_not_hold_names_the_stage_and_what_mends_it(
     assert "detect misses its budget first" in printed
     written = json.loads((tmp_path / "budget.json").read_text())
     holds = {remedy["what"]: remedy["holds"] for remedy in written["remedies"]}
-    assert holds["4 cores, with as many sessions"]
+    assert holds["4 cores, with VISION_SESSIONS=2 and VISION_DECODE_THREADS=2"]
     assert holds["int8, if it is 1.5 times as fast"]
     assert written["check"]["measured_p95_ms"] == 80
     assert written["check"]["predicted_by_measured"] == pytest.approx(written["check"]["predicted_p95_ms"] / 80)
     assert "80 ms measured (60 to 100)" in printed
-    assert "did not keep up" not in printed
+    assert "did not keep up" not in printed, "all that came was answered: by chance fewer than five a second came"
     overloaded = PipelineReport.read(report_path)
-    phases = [phase.model_copy(update={"goodput_per_s": 4.0}) for phase in overloaded.phases]
+    phases = [phase.model_copy(update={"goodput_per_s": 3.5}) for phase in overloaded.phases]
     words = "".join(in_words(judge(overloaded.model_copy(update={"phases": phases}), 200, 1)))
     assert "did not keep up with that rate, so this checks nothing" in words
     assert budget.main(["--p95-ms", "200", "--rate", "1", *arguments]) == 0

@@ -37,3 +37,6 @@ def test_nothing_to_measure_is_said(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert image_filters.main(["--params", str(params_with(tmp_path, "[]")), "--out", str(tmp_path / "out.json")]) == 2
     assert "states no filter of kind `image`" in capsys.readouterr().err
     assert not (tmp_path / "out.json").exists()
+    with pytest.raises(SystemExit, match="2"):
+        image_filters.main(["--rounds", "0"])
+    assert "--rounds must be at least 1, got 0" in capsys.readouterr().err

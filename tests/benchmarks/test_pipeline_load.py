@@ -50,8 +50,8 @@ def phase(way: str, number: int, load: str, goodput: float, p95_ms: float, busie
     stages = dict.fromkeys(STAGES, StageTimes(p50_ms=1, p95_ms=2))
     busy = {stage: 0.9 if stage == busiest else 0.1 for stage in STAGES}
     return Phase(
-        way=way, round=number, load=load, goodput_per_s=goodput, p50_ms=p95_ms / 2, p95_ms=p95_ms, stages=stages,
-        busy=busy, crops_a_batch=3.0,
+        way=way, round=number, load=load, offered_per_s=goodput, goodput_per_s=goodput, p50_ms=p95_ms / 2,
+        p95_ms=p95_ms, stages=stages, busy=busy, crops_a_batch=3.0,
     )  # fmt: skip
 
 
@@ -171,4 +171,6 @@ def test_turn_against_a_real_server_measures_every_load_with_its_stages() -> Non
         assert set(one.stages) == set(one.busy) == set(STAGES)
         assert all(0 < times.p50_ms <= times.p95_ms for times in one.stages.values())
         assert all(0 < share <= 1.5 for share in one.busy.values())
+        assert one.goodput_per_s > 0
+        assert one.offered_per_s > 0
         assert one.crops_a_batch == 3, "one call a request"

@@ -121,6 +121,15 @@ def test_what_no_classifier_can_learn_from_is_refused(voc: VocFolder, capsys: py
     assert "no crop can be cut of hole: every box is too small" in capsys.readouterr().err
 
 
+def test_pictures_are_not_replaced_by_their_crops(voc: VocFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    _split(voc)
+    before = sorted(voc.data.rglob("*"))
+    (params := voc.root / "crops.yaml").write_text("crops: {margin: 0.1}")
+    assert cut.main([f"--manifest={voc.data}/manifest.csv", f"--out={voc.data}", f"--params={params}"]) == 2
+    assert "holds the pictures that crops are cut from: name another folder by --out" in capsys.readouterr().err
+    assert sorted(voc.data.rglob("*")) == before
+
+
 def test_data_without_boxes_and_a_picture_that_is_gone_are_named(
     voc: VocFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:

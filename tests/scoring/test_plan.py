@@ -5,10 +5,16 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, ModelContract
+from runtime.model.stated_filters import ImageFilter
 from scoring import plan as plan_module
+from scoring import shard
 from scoring.pictures import ScoringError
 from scoring.plan import Plan, read_shard, shard_path, write_plan
-from tests.onnx_fixture import write_tiny_model
+from tests.onnx_fixture import tiny_contract, write_tiny_model
+from tests.service.detecting_models import crop_contract
+
+LOOKING = (ImageFilter(path="hooks.looks:at"),)
 
 
 def test_every_picture_is_in_exactly_one_shard(pictures_dir: Path, model_dir: Path, tmp_path: Path) -> None:
@@ -69,3 +75,21 @@ def test_a_shard_that_was_changed_after_planning_is_refused(
     pq.write_table(table.slice(1).append_column("x", [[1] * 5]).drop(["x"]), shard_path(tmp_path / "run", 0))
     with pytest.raises(ScoringError, match=r"00000.parquet is not the shard"):
         read_shard(tmp_path / "run", 0, plan.shards[0])
+
+
+@pytest.mark.parametrize(
+    ("contract", "message"),
+    [
+        (crop_contract(), "classifies crops of what a detector found, and pictures are scored as wholes"),
+        (tiny_contract().model_copy(update={"filters": LOOKING}), "filters that look at pixels (hooks.looks:at)"),
+    ],
+    ids=["of crops", "with a filter of pixels"],
+)
+def test_a_model_that_cannot_score_pictures_is_refused_before_a_task_starts(
+    contract: ModelContract, message: str, pictures_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / CONTRACT_FILE).write_text(contract.to_json(), encoding="utf-8")
+    (tmp_path / ONNX_FILE).write_bytes(b"not read")
+    assert shard.main([str(pictures_dir), str(tmp_path / "run"), "--model", str(tmp_path)]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -67,7 +67,7 @@ def test_the_demo_refuses_a_bento_that_lacks_the_task_it_is_to_ask(served: Serve
     done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.splitlines() == [
         "['green']",
-        "the Bento holds no model of segmentation, but is asked by --task segmentation: say the other task",
+        "the Bento holds no model of segmentation: say --task classification, or build one that does",
     ], done.stderr
 
 

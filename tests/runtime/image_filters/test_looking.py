@@ -13,6 +13,7 @@ from runtime.answers.results import ModelIdentity, Prediction
 from runtime.image_filters.looking import ImageFile, ImageFilters
 from runtime.model.contract import ClassificationContract, ContractError, ModelContract, parse_contract
 from runtime.model.errors import ImageError
+from scoring.pictures import ScoringError
 from scoring.pipeline import Scorer
 from tests.onnx_fixture import tiny_contract, write_tiny_model
 from tests.runtime.answers.drawn_regions import segmenter
@@ -166,5 +167,5 @@ def test_offline_scoring_refuses_a_model_whose_answers_may_be_withheld(tmp_path:
     write_tiny_model(tmp_path / "model")
     predictor = Predictor.load(tmp_path / "model", "cpu", 1)
     object.__setattr__(predictor, "contract", contract_with(stated("nothing")))
-    with pytest.raises(FilterError, match=r"tested_looks:nothing.*offline scoring runs none: export it without them"):
+    with pytest.raises(ScoringError, match=r"tested_looks:nothing.*offline scoring runs none: export the model"):
         Scorer.of(predictor, "1")

@@ -133,13 +133,15 @@ def test_baked_size_is_refused_and_freed(tmp_path: Path, capsys: pytest.CaptureF
     assert look(filled(*GREEN, size=(96, 96)), ANSWER).blurred
 
 
-def test_file_that_no_detector_of_faces_can_be_made_of_replaces_none(
+def test_file_that_no_detector_of_faces_can_be_made_of_changes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_red_classifier(tmp_path / "red.onnx", is_nhwc=False)
     (tmp_path / "text.onnx").write_text("no model")
-    (tmp_path / "out.onnx").write_text("one that works")
     for name, message in (("red", "is not like CenterFace's"), ("text", "is no ONNX file"), ("none", "No such file")):
         assert face_detector.main([str(tmp_path / f"{name}.onnx"), str(tmp_path / "out.onnx")]) == 2
         assert message in capsys.readouterr().err
-    assert (tmp_path / "out.onnx").read_text() == "one that works"
+    assert not (tmp_path / "out.onnx").exists()
+    (tmp_path / "out.onnx").write_bytes(b"an earlier one")
+    assert face_detector.main([str(tmp_path / "red.onnx"), str(tmp_path / "out.onnx")]) == 2
+    assert (tmp_path / "out.onnx").read_bytes() == b"an earlier one"
