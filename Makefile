@@ -121,9 +121,10 @@ data/source.yaml: | .venv/train.stamp
 	@$(PYTHON) -m dataset.lock_in_git hide
 	@$(NOTE_SOURCE)
 
-.PHONY: source
-source: setup
+.PHONY: not-taken source
+not-taken:
 	@$(foreach name,$(NOT_TAKEN),echo "$(name) of the environment is not taken; type it to take it: make $(MAKECMDGOALS) $(name)=..." >&2;)
+source: setup not-taken
 	@$(PYTHON) -m dataset.lock_in_git hide
 	@$(NOTE_SOURCE)
 
@@ -206,9 +207,9 @@ before-demo: setup
 	@requirements/install.sh labels
 
 .PHONY: labels labels-pull
-labels: .venv/train.stamp .venv-labels/labels.stamp ## label pictures in Label Studio, with the model's suggestions (PICTURES=)
+labels: not-taken .venv/train.stamp .venv-labels/labels.stamp ## label pictures in Label Studio, with the model's suggestions (PICTURES=)
 	@$(PYTHON) -m annotation.labels $(OF_TASK) --port $(LABELS_PORT) $${TYPED_PICTURES:+--pictures="$$TYPED_PICTURES"}
-labels-pull: .venv/train.stamp .venv-labels/labels.stamp ## what was labelled -> labels/, for make data
+labels-pull: not-taken .venv/train.stamp .venv-labels/labels.stamp ## what was labelled -> labels/, for make data
 	@$(PYTHON) -m annotation.labels_pull $(OF_TASK) --port $(LABELS_PORT)
 
 .venv-bench/bench.stamp: requirements/install.sh requirements/bench.txt requirements/triton.txt requirements/uv.txt

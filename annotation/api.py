@@ -1,6 +1,7 @@
 """What is asked of a Label Studio server, by its HTTP interface."""
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import httpx
 _PAGE = 500  # tasks at a time
 _CHUNK = 50  # tasks in one import: a brush of a large picture takes hundreds of kilobytes
 _TIMEOUT_S = 300.0
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells of every request
 
 
 class LabelStudioError(ValueError):

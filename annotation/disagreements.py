@@ -37,7 +37,7 @@ mark the right one as ground truth, and pull again.</p>
 """
 
 
-def write_sheet(
+def render_sheet(
     tasks: Sequence[LabelTask], left_out: dict[int, NoAnswer], agreements: Sequence[Agreement], folder: Path
 ) -> str:
     """Return the page. left_out: why tasks say nothing; those in conflict are shown. folder: where pictures are found.

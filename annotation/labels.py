@@ -9,13 +9,13 @@ model, and nothing twice; where the server runs already, it brings them to that 
 import argparse
 import logging
 import sys
-import time
 from pathlib import Path
 
 from annotation.api import LabelStudioError
 from annotation.home import ACCESS, read_access
 from annotation.push import push
 from annotation.reaching import add_server_options, reached
+from annotation.server import wait_for_end
 from annotation.template import AnnotationParams, names_for
 from dataset.manifest import ManifestError
 from dataset.outputs.tasks import add_task_option
@@ -45,18 +45,13 @@ def main(args: argparse.Namespace) -> int:
         logger.info("labels: %d new picture(s), %d with a suggestion", pushed.num_new, pushed.num_suggested)
         place = f"{reach.server.url}/projects/{pushed.project}"
         logger.info("labels: %s, user %s, password in %s", place, reach.username, args.home / ACCESS)
-        if reach.is_started and not args.once:
+        if reach.process and not args.once:
             logger.info("labels: serves until Ctrl-C")
-            _wait_for_ctrl_c()
+            try:
+                wait_for_end(reach.process, args.home)
+            except KeyboardInterrupt:
+                logger.info("labels: ended; what was labelled is kept")
     return 1 if pushed.left_out else 0
-
-
-def _wait_for_ctrl_c() -> None:
-    try:
-        while True:
-            time.sleep(3600)
-    except KeyboardInterrupt:
-        logger.info("labels: ended; what was labelled is kept")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from annotation.agreement import agreements
 from annotation.api import LabelStudioError
-from annotation.disagreements import write_sheet
+from annotation.disagreements import render_sheet
 from annotation.pulled import EXPORT, FOLDER, LEFT_OUT, write_class_folders, write_coco_folder, write_tables
 from annotation.push import TITLES
 from annotation.reaching import add_server_options, reached
@@ -42,30 +42,32 @@ def pull(content: bytes, home: Path, task: Task) -> Labelled:
 
     content: the export. Raises ManifestError for what cannot be used, and for what a person put there.
     """
+    if content.strip() == b"[]":
+        raise ManifestError(f"the project for {task} has no picture yet: make labels PICTURES=folder")
     output, staging = home / task, home / _STAGING
     with alone(home):
         check_nothing_foreign([output])
         shutil.rmtree(staging, ignore_errors=True)
         try:
-            labelled = _stage(content, staging / task, task)
+            labelled = _stage(content, staging / task, output, task)
             replace_outputs([output], staging, {})
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     return labelled
 
 
-def _stage(content: bytes, folder: Path, task: Task) -> Labelled:
+def _stage(content: bytes, folder: Path, output: Path, task: Task) -> Labelled:
+    """Write to `folder` what will lie in `output`, where messages say that it lies and pictures are looked for."""
     export = folder / EXPORT
     write_whole(export, content)
     tasks = read_export(export)
-    # Pictures lie two folders above the staged export, and one above where it will be.
-    labelled = label_tasks(tasks, folder.parent / EXPORT)
+    labelled = label_tasks(tasks, output / EXPORT)
     write_tables(folder, labelled)
     write = write_class_folders if task == "classification" else write_coco_folder
     write(folder / FOLDER, labelled.pictures)
     if found := agreements(tasks):
         write_whole(folder / "agreement.json", json.dumps([one.to_json() for one in found], indent=2) + "\n")
-        write_whole(folder / "disagreements.html", write_sheet(tasks, labelled.left_out, found, folder.parent))
+        write_whole(folder / "disagreements.html", render_sheet(tasks, labelled.left_out, found, output))
     return labelled
 
 

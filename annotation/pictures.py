@@ -2,9 +2,9 @@
 
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
@@ -29,11 +29,15 @@ HASH_KEY = "sha256"
 """Key of a task's data by which a picture is known again, wherever its file went."""
 _SHOWN_BY_BROWSERS = frozenset({"JPEG", "PNG", "WebP", "BMP"})
 _HASH_CHARACTERS = 16
+_UNLIKE_CHARACTERS = 8  # of the hash, behind the name of a picture whose name another one has
 
 
 @dataclass(frozen=True, slots=True)
 class TakenPicture:
-    """A picture taken in. path: as its owner calls it, relative to the folder. file: the copy."""
+    """A picture taken in. file: the copy.
+
+    path: as its owner calls it, relative to the folder; with a part of its hash where another picture has that name.
+    """
 
     path: str
     sha256: str
@@ -45,10 +49,12 @@ class TakenPicture:
         return {"image": address, PATH_KEY: self.path, HASH_KEY: self.sha256}
 
 
-def take_pictures(folder: Path, home: Path, known: Iterable[str]) -> tuple[list[TakenPicture], dict[str, str]]:
+def take_pictures(
+    folder: Path, home: Path, known: Iterable[Mapping[str, Any]]
+) -> tuple[list[TakenPicture], dict[str, str]]:
     """Copy the pictures below `folder` that are new into `home`; return them in order, and why others were left out.
 
-    known: SHA-256 of the pictures that have a task. Of files of the same bytes the first is taken. Raises ManifestError
+    known: the data of the tasks that there are. Of files of the same bytes the first is taken. Raises ManifestError
     for a folder that is not there or holds no picture, and for names that cannot be kept.
     """
     if not folder.is_dir():
@@ -62,7 +68,9 @@ def take_pictures(folder: Path, home: Path, known: Iterable[str]) -> tuple[list[
             f"there is no picture in {folder}: name a folder with pictures (make labels PICTURES=folder)"
         )
     check_names(folder, paths)
-    seen, taken, left_out = set(known), [], {}
+    tasks, taken, left_out = list(known), [], {}
+    seen = {str(data.get(HASH_KEY)) for data in tasks}
+    names = {str(data.get(PATH_KEY)).casefold() for data in tasks}
     for path in progress(paths, "taking pictures in", unit="picture"):
         try:
             data = read_original(folder / path)
@@ -76,15 +84,23 @@ def take_pictures(folder: Path, home: Path, known: Iterable[str]) -> tuple[list[
         seen.add(sha256)
         file = home / PICTURES / f"{sha256[:_HASH_CHARACTERS]}-{Path(path).name}"
         write_whole(file, data)
-        taken.append(TakenPicture(path, sha256, file))
+        name = _unlike(path, sha256) if path.casefold() in names else path
+        names.add(name.casefold())
+        taken.append(TakenPicture(name, sha256, file))
     if left_out:
         reasons = [f"{readable(path)} ({why})" for path, why in left_out.items()]
         logger.warning("%d picture(s) cannot be labelled and are left out: %s", len(left_out), named(reasons))
     return taken, left_out
 
 
+def _unlike(path: str, sha256: str) -> str:
+    """Return another name for a picture: it was changed since, or comes from another folder."""
+    whole = PurePosixPath(path)
+    return str(whole.with_name(f"{whole.stem}-{sha256[:_UNLIKE_CHARACTERS]}{whole.suffix}"))
+
+
 class _NotShownError(ValueError):
-    """A picture that no browser shows."""
+    """A picture in a format that people may not see in their browser."""
 
 
 def _check(data: bytes) -> None:
@@ -92,4 +108,5 @@ def _check(data: bytes) -> None:
     found = sniff(data[:HEAD_BYTES])
     decode_image(data)
     if found not in _SHOWN_BY_BROWSERS:
-        raise _NotShownError(f"browsers do not show {found}: convert it to PNG")
+        shown = ", ".join(sorted(_SHOWN_BY_BROWSERS))
+        raise _NotShownError(f"{found} is not among what every browser shows ({shown}): convert it to PNG")

@@ -8,12 +8,12 @@ from typing import Any
 
 from annotation.api import LabelStudio
 from annotation.home import PICTURES
-from annotation.pictures import HASH_KEY, TakenPicture, take_pictures
+from annotation.pictures import TakenPicture, take_pictures
 from annotation.suggesting import Suggester, find_suggester
 from annotation.template import names_of_model, write_template
 from dataset.checks import named
 from dataset.label_studio.picture_files import find_picture
-from runtime.label_studio.template import read_template
+from runtime.label_studio.template import Template, TemplateError, read_template
 from runtime.model.contract import Task
 
 logger = logging.getLogger(__name__)
@@ -46,8 +46,7 @@ def push(server: LabelStudio, home: Path, task: Task, names: Sequence[str], pict
     template = write_template(task, names)
     project = _project(server, task, template, home / PICTURES)
     tasks = list(server.tasks(project))
-    known = [str(one["data"].get(HASH_KEY)) for one in tasks]
-    taken, left_out = take_pictures(pictures, home, known) if pictures else ([], {})
+    taken, left_out = take_pictures(pictures, home, [one["data"] for one in tasks]) if pictures else ([], {})
     suggester = find_suggester(task, read_template(template))
     if suggester and (missing := suggester.unknown(names_of_model(task))):
         logger.warning("the model knows %s, which people may not say here: never suggested", named(missing))
@@ -63,13 +62,26 @@ def _project(server: LabelStudio, task: Task, template: str, folder: Path) -> in
     found = server.project(TITLES[task])
     if found is None:
         found = server.make_project(TITLES[task], template)
-    elif found["label_config"] != template:
+    elif not _asks_for_the_same(found["label_config"], template):
+        logger.info("the project's names were others: its template is replaced")
         # Refused, with the reason, where annotations say what the new template does not have.
         server.change_project(found["id"], label_config=template)
     folder.mkdir(parents=True, exist_ok=True)
     number: int = found["id"]
     server.show_files(number, folder)
     return number
+
+
+def _asks_for_the_same(theirs: str, ours: str) -> bool:
+    """Tell whether a project's template has our controls and names: what a person added beside them then stays."""
+    try:
+        return _said_by(read_template(ours)) <= _said_by(read_template(theirs))
+    except TemplateError:
+        return False
+
+
+def _said_by(template: Template) -> set[tuple[str, str, str, frozenset[str]]]:
+    return {(one.kind, one.name, one.to_name, frozenset(one.values)) for one in template.controls}
 
 
 def _with_suggestions(taken: Sequence[TakenPicture], suggester: Suggester | None) -> list[dict[str, Any]]:

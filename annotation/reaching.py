@@ -2,8 +2,9 @@
 
 import argparse
 import logging
+import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +18,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """A server that answers. is_started: by this process, with which it ends."""
+    """A server that answers. process: its own if it was started here, to end with this one; None if it ran already."""
 
     server: LabelStudio
     username: str
-    is_started: bool
+    process: subprocess.Popen[bytes] | None
 
 
 def add_server_options(parser: argparse._ActionsContainer) -> None:
@@ -43,13 +44,15 @@ def reached(home: Path, port: int, environment: Path) -> Iterator[Reach]:
     runs = answers(url)
     if not runs:
         logger.info("starting Label Studio; the first time it makes its database, which takes some 30 seconds")
-    with nullcontext() if runs else running(home, access, port, environment):
+    starting: AbstractContextManager[subprocess.Popen[bytes] | None]
+    starting = nullcontext() if runs else running(home, access, port, environment)
+    with starting as process:
         server = LabelStudio(url, access.token)
         try:
             if not server.is_ours():
                 raise LabelStudioError(
                     f"what answers at {url} is not the Label Studio of {home}: choose another port (LABELS_PORT=8081)"
                 )
-            yield Reach(server, access.username, not runs)
+            yield Reach(server, access.username, process)
         finally:
             server.close()

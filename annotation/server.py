@@ -1,18 +1,24 @@
 """Start Label Studio on this machine, in its own environment: SQLite, the loopback, and nothing that phones home."""
 
 import os
+import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 from annotation.api import LabelStudioError
 from annotation.home import Access
+from project.parent_death import die_with_parent
 
 ENVIRONMENT = Path(".venv-labels")
+LOG = "server.log"
 _START_S = 1800.0  # the first start makes the database; machines may be busy
 _POLL_S = 1.0
 _ANSWER_S = 5.0
@@ -26,14 +32,17 @@ _CLOSED_NETWORKS = (
 
 
 @contextmanager
-def running(home: Path, access: Access, port: int, environment: Path = ENVIRONMENT) -> Iterator[str]:
-    """Run Label Studio until the block ends; yields its address once it answers.
+def running(
+    home: Path, access: Access, port: int, environment: Path = ENVIRONMENT
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run Label Studio until the block ends; yields its process once it answers.
 
     environment: where it is installed. Raises LabelStudioError if it does not start.
     """
     url = f"http://127.0.0.1:{port}"
-    log = home / "server.log"
-    (home / "server").mkdir(parents=True, exist_ok=True)
+    log = home / LOG
+    # Its owner's alone: the database holds the token.
+    (home / "server").mkdir(mode=0o700, parents=True, exist_ok=True)
     python = environment / "bin/python"
     # Not the script itself: it begins with the path at which the environment was made.
     command = [
@@ -42,11 +51,15 @@ def running(home: Path, access: Access, port: int, environment: Path = ENVIRONME
     ]  # fmt: skip
     if not python.exists():
         raise LabelStudioError(f"Label Studio is not installed in {environment}: run make labels")
+    _check_free(port)
     with log.open("ab") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file, env=server_environment(home, access), cwd=home)
+        process = subprocess.Popen(
+            command, stdout=file, stderr=file, env=server_environment(home, access), cwd=home,
+            preexec_fn=partial(die_with_parent, signal.SIGTERM),  # no thread runs yet
+        )  # fmt: skip
     try:
         _wait(process, url, log)
-        yield url
+        yield process
     finally:
         process.terminate()
         try:
@@ -54,6 +67,11 @@ def running(home: Path, access: Access, port: int, environment: Path = ENVIRONME
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def wait_for_end(process: subprocess.Popen[bytes], home: Path) -> NoReturn:
+    """Wait until a server of `home` ends, which it never does by itself: Ctrl-C, or LabelStudioError."""
+    raise _ended(process.wait(), home / LOG)
 
 
 def server_environment(home: Path, access: Access) -> dict[str, str]:
@@ -98,11 +116,27 @@ def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise LabelStudioError(f"Label Studio ended with status {process.returncode}: {_last_lines(log)}")
+            raise _ended(process.returncode, log)
         if answers(url):
             return
         time.sleep(_POLL_S)
     raise LabelStudioError(f"Label Studio did not answer at {url} within {_START_S:g} s: {_last_lines(log)}")
+
+
+def _check_free(port: int) -> None:
+    """Raise LabelStudioError for a port at which nobody can listen: Label Studio would take the next one, unasked."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as exc:
+            raise LabelStudioError(
+                f"Label Studio cannot listen at port {port} ({exc.strerror}): choose another one (LABELS_PORT=8081)"
+            ) from exc
+
+
+def _ended(status: int, log: Path) -> LabelStudioError:
+    return LabelStudioError(f"Label Studio ended with status {status}: {_last_lines(log)}")
 
 
 def _last_lines(log: Path) -> str:

@@ -55,7 +55,10 @@ def names_for(task: Task, params: AnnotationParams, data_dir: Path) -> tuple[str
         )
     is_printable = all(name and name.strip() == name and name.isprintable() for name in names)
     if len(set(names)) < len(names) or NOTHING_TO_MARK in names or not is_printable:
-        raise ManifestError(f"{key} of params.yaml must hold different names, and not {NOTHING_TO_MARK!r}: {names}")
+        raise ManifestError(
+            f"people cannot choose from {names}: state different names in params.yaml as {key}, and none that is empty "
+            f"or {NOTHING_TO_MARK!r}"
+        )
     return names
 
 

@@ -72,13 +72,8 @@ class DataSource(BaseModel):
 
     def _text(self) -> str:
         document = self.model_dump(mode="json")
-        for option in (
-            "labels",
-            "skip",
-            "classes",
-            "split",
-        ):  # named only where given, so that a file without them stays as it is
-            if not document[option]:
+        for option in ("labels", "skip", "classes", "split"):
+            if not document[option]:  # named only where given, so that a file without them stays as it is
                 del document[option]
         return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
@@ -104,9 +99,16 @@ def _fingerprint(source: DataSource) -> str:
     root = Path(path)
     is_export = source.source == "label-studio"
     if not (root.is_file() if is_export else root.is_dir()):
+        what = (
+            "a file, not a directory"
+            if root.is_file()
+            else "a directory, not an export"
+            if root.is_dir()
+            else "not there"
+        )
         raise ManifestError(
-            f"{path} is {'a file, not a directory' if root.is_file() else 'not there'}. Give a directory of pictures, "
-            f"Label Studio's export.json or one of {', '.join(_NAMED_ALONE)}: make data DATA=..."
+            f"{path} is {what}. Give a directory of pictures, Label Studio's export.json or one of "
+            f"{', '.join(_NAMED_ALONE)}: make data DATA=..."
         )
     tables = {what: Path(name) for what, name in (("groups", source.groups), ("labels", source.labels)) if name}
     for what, table in tables.items():

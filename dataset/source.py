@@ -23,7 +23,7 @@ from dataset.outputs.overlap import check_folder, check_nothing_foreign
 from dataset.outputs.pipeline import LISTS, PICTURES_CSV, PICTURES_DIR, places_of_runs
 from dataset.outputs.replacing import alone
 from dataset.readable_name import readable
-from dataset.sources.folder_options import SkipName, parse_classes, parse_skip, parse_split
+from dataset.sources.folder_options import ANEW, SkipName, parse_classes, parse_skip, parse_split
 from dataset.sources.magnetic_tile import holds_magnetic_tiles
 from dataset.splitting.memory import forget
 from project.command import command
@@ -52,8 +52,10 @@ def decide_source(
     labels: CSV of labels, or ''.
     Raises ManifestError for a missing directory and for requests that contradict.
     """
-    divided = parse_split("" if split == "new" else split)
-    options = skip or classes or divided
+    divided = parse_split(split)
+    options = " ".join(
+        f"{name}={text}" for name, text in (("SKIP", skip), ("CLASSES", classes), ("SPLIT", divided)) if text
+    )
     if not wanted and not name:
         for what, given in (("groups ", groups), ("class ", normal_class), ("labels ", labels), ("", options)):
             if given:
@@ -75,6 +77,8 @@ def decide_source(
         raise ManifestError(f"{source} brings its own groups; with --source folder the directory is read with {groups}")
     if labels and source != "folder":
         raise ManifestError(f"{source} brings its own labels; with --source folder the directory is read with {labels}")
+    if labels and classes:
+        raise ManifestError(f"folders (CLASSES={classes}) and {labels} cannot both say the classes; give one of them")
     if normal_class and source not in of_user:
         raise ManifestError(f"{source} says itself which class is normal; leave {normal_class} out")
     if options and source != "folder":
@@ -128,14 +132,13 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 @command(_arguments, known=(ManifestError,), speaker="error")
 def main(args: argparse.Namespace) -> None:
     try:
-        is_forgotten = parse_split(args.split) == "new"
         skip = ",".join([args.skip, *args.skipped]).strip(",")
         source = decide_source(
             args.wanted, args.groups, args.source, args.out, args.normal, skip, args.classes, args.split, args.labels
         )
         check_places(source, args.out.parent)
         keep_own()
-        if is_forgotten:
+        if args.split == ANEW:
             with alone(args.out.parent):
                 kept = forget(args.out.parent)
             logger.info("pictures are divided anew%s", f"; kept: {', '.join(map(str, kept))}" if kept else "")

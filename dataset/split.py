@@ -3,22 +3,25 @@
     python -m dataset.split --pictures data/pictures.csv --out data/manifest.csv [--params params.yaml]
 
 `sides.csv` and `versions.json` beside the manifest are the memory: pictures that are added later move none of those
-that were there. `make data SPLIT=new` forgets it.
+that were there. `make data SPLIT=new` forgets it. What lies on another side than in the manifest before is named, and
+that manifest and its memory are then kept in `kept/`.
 """
 
 import argparse
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from dataset.checks import named
-from dataset.description import DataDescription
+from dataset.description import find_description
 from dataset.manifest import SPLITS, Manifest, ManifestError
+from dataset.outputs.replacing import alone
 from dataset.params import SplitParams
 from dataset.splitting.divide import Division, divide
-from dataset.splitting.memory import COLUMNS, Memory, merged
-from dataset.splitting.versions import Changes, Version, Versions, changes
+from dataset.splitting.memory import COLUMNS, MIN_SHARED, Memory, keep, merged
+from dataset.splitting.versions import Changes, Version, Versions, changes, on_another_side
 from project.command import command
 from project.params import ParamsError, add_params_option, read_section
 
@@ -47,21 +50,34 @@ def split(pictures: Manifest, out: Path, params: SplitParams) -> str:
     has_stated_groups = not _likeness(pictures.root)
     memory = Memory.read(data_dir, params)
     versions = memory.versions if memory else Versions.read(data_dir)
-    is_given = bool((pictures.table["split"] != "").any())
     division = divide(pictures.table, params, memory, has_stated_groups=has_stated_groups)
     manifest = Manifest(division.table, data_dir)
     changed = changes(memory.latest, pictures.table) if memory else None
-    version = _version(manifest, params, versions.newest + 1, division, changed)
-    later = versions.with_next(version)
+    number = max(versions.newest, memory.newest if memory else 0) + 1
+    later = versions.with_next(_version(manifest, params, number, division, changed))
+    moved = _moved(out, division.table)
+    told = [
+        *_about_version(later, division, changed, is_other=versions.settings not in (None, params)),
+        *_about_sides(division, changed, moved, is_other_data=bool(memory and not memory.is_same_data(pictures.table))),
+    ]
+    if (moved or memory is None) and (kept := keep(data_dir)):
+        told.append(f"the sides of before are kept in {', '.join(map(str, kept))}")
+    is_given = bool((pictures.table["split"] != "").any())
+    _merged(memory, division, later, is_given=is_given, has_stated_groups=has_stated_groups).write(data_dir)
+    manifest.write(out)
+    return "".join(f"{line}\n" for line in told) + summarise_splits(division.table)
+
+
+def _merged(
+    memory: Memory | None, division: Division, versions: Versions, *, is_given: bool, has_stated_groups: bool
+) -> Memory:
+    """Return the memory with these pictures, those that are left out among them."""
     rows = pd.concat([division.table, division.left_out]).sort_values("path", ignore_index=True)
     if is_given or not has_stated_groups:
         rows["group"] = ""  # of no meaning the next time
     rows = rows[[column for column in COLUMNS if column in rows.columns]]
     folds = [division.folds[path] for path in rows["path"]]
-    merged(memory, rows, folds, later, is_given=is_given).write(data_dir)
-    manifest.write(out)
-    is_other = versions.settings not in (None, params)
-    return _in_words(later, division, changed, is_other=is_other) + summarise_splits(division.table)
+    return merged(memory, rows, folds, versions, is_given=is_given)
 
 
 def _version(
@@ -72,30 +88,50 @@ def _version(
     return Version.of(manifest, params, number).model_copy(update={**counts, **known})
 
 
-def _in_words(versions: Versions, division: Division, changed: Changes | None, *, is_other: bool) -> str:
+def _about_version(
+    versions: Versions, division: Division, changed: Changes | None, *, is_other: bool
+) -> Iterator[str]:  # fmt: skip
     """Say which version of the data this is, what changed since the one before, and what was left out."""
-    lines = [f"version {versions.newest} of the data: {len(division.table)} pictures"]
+    yield f"version {versions.newest} of the data: {len(division.table)} pictures"
     if is_other:
-        lines.append("all pictures are divided anew, since the section split of params.yaml is another one")
+        yield "all pictures are divided anew, since the section split of params.yaml is another one"
     if changed and (told := changed.in_words()):
-        lines.append(f"since the version before: {told}")
-        if not division.is_dealt_anew:
-            lines.append("what was divided before keeps its side")
+        yield f"since the version before: {told}"
     if paths := list(division.left_out["path"]):
-        lines.append(
+        yield (
             f"{len(paths)} picture(s) are left out of training, validation and test, since they look like objects on "
             f"two sides: {named(paths)}. On either side they would be a leak. State the groups (GROUPS=), or split "
             "anew, which gives another test set: make data SPLIT=new"
         )
-    return "".join(f"{line}\n" for line in lines)
+
+
+def _about_sides(
+    division: Division, changed: Changes | None, moved: Sequence[str], *, is_other_data: bool
+) -> Iterator[str]:  # fmt: skip
+    """Say what keeps the side that it had before, and what does not. moved: paths on another side."""
+    if is_other_data:
+        yield (
+            f"less than {MIN_SHARED:.0%} of the files are those of the version before, so these are other data: a file "
+            "that was not there is new, whatever it is called"
+        )
+    if moved:
+        yield f"{len(moved)} picture(s) are on another side than before: {named(moved)}"
+    elif changed and changed.in_words() and not division.is_dealt_anew:
+        yield "what was divided before keeps its side"
+
+
+def _moved(out: Path, table: pd.DataFrame) -> list[str]:
+    """Return the pictures that are on another side than in the manifest before, by path; none where there is none."""
+    try:
+        return on_another_side(Manifest.read(out).table, table)
+    except ManifestError:
+        return []
 
 
 def _likeness(data_dir: Path) -> str:
     """Return what loading said of objects found by likeness, '' where they are stated."""
-    try:
-        return DataDescription.read(data_dir).likeness
-    except (OSError, ValueError):
-        return ""
+    description = find_description(data_dir)
+    return description.likeness if description else ""
 
 
 def _what_likeness_did(data_dir: Path) -> str:
@@ -112,11 +148,12 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 @command(_arguments, known=(ManifestError,), speaker="error")
 def main(args: argparse.Namespace) -> None:
-    try:
-        params = read_section(args.params, "split", SplitParams)
-        told = split(Manifest.read(args.pictures), args.out, params)
-    except (ManifestError, ParamsError) as exc:
-        raise ManifestError(f"{exc}{_what_likeness_did(args.pictures.parent)}") from exc
+    with alone(args.out.parent):  # what `make data SPLIT=new` forgets meanwhile would be written again
+        try:
+            params = read_section(args.params, "split", SplitParams)
+            told = split(Manifest.read(args.pictures), args.out, params)
+        except (ManifestError, ParamsError) as exc:
+            raise ManifestError(f"{exc}{_what_likeness_did(args.pictures.parent)}") from exc
     sys.stdout.write(told)
 
 

@@ -1,7 +1,7 @@
 """Say which version of the data each of two models saw, and how the versions differ."""
 
 from dataset.manifest import Manifest, ManifestError
-from dataset.splitting.versions import Versions, changes
+from dataset.splitting.versions import Versions, changes, on_another_side
 from export.measured_model import MeasuredModel
 
 
@@ -13,8 +13,7 @@ def data_seen(candidate: MeasuredModel, reference: MeasuredModel) -> str:
     before, now = reference.manifest.table, candidate.manifest.table
     told = changes(before, now)
     counts = [f"{len(paths)} {word}" for word, paths in told._asdict().items() if paths]
-    side_of = dict(zip(before["sha256"], before["split"], strict=True))
-    moved = sum(side_of.get(file, side) != side for file, side in zip(now["sha256"], now["split"], strict=True))
+    moved = len(on_another_side(before, now))
     counts.append(f"{moved} on another side than before" if moved else "no picture on another side than before")
     versions = _versions(candidate.manifest)
     saw = [

@@ -156,8 +156,8 @@ def fair_test(candidate: MeasuredModel, reference: MeasuredModel) -> FairTest:
         num_test, test = len(test.paths), _fair_pictures(candidate, reference, test)
         notes.append(
             f"The data or their split changed since {reference.name} was trained: {data_seen(candidate, reference)}. "
-            f"It was asked again about the "
-            f"{len(test.paths)} of {num_test} test pictures whose groups it was neither trained nor chosen on."
+            f"It was asked again about the {len(test.paths)} of {num_test} test pictures whose groups it was neither "
+            "trained nor chosen on."
         )
         before, regions_before, objects_before = predict_again(reference.model_dir, test, candidate.manifest)
     regions = (regions_before, candidate.regions) if regions_before and candidate.regions else None

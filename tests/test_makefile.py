@@ -64,13 +64,18 @@ def test_what_the_environment_holds_for_another_purpose_is_not_taken_but_named(
     project: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Many a shell exports DATA or GROUPS; only what is typed after `make` is meant for it."""
-    names = ("DATA", "GROUPS", "NORMAL", "LABELS", "SKIP", "CLASSES", "SPLIT", "ACCEPT_WORSE")
+    names = ("DATA", "GROUPS", "NORMAL", "LABELS", "SKIP", "CLASSES", "SPLIT", "ACCEPT_WORSE", "PICTURES", "DEVICE")
     bare = make(project, "bento")
     assert make(project, "bento", environment=dict.fromkeys(names, "/elsewhere")) == bare
     hints = capfd.readouterr().err
     assert all(
         f"{name} of the environment is not taken; type it to take it: make bento {name}=" in hints for name in names
     )
+    (project / "requirements/labels.txt").write_text("")
+    (project / ".venv-labels").mkdir()
+    (project / ".venv-labels/labels.stamp").write_text("")
+    make(project, "labels", environment={"PICTURES": "/elsewhere"})
+    assert "PICTURES of the environment is not taken; type it to take it: make labels" in capfd.readouterr().err
     typed = make(project, "source", "DATA=mine", environment={"DATA": "/elsewhere", "GROUPS": ""})
     assert typed == make(project, "source", "DATA=mine")
     assert "is not taken" not in capfd.readouterr().err

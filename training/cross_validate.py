@@ -32,7 +32,7 @@ from dataset.description import find_description
 from dataset.manifest import SPLIT_COLUMNS, Manifest, ManifestError, Protocol
 from dataset.outputs.tasks import ARTIFACTS, add_task_option, manifest_of
 from dataset.params import SplitParams
-from dataset.splits import FoldArray, assign_fold, sorted_by_path
+from dataset.splits import FoldArray, assign_fold, deal_folds, sorted_by_path
 from dataset.splitting.divide import number_folds
 from dataset.splitting.memory import Memory
 from evaluation.document import EvaluationError
@@ -167,15 +167,16 @@ def run(arguments: argparse.Namespace, this: Worker, leaving: LeaveRequest) -> N
             f"the data call {normal_class!r} normal, but have no such class: run python -m dataset.load"
         )
     out_dir: Path = arguments.out or ARTIFACTS[arguments.task] / "cross_validation"
-    _check_same_run(out_dir, manifest, params, split, arguments.test_share, this)
+    folds = remembered_folds(manifest, split)  # once, as `make data` may be run while the first seeds train
+    _check_same_run(out_dir, manifest, params, split, arguments.test_share, folds, this)
     # Where nothing is chosen on validation pictures, they may train as well.
     keeps_val = TASKS[params.task].chooses(params)
     for seed in arguments.seeds:
         if arguments.protocol == "image":
-            folds: Iterator[Fold] = iter([image_split(manifest.table, seed, keeps_val, arguments.test_share)])
+            rounds: Iterator[Fold] = iter([image_split(manifest.table, seed, keeps_val, arguments.test_share)])
         else:
-            folds = group_folds(manifest.table, split, seed, keeps_val, remembered_folds(manifest, split))
-        for fold in folds:
+            rounds = group_folds(manifest.table, split, seed, keeps_val, folds)
+        for fold in rounds:
             if arguments.folds and fold.index not in arguments.folds:
                 continue
             logger.info("seed %d, %s fold %d", seed, arguments.protocol, fold.index)
@@ -197,9 +198,10 @@ def _pictures(stated: Path | None, params: Params) -> Path:
 
 
 def _check_same_run(
-    out_dir: Path, manifest: Manifest, params: Params, split: SplitParams, test_share: float, this: Worker
-) -> None:
-    """Refuse to go on in a folder whose folds were trained on other data or with other params."""
+    out_dir: Path, manifest: Manifest, params: Params, split: SplitParams, test_share: float,
+    folds: FoldArray | None, this: Worker,
+) -> None:  # fmt: skip
+    """Refuse to go on in a folder whose folds were others, or were trained on other data or with other params."""
     facts = {"params": params.model_dump(mode="json"), "split": split.model_dump(mode="json")}
     if test_share != TEST_SHARE:
         facts["test_share"] = {"of_images": test_share}
@@ -207,9 +209,13 @@ def _check_same_run(
         manifest.data_of(params.task).drop(columns=list(SPLIT_COLUMNS.values())).sort_values("path").to_csv(index=False)
     )
     facts["pictures"] = {"sha256": hashlib.sha256(pictures.encode()).hexdigest()}
+    if folds is not None and (folds != deal_folds(sorted_by_path(manifest.table), split)).any():
+        facts["folds"] = {"sha256": hashlib.sha256(folds.tobytes()).hexdigest()}
     path = out_dir / "cross_validation.json"
     if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != facts:
-        raise ManifestError(f"{out_dir} holds folds of other params or data: choose another --out, or remove it")
+        raise ManifestError(
+            f"{out_dir} holds folds of other params, other data or another division: choose another --out, or remove it"
+        )
     this.broadcast("")  # all have looked before one writes
     if this.is_main:
         out_dir.mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,7 @@ from dataset.sources.folder_names import check_names
 from dataset.sources.folder_options import SplitWord
 from dataset.sources.folder_words import split_role
 from dataset.sources.left_out import report_left_out
-from dataset.sources.listing import NORMAL, describe, listed
+from dataset.sources.listing import NORMAL, Row, describe, listed
 from dataset.sources.source_picture import Collection, SourcePicture
 
 logger = logging.getLogger(__name__)
@@ -69,9 +69,8 @@ def read_boxed_folder(
     """List the pictures of a folder of `holds_boxes`, with their boxes.
 
     tree, kinds: of all files of `root`. normal_class: the class of pictures without a box, or ''. split: `given` keeps
-    the sides by the first folder below that of the pictures. Raises ManifestError
-    for pictures elsewhere, pictures and files of boxes that do not belong together, files that hold what is no box, and
-    a groups CSV that does not fit.
+    the sides by the first folder below that of the pictures. Raises ManifestError for pictures elsewhere, pictures and
+    files of boxes that do not belong together, files that hold what is no box, and a groups CSV that does not fit.
     """
     kinds, real = _swapped(kinds)
     layout = _layout_of(kinds)
@@ -79,7 +78,7 @@ def read_boxed_folder(
     folder = root / layout.pictures
     names_files = [name for name in layout.names if name in tree.files]
     box_files = [path for path in _box_files(kinds, layout) if path not in names_files]
-    files = _pairs(root, kinds, layout, box_files)
+    files = _pairs(root, kinds, layout, box_files, real)
     box_file_of = {path: real.get(file, file) for path, file in files.items()}
     report_left_out(root, tree, _without(kinds, {*names_files, *box_files}, layout.maps), groups_csv)
     parse = _yolo_parser(read_names(root, names_files)) if layout is _YOLO else parse_voc
@@ -89,7 +88,8 @@ def read_boxed_folder(
     sides = sides_of_parts(folder, files, split)
     if not split:
         _say_parts(files)
-    rows = listed(folder, sorted(files), groups_csv)
+    place = {path: real.get(f"{layout.pictures}/{path}", f"{layout.pictures}/{path}") for path in sorted(files)}
+    rows = _rows(root, layout, place, groups_csv, is_moved=bool(real))
     pictures = [
         SourcePicture(f"pictures/images/{path}", "", row.group, "", row.attributes, sides[path])
         for path, row in rows.items()
@@ -97,12 +97,22 @@ def read_boxed_folder(
     how = f"its class the object that has the largest area of boxes, with boxes in {layout.name}"
     return Collection(
         pictures, describe(root, how, groups_csv, normal), groups_csv is not None,
-        originals={
-            f"pictures/images/{path}": root / real.get(f"{layout.pictures}/{path}", f"{layout.pictures}/{path}")
-            for path in rows
-        },
+        originals={f"pictures/images/{path}": root / place[path] for path in rows},
         boxes={f"pictures/images/{path}": boxes[path] for path in rows},
     )  # fmt: skip
+
+
+def _rows(
+    root: Path, layout: _Layout, place: Mapping[str, str], groups_csv: Path | None, *, is_moved: bool
+) -> dict[str, Row]:  # fmt: skip
+    """Return each picture's row of the groups CSV, which names it as it lies on the disk. place: its path below `root`.
+
+    is_moved: pictures lie in no folder of the layout's name. Raises ManifestError for a CSV that does not fit.
+    """
+    if not is_moved:
+        return listed(root / layout.pictures, [*place], groups_csv)
+    rows = listed(root, [*place.values()], groups_csv)
+    return {path: rows[real] for path, real in place.items()}
 
 
 def _layout_of(kinds: FileKinds) -> _Layout | None:
@@ -116,11 +126,18 @@ def _box_files(kinds: FileKinds, layout: _Layout) -> list[str]:
     return [path for path in kinds.others.get(layout.suffix, ()) if path.startswith(f"{layout.boxes}/")]
 
 
-def _pairs(root: Path, kinds: FileKinds, layout: _Layout, box_files: Sequence[str]) -> dict[str, str]:
+def _pairs(
+    root: Path, kinds: FileKinds, layout: _Layout, box_files: Sequence[str], real: Mapping[str, str]
+) -> dict[str, str]:  # fmt: skip
     """Return the file of boxes of each picture; pictures are relative to their folder, files of boxes to `root`.
 
-    Raises ManifestError, all together, for what has no counterpart or several, and for pictures elsewhere.
+    real: as of `_swapped`, for messages. Raises ManifestError, all together, for what has no counterpart or several,
+    and for pictures elsewhere.
     """
+
+    def shown(path: str) -> str:
+        return real.get(path) or real.get(f"{start}{path}", path)
+
     start = f"{layout.pictures}/"
     every = [path for path in [*kinds.pictures, *kinds.closed] if path.split("/")[0] not in layout.maps]
     pictures = [path.removeprefix(start) for path in every if path.startswith(start)]
@@ -133,7 +150,7 @@ def _pairs(root: Path, kinds: FileKinds, layout: _Layout, box_files: Sequence[st
     example = f"{layout.boxes}/x/a.{layout.suffix} for {layout.pictures}/x/a.jpg"
     nothing = "one that is empty" if layout is _YOLO else "one without an object"
     problems = [
-        f"{len(found)} {what}: {named(found)}. {advice}"
+        f"{len(found)} {what}: {named(list(map(shown, found)))}. {advice}"
         for what, found, advice in (
             (f"picture(s) outside {start}", [path for path in every if not path.startswith(start)], "Move them"),
             (
@@ -149,7 +166,8 @@ def _pairs(root: Path, kinds: FileKinds, layout: _Layout, box_files: Sequence[st
             ),
             (
                 "picture(s) that differ in their ending alone",
-                [" and ".join(paths) for paths in stems.values() if len(paths) > 1], "Rename them with their boxes",
+                [" and ".join(map(shown, paths)) for paths in stems.values() if len(paths) > 1],
+                "Rename them with their boxes",
             ),
         )
         if found

@@ -96,14 +96,14 @@ def is_export(document: Any) -> bool:
             and isinstance(entry.get("id"), int)
             and isinstance(entry.get("data"), dict)
             and isinstance(entry.get("annotations"), list)
+            and all(isinstance(one, dict) for one in entry["annotations"])
             for entry in document
         )
     )
 
 
 def _task(entry: Mapping[str, Any]) -> LabelTask:
-    annotations = [_annotation(one) for one in entry["annotations"] if isinstance(one, dict)]
-    return LabelTask(entry["id"], entry["data"], tuple(annotations))
+    return LabelTask(entry["id"], entry["data"], tuple(map(_annotation, entry["annotations"])))
 
 
 def _annotation(entry: Mapping[str, Any]) -> Annotation:
@@ -114,6 +114,8 @@ def _annotation(entry: Mapping[str, Any]) -> Annotation:
     try:
         for result in entry.get("result") or []:
             _take(result, choices, regions)
+        if len(sizes := {region.size for region in regions}) > 1:
+            raise _AnswerError(f"its regions are of pictures of different sizes: {sorted(sizes)}")
     except _AnswerError as exc:
         problem = str(exc)
     return Annotation(

@@ -44,8 +44,8 @@ class Labelled:
 def read_labelled(path: Path) -> Labelled:
     """Return what a JSON export says of each picture, in the order of its tasks.
 
-    Raises ManifestError for a file that is no export, for pictures that are not there, for two tasks of one picture and
-    where several controls name classes, which leaves open which of them is the class.
+    Raises ManifestError for a file that is no export, for pictures that are not there, for two tasks of one picture or
+    of pictures of one name, and where several controls name classes, which leaves open which of them is the class.
     """
     return label_tasks(read_export(path), path)
 
@@ -55,6 +55,7 @@ def label_tasks(tasks: Sequence[LabelTask], path: Path) -> Labelled:
     _check_controls(tasks, path)
     pictures, left_out, absent = [], {}, []
     by_file: dict[Path, int] = {}
+    by_name: dict[str, int] = {}
     for task in tasks:
         answer = settle(task)
         if isinstance(answer, NoAnswer):
@@ -67,7 +68,13 @@ def label_tasks(tasks: Sequence[LabelTask], path: Path) -> Labelled:
         if (first := by_file.setdefault(file.resolve(), task.number)) != task.number:
             both = f"tasks {first} and {task.number} of {readable(str(path))}"
             raise ManifestError(f"{both} show the same picture {file}: delete one of them")
-        pictures.append(LabelledPicture(task.number, picture_name(task.data, address), file, answer))
+        name = picture_name(task.data, address)
+        if (first := by_name.setdefault(name, task.number)) != task.number:
+            both = f"tasks {first} and {task.number} of {readable(str(path))}"
+            raise ManifestError(
+                f"{both} show different pictures called {readable(name)}: change `path` of one in its data"
+            )
+        pictures.append(LabelledPicture(task.number, name, file, answer))
     if absent:
         raise ManifestError(
             f"{len(absent)} picture(s) of {readable(str(path))} are not there: {named(absent)}. They are looked for "
@@ -87,8 +94,6 @@ def read_label_studio(path: Path, groups_csv: Path | None, normal_class: str) ->
     labelled = read_labelled(path)
     _warn(path, labelled.left_out)
     by_name = {one.name: one for one in labelled.pictures}
-    if len(by_name) < len(labelled.pictures):
-        raise ManifestError(f"pictures of {readable(str(path))} have the same name: state groups and names by `path`")
     check_names(path.parent, by_name)
     regions = [region for one in labelled.pictures for region in one.answer.regions]
     has_regions = bool(regions) or any(one.answer.says_nothing for one in labelled.pictures)

@@ -14,13 +14,14 @@ from dataset.manifest import ManifestError
 from dataset.masks.class_map import CLASSES_CSV, ClassMap, read_class_map
 from dataset.masks.mask_file import read_marked
 from dataset.masks.source_masks import BinaryMasks, IndexMasks, SourceMasks
-from dataset.readable_name import readable
+from dataset.readable_name import for_shell, readable
 from dataset.sources.class_folders import check_normal, place_pictures
 from dataset.sources.divided_folder import Placed, sides_of_parts
 from dataset.sources.file_kinds import FileKinds
 from dataset.sources.file_tree import FileTree
 from dataset.sources.folder_names import check_names
 from dataset.sources.folder_options import ClassFolders, SkipName, SplitWord
+from dataset.sources.folder_shape import both_commands, shape_of, split_folders
 from dataset.sources.listing import NORMAL, describe, listed
 from dataset.sources.source_picture import Collection, SourcePicture
 
@@ -60,7 +61,10 @@ def read_masked_folder(
     _check_elsewhere(root, kinds)
     images, masks = root / IMAGES, root / MASKS
     own = _below(kinds, IMAGES)
-    is_flat = not any("/" in path for path in [*own.pictures, *own.closed])
+    parts = _parts(own) if classes != "top" else []
+    if parts and not split:
+        raise ManifestError(f"{IMAGES}/ in {readable(str(root))} is divided into {named(parts)}. {both_commands(root)}")
+    is_flat = bool(parts) or not any("/" in path for path in [*own.pictures, *own.closed])
     placed = _placed(images, tree, own, normal_class, classes, split, is_flat=is_flat)
     label_of = {path: one.label for path, one in placed.items()}
     normal = normal_class or (NORMAL if is_flat else "")
@@ -89,6 +93,14 @@ def read_masked_folder(
     return Collection(pictures, description, groups_csv is not None, originals, source_masks, mask_advice=advice)
 
 
+def _parts(own: FileKinds) -> list[str]:
+    """Return the parts of a split whose folders hold all pictures, with no class folders in them; none otherwise."""
+    top = shape_of([*own.pictures, *own.closed])
+    parts = split_folders(top.folders)
+    is_all = len(parts) == len(top.folders) and not top.num_pictures
+    return parts if is_all and not any(folder.folders for folder in top.folders.values()) else []
+
+
 def _placed(
     images: Path, tree: FileTree, own: FileKinds, normal_class: str, classes: ClassFolders, split: SplitWord, *,
     is_flat: bool,
@@ -104,7 +116,9 @@ def _placed(
     try:
         placed = place_pictures(images, folders, own, classes, split)
     except ManifestError as exc:
-        raise ManifestError(f"{exc}. What is moved in {IMAGES}/ must be moved in {MASKS}/ as well") from exc
+        # The folder to name is the one that holds the masks, too.
+        text = str(exc).replace(f"DATA={for_shell(str(images))} SPLIT", f"DATA={for_shell(str(images.parent))} SPLIT")
+        raise ManifestError(f"{text}. What is moved in {IMAGES}/ must be moved in {MASKS}/ as well") from exc
     check_normal(normal_class, sorted({one.label for one in placed.values()}))
     return placed
 

@@ -1,4 +1,4 @@
-"""Put what loading made in the place of what an earlier run made, whole, and one run at a time."""
+"""Put what loading made in the place of what an earlier run made, whole, and let one run at a time write there."""
 
 import fcntl
 import os
@@ -23,7 +23,9 @@ def alone(data_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
-            raise ManifestError(f"another run is loading pictures into {data_dir}: wait for it to end") from exc
+            raise ManifestError(
+                f"another run is loading or dividing the pictures in {data_dir}: wait for it to end"
+            ) from exc
         yield
     finally:
         os.close(descriptor)

@@ -22,7 +22,7 @@ def place_pictures(
 
     folders, kinds, classes: as of `check_class_folders`. Raises ManifestError for what is no folder of classes.
     """
-    if split in ("given", "ours"):
+    if split:
         return place_divided(root, kinds, split, classes)
     by_class = pictures_by_class(root, folders, kinds, check_class_folders(root, folders, kinds, classes))
     return {path: Placed(label, "") for label, paths in by_class.items() for path in paths}

@@ -1,13 +1,14 @@
 """What a user may say of a folder of pictures: what may be left out of it, and which of its folders are classes."""
 
 import re
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 from dataset.manifest import ManifestError
 
 SkipName = Literal["unreadable", "rare", "masks"]
 ClassFolders = Literal["", "top"]
-SplitWord = Literal["", "given", "ours", "new"]
+SplitWord = Literal["", "given", "ours"]
+ANEW = "new"  # beside these: once, and so no option of a folder's
 
 
 def parse_skip(text: str) -> tuple[SkipName, ...]:
@@ -29,8 +30,11 @@ def parse_classes(text: str) -> ClassFolders:
 
 
 def parse_split(text: str) -> SplitWord:
-    """Return how pictures are to be divided. Raises ManifestError for a word that is not known."""
-    for word in get_args(SplitWord):
+    """Return whose sides count, '' also for `ANEW`. Raises ManifestError for a word that is not known."""
+    words: tuple[SplitWord, ...] = get_args(SplitWord)
+    for word in words:
         if text == word:
-            return cast(SplitWord, word)
-    raise ManifestError(f"SPLIT={text!r} is not known; it takes {', '.join(filter(None, get_args(SplitWord)))}")
+            return word
+    if text != ANEW:
+        raise ManifestError(f"SPLIT={text!r} is not known; it takes {', '.join(filter(None, words))}, {ANEW}")
+    return ""

@@ -140,16 +140,21 @@ def _check_split(root: Path, folders: Mapping[str, Folder]) -> None:
             f"top are classes as they are, say so with {_SAY_TOP}"
         )
     links = _merging(root, [path for path, part in inner if part.folders])
-    data = f"make data DATA={for_shell(str(root))}"
-    way_out = (
-        f"{data} SPLIT=given keeps the sides and says how far they leak, {data} SPLIT=ours takes all together and "
-        f"divides them by object; of some of the parts alone, {links}"
-    )
+    way_out = f"{both_commands(root)}; of some of the parts alone, {links}"
     raise ManifestError(
         f"{readable(str(root))} is divided into {parts}, which hold the same folders "
         f"({named([readable(name) for name in shared])}): a model of it would tell the parts apart, not the classes; "
         f"{_OWN_SPLIT}. The ways out: {way_out}; if the folders at the top are classes as they are, say so with "
         f"{_SAY_TOP}"
+    )
+
+
+def both_commands(root: Path, more: str = "") -> str:
+    """Say what keeps the sides of divided pictures, and what divides them here. more: further words of both."""
+    data = f"make data DATA={for_shell(str(root))}{more}"
+    return (
+        f"{data} SPLIT=given keeps the sides and says how far they leak, {data} SPLIT=ours takes all together and "
+        "divides them by object"
     )
 
 

@@ -6,7 +6,7 @@ What can be read in one way alone is read; all else is refused with its line. Gr
 import logging
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def read_groups(groups_csv: Path, root: Path, pictures: Sequence[str]) -> dict[s
     if source.is_guessed:
         logger.warning("%s is not UTF-8 and is read as Windows-1252", table.shown)
     found = _match(table, rows, names, root, pictures)
-    _check_groups(table.shown, rows)
+    check_groups((row.group, f"{table.shown}, line {row.line}") for row in rows)
     return {path: {**found[path].attributes, "path": path, "group": found[path].group} for path in pictures}
 
 
@@ -149,35 +149,38 @@ def _match(
     return {path: several[0] for path, several in found.items()}
 
 
-def _check_groups(shown: str, rows: Iterable[_Row]) -> None:
-    """Refuse groups that a spreadsheet changed, and different texts that likely mean one object."""
-    first: dict[str, _Row] = {}
-    for row in rows:
-        if _SHORTENED.fullmatch(row.group) or row.group in _FAILED:
+def check_groups(stated: Iterable[tuple[str, str]]) -> None:
+    """Refuse groups that a spreadsheet changed, and different texts that likely mean one object.
+
+    stated: each group with its place, `groups.csv, line 3`. Raises ManifestError.
+    """
+    place_of: dict[str, str] = {}
+    for group, place in stated:
+        if _SHORTENED.fullmatch(group) or group in _FAILED:
             raise ManifestError(
-                f"{shown}, line {row.line}: the group {row.group!r} is what a spreadsheet wrote instead of the value, "
-                "so different objects may have become one. Format that column as text and save the CSV again"
+                f"{place}: the group {group!r} is what a spreadsheet wrote instead of the value, so different objects "
+                "may have become one. Format that column as text and save the file again"
             )
-        first.setdefault(row.group, row)
-    _refuse_alike(shown, first.values())
+        place_of.setdefault(group, place)
+    _refuse_alike(place_of)
 
 
-def _refuse_alike(shown: str, rows: Iterable[_Row]) -> None:
-    seen: dict[str, _Row] = {}
+def _refuse_alike(place_of: Mapping[str, str]) -> None:
+    seen: dict[str, str] = {}
     by_case: dict[str, list[str]] = {}
-    for row in rows:
-        key = _group_key(row.group)
-        other = seen.setdefault(key, row)
-        if other is not row:
+    for group, place in place_of.items():
+        key = _group_key(group)
+        other = seen.setdefault(key, group)
+        if other != group:
             raise ManifestError(
-                f"{shown}: the groups {_spelled(other.group)} (line {other.line}) and {_spelled(row.group)} (line "
-                f"{row.line}) are likely one object written in two ways, which would put it on two sides of the split. "
-                "Write it in one way; if they are two objects, give one another name"
+                f"the groups {_spelled(other)} ({place_of[other]}) and {_spelled(group)} ({place}) are likely one "
+                "object written in two ways, which would put it on two sides of the split. Write it in one way; if "
+                "they are two objects, give one another name"
             )
-        by_case.setdefault(key.casefold(), []).append(row.group)
+        by_case.setdefault(key.casefold(), []).append(f"{group} ({place})")
     alike = [" and ".join(sorted(names)) for names in by_case.values() if len(names) > 1]
     if alike:
-        logger.warning("%s: groups that differ in case alone are taken as different objects: %s", shown, named(alike))
+        logger.warning("groups that differ in case alone are taken as different objects: %s", named(alike))
 
 
 def _group_key(group: str) -> str:

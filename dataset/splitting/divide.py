@@ -30,8 +30,8 @@ _KEPT = (
     "another test set: make data SPLIT=new"
 )
 _GIVEN = (
-    "The sides are those that the folders give: add pictures there, or let them be divided here, by object: make data "
-    "DATA=... SPLIT=ours"
+    "The sides are given with the pictures: add some there, or let all be divided here, by object: make data DATA=... "
+    "SPLIT=ours"
 )
 
 TextArray = npt.NDArray[np.object_]
@@ -73,8 +73,8 @@ def divide(table: pd.DataFrame, params: SplitParams, memory: Memory | None, *, h
         left_out = np.zeros(len(pictures), dtype=bool)
     else:
         assert recalled is not None
-        check_enough_objects(pictures)
         pictures["group"], sides, left_out = _whole_objects(pictures, recalled, has_stated_groups=has_stated_groups)
+        check_enough_objects(pictures[~left_out])
         pictures["split"] = np.where(left_out, "", _deal(pictures, sides, left_out, params))
     result, rest = pictures[~left_out].reset_index(drop=True), pictures[left_out].assign(split_by_image="")
     check_no_group_on_two_sides(result)

@@ -21,7 +21,7 @@ def check_given_leaks(table: pd.DataFrame, shown: Mapping[str, str], max_share: 
     if given.empty:
         return ""
     counts = ", ".join(f"{(given['split'] == side).sum()} for {side}" for side in ("train", "val", "test"))
-    told, refused = [f"The folders give the sides: {counts}."], []
+    told, refused = [f"The sides are given: {counts}."], []
     for side, earlier in _EARLIER.items():
         pictures = given[given["split"] == side]
         first = given[given["split"].isin(earlier)].drop_duplicates("group").set_index("group")["path"]

@@ -4,8 +4,10 @@
 that are gone: one that comes back goes where it was. A file is known by its SHA-256, whatever it is called.
 """
 
+import itertools
+import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +18,7 @@ import pandas as pd
 from dataset.manifest import SPLITS, Manifest, ManifestError
 from dataset.outputs.written import KEPT_DIR
 from dataset.params import SplitParams
-from dataset.splits import assign_splits, deal_folds
+from dataset.splits import FoldArray, assign_splits, deal_folds, sorted_by_path
 from dataset.splitting.versions import Version, Versions
 from project.write_whole import write_whole
 
@@ -56,9 +58,17 @@ class Memory:
     versions: Versions
 
     @property
+    def newest(self) -> int:
+        """The number of the last version that was put here, 0 where none was.
+
+        A run that was killed may have numbered another one in `versions` already.
+        """
+        return int(self.table["version"].max()) if len(self.table) else 0
+
+    @property
     def latest(self) -> pd.DataFrame:
         """The pictures of the last version."""
-        return self.table[self.table["version"] == self.versions.newest]
+        return self.table[self.table["version"] == self.newest]
 
     def recall(self, pictures: pd.DataFrame, *, has_stated_groups: bool, is_given: bool | None = None) -> Recalled:
         """Look up each picture: by its file; else, in the same data, by its name, and by its object if that is stated.
@@ -72,8 +82,8 @@ class Memory:
             {key: at for at, key in enumerate(zip(table["path"], table["sha256"], strict=True))},
             {sha256: at for at, sha256 in enumerate(table["sha256"]) if sha256},
         ]
-        is_same_data = self._is_same_data(pictures)
-        by_path = {path: at for at, path in enumerate(table["path"])} if is_same_data else {}
+        is_same_data = self.is_same_data(pictures)
+        by_path = _names_without_file(table, pictures) if is_same_data else {}
         stated = is_same_data and has_stated_groups
         by_group = {name: at for at, name in enumerate(table["group"]) if name} if stated else {}
         sides, by_image, folds = (table[name].to_numpy() for name in ("split", "split_by_image", "fold"))
@@ -90,13 +100,17 @@ class Memory:
                 found.sides[row], found.folds[row] = sides[at], folds[at]
         return found
 
-    def _is_same_data(self, pictures: pd.DataFrame) -> bool:
+    def is_same_data(self, pictures: pd.DataFrame) -> bool:
+        """Tell whether enough pictures are files of the last version for their names and groups to mean the same."""
         files, before = set(pictures["sha256"]) - {""}, set(self.latest["sha256"]) - {""}
         shared = len(files & before)
         return shared > 0 and shared >= MIN_SHARED * min(len(files), len(before))
 
     def write(self, data_dir: Path) -> None:
-        """Write both files, each whole or not at all; killed between them, the next run deals in the same way."""
+        """Write both files, each whole or not at all.
+
+        Killed between them, what is remembered is the version before, with its settings: see `newest`.
+        """
         self.versions.write(data_dir)
         write_whole(data_dir / SIDES_CSV, self.table.to_csv(index=False))
 
@@ -104,16 +118,15 @@ class Memory:
     def read(cls, data_dir: Path, params: SplitParams) -> "Memory | None":
         """Read what is remembered in `data_dir`; None where nothing is, or only of other settings.
 
-        Where `sides.csv` is missing, an earlier version's manifest is remembered if these settings explain its sides.
-        Raises ManifestError for files that are malformed, with the line.
+        Where `sides.csv` is missing, the manifest is remembered if it is of the newest version or, of an earlier
+        release, if these settings explain its sides. Raises ManifestError for files that are malformed, with the line.
         """
         versions = Versions.read(data_dir)
-        if versions.settings not in (None, params):
-            return None
         path = data_dir / SIDES_CSV
-        if path.is_file():
-            return cls(_read_sides(path), versions)
-        return _of_manifest(data_dir, params, versions)
+        if not path.is_file():
+            return _of_manifest(data_dir, params, versions)
+        memory = cls(_read_sides(path), versions)
+        return memory if versions.settings_of(memory.newest) in (None, params) else None
 
 
 def _nothing(number: int) -> tuple[TextArray, TextArray, IntArray, BoolArray]:
@@ -123,10 +136,17 @@ def _nothing(number: int) -> tuple[TextArray, TextArray, IntArray, BoolArray]:
     )  # fmt: skip
 
 
+def _names_without_file(table: pd.DataFrame, pictures: pd.DataFrame) -> dict[str, int]:
+    """Return name -> row of memory, of the names whose file is not among the pictures: another one has its name now."""
+    files, present = table["sha256"].to_numpy(), set(pictures["sha256"])
+    last = {path: at for at, path in enumerate(table["path"])}
+    return {path: at for path, at in last.items() if files[at] not in present}
+
+
 def _read_sides(path: Path) -> pd.DataFrame:
     """Read `sides.csv`. Raises ManifestError with the line of a side that is none."""
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        table = pd.read_csv(path, dtype=str, keep_default_na=False).fillna("")  # of a line that is too short
     except (OSError, ValueError) as exc:
         raise ManifestError(
             f"cannot read {path}, which says where pictures were put: {exc}. Repair it, or {_NEW}"
@@ -148,31 +168,51 @@ def _refuse(path: Path, table: pd.DataFrame, column: str, is_good: "pd.Series[bo
 
 
 def _of_manifest(data_dir: Path, params: SplitParams, versions: Versions) -> Memory | None:
-    """Return the memory of a manifest that was divided before sides were remembered, None if there is none."""
+    """Return the memory of a manifest beside which no `sides.csv` lies, None if it may be of other settings."""
+    if versions.settings not in (None, params):
+        return None
     try:
-        manifest = Manifest.read(data_dir / "manifest.csv")
-        divided = assign_splits(manifest.table, params)
+        table = sorted_by_path(Manifest.read(data_dir / "manifest.csv").table)
     except ManifestError:
         return None
-    if not divided["split"].equals(manifest.table.sort_values("path", ignore_index=True)["split"]):
+    if _is_dealt_by(params, table):
+        folds: FoldArray | int = deal_folds(table, params)
+    elif versions.is_newest(Manifest(table, data_dir)):
+        folds = -1  # those of pictures that came later are not known
+    else:
         return None
-    table = divided.assign(fold=deal_folds(divided, params), version=versions.newest or 1, given=0)
     if not versions.newest:
-        versions = Versions((Version.of(Manifest(divided, data_dir), params, 1),))
+        versions = Versions((Version.of(Manifest(table, data_dir), params, 1),))
     # Whether its groups were stated is not noted; those of likeness have other names the next time.
-    return Memory(table.assign(group="")[COLUMNS], versions)
+    return Memory(table.assign(fold=folds, version=versions.newest, given=0, group="")[COLUMNS], versions)
+
+
+def _is_dealt_by(params: SplitParams, table: pd.DataFrame) -> bool:
+    """Tell whether the sides of a table, sorted by path, are what these settings deal from nothing."""
+    try:
+        return assign_splits(table, params)["split"].equals(table["split"])
+    except ManifestError:
+        return False
 
 
 def forget(data_dir: Path) -> list[Path]:
     """Move what says where pictures were put to `kept/`, so that all is divided anew; return the new places."""
-    kept = []
-    for name in (SIDES_CSV, "manifest.csv"):
-        file = data_dir / name
+    return [file.rename(place) for file, place in _places_to_keep(data_dir)]
+
+
+def keep(data_dir: Path) -> list[Path]:
+    """Copy what says where pictures were put to `kept/`, before it is replaced; return the copies."""
+    return [Path(shutil.copy2(file, place)) for file, place in _places_to_keep(data_dir)]
+
+
+def _places_to_keep(data_dir: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield each file that says it with a place in `kept/` that is free."""
+    for file in (data_dir / SIDES_CSV, data_dir / "manifest.csv"):
         if file.is_file():
-            place = data_dir / KEPT_DIR / f"{file.stem}-{time.strftime('%Y%m%d-%H%M%S')}{file.suffix}"
-            place.parent.mkdir(exist_ok=True)
-            kept.append(file.rename(place))
-    return kept
+            (kept := data_dir / KEPT_DIR).mkdir(exist_ok=True)
+            stem = f"{file.stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+            places = (kept / f"{stem}{f'-{n}' if n > 1 else ''}{file.suffix}" for n in itertools.count(1))
+            yield file, next(place for place in places if not place.exists())
 
 
 def merged(
@@ -185,7 +225,9 @@ def merged(
     now = divided.assign(fold=list(folds), version=versions.newest, given=int(is_given))[COLUMNS]
     if memory is None:
         return Memory(now, versions)
-    keys = set(zip(now["path"], now["sha256"], strict=True))
-    is_gone = [key not in keys for key in zip(memory.table["path"], memory.table["sha256"], strict=True)]
+    # What was given and what was dealt here are remembered side by side: a folder may be taken in both ways.
+    columns = ["path", "sha256", "given"]
+    keys = set(now[columns].itertuples(index=False, name=None))
+    is_gone = [key not in keys for key in memory.table[columns].itertuples(index=False, name=None)]
     table = pd.concat([memory.table[is_gone], now]).sort_values(["path", "version"], ignore_index=True, kind="stable")
     return Memory(table, versions)

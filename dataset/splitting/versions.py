@@ -46,6 +46,17 @@ def changes(before: pd.DataFrame, now: pd.DataFrame) -> Changes:
     )
 
 
+def on_another_side(before: pd.DataFrame, now: pd.DataFrame) -> list[str]:
+    """Return the paths of `now` whose file was there before, and never on the side that it is on now.
+
+    before, now: two tables with the columns `path`, `sha256` and `split`. A given split may have a file on two sides.
+    """
+    known = set(before["sha256"])
+    placed = set(zip(before["sha256"], before["split"], strict=True))
+    rows = zip(now["path"], now["sha256"], now["split"], strict=True)
+    return [path for path, sha256, side in rows if sha256 in known and (sha256, side) not in placed]
+
+
 class Version(BaseModel):
     """One version of the data: its number, from 1, how many pictures and objects it has, and what it changed.
 
@@ -95,20 +106,29 @@ class Versions(NamedTuple):
         """How the newest version was divided."""
         return self.all[-1].settings if self.all else None
 
+    def settings_of(self, number: int) -> SplitParams | None:
+        """Return how a version was divided, None where it is not noted."""
+        return next((version.settings for version in self.all if version.number == number), None)
+
+    def is_newest(self, manifest: Manifest) -> bool:
+        """Tell whether a manifest is that of the newest version."""
+        return bool(self.all) and self.all[-1].data_sha256.get("classification") == manifest.sha256
+
     def describe(self, data_sha256: str) -> str:
         """Name the version whose manifest has this hash for some task: `version 2 of the data`, '' if none has."""
         numbers = [version.number for version in self.all if data_sha256 in version.data_sha256.values()]
         return f"version {numbers[-1]} of the data" if numbers else ""
 
     def with_next(self, version: Version) -> "Versions":
-        """Return the versions with one more, unless it is of the same data and settings as the newest."""
-        if self.all and self._is_newest(version):
+        """Return the versions with one more, unless it is of the same data and settings as the newest.
+
+        version: its number is the next one; a greater one is added in any case, since some are missing here.
+        """
+        last = self.all[-1] if self.all else None
+        is_next = version.number == self.newest + 1
+        if last and is_next and (last.data_sha256, last.settings) == (version.data_sha256, version.settings):
             return self
         return Versions((*self.all, version))
-
-    def _is_newest(self, version: Version) -> bool:
-        last = self.all[-1]
-        return (last.data_sha256, last.settings) == (version.data_sha256, version.settings)
 
     def write(self, data_dir: Path) -> None:
         """Write them to `data_dir`."""

@@ -1,6 +1,7 @@
 """Filters that look at pixels: what each may say of an image, and the contract's ones made ready. docs/FILTERS.md."""
 
 import inspect
+import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -84,10 +85,15 @@ class ImageStep:
         if not isinstance(seen, Seen):
             raise TypeError(f"{self.stated.path} must return a Seen, got {type(seen).__name__}")
         height, width = pixels.shape[:2]
-        areas = [
-            (left / width, top / height, right / width, bottom / height) for left, top, right, bottom in seen.blurred
-        ]
+        areas = [self._share(area, width, height) for area in seen.blurred]
         return Seen(checked_answer(seen.answer, answer, self.contract, self.stated.path), seen.withheld, areas)
+
+    def _share(self, area: Area, width: int, height: int) -> Area:
+        """Return an area in pixels as shares of the image. Raises ValueError for what would blur nothing."""
+        left, top, right, bottom = area
+        if not all(map(math.isfinite, area)) or left > right or top > bottom:
+            raise ValueError(f"{self.stated.path} must name left, top, right and bottom of what is blurred, got {area}")
+        return left / width, top / height, right / width, bottom / height
 
 
 @dataclass(frozen=True)

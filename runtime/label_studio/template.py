@@ -51,17 +51,19 @@ def read_template(text: str) -> Template:
     """Read a template's XML. Raises TemplateError for what is none, and for one without a picture or a means known."""
     images: dict[str, str] = {}
     controls: list[tuple[Kind, Mapping[str, str], list[str]]] = []
+    around: list[str] = []
 
     def start(tag: str, attributes: dict[str, str]) -> None:
         if tag == "Image":
             images[attributes.get("name", "")] = attributes.get("value", "")
         elif tag in _KINDS:
             controls.append((_KINDS[tag], attributes, []))
-        elif tag in _VALUES and controls:
+        elif tag in _VALUES and set(around) & _KINDS.keys():  # others are of means that are not known, such as polygons
             # What is said in a result is the alias, where there is one.
             controls[-1][2].append(attributes.get("alias") or attributes.get("value", ""))
+        around.append(tag)
 
-    _parse(text, start)
+    _parse(text, start, lambda _: around.pop())
     if not images:
         raise TemplateError("the template shows no picture: it has no <Image>")
     read = [
@@ -77,12 +79,13 @@ def read_template(text: str) -> Template:
     return Template(value.removeprefix("$"), tuple(read))
 
 
-def _parse(text: str, start: object) -> None:
+def _parse(text: str, start: object, end: object) -> None:
     def refuse(*_: object) -> None:
         raise TemplateError("the template has a document type, which is not read: remove it")
 
     parser = expat.ParserCreate()
     parser.StartElementHandler = start  # type: ignore[assignment]
+    parser.EndElementHandler = end  # type: ignore[assignment]
     parser.StartDoctypeDeclHandler = refuse
     try:
         parser.Parse(text, True)

@@ -141,7 +141,9 @@ class EdgeService(Service):  # type: ignore[misc]  # BentoML's SDK package carri
         leave_out_idle_tracing(bentoml_app)
         _leave_out_timeout(bentoml_app)
         bounded = BoundedPaths(admitted, bentoml_app, {route + BASE64_PATH: route for route in routes})
-        inner: ASGIApp = JobPaths(bounded, _jobs, _note_refusal) if settings.jobs_dir else bounded
+        inner: ASGIApp = bounded
+        if settings.jobs_dir:
+            inner = JobPaths(bounded, _jobs, _note_refusal, self.drain.refuse_after_grace)
         cors = cors_around(inner, bentoml_app, settings.cors_origins, _note_refusal)
         bound_headers(settings.header_timeout_s, _count_early_refusal, cors.early_headers if cors else None)
         answered = ErrorBodyMiddleware(_with_label_studio(cors or inner, bounded, settings))

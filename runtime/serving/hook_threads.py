@@ -16,6 +16,10 @@ DEAD_AFTER_S = 30.0  # all threads hanging for so long is no slow moment: only a
 RETRY_AFTER_S = 30  # a restart's time; a hook may also come back
 
 
+class HookHangsError(RequestRefused):
+    """A call that did not end in its time."""
+
+
 class HookThreads:
     """Daemon threads, started when needed: Python waits for those of an executor when it ends.
 
@@ -46,7 +50,10 @@ class HookThreads:
             raise RequestRefused(RequestErrorCode.FILTERS_HANG, message, retry_after_s=RETRY_AFTER_S)
 
     async def run(self, function: Callable[[], T], left_s: float) -> T:
-        """Call it in a thread. Raises RequestRefused if it cannot or `left_s` seconds pass, or what it raises."""
+        """Call it in a thread.
+
+        Raises RequestRefused if it cannot, HookHangsError if `left_s` seconds pass, or what the function raises.
+        """
         self.refuse_if_all_hang()
         call: Future[T] = Future()
         self._calls.put(lambda: _call(call, function))
@@ -56,7 +63,7 @@ class HookThreads:
                 return await asyncio.wrap_future(call)
         except TimeoutError as exc:
             message = "a filter of the service did not end within the deadline"
-            raise RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, message) from exc
+            raise HookHangsError(RequestErrorCode.DEADLINE_EXCEEDED, message) from exc
         finally:
             if not call.cancel() and not call.done():  # it is not begun, or it runs on
                 self._hanging_since[id(call)] = time.monotonic()
@@ -87,6 +94,10 @@ def _call(call: "Future[T]", function: Callable[[], T]) -> None:
         return
     try:
         result = function()
+    except StopIteration as exc:  # of a `next` that found nothing: asyncio's futures take none, and would never end
+        error = RuntimeError("it raised StopIteration")
+        error.__cause__ = exc
+        call.set_exception(error)
     except BaseException as exc:  # a thread that ends would be missing
         call.set_exception(exc)
     else:

@@ -28,7 +28,8 @@ async def look_at_images(
 ) -> LookedAt[P]:
     """Have filters look at a request's images, several images at a time, within `left_s` seconds.
 
-    Raises RequestRefused naming the first image whose answer is withheld, or where it must be as a filter failed.
+    Raises RequestRefused naming an image whose answer is withheld, or where it must be as a filter failed: of several
+    the one that is found first.
     """
     until = time.perf_counter() + left_s
     work = [

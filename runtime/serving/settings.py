@@ -28,6 +28,12 @@ def _read_hosts(value: object) -> object:
     return parse_hosts(value) if isinstance(value, str) else value
 
 
+def _read_folder(value: object) -> object:
+    if isinstance(value, str) and value and not Path(value).is_absolute():
+        raise ValueError("write the whole path, from / on: the processes of a server run in the folder of its Bento")
+    return value or None
+
+
 def _read_tags(value: object) -> object:
     return tuple(tag.strip() for tag in value.split(",")) if isinstance(value, str) else value
 
@@ -140,14 +146,15 @@ class ServingSettings(BaseSettings):
     nothing is fetched."""
 
     fetch_timeout_s: Annotated[float, Field(gt=0, le=600)] = 10.0
-    """Longest that fetching one image may take, with its redirects; the largest is that of a body."""
+    """Longest that fetching one image may take, with its redirects; it may be as large as `max_body_bytes`."""
 
     max_fetches: Annotated[int, Field(ge=1, le=256)] = 8
-    """Images that one process fetches at the same time; each may take `max_body_bytes` of memory. Jobs fetch
-    beside them, `job_images_in_flight` at most."""
+    """Images that one process fetches at the same time; each may take twice `max_body_bytes` of memory, as it is copied
+    once. Jobs fetch beside them, `job_images_in_flight` at most."""
 
-    jobs_dir: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = None
-    """Folder, on a disk of this machine, in which jobs are kept; unset: there is no `/jobs`."""
+    jobs_dir: Annotated[Path | None, BeforeValidator(_read_folder)] = None
+    """Folder, on a disk of this machine and by its path from `/` on, in which jobs are kept; unset: there is no
+    `/jobs`."""
 
     max_jobs: Annotated[int, Field(ge=1, le=100_000)] = 1000
     """Most jobs that are kept, those that are done included."""
@@ -156,7 +163,8 @@ class ServingSettings(BaseSettings):
     """Most images of one job."""
 
     max_jobs_bytes: Annotated[int, Field(ge=2**20)] = 4 * 2**30
-    """Most bytes that jobs may take on the disk; images may have nine tenths of it, and leave it when they are done."""
+    """Most bytes of the file of jobs, beside which it has a log; images may have nine tenths of it, and leave it when
+    they are done."""
 
     keep_jobs_h: Annotated[float, Field(gt=0, le=24 * 3660)] = 24.0
     """Hours after which a job that is done is forgotten, with its answers."""

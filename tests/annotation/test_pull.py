@@ -114,3 +114,24 @@ def test_a_second_pull_replaces_the_first_and_keeps_what_a_person_put_there(tmp_
 def test_a_class_that_no_folder_can_be_called_names_the_way_round(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="take the export itself"):
         _pulled(tmp_path / "labels", "classification", task(1, annotation(said("a/b"))))
+
+
+def test_two_pictures_of_one_name_are_refused_and_neither_lies_over_the_other(tmp_path: Path) -> None:
+    tasks = [task(number, annotation(said("good"))) for number in (1, 2)]
+    tasks[1]["data"]["path"] = tasks[0]["data"]["path"]
+    with pytest.raises(ManifestError, match=r"tasks 1 and 2 of .*different pictures called line 1/tile1\.png"):
+        _pulled(tmp_path / "labels", "classification", *tasks)
+
+
+def test_a_picture_that_is_not_there_is_looked_for_where_the_export_will_lie(tmp_path: Path) -> None:
+    home = tmp_path / "labels"
+    content = write_export(home, [task(1, annotation(said("good")))]).read_bytes()
+    (home / "pictures/1.png").unlink()
+    with pytest.raises(ManifestError, match=r"labels/classification/label-studio\.json are not there"):
+        pull(content, home, "classification")
+
+
+def test_a_project_without_pictures_is_no_damaged_export(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match=r"has no picture yet: make labels PICTURES=folder"):
+        pull(b"[]", tmp_path, "classification")
+    assert not any(tmp_path.iterdir())

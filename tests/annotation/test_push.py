@@ -12,15 +12,19 @@ import pytest
 from PIL import Image
 
 from annotation.home import make_access, read_access
+from annotation.labels_pull import pull
 from annotation.push import TITLES, push
 from annotation.server import server_environment
 from annotation.template import AnnotationParams, names_for, write_template
 from dataset.manifest import ManifestError
-from runtime.label_studio.template import read_template
+from runtime.label_studio.results import choice_result
+from runtime.label_studio.template import Control, read_template
 from tests.annotation.remembering_server import RememberingServer
 from tests.bentoml_home import bentoml_home
 from tests.dataset.picture_files import save, texture
 from tests.onnx_fixture import CLASSES, write_tiny_model
+
+CONTROL = Control("choices", "class", "image", CLASSES)
 
 
 @pytest.fixture
@@ -94,8 +98,40 @@ def test_what_cannot_be_labelled_is_left_out_by_name(tmp_path: Path, store: Path
     server = RememberingServer()
     pushed = push(server.client(), tmp_path / "labels", "classification", CLASSES, folder)
     assert pushed.left_out.keys() == {"broken.png", "scan.tif"}
-    assert pushed.left_out["scan.tif"] == "browsers do not show TIFF: convert it to PNG"
+    assert pushed.left_out["scan.tif"] == (
+        "TIFF is not among what every browser shows (BMP, JPEG, PNG, WebP): convert it to PNG"
+    )
     assert len(server.tasks) == 3
+
+
+def test_a_picture_that_was_changed_and_one_of_another_folder_keep_their_own_names(tmp_path: Path, store: Path) -> None:
+    """Else what is pulled of one would lie over the other."""
+    server, home, folder = RememberingServer(), tmp_path / "labels", tmp_path / "unlabelled"
+    for number in range(2):
+        save(folder / "1.png", texture(number))
+        push(server.client(), home, "classification", CLASSES, folder)
+    save(tmp_path / "other/1.PNG", texture(2))
+    push(server.client(), home, "classification", CLASSES, tmp_path / "other")
+    export = [
+        {**one, "annotations": [{"id": 1, "result": [choice_result(CONTROL, "red")], "completed_by": 1}]}
+        for one in server.tasks
+    ]
+    pull(json.dumps(export).encode(), home, "classification")
+    copies = sorted((home / "classification/folder/red").iterdir())
+    assert "1.png" in {path.name for path in copies}
+    assert {path.read_bytes() for path in copies} == {path.read_bytes() for path in (home / "pictures").iterdir()}
+    assert len(copies) == 3
+
+
+def test_what_a_person_added_to_the_template_stays_until_the_names_are_others(tmp_path: Path, store: Path) -> None:
+    server, home, folder = RememberingServer(), tmp_path / "labels", _pictures(tmp_path / "unlabelled")
+    push(server.client(), home, "classification", CLASSES, folder)
+    [project] = server.projects
+    project["label_config"] = project["label_config"].replace("</View>", '<TextArea name="t" toName="image"/></View>')
+    push(server.client(), home, "classification", CLASSES, None)
+    assert "TextArea" in project["label_config"]
+    push(server.client(), home, "classification", CLASSES[:2], None)
+    assert project["label_config"] == write_template("classification", CLASSES[:2])
 
 
 @pytest.mark.parametrize(

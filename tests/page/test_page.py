@@ -99,6 +99,19 @@ def test_picture_is_answered_by_every_endpoint_and_no_other_server_is_asked(
     assert watched.complaints == []
 
 
+def test_shape_whose_row_is_pointed_at_stands_out_whatever_comes_in_meanwhile(page: Page) -> None:
+    give(page, file("two.png", TWO), file("red.png", CLEAR))
+    shown = "new Promise((done) => picture.complete ? requestAnimationFrame(done) : (picture.onload = done))"
+    page.evaluate(f"(picture) => {shown}", page.locator("#picture").element_handle())
+    drawn = "document.getElementById('over').toDataURL()"
+    plain = page.evaluate(drawn)
+    page.locator(".finding[data-api=detect] table.shapes tbody tr").first.hover()
+    pointed_at = page.evaluate(drawn)
+    assert pointed_at != plain
+    give(page, file("3.png", CLEAR), file("4.png", CLEAR))
+    assert page.evaluate(drawn) == pointed_at
+
+
 def test_answer_that_the_model_is_not_sure_of_says_so_and_from_where_on_it_is(page: Page) -> None:
     give(page, file("unsure.png", UNSURE))
     expect(page.locator("#verdict")).to_have_text("Not sure")
@@ -180,6 +193,40 @@ def test_busy_service_is_asked_again_and_a_run_can_be_stopped_and_go_on(page: Pa
     page.unroute_all()
     page.locator("#again").click()
     expect(page.locator("#sheet li[data-state=done]")).to_have_count(10)
+
+
+def test_where_nothing_is_asked_for_nothing_runs(page: Page) -> None:
+    for name in ("predict", "segment", "detect"):
+        page.evaluate("id => document.getElementById(id).click()", f"ask-{name}")
+    page.set_input_files("#files", [file(f"{number}.png", CLEAR) for number in range(2)])
+    expect(page.locator("#sheet li b", has_text="Not asked")).to_have_count(2)
+    expect(page.locator("#said")).to_have_text("2 pictures: 0 answered, 0 not sure, 0 without an answer, 2 not asked")
+    expect(page.locator("#run")).to_be_hidden()
+
+
+WALK = """async () => {
+  const [intake, words] = await Promise.all([import('./ui/intake.js'), import('./ui/words.js')]);
+  const file = (name, isReadable = true) => ({
+    name, fullPath: `/tiles/${name}`, file: (take, fail) => isReadable ? take(new File([], name)) : fail(new Error()),
+  });
+  const folder = (name, entries) => ({
+    name, fullPath: `/${name}`, isDirectory: true,
+    createReader: () => ({readEntries: (take, fail) => entries ? take(entries.splice(0)) : fail(new Error())}),
+  });
+  const found = {files: [], leftOut: []};
+  const notes = ['1.txt', '2.txt', '3.txt', '4.txt'].map((name) => file(name));
+  await intake.walk(folder('tiles', [file('b.png'), file('a.png', false), folder('closed', null), ...notes]), found);
+  return [found.files.map((one) => one.pathInFolder), words.leftOutWords(found.leftOut), words.leftOutWords([])];
+}"""
+
+
+def test_file_of_a_folder_that_cannot_be_read_costs_no_other_and_all_that_is_left_out_is_said(page: Page) -> None:
+    assert page.evaluate(WALK) == [
+        ["tiles/b.png"],
+        "Left out: /tiles/1.txt, /tiles/2.txt, /tiles/3.txt and 1 more (no pictures by their names); "
+        "/tiles/a.png, /closed (not readable).",
+        "",
+    ]
 
 
 def test_sheet_is_walked_narrowed_and_saved_as_csv(page: Page) -> None:

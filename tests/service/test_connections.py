@@ -119,7 +119,7 @@ def test_every_answer_may_be_read_by_pages_of_a_stated_origin_alone(
     assert response.status_code == status
     assert response.headers["access-control-allow-origin"] == ORIGIN
     exposed = set(re.split(r", *", response.headers["access-control-expose-headers"]))
-    assert exposed == {"X-Request-ID", "Server-Timing", "Retry-After"}
+    assert exposed == {"X-Request-ID", "Server-Timing", "Retry-After", "Location"}
     assert response.headers["vary"] == "Origin"
     response = post(served, body, media_type, Origin="https://evil.example.com")
     assert response.status_code == status

@@ -176,4 +176,6 @@ def test_document_describes_jobs_and_its_example_is_taken(story: Story, document
     assert set(get["responses"]["200"]["content"]) == {"application/json", "application/jsonl"}
     assert "job_not_found" in get["responses"]["404"]["description"]
     assert "job_store_full" in post["responses"]["507"]["description"]
+    for operation in (get, post):
+        assert all("Retry-After" in operation["responses"][status]["headers"] for status in ("503", "507"))
     assert httpx.delete(f"{story.url}/jobs/{made.json()['id']}").status_code == 204

@@ -84,6 +84,26 @@ def test_pictures_that_come_later_change_no_round_of_the_old_ones(tiny_tiles_dir
     assert {path: new[path] for path in old} == old
 
 
+def test_folds_of_one_division_are_not_mixed_with_those_of_another(
+    tiny_tiles_dir: Path, params_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(cross_validate, "run_fold", lambda *_: None)
+    monkeypatch.setattr(cross_validate, "write_summary", lambda *_: "")
+    params = SplitParams(seed=0, num_folds=3, test_fold=0)
+    table = Manifest.read(tiny_tiles_dir / "manifest.csv").table.assign(split="", split_by_image="")
+    later = table["group"].isin(table.loc[table["label"] == "Free", "group"].unique()[:3])
+    for pictures in (table[~later], table):
+        divide_pictures(Manifest(pictures, tmp_path), tmp_path / "manifest.csv", params)
+    assert _run(tmp_path, params_path, tmp_path / "cv") == 0
+    assert _run(tmp_path, params_path, tmp_path / "cv") == 0
+    (tmp_path / "sides.csv").unlink()
+    divide_pictures(Manifest(table, tmp_path), tmp_path / "manifest.csv", params.model_copy(update={"seed": 1}))
+    (tmp_path / "sides.csv").unlink()  # folds are dealt anew
+    assert _run(tmp_path, params_path, tmp_path / "cv") == 2
+    assert "other data or another division: choose another --out" in capsys.readouterr().err
+
+
 def test_the_split_by_image_holds_70_15_15_percent_of_every_class(tiny_tiles_dir: Path) -> None:
     pictures = Manifest.read(tiny_tiles_dir / "manifest.csv").table
     divided = image_split(pictures, 0, keeps_val=True).table

@@ -5,7 +5,6 @@ death, whatever kills the parent, and then becomes `python -m MODULE`. (A `preex
 a process with threads, where Python may lock up.) Linux only, as is the rest.
 """
 
-import ctypes
 import json
 import os
 import shutil
@@ -17,12 +16,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from project.parent_death import die_with_parent
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 CHILD_LOG = "child.log"
 STATE_DIR = "state"  # of a run, in its --out: what it goes on from
 STOP_TIMEOUT_S = 20.0  # to end a run in order before it is killed
 DEATH_SIGNAL = signal.SIGKILL  # for a child without children of its own
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def start_training(
@@ -91,9 +91,7 @@ def read_log(out_dir: Path) -> list[dict[str, Any]]:
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     parent_pid, death_signal, *words = sys.argv[1:] if argv is None else argv
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+    die_with_parent(int(death_signal))
     if os.getppid() != int(parent_pid):  # it died before the kernel was asked
         sys.exit(1)
     os.execv(sys.executable, [sys.executable, "-m", *words])  # noqa: S606  # replaces this process, no shell

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from project.command import EXPLAINED
 from project.interruption import INTERRUPTED, said_of
+from project.parent_death import die_with_parent
 from training.process.distributed import Worker, worker
 from training.process.memory import keep_freed_memory
-from training.process.signals import REQUEUE, LeaveRequest, Requeue, die_with_parent, is_under_torchrun, leave_requests
+from training.process.signals import REQUEUE, LeaveRequest, Requeue, is_under_torchrun, leave_requests
 
 logger = logging.getLogger(__name__)
 

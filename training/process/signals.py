@@ -1,6 +1,5 @@
 """Being asked to leave: SIGTERM, SIGUSR1 and Ctrl-C set a flag that the run looks at after each step."""
 
-import ctypes
 import os
 import signal
 from collections.abc import Iterator
@@ -9,7 +8,6 @@ from types import FrameType
 
 REQUEUE = 75  # exit status, sysexits' EX_TEMPFAIL: start the same command again and it goes on
 LEAVING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
-_PR_SET_PDEATHSIG = 1  # Linux, prctl(2)
 
 
 class LeaveRequest:
@@ -55,13 +53,3 @@ def leave_requests() -> Iterator[LeaveRequest]:
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_IGN if request.is_made else handler)
-
-
-def die_with_parent() -> None:
-    """Ask Linux to kill this process when its parent is gone, so that a killed torchrun leaves no process behind.
-
-    A process left over would go on writing the state that the resumed run writes too.
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")

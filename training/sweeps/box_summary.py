@@ -23,9 +23,7 @@ _NOTE = (
 )
 
 
-def boxes_of(
-    protocol: str, seeds: Mapping[int, FoldBoxes], params: EvaluateParams
-) -> list[Reached[BoxResults]]:  # fmt: skip
+def boxes_of(protocol: str, seeds: Mapping[int, FoldBoxes], params: EvaluateParams) -> list[Reached[BoxResults]]:
     """Measure each seed, then all together if there are several. Raises EvaluationError if they find other objects."""
     measured = ((seed, folds.measure(params)) for seed, folds in of_each_and_all(seeds, pool_seeds))
     return [Reached(protocol, seed, one.results, one.why_not, "found") for seed, one in measured]

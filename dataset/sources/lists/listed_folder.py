@@ -15,7 +15,9 @@ from dataset.sources.divided_folder import sides_of_parts
 from dataset.sources.file_kinds import FileKinds
 from dataset.sources.folder_names import check_names
 from dataset.sources.folder_options import SplitWord
+from dataset.sources.folder_shape import both_commands
 from dataset.sources.group_paths import PictureNames
+from dataset.sources.groups_csv import check_groups
 from dataset.sources.listing import NORMAL, Row, describe, listed
 from dataset.sources.lists.labels_csv import read_labels_csv
 from dataset.sources.lists.listed_pictures import ListedRow, match_rows
@@ -102,11 +104,8 @@ def _sides(root: Path, found: Mapping[str, ListedRow], file: Path, split: SplitW
 
 
 def _both_ways(root: Path, how: str, file: Path | None = None) -> str:
-    data = f"make data DATA={for_shell(str(root))}" + (f" LABELS={for_shell(str(file))}" if file else "")
-    return (
-        f"{readable(str(root))} {how}. {data} SPLIT=given keeps the sides and says how far they leak, {data} "
-        "SPLIT=ours takes all together and divides them by object"
-    )
+    labels = f" LABELS={for_shell(str(file))}" if file else ""
+    return f"{readable(str(root))} {how}. {both_commands(root, labels)}"
 
 
 def _collect(
@@ -140,6 +139,7 @@ def _groups(root: Path, found: Mapping[str, ListedRow], groups_csv: Path | None)
         raise ManifestError(f"groups are stated in {readable(str(groups_csv))} and in the list: leave one of them out")
     if own and (without := [f"{path} ({row.place})" for path, row in found.items() if not row.group]):
         raise ManifestError(f"{len(without)} picture(s) have no group, and others have: {named(without)}")
+    check_groups((row.group, row.place) for row in own.values())
     return {
         path: Row(found[path].group or row.group, row.attributes)
         for path, row in listed(root, [*found], groups_csv).items()

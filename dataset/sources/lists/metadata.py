@@ -6,6 +6,7 @@ row has a `label`, or `objects` with `bbox` (left, top, width, height in pixels)
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,7 @@ def read_metadata(root: Path, lists: Sequence[str]) -> list[ListedRow]:
 
 
 def _below(folder: str, row: ListedRow) -> ListedRow:
-    path = f"{folder}/{row.path}" if folder else row.path
-    return ListedRow(row.place, path, row.label, row.group, row.split, row.boxes, row.attributes)
+    return replace(row, path=f"{folder}/{row.path}" if folder else row.path)
 
 
 def _read_text(path: Path) -> str:
@@ -66,7 +66,7 @@ def _read_jsonl(path: Path) -> list[ListedRow]:
 def _row(text: str, place: str) -> ListedRow:
     try:
         entry = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as exc:
+    except (ValueError, RecursionError) as exc:  # a number of thousands of digits is no JSONDecodeError
         raise ManifestError(f"{place} is no JSON: {exc}. Each line is one object, {_LEAST}") from exc
     if not isinstance(entry, dict) or not isinstance(entry.get("file_name"), str) or not entry["file_name"]:
         raise ManifestError(f"{place} has no file_name. Each line is one object, {_LEAST}")

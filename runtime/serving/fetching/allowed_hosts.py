@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 
 from yarl import URL
 
-from runtime.serving.fetching.addresses import NEVER, Network
+from runtime.serving.fetching.addresses import NEVER, Address, Network, is_allowed
 
 _ENTRY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s@/\[\]:*?#]+)(:(?P<port>[0-9]{1,5}))?(@(?P<network>[^@\s]+))?")
 _HOW = "an entry is HOST, HOST:PORT or HOST@NETWORK, such as images.example.org, *.example.org:8443, camera@10.0.5.0/24"
@@ -50,8 +50,12 @@ def _parse(entry: str) -> AllowedHost:
         raise ValueError(f"{entry!r} is not a host: {_HOW}")
     name = _host_name(found["host"], entry)
     network = _network(found["network"], entry)
-    if is_below and (_is_address(name) or ("." not in name and network is None)):
+    address = _address(name)
+    if is_below and (address or ("." not in name and network is None)):
         raise ValueError(f"{entry!r} is too wide: name a domain with a dot in it, or the network of its hosts")
+    if address and not is_allowed(address, network):
+        how = "which is not public, or not in that network; name its network, as in 10.0.5.7@10.0.5.0/24"
+        raise ValueError(f"{entry!r}: nothing is fetched from {name}, {how}")
     port = int(found["port"]) if found["port"] else None
     if port is not None and not 1 <= port <= 65535:
         raise ValueError(f"{entry!r}: a port is 1 to 65535")
@@ -66,12 +70,12 @@ def _host_name(host: str, entry: str) -> str:
         raise ValueError(f"{entry!r} is not a host: {exc}") from exc
 
 
-def _is_address(name: str) -> bool:
+def _address(name: str) -> Address | None:
+    """Return the address that a host is written as, None if it is a name."""
     try:
-        ip_address(name)
+        return ip_address(name)
     except ValueError:
-        return False
-    return True
+        return None
 
 
 def _network(text: str | None, entry: str) -> Network | None:

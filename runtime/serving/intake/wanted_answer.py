@@ -73,7 +73,7 @@ def _check_names(query: QueryParams) -> None:
 
 
 def _form(accept: str, is_overlay: bool) -> Form:
-    json, png = (_weight(accept, media_type) for media_type in (JSON, PNG))
+    json, png = (weight_of(accept, media_type) for media_type in (JSON, PNG))
     if is_overlay and not png:
         raise _not_acceptable(f"{OVERLAY} asks for {PNG}", accept)
     if is_overlay:
@@ -83,7 +83,7 @@ def _form(accept: str, is_overlay: bool) -> Form:
     return "mask" if png > json else "json"
 
 
-def _weight(accept: str, media_type: str) -> float:
+def weight_of(accept: str, media_type: str) -> float:
     """Return how much a media type is wanted, 0 to 1, by the range that names it best: RFC 9110, section 12.5.1."""
     names = ("*/*", media_type.split("/")[0] + "/*", media_type)
     best, weight = -1, 0.0

@@ -7,7 +7,7 @@ returns, so that what was answered to a client survives a power cut, too.
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Literal
 
@@ -17,6 +17,7 @@ Access = Literal["read", "write"]
 DATABASE_FILE: Final = "jobs.sqlite3"
 VERSION: Final = 1
 FOLDER_MODE: Final = 0o700  # clients' pictures lie there
+_FILE_MODE: Final = 0o600  # also in a folder that others may read; SQLite's own files beside it get the same
 BUSY_S: Final = 20.0  # how long another process may hold the file
 _MIB = 2**20
 _RETRY_AFTER_S = 10
@@ -75,7 +76,10 @@ def open_database(folder: Path, max_bytes: int) -> sqlite3.Connection:
     """
     with refusing(folder):
         folder.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
-        connection = sqlite3.connect(folder / DATABASE_FILE, timeout=BUSY_S, isolation_level=None)
+        path = folder / DATABASE_FILE
+        with suppress(FileExistsError):
+            path.touch(_FILE_MODE, exist_ok=False)
+        connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
         try:
             _prepare(connection, folder, max_bytes)
         except BaseException:
@@ -121,11 +125,11 @@ def transaction(connection: sqlite3.Connection, access: Access = "write") -> Ite
     connection.execute("BEGIN IMMEDIATE" if access == "write" else "BEGIN")
     try:
         yield
+        connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:  # SQLite may have gone back itself
             connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
 
 
 @contextmanager

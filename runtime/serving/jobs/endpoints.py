@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.serving.disconnect import ClientGoneError
 from runtime.serving.intake.body_forms import JSON, shown
+from runtime.serving.intake.wanted_answer import weight_of
 from runtime.serving.jobs.jobs import Jobs
 from runtime.serving.jobs.new_job import check_query, read_new_job
 from runtime.serving.jobs.records import Page
@@ -42,12 +43,16 @@ class JobPaths:
     """Pure ASGI: answers `/jobs` and what is below it, and hands on all else.
 
     jobs: asked at each request, as the application is built before the service is. on_refusal: called for each refusal.
+    refuse_new: called before a new job is read, and raises RequestRefused where none is taken.
     """
 
-    def __init__(self, app: ASGIApp, jobs: Callable[[], Jobs], on_refusal: OnRefusal) -> None:
+    def __init__(
+        self, app: ASGIApp, jobs: Callable[[], Jobs], on_refusal: OnRefusal, refuse_new: Callable[[], None]
+    ) -> None:
         self.app = app
         self._jobs = jobs
         self._on_refusal = on_refusal
+        self._refuse_new = refuse_new
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"] if scope["type"] == "http" else ""
@@ -67,6 +72,8 @@ class JobPaths:
 
     async def _answer(self, answer: Answer, request: Request) -> Response:
         try:
+            if request.method == "POST":
+                self._refuse_new()
             return await answer(self._jobs(), request)
         except ClientGoneError:
             current_record().refusal = CLIENT_GONE
@@ -121,9 +128,12 @@ async def _delete(job_id: str, jobs: Jobs, request: Request) -> Response:
 
 
 def _wanted_lines(request: Request) -> str | None:
-    accepted = ",".join(request.headers.getlist("accept")).lower()
-    names = [entry.split(";")[0].strip() for entry in accepted.split(",")]
-    return next((media_type for media_type in names if media_type in LINES_TYPES), None)
+    """Return the media type of lines that is named and wanted no less than JSON, None if JSON is wanted."""
+    accept = ", ".join(request.headers.getlist("accept")).lower()
+    weights = {media_type: weight_of(accept, media_type) for media_type in LINES_TYPES if media_type in accept}
+    best = max(weights, key=weights.__getitem__, default=None)
+    is_wanted = best is not None and 0 < weights[best] >= weight_of(accept, JSON)
+    return best if is_wanted else None
 
 
 def _page_json(page: Page, after: int) -> str:

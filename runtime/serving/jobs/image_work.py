@@ -3,13 +3,14 @@
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple, Self
 
 from runtime.answers.classification import Prediction, to_predictions
 from runtime.answers.outputs import Row, stack_rows
+from runtime.answers.pipeline import PipelineResult
 from runtime.answers.refusals import AnyCode, RequestErrorCode, RequestRefused
 from runtime.answers.results import only_predictions
 from runtime.answers.tiled import to_tiled_segmentation
@@ -18,6 +19,7 @@ from runtime.model.preprocess import Placement
 from runtime.model.roles import Role
 from runtime.serving.error_bodies import internal_problem, problem
 from runtime.serving.fetching.fetcher import Fetcher
+from runtime.serving.hook_threads import HookHangsError
 from runtime.serving.intake.images import Reader
 from runtime.serving.intake.wanted_parts import Parts, WantedParts
 from runtime.serving.jobs.records import Claim
@@ -37,6 +39,8 @@ _TO_TRY_LATER: frozenset[AnyCode] = frozenset({RequestErrorCode.OVERLOADED, Requ
 _TO_TRY_AGAIN: frozenset[AnyCode] = frozenset(
     {RequestErrorCode.UNAVAILABLE, RequestErrorCode.FILTERS_HANG, RequestErrorCode.NOT_CHECKED}
 )
+# Why a model behind the detector has no answer, where it waited too long behind requests.
+_MISSING_FOR_NOW: frozenset[str] = frozenset({"deadline", "overloaded"})
 
 
 class Line(NamedTuple):
@@ -49,11 +53,11 @@ class Line(NamedTuple):
 class TryAgainError(Exception):
     """An image that cannot be answered now.
 
-    was_tried: whether it may be the image's doing. line: what is said if it is not tried again.
+    was_tried: whether it counts as an attempt. line: what is said if it is not tried again.
     """
 
-    def __init__(self, was_tried: bool, line: Line, why: RequestRefused) -> None:
-        super().__init__(str(why))
+    def __init__(self, was_tried: bool, line: Line, why: str) -> None:
+        super().__init__(why)
         self.was_tried = was_tried
         self.line = line
 
@@ -62,10 +66,11 @@ class TryAgainError(Exception):
 class ImageWork:
     """Answers images of jobs, in threads of its own and, behind those who wait, in the batches of all.
 
-    by_task: the handlers of the tasks that there are, by the name of their endpoint.
+    by_task: the handlers of the tasks that there are, by the name of their endpoint. handlers: of all models.
     """
 
     by_task: Mapping[str, RequestHandler]
+    handlers: Collection[RequestHandler]
     pipeline: Pipeline | None
     fetcher: Fetcher
     threads: RequestThreads
@@ -80,7 +85,12 @@ class ImageWork:
         fetcher = replace(Fetcher.of(settings), max_at_once=num_images)
         threads = RequestThreads(min(num_images, settings.decode_threads), "job-decode")
         sessions = {task: SessionThreads(handler.served) for task, handler in by_task.items()}
-        return cls(by_task, pipeline, fetcher, threads, sessions)
+        return cls(by_task, by_role.values(), pipeline, fetcher, threads, sessions)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether an image that is taken in hand now finds everybody who works on it."""
+        return all(handler.is_ready for handler in self.handlers)
 
     def close(self) -> None:
         """Let threads end. Safe to call twice."""
@@ -96,22 +106,23 @@ class ImageWork:
         except RequestRefused as refusal:
             failed = failed_line(index, problem(refusal.at(index), request_id))
             if refusal.code in _TO_TRY_LATER | _TO_TRY_AGAIN:
-                raise TryAgainError(refusal.code in _TO_TRY_AGAIN, failed, refusal) from refusal
+                # A filter that hangs keeps its thread: tried for ever, one image would take all of them.
+                was_tried = refusal.code in _TO_TRY_AGAIN or isinstance(refusal, HookHangsError)
+                raise TryAgainError(was_tried, failed, str(refusal)) from refusal
             return failed
         except Exception:
             logger.exception("image %d of a job failed; request %s", index, request_id)
             return failed_line(index, internal_problem(index, request_id))
-        return Line(f'{{"index":{index},"result":{result.model_dump_json()}}}', False)
+        line = Line(f'{{"index":{index},"result":{result.model_dump_json()}}}', False)
+        if isinstance(result, PipelineResult) and {result.classified, result.masked} & _MISSING_FOR_NOW:
+            raise TryAgainError(True, line, f"classified: {result.classified}, masked: {result.masked}")
+        return line
 
     async def _answer(self, claim: Claim) -> Prediction:
-        handler = self.by_task.get(claim.task)
-        if handler is None:
-            message = (
-                f"this service has no model for the task {claim.task!r} any more; it has {', '.join(self.by_task)}"
-            )
-            raise RequestRefused(RequestErrorCode.MALFORMED, message)
+        handler = self.by_task[claim.task]
         try:
-            if claim.task == "detect" and self.pipeline:
+            if claim.task == "detect":
+                assert self.pipeline is not None  # it is there with the detector
                 return await self._detect(claim, self.pipeline)
             return await self._look_at(claim, handler)
         except RequestRefused as refusal:
@@ -138,7 +149,7 @@ class ImageWork:
             read = partial(Reader(served.contract, served.settings, parts), encoded, claim.place)
             pixels, places, file = await time_left.run(self.threads, read)
         files = [file] if served.image_filters.at(is_drawn=False) else []
-        del encoded, read, file  # unless filters look at it, nothing keeps it while it waits
+        del encoded, read, file  # what was fetched is not kept while it waits, unless filters look at it
         compute = self.sessions[claim.task].compute
         outcome = await handler.batcher.submit(pixels, compute, time_left.left_s, time_left.is_background)
         say = partial(_say, handler, outcome.answers, places, parts)

@@ -42,7 +42,7 @@ class Jobs:
         return tuple(self.work.by_task)
 
     async def close(self) -> None:
-        """Let go of what is in hand; it goes on with the next start. Safe to call once."""
+        """Let go of what is in hand; it goes on with the next start. Safe to call twice."""
         await self.runner.close()
         self.work.close()
         self.readers.close()

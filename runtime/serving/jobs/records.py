@@ -58,9 +58,13 @@ class JobStatus:
 
 @dataclass(frozen=True)
 class Claim:
-    """One image to be answered. job: its number in the database; place: the image's in the job, from 0."""
+    """One image to be answered.
+
+    job: its number in the database. job_id: which no other database has. place: the image's in the job, from 0.
+    """
 
     job: int
+    job_id: str
     place: int
     task: str
     image: SentImage

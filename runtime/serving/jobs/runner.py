@@ -68,12 +68,18 @@ class JobRunner:
                     # What another process had in hand may be what ended it; what this one had is not to blame.
                     await self.store.call(partial(JobStore.put_all_back, was_tried=is_new))
                     is_new = False
+                    await self._warn_of_other_tasks()
                     await self._work_on()
             except RequestRefused as refusal:
                 logger.error("jobs stand still: %s", refusal)
             except Exception:
                 logger.exception("jobs stand still")
             await asyncio.sleep(RETRY_S)
+
+    async def _warn_of_other_tasks(self) -> None:
+        waiting = await self.store.call(JobStore.waiting_tasks)
+        if others := [task for task in waiting if task not in self.work.by_task]:
+            logger.warning("jobs wait whose task has no model here: %s; serve one, or delete them", ", ".join(others))
 
     async def _work_on(self) -> None:
         tasks: set[asyncio.Task[None]] = set()
@@ -82,7 +88,7 @@ class JobRunner:
                 self._wake.clear()
                 try:
                     await self._forget_old_ones()
-                    while len(tasks) < self.num_in_flight and (claim := await self.store.call(JobStore.claim)):
+                    while len(tasks) < self.num_in_flight and (claim := await self._claim()):
                         tasks.add(asyncio.create_task(self._answer(claim)))
                 except RequestRefused as refusal:  # what is in hand goes on: its answers may find room later
                     logger.error("no image of a job can be taken in hand: %s", refusal)
@@ -92,6 +98,11 @@ class JobRunner:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _claim(self) -> Claim | None:
+        # While an inference worker is started again each image would use up its attempts in seconds.
+        tasks = tuple(self.work.by_task)
+        return await self.store.call(partial(JobStore.claim, tasks=tasks)) if self.work.is_ready else None
 
     async def _next_of(self, tasks: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
         """Wait until a task is done, a job comes or time passes: return what is done, or raise its error."""

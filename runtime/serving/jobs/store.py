@@ -4,6 +4,8 @@ Everything here blocks; `StoreThread` calls it beside the event loop. Several pr
 of them claims images (`runtime/serving/jobs/lock.py`).
 """
 
+import json
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +25,8 @@ from runtime.serving.jobs.database import (
     used_bytes,
 )
 from runtime.serving.jobs.records import STATES, Claim, JobStatus, NewJob, Page, image_of, kind_and_content
+
+logger = logging.getLogger("vision.jobs")
 
 T = TypeVar("T")
 ADMITTED_SHARE = 0.9  # of the file's bytes; the rest is kept for answers
@@ -71,18 +75,20 @@ class JobStore:
 
         return self._do(work)
 
-    def claim(self) -> Claim | None:
-        """Take the next image in hand: jobs take turns. None if none waits."""
+    def claim(self, tasks: Sequence[str]) -> Claim | None:
+        """Take the next image of a job of these tasks in hand: jobs take turns. None if none waits."""
 
         def work(connection: sqlite3.Connection) -> Claim | None:
             found = connection.execute(
-                "SELECT number, task, request_id, trace_id, "
+                "SELECT number, id, task, request_id, trace_id, "
                 "(SELECT min(place) FROM images WHERE job = number AND state = 'queued') AS place "
-                "FROM jobs WHERE finished_at IS NULL AND place IS NOT NULL ORDER BY turn, number LIMIT 1"
+                "FROM jobs WHERE finished_at IS NULL AND place IS NOT NULL "
+                "AND task IN (SELECT value FROM json_each(?)) ORDER BY turn, number LIMIT 1",
+                (json.dumps(list(tasks)),),
             ).fetchone()
             if found is None:
                 return None
-            number, task, request_id, trace_id, place = found
+            number, job_id, task, request_id, trace_id, place = found
             connection.execute("UPDATE jobs SET turn = (SELECT max(turn) FROM jobs) + 1 WHERE number = ?", (number,))
             [(num_attempts,)] = connection.execute(
                 "UPDATE images SET state = 'running', num_attempts = num_attempts + 1 WHERE (job, place) = (?, ?) "
@@ -92,7 +98,7 @@ class JobStore:
             [(kind, content)] = connection.execute(
                 "SELECT kind, content FROM contents WHERE (job, place) = (?, ?)", (number, place)
             ).fetchall()
-            return Claim(number, place, task, image_of(kind, content), num_attempts, request_id, trace_id)
+            return Claim(number, job_id, place, task, image_of(kind, content), num_attempts, request_id, trace_id)
 
         return self._do(work)
 
@@ -100,12 +106,9 @@ class JobStore:
         """Keep the answer of an image in hand and let go of its bytes; say whether it was still wanted."""
 
         def work(connection: sqlite3.Connection) -> bool:
-            key, state = (claim.job, claim.place), "failed" if is_failed else "done"
-            changed = connection.execute(
-                "UPDATE images SET state = ? WHERE (job, place) = (?, ?) AND state = 'running'", (state, *key)
-            )
-            if not changed.rowcount:
+            if not _let_go(connection, claim, "failed" if is_failed else "done"):
                 return False
+            key = claim.job, claim.place
             connection.execute("DELETE FROM contents WHERE (job, place) = (?, ?)", key)
             connection.execute(
                 "INSERT INTO answers (job, place, line, sequence) "
@@ -123,11 +126,7 @@ class JobStore:
 
     def put_back(self, claim: Claim, was_tried: bool) -> None:
         """Let an image that is in hand wait again. was_tried: whether it counts as an attempt."""
-        self._do(lambda connection: connection.execute(
-            "UPDATE images SET state = 'queued', num_attempts = num_attempts - ? "
-            "WHERE (job, place) = (?, ?) AND state = 'running'",
-            (not was_tried, claim.job, claim.place),
-        ))  # fmt: skip
+        self._do(lambda connection: _let_go(connection, claim, "queued", num_untried=not was_tried))
 
     def put_all_back(self, was_tried: bool) -> None:
         """Let all that is in hand wait again: whoever had it is gone. was_tried: as in `put_back`."""
@@ -152,7 +151,7 @@ class JobStore:
             num_bytes = 0
             for (line,) in found:
                 lines.append(line)
-                num_bytes += len(line)
+                num_bytes += len(line.encode())
                 if num_bytes > MAX_PAGE_BYTES:
                     break
             return Page(status, lines)
@@ -167,6 +166,11 @@ class JobStore:
             ],
             transaction_of="read",
         )
+
+    def waiting_tasks(self) -> list[str]:
+        """Return the tasks of jobs that are not done, in alphabetical order."""
+        ask = "SELECT DISTINCT task FROM jobs WHERE finished_at IS NULL ORDER BY task"
+        return self._do(lambda connection: [task for (task,) in connection.execute(ask)], transaction_of="read")
 
     def forget(self, job_id: str) -> None:
         """Cancel and forget a job. Raises RequestRefused if there is none."""
@@ -206,10 +210,14 @@ class JobStore:
             raise
 
     def _give_disk_back(self) -> None:
-        with refusing(self.folder):
-            if self._connection:
-                # Not `execute`, which takes one step of it: a page.
-                self._connection.executescript("PRAGMA incremental_vacuum")
+        """Make the file smaller, if that can be done now; what is forgotten is forgotten either way."""
+        try:
+            with refusing(self.folder):
+                if self._connection:
+                    # Not `execute`, which takes one step of it: a page.
+                    self._connection.executescript("PRAGMA incremental_vacuum")
+        except RequestRefused as refusal:
+            logger.warning("the room of jobs that are forgotten stays the file's: %s", refusal)
 
     def _of_key(self, connection: sqlite3.Connection, job: NewJob) -> JobStatus | None:
         if job.idempotency_key is None:
@@ -235,6 +243,17 @@ class JobStore:
         if used_bytes(connection) + needed > most:
             message = f"its {needed} bytes are more than is left of the {most} that jobs may take; delete some, or wait"
             raise full(message)
+
+
+def _let_go(connection: sqlite3.Connection, claim: Claim, state: str, num_untried: int = 0) -> bool:
+    """Change the state of an image that is in hand; say whether it still was."""
+    changed = connection.execute(
+        "UPDATE images SET state = ?, num_attempts = num_attempts - ? WHERE (job, place) = (?, ?) "
+        # A file that took the place of a damaged one has another job of the same number.
+        "AND state = 'running' AND EXISTS (SELECT 1 FROM jobs WHERE (number, id) = (job, ?))",
+        (state, num_untried, claim.job, claim.place, claim.job_id),
+    )
+    return changed.rowcount > 0
 
 
 def _disk_bytes(content: bytes | str, page_bytes: int) -> int:

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 PREFIX = "/labelstudio"
 IN_FLIGHT = 8  # tasks of one call that are worked on at a time: enough to fill batches, and others have their turn
+IN_FLIGHT_OF_ALL = 16  # of all calls to a process: each has its picture in memory
 # Which API answers for a means of labelling, the best first.
 _APIS: Mapping[Kind, Sequence[str]] = {
     "brushlabels": ("segment", "detect"),
@@ -61,6 +62,7 @@ class LabelStudioBackend:
         self._pictures = pictures
         self._identities = identities
         self._max_tasks = max_tasks
+        self._turns_of_all = asyncio.Semaphore(IN_FLIGHT_OF_ALL)
         self._answers = {
             ("GET", ""): self._health,
             ("GET", "/health"): self._health,
@@ -121,19 +123,21 @@ class LabelStudioBackend:
         if len(errors) == len(tasks):
             raise RequestRefused(_code(answers[0]), f"task {tasks[0].get('id')}: {answers[0]}")
         results = [[] if isinstance(answer, Exception) else answer for answer in answers]
-        return JSONResponse({"results": results, "errors": errors})
+        return await asyncio.to_thread(JSONResponse, {"results": results, "errors": errors})
 
     async def _suggestion(
         self, scope: Scope, task: Mapping[str, Any], api: str, template: Template, turns: asyncio.Semaphore
     ) -> dict[str, Any] | Exception:
         """Return what is suggested for one task, or why nothing is."""
         data = task.get("data")
-        async with turns:
+        async with turns, self._turns_of_all:  # in this order: a large call waits with few tasks beside a small one's
             try:
                 picture = await self._pictures.fetch(data.get(template.image_key) if isinstance(data, dict) else None)
-                return suggest(await ask(self._asked, scope, api, picture), template)
+                answer = await ask(self._asked, scope, api, picture)
             except (PictureRefusedError, AskingError) as exc:
                 return exc
+            # In a thread: the brushes of a large picture take seconds, in which nobody else would be answered.
+            return await asyncio.to_thread(suggest, answer, template)
 
     def _api_for(self, template: Template) -> str:
         """Return the API that answers for a template. Raises RequestRefused if no model that is served does."""
@@ -169,7 +173,10 @@ async def _refusing(work: Any, scope: Scope) -> Response:
 
 async def _body(request: Request) -> Mapping[str, Any]:
     try:
-        body = json.loads(await request.body())
+        # In a thread: tasks bring all that was said of them along, brushes among it.
+        body = await asyncio.to_thread(json.loads, await request.body())
+    except ClientDisconnect as exc:
+        raise ClientGoneError("the client closed the connection before its body ended") from exc
     except (ValueError, RecursionError) as exc:
         raise RequestRefused(RequestErrorCode.MALFORMED, f"the body is no JSON: {exc}") from exc
     if not isinstance(body, dict):

@@ -12,6 +12,7 @@ from runtime.serving.openapi.bodies import headers_of, object_of, ref
 Json = dict[str, Any]
 
 _EDGE_STATUSES = (HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.TOO_MANY_REQUESTS)
+_FOR_A_WHILE = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.INSUFFICIENT_STORAGE)
 
 
 def errors_of(refusals: Iterable[AnyCode]) -> Json:
@@ -23,7 +24,7 @@ def errors_of(refusals: Iterable[AnyCode]) -> Json:
     return {
         str(int(status)): {
             "description": f"{HTTPStatus(status).phrase}: {', '.join(sorted(names))}",
-            "headers": headers_of(retry if "overloaded" in names else {}),
+            "headers": headers_of(retry if status in _FOR_A_WHILE else {}),
             "content": {JSON: {"schema": ref("Error")}},
         }
         for status, names in sorted(codes.items())

@@ -24,7 +24,7 @@ _OF_NEW: tuple[AnyCode, ...] = (
     *(RequestErrorCode.MALFORMED, RequestErrorCode.NO_IMAGE, RequestErrorCode.NOT_A_FILE),
     *(RequestErrorCode.TOO_MANY_IMAGES, RequestErrorCode.BODY_TOO_LARGE, RequestErrorCode.BODY_TIMEOUT),
     *(RequestErrorCode.UNSUPPORTED_MEDIA_TYPE, RequestErrorCode.OVERLOADED, RequestErrorCode.DEADLINE_EXCEEDED),
-    *(JobErrorCode.KEY_REUSED, JobErrorCode.TOO_MANY_JOBS),
+    *(JobErrorCode.KEY_REUSED, JobErrorCode.TOO_MANY_JOBS, RequestErrorCode.SHUTTING_DOWN),
 )
 _STATUS_EXAMPLE: Json = {
     "id": _ID,

@@ -1,5 +1,6 @@
 """What the page tells of a served model: what it is, when it abstains, its card, and how it confuses classes."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
@@ -12,6 +13,8 @@ from runtime.model.contract import CONTRACT_FILE, ONNX_FILE, ModelContract, read
 from runtime.model.hashing import file_sha256
 from runtime.model.roles import Role
 from runtime.serving.page.card_html import render_card
+
+logger = logging.getLogger(__name__)
 
 _CARD_FILE, _EVALUATION_FILE = "MODEL_CARD.md", "evaluation.json"
 _SHADES = 9  # of a cell's share of its row, beside none
@@ -75,9 +78,13 @@ class ModelFacts:
 
 
 def _read_text(path: Path) -> str | None:
+    """Return a file's text; None where there is none, also if it cannot be read, which the log then has."""
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as exc:
+        logger.warning("the page at /ui leaves out %s, which cannot be read: %s", path, exc)
         return None
 
 

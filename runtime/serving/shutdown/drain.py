@@ -50,6 +50,11 @@ class Drain:
         message = "the server is shutting down; send the request again"
         return RequestRefused(RequestErrorCode.SHUTTING_DOWN, message, retry_after_s=_RETRY_AFTER_S)
 
+    def refuse_after_grace(self) -> None:
+        """Raise RequestRefused after the grace."""
+        if self.is_refusing:
+            raise self.refusal()
+
     def install(self) -> None:
         """Take the signals over from the uvicorn that runs the current loop, and hand them on when all is done.
 
@@ -77,13 +82,15 @@ class Drain:
         try:
             await asyncio.sleep(grace_s)
             self.is_refusing = True
-            is_idle = await self._idle_within(self.timeout_s)
+            loop = asyncio.get_running_loop()
+            until_s = loop.time() + self.timeout_s
+            is_idle = await self._idle_until(until_s)
             await stop_listening(server, is_stopping())
             if is_idle:
                 await asyncio.sleep(LINGER_S)
                 for _ in range(_TURNS):
                     await asyncio.sleep(0)
-                is_idle = await self._idle_within(self.timeout_s)
+                is_idle = await self._idle_until(max(until_s, loop.time() + LINGER_S))
             if not is_idle:
                 logger.error("dropping %d requests that have no answer after %g s", self.num_in_flight, self.timeout_s)
                 for connection in list(server.server_state.connections):
@@ -91,9 +98,9 @@ class Drain:
         finally:
             server.handle_exit(signal.SIGTERM, None)
 
-    async def _idle_within(self, timeout_s: float) -> bool:
+    async def _idle_until(self, until_s: float) -> bool:
         with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout_at(until_s):
                 while self.num_in_flight:
                     await asyncio.sleep(_POLL_S)
         return not self.num_in_flight

@@ -15,7 +15,9 @@ from dataset.load import load
 from dataset.manifest import Manifest, ManifestError
 from dataset.params import DataParams
 from dataset.source import decide_source
+from runtime.label_studio.results import brush_result
 from tests.dataset.label_studio.exports import (
+    BRUSH,
     annotation,
     box,
     brush,
@@ -126,6 +128,12 @@ def test_an_answer_that_cannot_be_used_says_why(tmp_path: Path, result: dict[str
     assert reason in labelled.left_out[1].reason
 
 
+def test_regions_of_pictures_of_different_sizes_are_no_answer(tmp_path: Path) -> None:
+    other = brush_result(BRUSH, "dent", np.ones((5, 7), bool), "n")
+    entry = task(1, annotation(brush("scratch", (1, 1, 9, 9)), other))
+    assert "different sizes: [(7, 5), (128, 96)]" in read_labelled(write_export(tmp_path, [entry])).left_out[1].reason
+
+
 def test_a_box_that_is_turned_is_not_read(tmp_path: Path) -> None:
     turned = box("dent", (1, 1, 50, 50))
     turned["value"]["rotation"] = 12
@@ -137,6 +145,7 @@ def test_a_box_that_is_turned_is_not_read(tmp_path: Path) -> None:
     [
         ("[]", "is no JSON export"),
         ('{"images": []}', "is no JSON export"),
+        ('[{"id": 1, "data": {"image": "a.png"}, "annotations": [7]}]', "is no JSON export"),
         ('[{"id": 1, "image": "a.png", "label": "x"}]', "not JSON-MIN"),
         ("[", "line 1, column 2 is no JSON"),
     ],

@@ -294,7 +294,7 @@ def test_ctrl_c_ends_a_load_in_one_line_and_a_second_one_meanwhile_is_refused(ro
     ) as process:  # fmt: skip
         assert process.stdout
         assert process.stdout.readline() == "decoding\n"
-        with pytest.raises(ManifestError, match="another run is loading pictures into"):
+        with pytest.raises(ManifestError, match="another run is loading or dividing the pictures in"):
             load(folder(root), data_dir, PARAMS)
         process.send_signal(signal.SIGINT)
         (data_dir / "go-on").touch()

@@ -275,7 +275,7 @@ def test_another_choice_of_pictures_waits_for_the_run_that_loads(
     with alone(Path("data")):
         assert source(["../photos", "--out", "data/source.yaml"]) == 0  # the same choice
         assert source(["../others", "--out", "data/source.yaml"]) == 2
-    assert "another run is loading pictures into data: wait for it to end" in capsys.readouterr().err
+    assert "another run is loading or dividing the pictures in data: wait for it to end" in capsys.readouterr().err
     assert Path("data/source.yaml").read_text() == noted
 
 

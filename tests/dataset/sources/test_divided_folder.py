@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -110,6 +111,19 @@ def test_sides_that_were_given_are_not_ours_and_the_other_way_round(tmp_path: Pa
         assert divided(root, tmp_path / "data", word)["split"].tolist() == alone[word]
 
 
+def test_what_was_divided_here_keeps_its_side_also_after_the_given_sides_were_taken(tmp_path: Path) -> None:
+    root = make(tmp_path / "pets", "train/cat train/dog val/cat val/dog test/cat test/dog")
+    words: tuple[SplitWord, ...] = ("ours", "given", "ours")
+    divided(root, tmp_path / "data", "ours")
+    for number in range(10, 22):  # enough for a division from nothing to be another one
+        save(root / f"train/cat/{number}.png", texture(500 + number, 24, 32))
+    first, _, second = (divided(root, tmp_path / "data", word) for word in words)
+    assert second["split"].equals(first["split"])
+    assert not divided(root, tmp_path / "other", "ours")["split"].equals(first["split"]), (
+        "otherwise this proves nothing"
+    )
+
+
 def test_objects_on_two_sides_are_reported_and_refused_above_the_stated_share(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -124,8 +138,13 @@ def test_objects_on_two_sides_are_reported_and_refused_above_the_stated_share(
     assert table["split"]["test/cat/again.png"] == "test"
     assert table["group"]["test/cat/again.png"].endswith("-test")
     assert table.groupby("group")["split"].nunique().max() == 1
+    save(root / "test/cat/same.png", texture(1, 24, 32))  # the very file of train/cat/1.png
+    divided(root, tmp_path / "data", max_leak_share=0.5)
+    kept = sorted((tmp_path / "data/kept").iterdir())
+    divided(root, tmp_path / "data", max_leak_share=0.5)
+    assert sorted((tmp_path / "data/kept").iterdir()) == kept, "a file on two sides moves once"
     assert "1 of 9 pictures for test (11.1%) show objects that are for train" in caplog.text
-    assert "11.1%" in (tmp_path / "data/description.json").read_text()
+    assert "2 of 10 pictures for test" in (tmp_path / "data/description.json").read_text()
 
 
 @pytest.mark.parametrize(("given", "missing"), [("test", "val"), ("val", "test")])
@@ -143,6 +162,26 @@ def test_a_missing_side_is_taken_from_training_by_object_and_stays(
     after = divided(root, tmp_path / "data")
     assert (after["split"][before.index] == before["split"]).all()
     assert len(after) == len(before) + 4
+
+
+def test_pictures_beside_masks_keep_their_parts(tmp_path: Path) -> None:
+    root = tmp_path / "parts"
+    mask = np.zeros((24, 32), dtype=np.uint8)
+    mask[4:9, 4:9] = 255
+    for number, part in enumerate(("train", "val", "test")):
+        save(root / f"images/{part}/a.png", texture(number, 24, 32))
+        save(root / f"masks/{part}/a.png", mask)
+    with pytest.raises(ManifestError, match=rf"is divided into .*DATA={root} SPLIT=given .*DATA={root} SPLIT=ours"):
+        read_folder(root, None)
+    assert placed(root, "given") == {f"{part}/a.png": ("", part) for part in ("train", "val", "test")}
+    assert set(placed(root, "ours").values()) == {("", "")}
+    for part in ("train", "test"):  # with class folders in the parts
+        for label in ("crack", "hole"):
+            save(tmp_path / f"classes/images/{part}/{label}/a.png", texture(9, 24, 32))
+            save(tmp_path / f"classes/masks/{part}/{label}/a.png", mask)
+    with pytest.raises(ManifestError, match=rf"DATA={tmp_path}/classes SPLIT=given .*{tmp_path}/classes SPLIT=ours"):
+        read_folder(tmp_path / "classes", None)
+    assert placed(tmp_path / "classes", "given")["test/hole/a.png"] == ("hole", "test")
 
 
 def test_boxes_of_yolo_keep_their_parts(tmp_path: Path) -> None:
@@ -177,8 +216,17 @@ def test_parts_of_yolo_may_hold_images_and_labels(tmp_path: Path) -> None:
         assert {one.path: one.split for one in collection.pictures}[path] == side
         left, _, right, _ = collection.boxes[path].boxes[0].corners
         assert right - left == pytest.approx((number + 2) / 10)
+    (groups := tmp_path / "groups.csv").write_text(
+        "path,group\ntrain/images/a.png,1\nvalid/images/a.png,2\ntest/images/a.png,3\n"
+    )
+    stated = {one.path.split("/")[2]: one.group for one in read_folder(root, groups, split="given").pictures}
+    assert stated == {"train": "1", "valid": "2", "test": "3"}
     (root / "test/labels/a.txt").write_text("7 0.5 0.5 0.2 0.2\n")
     with pytest.raises(ManifestError, match=r"test/labels/a\.txt, line 1 \(its class is '7'"):
+        read_folder(root, None)
+    (root / "test/labels/a.txt").rename(root / "test/labels/b.txt")
+    missing = r"boxes without a picture: test/labels/b\.txt.*without a file of boxes: test/images/a\.png"
+    with pytest.raises(ManifestError, match=missing):
         read_folder(root, None)
 
 
@@ -188,4 +236,4 @@ def test_the_word_is_noted_and_needs_a_folder(tmp_path: Path, capsys: pytest.Cap
     assert note_source([str(root), "--split", "given", "--out", str(out)]) == 0
     assert re.search(r"^split: given$", out.read_text(), re.M)
     assert note_source(["--split", "ours", "--out", str(out)]) == 2
-    assert "ours given without pictures" in capsys.readouterr().err
+    assert "SPLIT=ours given without pictures" in capsys.readouterr().err

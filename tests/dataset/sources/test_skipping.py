@@ -184,9 +184,9 @@ def test_an_unknown_option_is_refused(
 
 
 def test_options_of_a_folder_are_refused_for_other_sources(data_dir: Path) -> None:
-    with pytest.raises(ManifestError, match="synthetic-tiles is taken as it is; rare is for a folder of your own"):
+    with pytest.raises(ManifestError, match="synthetic-tiles is taken as it is; SKIP=rare is for a folder of your own"):
         decide_source("synthetic-tiles", "", None, data_dir / "source.yaml", skip="rare")
-    with pytest.raises(ManifestError, match="top given without pictures"):
+    with pytest.raises(ManifestError, match="CLASSES=top given without pictures"):
         decide_source("", "", None, data_dir / "source.yaml", classes="top")
 
 

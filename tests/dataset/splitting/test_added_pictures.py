@@ -11,6 +11,7 @@ import pytest
 
 from dataset.description import DataDescription
 from dataset.manifest import COLUMNS, Manifest, ManifestError
+from dataset.outputs.replacing import alone
 from dataset.params import SplitParams
 from dataset.split import main, split
 from dataset.splits import assign_splits
@@ -129,6 +130,46 @@ def test_other_data_between_leave_the_memory_and_are_divided_from_nothing(tmp_pa
     assert moved(before, divided(tmp_path, ADDED)) == 0
 
 
+def test_other_data_under_the_same_names_are_said_to_be_others(tmp_path: Path) -> None:
+    divided(tmp_path, BEFORE)
+    few = BEFORE["group"].isin(["Free0", "Free1", "Free2"])
+    other = BEFORE.assign(sha256=BEFORE["sha256"].where(few, "other-" + BEFORE["sha256"]))
+    told = split(Manifest(other, tmp_path), tmp_path / "manifest.csv", PARAMS)
+    assert "less than 10% of the files are those of the version before, so these are other data" in told
+    assert "less than" not in split(Manifest(other, tmp_path), tmp_path / "manifest.csv", PARAMS)
+
+
+def test_a_name_says_nothing_once_its_file_has_another_name(tmp_path: Path) -> None:
+    before = divided(tmp_path, BEFORE, likeness="found")
+    tested, trained = (before[before["split"] == side].iloc[0] for side in ("test", "train"))
+    table = BEFORE.copy()
+    table.loc[table["path"] == tested["path"], "path"] = "renumbered.png"
+    new = rows("Free", range(90, 91), range(1)).assign(path=tested["path"], group=trained["group"])
+    after = divided(tmp_path, pd.concat([table, new], ignore_index=True), likeness="found")
+    assert moved(before, after) == 0
+    assert after.loc["Free-90-0", "split"] == "train"
+
+
+def test_killed_between_its_two_files_it_remembers_the_version_before(tmp_path: Path) -> None:
+    before = divided(tmp_path, BEFORE)
+    sides = (tmp_path / SIDES_CSV).read_bytes()
+    in_test = before[before["split"] == "test"]["group"].iloc[0]
+    retouched = ADDED.copy()
+    retouched.loc[retouched["group"] == in_test, "sha256"] += "-retouched"
+    retouched.loc[retouched["group"] == in_test, "group"] = "renamed"
+    once = divided(tmp_path, retouched)
+    (tmp_path / SIDES_CSV).write_bytes(sides)  # the second file was not reached
+    again = divided(tmp_path, retouched)
+    assert again["split"].equals(once["split"])
+    assert set(again.loc[again["group"] == "renamed", "split"]) == {"test"}
+    assert [one.number for one in Versions.read(tmp_path).all] == [1, 2]
+    other = SplitParams(seed=1, num_folds=5, test_fold=0)
+    sides = (tmp_path / SIDES_CSV).read_bytes()
+    divided(tmp_path, ADDED, other)
+    (tmp_path / SIDES_CSV).write_bytes(sides)
+    assert divided(tmp_path, ADDED, other)["split"].tolist() == assign_splits(ADDED, other)["split"].tolist()
+
+
 def joined(before: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, str]]:
     """A new picture that looks like an object of training and like one of test."""
     train = before[(before["split"] == "train") & (before["label"] == "Free")]["group"].iloc[0]
@@ -154,6 +195,17 @@ def test_a_picture_that_joins_objects_of_two_sides_is_left_out_and_named(
     assert "1 picture(s) are left out of training, validation and test" in (told := capsys.readouterr().out)
     assert "Free/90_0.png" in told
     assert "Free-90-0" not in divided(tmp_path, table, likeness="found").index  # and so from then on
+
+
+def test_a_picture_that_joins_two_of_three_objects_is_left_out_and_the_three_stay(tmp_path: Path) -> None:
+    table = pd.concat([BEFORE, rows("Uneven", range(3))], ignore_index=True)
+    before = divided(tmp_path, table, likeness="found")
+    bridge = rows("Uneven", range(9, 10), range(1)).assign(group="Uneven0")
+    joined_two = pd.concat([table.replace({"group": {"Uneven1": "Uneven0"}}), bridge], ignore_index=True)
+    after = divided(tmp_path, joined_two, likeness="found")
+    assert moved(before, after) == 0
+    assert "Uneven-9-0" not in after.index
+    assert set(after.loc[after["label"] == "Uneven", "split"]) == {"train", "val", "test"}
 
 
 def test_stated_objects_that_lie_on_two_sides_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
@@ -196,11 +248,65 @@ def test_other_settings_and_a_forgotten_memory_divide_anew(tmp_path: Path) -> No
     other = SplitParams(seed=1, num_folds=5, test_fold=0)
     assert divided(tmp_path, ADDED, other)["split"].tolist() == assign_splits(ADDED, other)["split"].tolist()
     divided(tmp_path, BEFORE)
-    divided(tmp_path, ADDED)
-    kept = {path.name.split("-")[0] for path in forget(tmp_path)}
-    assert kept == {"sides", "manifest"}
+    grown = divided(tmp_path, ADDED)
+    kept = {path.name.split("-")[0]: path for path in forget(tmp_path)}
+    assert kept.keys() == {"sides", "manifest"}
     assert divided(tmp_path, ADDED)["split"].tolist() == assign_splits(ADDED, PARAMS)["split"].tolist()
     assert Versions.read(tmp_path).all[-1].is_dealt_anew
+    kept["sides"].rename(tmp_path / SIDES_CSV)
+    assert moved(grown, divided(tmp_path, ADDED)) == 0, "moved back, it counts again"
+
+
+def test_what_changes_sides_is_named_and_the_sides_before_are_kept(tmp_path: Path) -> None:
+    before = divided(tmp_path, BEFORE)
+    files = {name: (tmp_path / name).read_bytes() for name in (SIDES_CSV, "manifest.csv")}
+    other = SplitParams(seed=1, num_folds=5, test_fold=0)
+    told = split(Manifest(BEFORE, tmp_path), tmp_path / "manifest.csv", other)
+    after = Manifest.read(tmp_path / "manifest.csv").table.set_index("sha256")
+    assert f"{moved(before, after)} picture(s) are on another side than before: " in told
+    assert {path.name.split("-")[0]: path.read_bytes() for path in (tmp_path / "kept").iterdir()} == {
+        Path(name).stem: content for name, content in files.items()
+    }
+    split(Manifest(BEFORE, tmp_path), tmp_path / "manifest.csv", PARAMS)
+    assert len(list((tmp_path / "kept").iterdir())) == 4, "a second copy within the second replaces none"
+
+
+def test_a_manifest_of_other_settings_and_no_memory_is_kept_and_what_moves_is_named(tmp_path: Path) -> None:
+    assign_splits(BEFORE, SplitParams(seed=1, num_folds=5, test_fold=0)).to_csv(tmp_path / "manifest.csv", index=False)
+    earlier = (tmp_path / "manifest.csv").read_bytes()
+    told = split(Manifest(BEFORE, tmp_path), tmp_path / "manifest.csv", PARAMS)
+    assert "picture(s) are on another side than before: " in told
+    (kept,) = (tmp_path / "kept").iterdir()
+    assert kept.read_bytes() == earlier
+    assert str(kept) in told
+
+
+def test_without_sides_csv_the_manifest_of_the_newest_version_is_the_memory(tmp_path: Path) -> None:
+    divided(tmp_path, BEFORE)
+    before = divided(tmp_path, ADDED)
+    assert moved(before, assign_splits(ADDED, PARAMS).set_index("sha256")), "it is not what is dealt from nothing"
+    (tmp_path / SIDES_CSV).unlink()
+    assert moved(before, divided(tmp_path, ADDED)) == 0
+    assert Versions.read(tmp_path).newest == 2
+
+
+def test_without_versions_json_the_numbers_go_on(tmp_path: Path) -> None:
+    divided(tmp_path, BEFORE)
+    before = divided(tmp_path, ADDED)
+    (tmp_path / "versions.json").unlink()
+    assert moved(before, divided(tmp_path, BEFORE)) == 0
+    (version,) = Versions.read(tmp_path).all
+    assert (version.number, version.gone) == (3, 24)
+
+
+def test_while_another_run_holds_the_data_nothing_is_divided(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Manifest(BEFORE, tmp_path).write(tmp_path / "pictures.csv")
+    with alone(tmp_path):
+        assert main(["--pictures", str(tmp_path / "pictures.csv"), "--out", str(tmp_path / "manifest.csv")]) == 2
+    assert "another run is loading or dividing the pictures" in capsys.readouterr().err
+    assert not (tmp_path / "manifest.csv").exists()
 
 
 def test_a_manifest_of_before_sides_were_remembered_is_remembered(tmp_path: Path) -> None:
@@ -232,6 +338,7 @@ def test_folds_keep_their_objects_too(tmp_path: Path) -> None:
     [
         (lambda text: text.replace(",train,", ",trian,", 1), r"sides\.csv, line \d+: split is 'trian'"),
         (lambda text: text.replace("fold", "part", 1), r"sides\.csv has no column fold"),
+        (lambda text: f"{text}a.png,abc,Free,,train,train\n", r"sides\.csv, line \d+: fold is '', no whole number"),
     ],
 )
 def test_a_memory_that_is_malformed_is_refused_with_its_line(

@@ -40,6 +40,12 @@ def wrong():
 def invent():
     return lambda pixels, answer: Seen(answer.model_copy(update={"probability": 2.0}))
 
+def by_width():  # left, top, width, height
+    return lambda pixels, answer: Seen(answer, blurred=[(6, 0, 2, 8)])
+
+def endless():
+    return lambda pixels, answer: Seen(answer, blurred=[(0, 0, float("inf"), 8)])
+
 def write():
     def look(pixels, answer):
         pixels[:] = 0
@@ -137,6 +143,8 @@ def test_filter_that_cannot_be_used_is_refused_at_start(statement: dict[str, Any
     [
         ("wrong", TypeError, "must return a Seen, got Prediction"),
         ("invent", ValueError, "a Prediction that is none"),
+        ("by_width", ValueError, r"left, top, right and bottom of what is blurred, got \(6, 0, 2, 8\)"),
+        ("endless", ValueError, "of what is blurred, got .*inf"),
         ("write", ValueError, "read-only"),
     ],
 )

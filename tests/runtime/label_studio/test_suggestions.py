@@ -108,6 +108,14 @@ def test_a_box_in_pixels_is_the_same_after_percent(width: int, height: int, shar
     assert back == (left, top, right, bottom)
 
 
+def test_labels_of_means_that_are_not_known_are_no_others() -> None:
+    polygons = '<PolygonLabels name="p" toName="image"><Label value="hole"/></PolygonLabels><Label value="loose"/>'
+    template = read_template(REGIONS.replace("<Choices", f"{polygons}<Choices"))
+    assert [control.values for control in template.controls] == [
+        ("scratch", "dent"), ("scratch",), ("nothing to mark",)
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

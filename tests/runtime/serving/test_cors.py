@@ -88,7 +88,7 @@ def test_without_a_setting_nothing_is_added() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "words"), [("DELETE", "does not admit the method of"), ("POST", "does not admit the origin of")]
+    ("method", "words"), [("PUT", "does not admit the method of"), ("POST", "does not admit the origin of")]
 )
 def test_a_preflight_that_is_refused_says_what_is_not_admitted(method: str, words: str) -> None:
     counted: list[str] = []

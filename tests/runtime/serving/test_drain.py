@@ -6,10 +6,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from runtime.serving.prometheus.metrics_folder import FOLDER_VARIABLE
 from runtime.serving.shutdown.listening import _drop_attempts, _num_waiting
+from runtime.serving.shutdown.marker import is_stopping, mark_stopping
 from tests.service.waiting import PATIENCE_S, wait_for
 
 # Answers `POST` when the body is there, and everything else with how far the drain has come.
@@ -92,6 +95,16 @@ def test_what_is_not_answered_in_time_is_dropped() -> None:
         assert rest(upload) == b""
         _, complaint = process.communicate(timeout=PATIENCE_S)
         assert "dropping 1 requests that have no answer after 0.2 s" in complaint
+
+
+def test_server_ends_also_where_its_workers_cannot_be_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    assert not is_stopping()
+    mark_stopping()
+    assert is_stopping()
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "gone"))
+    mark_stopping()
+    assert not is_stopping()
 
 
 def test_who_connects_while_the_socket_is_closed_is_unheard_and_who_did_before_is_counted() -> None:

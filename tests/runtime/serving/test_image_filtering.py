@@ -30,7 +30,7 @@ from tests.runtime.serving.test_request_batching import app_of, body_of, call, i
 __all__ = ["metrics", "models"]  # fixtures
 
 LATE_MS = 50
-FAILS, LATE, DARK, MARKED = 250, 240, 0, 200  # red of pictures of one colour
+FAILS, RUNS_OUT, LATE, DARK, MARKED = 250, 251, 240, 0, 200  # red of pictures of one colour
 
 
 @pytest.fixture
@@ -45,6 +45,8 @@ def looking_at_red(gate: threading.Event) -> Look:
         red = int(pixels[0, 0, 0])
         if red == FAILS:
             raise ValueError("secret")
+        if red == RUNS_OUT:
+            next(iter(()))
         if red == LATE:
             gate.wait(60)
         if red == MARKED:
@@ -79,7 +81,7 @@ def test_answer_that_is_withheld_names_its_image_and_marks_are_in_the_answer(
     assert refusals(metrics) == {RequestErrorCode.WITHHELD: 1}
 
 
-@pytest.mark.parametrize("red", [FAILS, LATE])
+@pytest.mark.parametrize("red", [FAILS, RUNS_OUT, LATE])
 def test_filter_that_fails_or_is_late_gives_no_answer_or_one_that_says_so(
     metrics: ServiceMetrics, gate: threading.Event, red: int
 ) -> None:

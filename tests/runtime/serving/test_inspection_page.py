@@ -81,7 +81,14 @@ def test_model_with_card_and_evaluation_is_told_whole(model: bentoml.Model) -> N
     assert facts.abstain_below == 0.7
     page = render_page([facts], ["predict", "detect_batch"], ServingSettings(max_body_bytes=1234))
     assert '{"asks": ["predict"], "maxBodyBytes": 1234}' in page
-    for told in (facts.version, facts.sha256, "70.0%", "Confusion of its test pictures", "1011 pictures", "A model"):
+    for told in (
+        facts.version,
+        facts.sha256,
+        "70.0%",
+        "Confusion matrix on its test pictures",
+        "1011 pictures",
+        "A model",
+    ):
         assert told in page
     assert 'class="shade-7 right-one">8<' in page
     assert " style=" not in page
@@ -95,6 +102,14 @@ def test_what_a_model_comes_without_is_left_out(model: bentoml.Model, evaluation
     page = render_page([facts], ["predict"], ServingSettings())
     assert "Confusion" not in page
     assert "comes without a card" in page
+
+
+def test_card_that_cannot_be_read_is_left_out_and_the_log_says_so(
+    model: bentoml.Model, caplog: pytest.LogCaptureFixture
+) -> None:
+    (Path(model.path) / "MODEL_CARD.md").write_bytes("Größe".encode("latin-1"))
+    assert ModelFacts.read("classification", model).card is None
+    assert "MODEL_CARD.md, which cannot be read" in caplog.text
 
 
 def test_name_from_a_contract_is_text_in_the_page(model: bentoml.Model) -> None:

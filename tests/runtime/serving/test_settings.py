@@ -1,5 +1,7 @@
 """The environment is read once, and a value that does not fit is named."""
 
+from pathlib import Path
+
 import pytest
 
 from runtime.serving.settings import ServingSettings, SettingsError
@@ -31,6 +33,8 @@ def test_models_are_named_with_commas_between_them(monkeypatch: pytest.MonkeyPat
         ("VISION_SESSIONS", "-1"),
         ("VISION_MAX_QUEUED_IMAGES", "0"),
         ("VISION_DEADLINE_MS", "3600001"),
+        ("VISION_JOBS_DIR", "jobs"),
+        ("VISION_JOBS_DIR", "~/jobs"),
     ],
 )
 def test_value_that_does_not_fit_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
@@ -43,6 +47,13 @@ def test_variables_that_kubernetes_sets_for_a_service_named_vision_do_no_harm(mo
     monkeypatch.setenv("VISION_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setenv("VISION_PORT", "tcp://10.0.0.1:3000")
     assert ServingSettings.read() == ServingSettings()
+
+
+def test_folder_of_jobs_that_is_empty_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISION_JOBS_DIR", "")
+    assert ServingSettings.read().jobs_dir is None
+    monkeypatch.setenv("VISION_JOBS_DIR", "/srv/jobs")
+    assert ServingSettings.read().jobs_dir == Path("/srv/jobs")
 
 
 def test_queue_that_cannot_hold_one_full_request_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

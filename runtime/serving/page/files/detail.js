@@ -45,6 +45,7 @@ export class Detail {
   }
 
   #loaded() {
+    if (!this.#item) return;
     const { naturalWidth: width, naturalHeight: height } = this.#picture;
     this.#item.size = { width, height };
     this.#resize();

@@ -4,8 +4,11 @@ import { byId } from "./elements.js";
 
 const PICTURE_NAME = /\.(jpe?g|jfif|png|webp|bmp|dib|tiff?|avif|heic|heif)$/i;
 const MOST_FILES = 5000; // of a folder; a whole disk may be dropped by mistake
+const NO_PICTURE = "no pictures by their names";
+const TOO_MANY = `beyond ${MOST_FILES} pictures`;
+const UNREADABLE = "not readable";
 
-/** Listens for pictures; `take({files, leftOut})` gets them, with the names of a folder's files that are none. */
+/** Listens for pictures; `take({files, leftOut})` gets them, with what of a folder is left out: `[[name, why], ...]`. */
 export function listen(take) {
   for (const [button, input] of [
     ["choose", "files"],
@@ -69,7 +72,23 @@ async function filesOf(transfer) {
   return found;
 }
 
-async function walk(folder, found) {
+/** Takes in what lies in a folder's entry; one that cannot be read costs none of the others. */
+export async function walk(folder, found) {
+  let entries = [];
+  try {
+    entries = await entriesOf(folder);
+  } catch {
+    found.leftOut.push([folder.fullPath, UNREADABLE]);
+  }
+  for (const entry of entries) {
+    if (found.files.length >= MOST_FILES) found.leftOut.push([entry.fullPath, TOO_MANY]);
+    else if (entry.isDirectory) await walk(entry, found);
+    else if (!PICTURE_NAME.test(entry.name)) found.leftOut.push([entry.fullPath, NO_PICTURE]);
+    else await takeFile(entry, found);
+  }
+}
+
+async function entriesOf(folder) {
   const reader = folder.createReader();
   const entries = [];
   for (;;) {
@@ -77,14 +96,15 @@ async function walk(folder, found) {
     if (!some.length) break;
     entries.push(...some);
   }
-  for (const entry of entries.sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }))) {
-    if (found.files.length >= MOST_FILES) found.leftOut.push(entry.fullPath);
-    else if (entry.isDirectory) await walk(entry, found);
-    else if (!PICTURE_NAME.test(entry.name)) found.leftOut.push(entry.fullPath);
-    else {
-      const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
-      file.pathInFolder = entry.fullPath.slice(1);
-      found.files.push(file);
-    }
+  return entries.sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
+}
+
+async function takeFile(entry, found) {
+  try {
+    const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
+    file.pathInFolder = entry.fullPath.slice(1);
+    found.files.push(file);
+  } catch {
+    found.leftOut.push([entry.fullPath, UNREADABLE]);
   }
 }

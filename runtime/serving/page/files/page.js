@@ -6,10 +6,10 @@ import { byId, setText } from "./elements.js";
 import { listen } from "./intake.js";
 import { Queue } from "./queue.js";
 import { Sheet } from "./sheet.js";
-import { FAILED, PENDING, UNSURE, mayBeAskedAgain, shapesOf, summaryOf } from "./summary.js";
+import { FAILED, NOT_ASKED, PENDING, UNSURE, mayBeAskedAgain, shapesOf, summaryOf } from "./summary.js";
 import { toCsv } from "./table.js";
 import { showViews } from "./views.js";
-import { counted, fileSize } from "./words.js";
+import { counted, fileSize, leftOutWords } from "./words.js";
 
 const served = JSON.parse(byId("served").textContent);
 const MOST_AT_ONCE = 4; // requests under way: a page leaves room for others
@@ -41,13 +41,7 @@ function take({ files, leftOut }) {
   items.push(...added);
   for (const item of added) sheet.add(item);
   if (added.length) say(`${counted(added.length, "picture")} added`, true);
-  const names = leftOut.slice(0, 3).join(", ");
-  setText(
-    byId("left-out"),
-    leftOut.length
-      ? `Left out, as they are no pictures: ${names}${leftOut.length > 3 ? ` and ${leftOut.length - 3} more` : ""}.`
-      : "",
-  );
+  setText(byId("left-out"), leftOutWords(leftOut));
   askFor(added);
   if (added.length && (!chosen || added.length === 1)) choose(added[0]);
   if (added.length && queue.isIdle) sayOutcome(); // none could be asked about
@@ -111,6 +105,7 @@ function change(item) {
 
 function refresh() {
   const wanted = asks();
+  const isChosenChanged = changed.has(chosen);
   for (const item of changed) {
     item.summary = summaryOf(item.results, wanted);
     item.shapes = wanted.flatMap((api) => item.shapesBy[api] ?? []);
@@ -120,7 +115,8 @@ function refresh() {
   }
   changed.clear();
   sheet.count();
-  detail.show(chosen, wanted);
+  // Only then: drawn anew for the others' sake, it would forget which row is pointed at.
+  if (isChosenChanged) detail.show(chosen, wanted);
   showState();
 }
 
@@ -129,7 +125,7 @@ function showState() {
   document.body.classList.toggle("empty", !hasAny);
   document.body.classList.toggle("single", items.length === 1);
   const ended = items.filter((item) => item.summary.group !== PENDING).length;
-  const isRunning = hasAny && ended < items.length;
+  const isRunning = hasAny && !queue.isIdle;
   byId("run").hidden = !isRunning;
   byId("progress").max = items.length || 1;
   byId("progress").value = ended;
@@ -145,14 +141,21 @@ function canBeAskedAgain(item) {
 
 /** Says what came out, once the summaries of the last answers are written. */
 function sayOutcome() {
-  requestAnimationFrame(() => say(outcome(), true));
+  requestAnimationFrame(() => items.length && say(outcome(), true));
 }
 
 function outcome() {
-  const numbers = Object.groupBy(items, (item) => item.summary.group);
-  const [unsure, failed] = [numbers[UNSURE]?.length ?? 0, numbers[FAILED]?.length ?? 0];
   if (items.length === 1) return `${items[0].summary.title}. ${items[0].summary.note}`;
-  return `${counted(items.length, "picture")}: ${items.length - unsure - failed} answered, ${unsure} not sure, ${failed} without an answer`;
+  const [unsure, failed, unasked] = [UNSURE, FAILED, NOT_ASKED].map(
+    (group) => items.filter((item) => item.summary.group === group).length,
+  );
+  const parts = [
+    `${items.length - unsure - failed - unasked} answered`,
+    `${unsure} not sure`,
+    `${failed} without an answer`,
+    unasked && `${unasked} not asked`,
+  ];
+  return `${counted(items.length, "picture")}: ${parts.filter(Boolean).join(", ")}`;
 }
 
 /** Tells screen readers; while it runs only now and then. */

@@ -2,10 +2,11 @@
 
 import { drawShapes } from "./drawing.js";
 import { byId, element, setText } from "./elements.js";
-import { FAILED, PENDING, UNSURE } from "./summary.js";
+import { FAILED, NOT_ASKED, PENDING, UNSURE } from "./summary.js";
 import { thumbnailOf } from "./thumbnails.js";
 
 const ALL = "All";
+const STATES = { [FAILED]: "failed", [UNSURE]: "unsure", [PENDING]: "pending", [NOT_ASKED]: "pending" };
 const TILE_WIDTH = 160; // CSS pixels that outlines are drawn for
 
 /** Shows items, `{id, name, file, summary, shapes, size}`; `onChoose(item)` hears which one is looked at. */
@@ -57,7 +58,7 @@ export class Sheet {
     setText(own.title, title);
     setText(own.note, note);
     own.group = group;
-    own.tile.dataset.state = { [FAILED]: "failed", [UNSURE]: "unsure", [PENDING]: "pending" }[group] ?? "done";
+    own.tile.dataset.state = STATES[group] ?? "done";
     own.tile.hidden = this.#filter !== ALL && group !== this.#filter && item !== this.#chosen;
     if (item.thumbnail) this.#drawOver(own.picture, item);
   }
@@ -85,7 +86,7 @@ export class Sheet {
   count() {
     const numbers = new Map();
     for (const { group } of this.#tiles.values()) numbers.set(group, (numbers.get(group) ?? 0) + 1);
-    const last = [UNSURE, FAILED, PENDING].filter((group) => numbers.has(group));
+    const last = [UNSURE, FAILED, PENDING, NOT_ASKED].filter((group) => numbers.has(group));
     const classes = [...numbers.keys()]
       .filter((group) => !last.includes(group))
       .sort((a, b) => numbers.get(b) - numbers.get(a));

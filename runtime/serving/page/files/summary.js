@@ -14,6 +14,7 @@ export function mayBeAskedAgain(result) {
 export const UNSURE = "Not sure";
 export const FAILED = "No answer";
 export const PENDING = "In work";
+export const NOT_ASKED = "Not asked";
 
 /**
  * Sums up the results of one picture: `{group, title, note}`.
@@ -32,7 +33,7 @@ export function summaryOf(results, asks) {
   }
   if (pending)
     return { group: PENDING, title: { asking: "Asking…", busy: "Busy, waits…", waiting: "Waits" }[pending], note: "" };
-  if (!answer) return { group: PENDING, title: "Not asked", note: "" };
+  if (!answer) return { group: NOT_ASKED, title: NOT_ASKED, note: "" };
   const parts = [percent(answer.probability), ...own.map((result) => foundIn(result.answer))].filter(Boolean);
   if (answer.abstained) return { group: UNSURE, title: UNSURE, note: [`${answer.label}?`, ...parts].join(" · ") };
   return { group: answer.label, title: answer.label, note: parts.join(" · ") };

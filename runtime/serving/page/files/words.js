@@ -106,6 +106,20 @@ export function counted(number, noun) {
   return `${number} ${noun}${number === 1 ? "" : "s"}`;
 }
 
+/** Says what of a folder is left out, and why: `[[name, why], ...]`; "" where nothing is. */
+export function leftOutWords(leftOut) {
+  const namesBy = new Map();
+  for (const [name, why] of leftOut) {
+    if (!namesBy.has(why)) namesBy.set(why, []);
+    namesBy.get(why).push(name);
+  }
+  const parts = [...namesBy].map(([why, names]) => {
+    const more = names.length > 3 ? ` and ${names.length - 3} more` : "";
+    return `${names.slice(0, 3).join(", ")}${more} (${why})`;
+  });
+  return parts.length ? `Left out: ${parts.join("; ")}.` : "";
+}
+
 /** Writes milliseconds. */
 export function duration(ms) {
   return ms >= 1000 ? `${(ms / 1000).toFixed(2)} s` : `${ms.toFixed(ms < 10 ? 1 : 0)} ms`;

@@ -92,6 +92,10 @@ def test_a_column_of_objects_states_the_groups_and_others_are_attributes(root: P
     assert collection.has_stated_groups
     assert [picture.group for picture in collection.pictures] == ["1", "1", "2", "3"]
     assert collection.pictures[1].attributes == {"camera": "right"}
+    with pytest.raises(ManifestError, match=r"'3' \(\S*csv, line 4\) and '03' \(\S*, line 5\) are likely one object"):
+        read(root, content.replace("bad,2", "bad,3").replace("d.png,bad,3", "d.png,bad,03"))
+    with pytest.raises(ManifestError, match=r"labels\.csv, line 4: the group '1.2E\+12' is what a spreadsheet wrote"):
+        read(root, content.replace("bad,2", "bad,1.2E+12"))
     with pytest.raises(ManifestError, match=r"1 picture\(s\) have no group, and others have: d\.png \(\S*, line 5\)"):
         read(root, content.replace("bad,3", "bad,"))
     with pytest.raises(ManifestError, match=r"stated in .*groups\.csv and in the list"):
@@ -130,6 +134,8 @@ def test_a_csv_that_is_not_there_is_refused_before_anything(
     assert "the labels file absent.csv is not there" in capsys.readouterr().err
     assert note_source(["--labels", "absent.csv", "--out", out]) == 2
     assert "absent.csv given without pictures" in capsys.readouterr().err
+    assert note_source([str(root), "--labels", "absent.csv", "--classes", "top", "--out", out]) == 2
+    assert "cannot both say the classes" in capsys.readouterr().err
 
 
 def jsonl(folder: Path, *entries: dict[str, Any]) -> None:

@@ -97,6 +97,7 @@ def test_hosts_are_found_by_name_and_port(hosts: str, url: str, expected: bool) 
     [
         "https://a.example", "a.example/x", "user@a.example@x", "*", "*.org", "a.*.example", "*.10.0.0.1", "a:0",
         "a:70000", "a@10.0.0.1/8", "a@b", "a@169.254.169.254/32", "a@224.0.0.0/8", "a@fe80::/16", "a b",
+        "169.254.169.254", "10.0.0.5:8080", "[::1]", "10.0.0.5@10.0.6.0/24", "169.254.169.254@0.0.0.0/0",
     ],
 )  # fmt: skip
 def test_entry_that_is_no_host_is_an_error_at_start(monkeypatch: pytest.MonkeyPatch, entry: str) -> None:

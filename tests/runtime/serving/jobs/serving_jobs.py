@@ -29,6 +29,7 @@ from runtime.serving.jobs.jobs import Jobs
 from runtime.serving.request_record import RequestRecordMiddleware, current_record
 from runtime.serving.served_model import ServedModel
 from runtime.serving.settings import ServingSettings
+from runtime.serving.shutdown.drain import Drain
 from tests.onnx_fixture import tiny_contract, tiny_graph
 from tests.onnx_segmenter import segmentation_contract, segmenter_graph
 from tests.service.detecting_models import crop_contract, crop_graph, detection_contract, detector_graph
@@ -89,7 +90,7 @@ class Server:
 @asynccontextmanager
 async def serving_jobs(
     models: Models, folder: Path, *, works: bool = True, change: Callable[[Handlers], object] = lambda _: None,
-    image_filters: ImageFilters = NO_FILTERS, **settings: Any,
+    image_filters: ImageFilters = NO_FILTERS, drain: Drain | None = None, **settings: Any,
 ) -> AsyncIterator[Server]:  # fmt: skip
     """Serve jobs in `folder`, and the paths of the models. works: whether this process works on the jobs."""
     with_folder = ServingSettings(jobs_dir=folder, **settings)
@@ -101,7 +102,7 @@ async def serving_jobs(
     change(handlers)
     if works:
         await handlers.start()
-    transport = httpx.ASGITransport(_app_of(handlers))
+    transport = httpx.ASGITransport(_app_of(handlers, drain or Drain(0, 1)))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         try:
             yield Server(handlers, client)
@@ -113,7 +114,7 @@ def _identity(role: Role) -> ModelIdentity:
     return ModelIdentity(name=role, version="1", sha256="0" * 64)
 
 
-def _app_of(handlers: Handlers) -> RequestRecordMiddleware:
+def _app_of(handlers: Handlers, drain: Drain) -> RequestRecordMiddleware:
     async def models(scope: Scope, receive: Receive, send: Send) -> None:
         endpoint = handlers.by_api.get(scope["path"].removeprefix("/"))
         response = Response(status_code=404)
@@ -132,4 +133,4 @@ def _app_of(handlers: Handlers) -> RequestRecordMiddleware:
         assert handlers.jobs
         return handlers.jobs
 
-    return RequestRecordMiddleware(ErrorBodyMiddleware(JobPaths(models, jobs, note)))
+    return RequestRecordMiddleware(ErrorBodyMiddleware(JobPaths(models, jobs, note, drain.refuse_after_grace)))

@@ -3,7 +3,8 @@
 import asyncio
 import base64
 import json
-from collections.abc import Callable, Coroutine
+import threading
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from runtime.serving.handlers import Handlers
 from runtime.serving.jobs import runner
 from runtime.serving.jobs.records import Claim, NewJob
 from runtime.serving.jobs.store import JobStore
+from runtime.serving.request_batching import RequestHandler
+from runtime.serving.shutdown.drain import Drain
 from tests.runtime.serving.fetching.answering_host import answer, answering
 from tests.runtime.serving.jobs.serving_jobs import Models, Server, load_models, serving_jobs
 from tests.runtime.serving.test_image_filtering import filters_of
@@ -120,6 +123,9 @@ def test_answers_are_paged_and_come_as_lines_where_those_are_accepted(models: Mo
             )
             assert response.headers["content-type"].startswith(media_type)
             assert list(map(json.loads, response.text.splitlines())) == whole["results"][3:]
+        for accept in ("application/jsonl;q=0.1, application/json", "application/jsonl;q=0, */*", "*/*"):
+            response = await server.client.get(path, headers={"Accept": accept})
+            assert response.headers["content-type"] == "application/json"
 
     with_jobs(models, tmp_path, scenario)
 
@@ -248,6 +254,7 @@ def test_service_that_ends_in_mid_job_goes_on_after_its_next_start(models: Model
             async with serving_jobs(models, tmp_path, **options) as server:
                 made = await server.client.post("/jobs", json=listed(NONE, NONE, url, url, NONE))
                 job = await server.job_with(made.json()["id"], lambda job: len(job["results"]) == 2)
+                await server.handlers.close()  # and once more at the end of the block
             async with serving_jobs(models, tmp_path, works=False) as server:
                 ended = await server.job_with(job["id"], lambda _: True)
                 assert ended["counts"] == {"queued": 3, "running": 0, "done": 2, "failed": 0}
@@ -261,6 +268,23 @@ def test_service_that_ends_in_mid_job_goes_on_after_its_next_start(models: Model
     asyncio.run(run())
 
 
+def test_job_whose_model_is_not_there_after_a_restart_waits_for_it(
+    models: Models, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> None:
+        async with serving_jobs(models, tmp_path, works=False) as server:
+            job = (await server.client.post("/jobs", json=listed(TWO, task="segment"))).json()["id"]
+        async with serving_jobs({"classification": models["classification"]}, tmp_path) as server:
+            other = (await server.client.post("/jobs", json=listed(NONE, task="predict"))).json()["id"]
+            await server.finished(other)
+            assert (await server.job_with(job, lambda _: True))["state"] == "queued"
+        assert "jobs wait whose task has no model here: segment;" in caplog.text
+        async with serving_jobs(models, tmp_path) as server:
+            assert (await server.finished(job))["counts"]["done"] == 1
+
+    asyncio.run(run())
+
+
 def test_one_of_two_servers_works_and_both_answer(
     models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,9 +293,9 @@ def test_one_of_two_servers_works_and_both_answer(
     claiming: list[JobStore] = []
     claim = JobStore.claim
 
-    def noting(self: JobStore) -> Claim | None:
+    def noting(self: JobStore, tasks: Sequence[str]) -> Claim | None:
         claiming.append(self)
-        return claim(self)
+        return claim(self, tasks)
 
     monkeypatch.setattr(JobStore, "claim", noting)
 
@@ -297,7 +321,7 @@ def test_image_that_ends_the_process_again_and_again_is_given_up(models: Models,
     store = JobStore(tmp_path, 10, 2**24)
     store.create(NewJob("one", "predict", [NONE, NONE], "r", "t", "0"))
     for _ in range(runner.MAX_ATTEMPTS):
-        store.claim()
+        store.claim(("predict",))
         store.put_all_back(was_tried=True)
     store.close()
 
@@ -357,6 +381,104 @@ def test_image_that_fails_again_and_again_has_the_last_error(
         assert (line["error"]["code"], num_asked) == ("inference_unavailable", runner.MAX_ATTEMPTS)
 
     with_jobs(models, tmp_path, scenario, change=break_it)
+
+
+@pytest.mark.parametrize(("num_late", "expected"), [(2, "done"), (9, "deadline")])
+def test_image_whose_crops_waited_too_long_is_tried_again_before_it_is_answered_without_them(
+    models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_late: int, expected: str
+) -> None:
+    monkeypatch.setattr(runner, "PAUSE_S", 0.0)
+    num_asked = 0
+
+    def be_late(handlers: Handlers) -> None:
+        batcher = handlers.by_role["crop-classification"].batcher
+        submit = batcher.submit
+
+        async def late(*arguments: Any) -> Any:
+            nonlocal num_asked
+            num_asked += 1
+            if num_asked <= num_late:
+                raise RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, "no answer within the deadline")
+            return await submit(*arguments)
+
+        monkeypatch.setattr(batcher, "submit", late)
+
+    async def scenario(server: Server) -> None:
+        made = await server.client.post("/jobs", json=listed(TWO))
+        [line] = (await server.finished(made.json()["id"]))["results"]
+        assert line["result"]["classified"] == expected
+        assert num_asked == min(num_late + 1, runner.MAX_ATTEMPTS)
+
+    with_jobs(models, tmp_path, scenario, change=be_late)
+
+
+def test_image_on_which_a_filter_hangs_is_not_tried_for_ever(
+    models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "PAUSE_S", 0.0)
+    let_go, num_asked = threading.Event(), 0
+
+    async def hanging(self: RequestHandler, answers: Any, left_s: float) -> Any:
+        nonlocal num_asked
+        num_asked += 1
+        return await self.hook_threads.run(let_go.wait, 0.01)
+
+    monkeypatch.setattr(RequestHandler, "filter", hanging)
+
+    async def scenario(server: Server) -> None:
+        made = await server.client.post("/jobs", json=listed(NONE, task="predict"))
+        most = runner.MAX_ATTEMPTS
+        job = await server.job_with(made.json()["id"], lambda job: job["state"] == "done" or num_asked > most)
+        assert num_asked == most
+        assert [line["error"]["code"] for line in job["results"]] == ["deadline_exceeded"]
+
+    try:
+        with_jobs(models, tmp_path, scenario)
+    finally:
+        let_go.set()
+
+
+def test_images_are_left_alone_while_nobody_can_compute_them(
+    models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as while an inference worker is started again: none uses up its attempts."""
+    monkeypatch.setattr(runner, "POLL_S", 0.0)
+    num_asked, num_claimed = 0, 0
+    claim = JobStore.claim
+
+    def is_ready(_: RequestHandler) -> bool:
+        nonlocal num_asked
+        num_asked += 1
+        return num_asked > 20
+
+    def noting(self: JobStore, tasks: Sequence[str]) -> Claim | None:
+        nonlocal num_claimed
+        num_claimed += num_asked <= 20
+        return claim(self, tasks)
+
+    monkeypatch.setattr(RequestHandler, "is_ready", property(is_ready))
+    monkeypatch.setattr(JobStore, "claim", noting)
+
+    async def scenario(server: Server) -> None:
+        made = await server.client.post("/jobs", json=listed(NONE, task="predict"))
+        assert (await server.finished(made.json()["id"]))["counts"]["done"] == 1
+        assert num_claimed == 0
+
+    with_jobs(models, tmp_path, scenario)
+
+
+def test_service_that_ends_takes_no_new_job_and_answers_about_the_others(models: Models, tmp_path: Path) -> None:
+    drain = Drain(0, 1)
+
+    async def scenario(server: Server) -> None:
+        made = await server.client.post("/jobs", json=listed(NONE))
+        drain.is_refusing = True
+        refused = await server.client.post("/jobs", json=listed(NONE))
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "shutting_down")
+        assert refused.headers["retry-after"] == "1"
+        assert [job["id"] for job in (await server.client.get("/jobs")).json()["jobs"]] == [made.json()["id"]]
+
+    with_jobs(models, tmp_path, scenario, works=False, drain=drain)
 
 
 def test_filters_that_see_pixels_look_at_images_of_jobs(models: Models, tmp_path: Path) -> None:
