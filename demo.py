@@ -13,6 +13,7 @@ The server runs as a process of its own from an empty folder and is gone when th
 import argparse
 import csv
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -48,7 +49,7 @@ NEXT = """next
   your own pictures   make demo DATA=path/to/pictures
   another picture     .venv/bin/python demo.py --picture path/to/picture.jpg
   serve               .venv/bin/bentoml serve vision:latest
-  build an image      .venv/bin/bentoml containerize vision:latest"""
+  build an image      make containerize"""
 
 
 class DemoError(RuntimeError):
@@ -174,9 +175,9 @@ def next_steps(task: Task) -> str:
     """Say what to do next, of the task that was shown."""
     if task == "classification":
         return NEXT
-    return NEXT.replace("make demo", f"make demo TASK={WORDS_OF_MAKE[task]}").replace(
-        "demo.py", f"demo.py --task {task}"
-    )
+    # `make` alone would build the Bento of a classifier.
+    of_task = re.sub(r"make (\w+)", rf"make \1 TASK={WORDS_OF_MAKE[task]}", NEXT)
+    return of_task.replace("demo.py", f"demo.py --task {task}")
 
 
 def summarise(pictures: Sequence[Picture], answers: Sequence[Prediction], num_classes: int, report: Path) -> str:

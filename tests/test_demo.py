@@ -281,6 +281,7 @@ def test_what_to_do_next_is_what_readme_says() -> None:
     for task, word in tasks:
         steps = next_steps(task)
         assert f"make demo TASK={word} DATA=path/to/pictures" in steps
+        assert f"make containerize TASK={word}\n" in f"{steps}\n"
         assert f".venv/bin/python demo.py --task {task} --picture path/to/picture.jpg" in steps
 
 
