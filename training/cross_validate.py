@@ -213,7 +213,9 @@ def _check_same_run(
         facts["folds"] = {"sha256": hashlib.sha256(folds.tobytes()).hexdigest()}
     path = out_dir / "cross_validation.json"
     if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != facts:
-        raise ManifestError(f"{out_dir} holds folds of other params, data or division: choose another --out, or remove it")
+        raise ManifestError(
+            f"{out_dir} holds folds of other params, data or division: choose another --out, or remove it"
+        )
     this.broadcast("")  # all have looked before one writes
     if this.is_main:
         out_dir.mkdir(parents=True, exist_ok=True)
