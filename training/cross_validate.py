@@ -214,7 +214,7 @@ def _check_same_run(
     path = out_dir / "cross_validation.json"
     if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != facts:
         raise ManifestError(
-            f"{out_dir} holds folds of other params, other data or another division: choose another --out, or remove it"
+            f"{out_dir} holds folds of other params, data or division: choose another --out, or remove it"
         )
     this.broadcast("")  # all have looked before one writes
     if this.is_main:

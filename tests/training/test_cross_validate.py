@@ -101,7 +101,7 @@ def test_folds_of_one_division_are_not_mixed_with_those_of_another(
     divide_pictures(Manifest(table, tmp_path), tmp_path / "manifest.csv", params.model_copy(update={"seed": 1}))
     (tmp_path / "sides.csv").unlink()  # folds are dealt anew
     assert _run(tmp_path, params_path, tmp_path / "cv") == 2
-    assert "other data or another division: choose another --out" in capsys.readouterr().err
+    assert "other params, data or division: choose another --out" in capsys.readouterr().err
 
 
 def test_the_split_by_image_holds_70_15_15_percent_of_every_class(tiny_tiles_dir: Path) -> None:
