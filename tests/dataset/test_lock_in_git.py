@@ -61,7 +61,7 @@ def test_no_file_that_git_tracks_is_written_by_a_run() -> None:
 def test_a_run_leaves_the_checkout_clean_and_pull_works_whatever_upstream_did(upstream: Path, clone: Path) -> None:
     for _ in range(2):
         lock_in_git(clone, "hide")
-    assert (clone / ".git/info/exclude").read_text().count("dvc.lock") == 3
+    assert (clone / ".git/info/exclude").read_text().count("dvc.lock") == 4
     (clone / "dvc.lock").write_text("mine")
     (clone / "segmentation").mkdir()
     (clone / "segmentation/dvc.lock").write_text("mine")
@@ -80,7 +80,10 @@ def test_what_is_excluded_already_stays_excluded(clone: Path) -> None:
     exclude = clone / ".git/info/exclude"
     exclude.write_text("mine")  # without a line's end
     lock_in_git(clone, "hide")
-    assert exclude.read_text() == "mine\n/dvc.lock\n/segmentation/dvc.lock\n/detection/dvc.lock\n"
+    assert (
+        exclude.read_text()
+        == "mine\n/dvc.lock\n/segmentation/dvc.lock\n/detection/dvc.lock\n/detection/crops/dvc.lock\n"
+    )
     lock_in_git(clone, "show")
     assert exclude.read_text() == "mine\n"
 

