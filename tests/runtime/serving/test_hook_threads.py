@@ -86,11 +86,11 @@ def test_call_that_waits_for_a_thread_until_its_time_is_over_is_not_made_and_doe
 def test_threads_are_used_again_and_what_a_call_raises_comes_back() -> None:
     async def scenario(_gate: threading.Event) -> None:
         threads = HookThreads(8)
-        names = {await threads.run(lambda: threading.current_thread().name, LONG_S)}
+        thread = await threads.run(threading.current_thread, LONG_S)
         for error in (ValueError, SystemExit):
             with pytest.raises(error):
                 await threads.run(partial(_raise, error), LONG_S)
-        [thread] = [thread for thread in threading.enumerate() if thread.name in names]
+        assert await threads.run(threading.current_thread, LONG_S) is thread
         assert not threads.all_hang
         threads.close()
         await until(lambda: not thread.is_alive())
