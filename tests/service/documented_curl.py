@@ -19,7 +19,7 @@ needs_curl = pytest.mark.skipif(
 )
 
 
-def documented_commands(of: Literal["whole pictures", "parts", "objects"]) -> list[str]:
+def documented_commands(of: Literal["whole pictures", "parts", "objects", "jobs"]) -> list[str]:
     """Return the commands that ask about these. A test of none of them would pass, so there must be some."""
     lines = {line for page in _PAGES for line in re.findall(r"^ *(curl .+)$", (ROOT / page).read_text("utf-8"), re.M)}
     found = sorted(line for line in lines if _asks_about(line) == of)
@@ -28,6 +28,8 @@ def documented_commands(of: Literal["whole pictures", "parts", "objects"]) -> li
 
 
 def _asks_about(command: str) -> str:
+    if "/jobs" in command:
+        return "jobs"
     if "/detect" in command:
         return "objects"
     return "parts" if "tiles" in command else "whole pictures"

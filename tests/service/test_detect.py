@@ -402,9 +402,13 @@ def test_example_of_a_request_is_answered(url: str, document: Answer, path: str)
 def test_curl_is_answered_as_the_documents_show_it(url: str, tmp_path: Path, command: str) -> None:
     for name in ("a.jpg", "b.jpg", "tile.jpg"):
         (tmp_path / name).write_bytes(TWO)
-    lines = [json.loads(line) for line in run_curl(command, url, tmp_path).splitlines()]
-    results = [line["result"] for line in lines] if "/detect_batch" in command else lines[0]
-    assert [len(result["detections"]) for result in results] == [2] * command.count("images=@")
+    lines = [json.loads(line) for line in run_curl(command, url, tmp_path, TWO).splitlines()]
+    results = [line["result"] for line in lines if "result" in line] if "/detect_batch" in command else lines[0]
+    assert [len(result["detections"]) for result in results] == [2] * (
+        command.count("images=@") + command.count('"..."')
+    )
+    refused = [line["error"]["code"] for line in lines if "error" in line] if "/detect_batch" in command else []
+    assert refused == ["fetch_off"] * command.count('"url"'), "no host is named here"
 
 
 def test_outcomes_are_counted(url: str) -> None:

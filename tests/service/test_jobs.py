@@ -1,6 +1,7 @@
 """A job outlives the server that is killed in its middle, and every image is answered once."""
 
 import base64
+import json
 import os
 import sys
 import threading
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,6 +21,7 @@ from tests.bento_project import Project, copy_project
 from tests.bentoml_home import bentoml_home
 from tests.service.conftest import SETTINGS
 from tests.service.detecting_models import BLUE, DEEP, draw_objects, store_detector
+from tests.service.documented_curl import documented_commands, needs_curl, run_curl
 from tests.service.requests import code_and_index, truncated_jpeg
 from tests.service.test_openapi import TestEveryDocument  # noqa: F401 - it holds here, too
 from tests.service.waiting import PATIENCE_S, wait_for
@@ -179,3 +182,19 @@ def test_document_describes_jobs_and_its_example_is_taken(story: Story, document
     for operation in (get, post):
         assert all("Retry-After" in operation["responses"][status]["headers"] for status in ("503", "507"))
     assert httpx.delete(f"{story.url}/jobs/{made.json()['id']}").status_code == 204
+
+
+@needs_curl
+def test_curl_makes_follows_and_deletes_a_job_as_the_documents_show_it(story: Story, tmp_path: Path) -> None:
+    documented = "0f8fad5bd9cb469fa16570867728950e"
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_bytes(TWO)
+    of_a_job = {command for command in documented_commands("jobs") if documented in command}
+    job = ""
+    for command in set(documented_commands("jobs")) - of_a_job:
+        head, _, body = run_curl(command, story.url, tmp_path, TWO).partition(b"\r\n\r\n")
+        job = json.loads(body)["id"]
+        assert f"location: jobs/{job}" in head.decode().lower()
+    for command in sorted(of_a_job, key=lambda command: "DELETE" in command):
+        run_curl(command.replace(documented, job), story.url, tmp_path)
+    assert httpx.get(f"{story.url}/jobs/{job}").status_code == 404
