@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,6 +114,24 @@ def rows_of(source: CsvText, separator: str, path: Path) -> Iterator[tuple[int, 
                 yield start, values
     except csv.Error as exc:
         raise ManifestError(f"{readable(str(path))}, line {line}: {_reason(exc)}") from exc
+
+
+def by_column(cells: Sequence[str], columns: Sequence[str], place: str) -> dict[str, str]:
+    """Return the cell of each named column, '' where the row has none. place: `groups.csv, line 3`.
+
+    columns: their names, '' for one without. Raises ManifestError for a cell that is in none of them.
+    """
+    values = dict.fromkeys(filter(None, columns), "")
+    for index, cell in enumerate(cells):
+        name = columns[index] if index < len(columns) else ""
+        if cell and not name:
+            raise ManifestError(
+                f"{place} has {cell!r} in column {index + 1}, which has no name in the header: a cell that holds the "
+                "separator must be quoted"
+            )
+        if name:
+            values[name] = cell
+    return values
 
 
 def _plain(cell: str) -> str:

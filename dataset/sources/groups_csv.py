@@ -13,7 +13,7 @@ from pathlib import Path
 from dataset.checks import named
 from dataset.manifest import ManifestError
 from dataset.readable_name import readable
-from dataset.sources.csv_text import CsvText, read_csv_text, rows_of
+from dataset.sources.csv_text import CsvText, by_column, read_csv_text, rows_of
 from dataset.sources.group_paths import PictureNames
 
 _COLUMNS = ("path", "group")
@@ -101,17 +101,8 @@ class _Table:
         return columns
 
     def _row(self, line: int, cells: list[str], columns: list[str]) -> _Row:
-        values = dict.fromkeys(columns, "")
-        for index, cell in enumerate(cells):
-            name = columns[index] if index < len(columns) else ""
-            if cell and not name:
-                raise ManifestError(
-                    f"{self.shown}, line {line} has {cell!r} in column {index + 1}, which has no name in the header: a "
-                    "cell that holds the separator must be quoted"
-                )
-            if name:
-                values[name] = cell
-        attributes = {name: text for name, text in values.items() if name and name not in _COLUMNS}
+        values = by_column(cells, columns, f"{self.shown}, line {line}")
+        attributes = {name: text for name, text in values.items() if name not in _COLUMNS}
         return _Row(line, values["path"], values["group"], attributes)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dataset.manifest import ManifestError
 from dataset.readable_name import readable
-from dataset.sources.csv_text import CsvText, read_csv_text, rows_of
+from dataset.sources.csv_text import CsvText, by_column, read_csv_text, rows_of
 from dataset.sources.lists.listed_pictures import ListedRow, place_of
 
 _SEPARATORS = (",", ";", "\t", "|")
@@ -81,16 +81,7 @@ def _columns(header: list[str], path: Path, line: int) -> list[str]:
 
 
 def _row(cells: list[str], columns: list[str], place: str) -> ListedRow:
-    values = dict.fromkeys(columns, "")
-    for index, cell in enumerate(cells):
-        name = columns[index] if index < len(columns) else ""
-        if cell and not name:
-            raise ManifestError(
-                f"{place} has {cell!r} in column {index + 1}, which has no name in the header: a cell that holds the "
-                "separator must be quoted"
-            )
-        if name:
-            values[name] = cell
-    attributes = {name: text for name, text in values.items() if name and name not in _NAMES}
+    values = by_column(cells, columns, place)
+    attributes = {name: text for name, text in values.items() if name not in _NAMES}
     path, label, group, split = (values.get(name, "") for name in ("path", "label", "group", "split"))
     return ListedRow(place, path, label, group, split, attributes=attributes)
