@@ -20,8 +20,8 @@ from dataset.manifest import SPLITS, Manifest, ManifestError
 from dataset.outputs.replacing import alone
 from dataset.params import SplitParams
 from dataset.splitting.divide import Division, divide
-from dataset.splitting.memory import COLUMNS, MIN_SHARED, Memory, keep, merged
-from dataset.splitting.versions import Changes, Version, Versions, changes, on_another_side
+from dataset.splitting.memory import COLUMNS, Memory, keep, merged
+from dataset.splitting.versions import MIN_SHARED, Changes, Version, Versions, changes, on_another_side
 from project.command import command
 from project.params import ParamsError, add_params_option, read_section
 

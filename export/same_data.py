@@ -13,9 +13,8 @@ from dataclasses import dataclass
 
 from dataset.checks import named
 from dataset.manifest import PICTURE_SHA256, Manifest
+from dataset.splitting.versions import are_same_data
 from export.measured_model import MeasuredModel, find_measured_model
-
-MIN_SHARED = 0.1  # of the smaller data set's pictures
 
 
 @dataclass(frozen=True)
@@ -41,9 +40,8 @@ def kinship(candidate: MeasuredModel, reference: MeasuredModel) -> Kinship:
             return Kinship(True, f"gate.task is '{candidate.task}' for both")
         return Kinship(False, f"gate.task is '{candidate.task}' here and '{reference.task}' there")
     ours, theirs = _labelled_files(candidate), _labelled_files(reference)
-    num_shared, num_smaller = len(ours & theirs), min(len(ours), len(theirs))
-    is_same = num_shared > 0 and num_shared >= MIN_SHARED * num_smaller
-    reason = f"{num_shared} of {len(ours)} pictures are in its data with the same label"
+    is_same = are_same_data(ours, theirs)
+    reason = f"{len(ours & theirs)} of {len(ours)} pictures are in its data with the same label"
     if not is_same and candidate.data.name == reference.data.name:
         reason += f", though both are called '{candidate.data.name}'"
     lost = unknown_classes(reference, candidate)
@@ -90,9 +88,7 @@ def find_reference(candidate: MeasuredModel, tags: Iterable[str]) -> Found:
 
 def shares_pictures(crops: Manifest, pictures: Manifest) -> bool:
     """Tell whether crops were cut out of these pictures, or of enough of the smaller of both data sets."""
-    cut, whole = set(crops.table[PICTURE_SHA256]), set(pictures.table["sha256"])
-    num_shared = len(cut & whole)
-    return num_shared > 0 and num_shared >= MIN_SHARED * min(len(cut), len(whole))
+    return are_same_data({*crops.table[PICTURE_SHA256]}, {*pictures.table["sha256"]})
 
 
 def _labelled_files(model: MeasuredModel) -> set[tuple[str, str]]:

@@ -19,12 +19,11 @@ from dataset.manifest import SPLITS, Manifest, ManifestError
 from dataset.outputs.written import KEPT_DIR
 from dataset.params import SplitParams
 from dataset.splits import FoldArray, assign_splits, deal_folds, sorted_by_path
-from dataset.splitting.versions import Version, Versions
+from dataset.splitting.versions import Version, Versions, are_same_data
 from project.write_whole import write_whole
 
 SIDES_CSV = "sides.csv"
 COLUMNS = ["path", "sha256", "label", "group", "split", "split_by_image", "fold", "version", "given"]
-MIN_SHARED = 0.1  # of the smaller set's files, from which on two sets are of the same data, as for the gate
 _NEW = "split anew: make data SPLIT=new"
 
 TextArray = npt.NDArray[np.object_]
@@ -103,8 +102,7 @@ class Memory:
     def is_same_data(self, pictures: pd.DataFrame) -> bool:
         """Tell whether enough pictures are files of the last version for their names and groups to mean the same."""
         files, before = set(pictures["sha256"]) - {""}, set(self.latest["sha256"]) - {""}
-        shared = len(files & before)
-        return shared > 0 and shared >= MIN_SHARED * min(len(files), len(before))
+        return are_same_data(files, before)
 
     def write(self, data_dir: Path) -> None:
         """Write both files, each whole or not at all.

@@ -1,5 +1,6 @@
 """Number the versions of the data, and say what each changed: which pictures are new, changed, relabelled and gone."""
 
+from collections.abc import Hashable, Set
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -12,6 +13,13 @@ from dataset.params import SplitParams
 from project.write_whole import write_whole
 
 VERSIONS_FILE = "versions.json"
+MIN_SHARED = 0.1  # of the smaller set's pictures
+
+
+def are_same_data(pictures: Set[Hashable], others: Set[Hashable]) -> bool:
+    """Tell whether two sets of pictures, by what each is known by, share enough to be versions of the same data."""
+    num_shared = len(pictures & others)
+    return num_shared > 0 and num_shared >= MIN_SHARED * min(len(pictures), len(others))
 
 
 class Changes(NamedTuple):
