@@ -45,16 +45,10 @@ class DataSource(BaseModel):
     split: SplitWord = ""
     fingerprint: str = ""
 
-    @property
-    def inputs(self) -> tuple[Path | None, tuple[Path, ...]]:
-        """The user's directory of pictures, or their export, if there is one, and the CSV files beside it."""
-        files = tuple(Path(file) for file in (self.groups, self.labels) if file)
-        return Path(self.path) if self.path else None, files
-
     def check_apart(self, places: Sequence[Path]) -> None:
         """Refuse pictures that lie where runs write, as `check_apart` of `dataset/outputs/overlap.py` does."""
-        path, files = self.inputs
-        check_apart(path, files, places)
+        path = Path(self.path) if self.path else None
+        check_apart(path, [Path(file) for file in (self.groups, self.labels) if file], places)
         if path and self.source == "label-studio":
             for file in {file.parent: file for file in pictures_of_export(path)}.values():
                 check_apart(file, (), places)
