@@ -3,15 +3,17 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-# Where pictures come from: empty keeps the last choice (at first the drawn tiles); a folder; or `magnetic-tile`.
+# Where pictures come from: empty keeps the last choice (at first the drawn tiles); a folder; Label Studio's export
+# (.json); or `magnetic-tile`.
 DATA ?=
-# A CSV `path,group` that names the object each picture shows; only for a folder.
+# A CSV `path,group` that names the object each picture shows; only for a folder or an export.
 GROUPS ?=
 # A CSV `path,label` that names the class of each picture, where folders do not; only for a folder.
 LABELS ?=
-# The class that is no defect ("good"), for figures of 'defect or not'; only for a folder.
+# The class that is no defect ("good"), for figures of 'defect or not'; only for a folder or an export.
 NORMAL ?=
-# What may be left out, each listed in data/skipped.csv: unreadable, rare or both; only for a folder.
+# What may be left out: pictures that are `unreadable` or of `rare` classes, each listed in data/skipped.csv, and `masks`
+# of pictures without one; several by commas; only for a folder.
 SKIP ?=
 # `top`: each folder at the top is a class, whatever lies in it; only for a folder.
 CLASSES ?=
@@ -100,7 +102,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 23
+	@echo "Of other models than the classifier: TASK=segment, detect or crops; files in artifacts/segmentation, detection, detection/crops."
 
 .PHONY: setup
 setup: .venv/train.stamp data/source.yaml ## install what training and serving need into .venv
@@ -255,7 +258,7 @@ lint: .venv/dev.stamp
 	@$(PYTHON) -m mypy
 check: lint ## lint, types and every test that is not slow: for every edit
 	@$(PYTEST) -m "not slow and not label_studio"
-test: lint ## lint, types and all tests
+test: lint ## lint, types and all tests but those of test-labels and test-container
 	@$(PYTEST) -m "not label_studio"
 
 .PHONY: test-labels

@@ -32,7 +32,7 @@ NOT_RUN = {
     "make train DATA=labels/classification/label-studio.json": "it needs what the one before it brings back",
     "make test": "it is what runs this test",
     "make check": "it runs a part of the same",
-    "make containerize": "needs a container engine: run by hand, docs/CONTAINERIZE.md",
+    "make containerize": "it needs a container engine: make test-container",
 }
 SERVE = ".venv/bin/bentoml serve vision:latest"
 MLFLOW = ".venv/bin/mlflow server --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000"
