@@ -87,7 +87,8 @@ def _classifier_behind(detector: bentoml.Model) -> bentoml.Model | None:
 def bento_card(project_dir: Path, models: Models) -> str:
     """Return the card of the Bento: each model's own, joined. Raises StaleCard if one is of another model.
 
-    A classifier of crops has its card in the model store alone: what lies in the project is of the task's own model.
+    That of a classifier of crops comes from the model store: which one is packed hangs on the detector, and the card in
+    the project may be of a later one.
     """
     cards = {}
     for role, model in models.items():
