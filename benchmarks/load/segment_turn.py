@@ -1,4 +1,4 @@
-"""What loads on segmenters have in common: how a Bento is served, one load, and what the server's log says of it."""
+"""What loads on segmenters and pipelines have in common: serving a Bento, one load, what the server's log says of it."""
 
 import json
 import os
