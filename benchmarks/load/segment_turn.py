@@ -1,4 +1,4 @@
-"""What loads on segmenters and pipelines have in common: serving a Bento, one load, what the server's log says of it."""
+"""What loads on segmenters and pipelines have in common: serving a Bento, one load, what the server's log says."""
 
 import json
 import os
