@@ -12,7 +12,9 @@ import numpy.typing as npt
 from dataset.annotations import IGNORED, MaskArray, marked, read_mask
 from dataset.boxes import Boxes, BoxesOfPicture
 from dataset.manifest import Manifest
-from evaluation.boxes.matching import LOOSE, RIGHT, WRONG, Truth, match_boxes
+from evaluation.boxes.matching import Truth
+from evaluation.boxes.picture_boxes import PictureBoxes, match_all
+from evaluation.predicted_boxes import PredictedBoxes
 from runtime.answers.detection import Detections
 from runtime.answers.index_mask import colour_of, paint_regions
 from runtime.answers.results import Prediction
@@ -116,17 +118,12 @@ def found_in_words(picture: Picture, answer: Detections) -> str:
     corners, objects, ignored = picture.boxes
     found, numbers = _corners_and_objects(answer)
     scores = np.asarray([one.score for one in answer.detections])
-    num_there = num_found = num_wrong = 0
-    for number in {*objects.tolist(), *numbers.tolist()}:
-        of_it, answered = objects == number, numbers == number
-        truth = Truth(corners[of_it].astype(np.float64), objects[of_it].astype(np.int64), ignored[of_it])
-        matched = match_boxes(truth, found[answered], scores[answered])
-        outcomes = matched.outcomes[LOOSE]
-        num_there += len(matched.found_by)
-        num_found += int((outcomes == RIGHT).sum())
-        num_wrong += int((outcomes == WRONG).sum())
+    truth = Truth(corners.astype(np.float64), objects.astype(np.int64), ignored)
+    compared = [PictureBoxes(truth, PredictedBoxes(found, scores, numbers), threshold=0.0)]  # all that was answered
+    counts = [match_all(compared, number).counts()[0] for number in {*objects.tolist(), *numbers.tolist()}]
+    num_found, num_boxes, num_there = np.sum(counts, axis=0).tolist() if counts else (0, 0, 0)
     words = f"{num_found} of {num_there} found" if num_there else "nothing to find"
-    return words + (f", {num_wrong} wrong" if num_wrong else "")
+    return words + (f", {num_boxes - num_found} wrong" if num_boxes > num_found else "")
 
 
 def _counted(names: Sequence[str]) -> str:

@@ -10,7 +10,9 @@ import numpy as np
 from PIL import Image
 
 from demo_answers import Picture, panels, words_beside_truth
+from runtime.answers.detection import Detections
 from runtime.answers.results import Prediction
+from runtime.answers.segmentation import Segmentation
 from runtime.model.image import ImageArray, decode_image
 
 THUMBNAIL_PX = 240
@@ -45,7 +47,7 @@ def render(pictures: Sequence[Picture], answers: Sequence[Prediction], summary: 
     Where the answers say what lies where, each picture stands beside its mask or its boxes and the answer. max_value:
     white in deep pictures, of the data set's description. Raises ManifestError for a mask that cannot be read.
     """
-    finds = any(words_beside_truth(*pair) for pair in zip(pictures, answers, strict=True))
+    finds = any(isinstance(answer, Segmentation | Detections) for answer in answers)
     figures = "\n".join(_figure(p, a, max_value) for p, a in zip(pictures, answers, strict=True))
     return PAGE.format(
         title=TITLE, summary=html.escape(summary), figures=figures, model=html.escape(model_of(answers[0])),

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.load.load import percentile
 from benchmarks.pipeline.measured import OPEN_RATE_PER_S, OURS, STAGES, Costs, PipelineReport, ReportError, Shape
@@ -116,7 +117,7 @@ def check_of(report: PipelineReport, costs: Costs) -> dict[str, float | None]:
     }  # fmt: skip
 
 
-def judge(report: PipelineReport, p95_ms: float, rate_per_s: float) -> dict[str, object]:
+def judge(report: PipelineReport, p95_ms: float, rate_per_s: float) -> dict[str, Any]:
     """Return the whole judgement, ready for JSON. Raises BudgetError for a report without costs."""
     costs, shape = report.costs, report.shape
     if costs is None:
@@ -136,19 +137,18 @@ def judge(report: PipelineReport, p95_ms: float, rate_per_s: float) -> dict[str,
     }
 
 
-def in_words(judged: dict[str, object]) -> Iterator[str]:
+def in_words(judged: dict[str, Any]) -> Iterator[str]:
     """Yield the lines of a judgement."""
-    document = json.loads(json.dumps(judged))
-    target, first, check = document["target"], document["first"], document["check"]
-    verdict = "holds" if document["holds"] else "does not hold"
+    target, first, check = judged["target"], judged["first"], judged["check"]
+    verdict = "holds" if judged["holds"] else "does not hold"
     asked = f"p95 of {target['p95_ms']:g} ms at {target['rate_per_s']:g} requests/s"
-    yield f"{asked} {verdict}: {_shown(document['p95_ms'])}\n"
-    for stage, found in document["stages"].items():
+    yield f"{asked} {verdict}: {_shown(judged['p95_ms'])}\n"
+    for stage, found in judged["stages"].items():
         yield f"  {stage}: p95 {_shown(found['p95_ms'])} of {found['budget_ms']:.1f} ms\n"
     missed = "misses its budget first" if first["times_its_budget"] > 1 else "is nearest to its budget"
     times, rate = first["times_its_budget"], first["at_rate_per_s"]
     yield f"{first['stage']} {missed}: {times:.2f} times it at {rate:g} requests/s\n"
-    for remedy in document["remedies"]:
+    for remedy in judged["remedies"]:
         yield f"  {remedy['what']}: {_shown(remedy['p95_ms'])}, {'holds' if remedy['holds'] else 'does not hold'}\n"
     if check["measured_p95_ms"]:
         measured = "{measured_p95_ms:.0f} ms measured ({measured_low_ms:.0f} to {measured_high_ms:.0f})".format(**check)

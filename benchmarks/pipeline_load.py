@@ -36,12 +36,13 @@ from runtime.model.contract import SCORES, ContractError, DetectionContract
 from runtime.model.cores import share_cores
 from runtime.model.preprocess import read_for_model
 from runtime.model.session import Predictor
+from runtime.serving.request_batching import BATCH_IMAGES
 from runtime.serving.settings import ServingSettings, SettingsError
 
 NUM_OBJECTS = 6
 NUM_ROUNDS, QUICK_ROUNDS = 3, 1
 FULL, QUICK = Lengths(closed_s=4.0, open_s=20.0), Lengths(closed_s=1.0, open_s=4.0)
-_BATCH_IMAGES = 4  # that the service puts into a batch on a CPU, unless it is told; also compared with a batch of one
+_BATCH_IMAGES = BATCH_IMAGES["cpu"]  # also compared with a batch of one
 _REPEATS = 7
 _KNOWN = (BenchmarkError, ContractError, ServerFailedError, SettingsError, LoadError, OSError)
 

@@ -1,4 +1,4 @@
-"""What loads on segmenters have in common: how a Bento is served, one load, and what the server's log says of it."""
+"""What loads on segmenters and pipelines have in common: serving a Bento, one load, what the server's log says."""
 
 import json
 import os
@@ -33,13 +33,10 @@ def check_answer(http_answer: bytes, name: str) -> None:
 
 def measure(load: Load, process: ServerProcess, folder: Path, cores: set[int], key: tuple[str, int, str]) -> Phase:
     """Put one load on a server. cores: the generator's. key: the server's name, the round and the kind of picture."""
-    log, before_s = process.log_path, process.cpu_s()
-    start = log.stat().st_size
+    start, before_s = process.log_path.stat().st_size, process.cpu_s()
     result = generate(load, folder, cores)
     spent_s = process.cpu_s() - before_s
-    with log.open("rb") as file:
-        file.seek(start)
-        stages = stages_of(file.read().decode(errors="replace").splitlines())
+    stages = stages_of(process.log_since(start))
     latency = result.latency_ms or {}
     cpu_ms = 1e3 * spent_s / result.num_answered if result.num_answered else None
     name, round_number, kind = key

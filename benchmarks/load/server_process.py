@@ -45,6 +45,12 @@ class ServerProcess:
                 total_s += times.user + times.system + times.children_user + times.children_system
         return total_s
 
+    def log_since(self, start: int) -> list[str]:
+        """Return the log's lines from a place on, in bytes; the last may be cut."""
+        with self.log_path.open("rb") as file:
+            file.seek(start)
+            return file.read().decode(errors="replace").splitlines()
+
     def log_tail(self) -> str:
         return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
 

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
-from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
 
 from benchmarks.pages.input_pipeline_ratios import CACHED, LEAN_PEER, OURS, PEER, Turn, ratios
-from benchmarks.pages.page import spread_in_words
+from benchmarks.pages.page import fill, spread_in_words
 from benchmarks.pages.summary import Spread
 
 TEMPLATE = """<!doctype html>
@@ -46,10 +45,8 @@ HEAD = (
 
 def render(machine: dict[str, Any], batch_size: int, turns: Sequence[Turn]) -> str:
     """Return the page of a run."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(TEMPLATE).render(
-        machine=machine, batch_size=batch_size, rows=rows(turns), plot=base64.b64encode(_plot(turns).encode()).decode()
-    )
+    plot = base64.b64encode(_plot(turns).encode()).decode()
+    return fill(TEMPLATE, machine=machine, batch_size=batch_size, rows=rows(turns), plot=plot)
 
 
 def markdown(turns: Sequence[Turn]) -> str:

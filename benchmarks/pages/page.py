@@ -2,6 +2,7 @@
 
 import base64
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
@@ -16,8 +17,8 @@ TEMPLATE = Path(__file__).with_name("page.html.jinja")
 def render(report: Report) -> str:
     """Return the page of a run, also of one that has just begun."""
     summary = report.summary()
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    return fill(
+        TEMPLATE.read_text(encoding="utf-8"),
         report=report,
         summary=summary,
         ours=OURS,
@@ -27,6 +28,12 @@ def render(report: Report) -> str:
         plots=[(title, base64.b64encode(svg.encode()).decode()) for title, svg in _plots(report)],
         in_process=list(_in_process(report).items()),
     )
+
+
+def fill(template: str, **values: Any) -> str:
+    """Return a template of Jinja with its values filled in, escaped for HTML; one that is missing is an error."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(template).render(values)
 
 
 def spread_in_words(spread: Spread | None, digits: int) -> str:

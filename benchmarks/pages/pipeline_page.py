@@ -1,15 +1,13 @@
 """The page of the pipeline's benchmark: one HTML file that needs nothing beside it."""
 
 import base64
-import io
 import statistics
 from pathlib import Path
 
-import matplotlib
-from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
 
-from benchmarks.pages.page import spread_in_words
+from benchmarks.pages.page import fill, spread_in_words
+from benchmarks.pages.plots import svg
 from benchmarks.pipeline.measured import OURS, STAGES, WAYS, PipelineReport
 
 TEMPLATE = Path(__file__).with_name("pipeline_page.html.jinja")
@@ -17,8 +15,8 @@ TEMPLATE = Path(__file__).with_name("pipeline_page.html.jinja")
 
 def render(report: PipelineReport) -> str:
     """Return the page of a run, also of one that has just begun."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    return fill(
+        TEMPLATE.read_text(encoding="utf-8"),
         report=report,
         rows=report.rows(),
         gains=report.gains(),
@@ -43,9 +41,4 @@ def stages_plot(report: PipelineReport) -> str:
         left = [a + b for a, b in zip(left, values, strict=True)]
     axes.set_xlabel("p50 of each stage, ms")
     axes.set_ylabel("clients, or requests/s")
-    if loads:
-        axes.legend(fontsize="x-small")
-    buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "benchmarks"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()
+    return svg(figure, axes)

@@ -22,7 +22,7 @@ def throughput(turns: Sequence[Turn], limit_per_s: float) -> str:
     figure, axes = _figure("clients (closed loop)", "answered with 200, a second")
     _over_clients(axes, turns, lambda result: result.goodput_per_s)
     axes.axhline(limit_per_s, linestyle=":", color="grey", label="in process, no server")
-    return _svg(figure, axes)
+    return svg(figure, axes)
 
 
 def latency(turns: Sequence[Turn]) -> str:
@@ -30,7 +30,7 @@ def latency(turns: Sequence[Turn]) -> str:
     figure, axes = _figure("clients (closed loop)", "p50, ms")
     axes.set_yscale("log")
     _over_clients(axes, turns, p50)
-    return _svg(figure, axes)
+    return svg(figure, axes)
 
 
 def overload_goodput(turns: Sequence[Turn]) -> str:
@@ -46,7 +46,7 @@ def overload_goodput(turns: Sequence[Turn]) -> str:
         ]
         _line(axes, name, points)
     axes.set_ylim(bottom=0)
-    return _svg(figure, axes)
+    return svg(figure, axes)
 
 
 def overload_latency(turns: Sequence[Turn], deadline_ms: float) -> str:
@@ -62,7 +62,7 @@ def overload_latency(turns: Sequence[Turn], deadline_ms: float) -> str:
         ]
         _line(axes, name, points)
     axes.axhline(deadline_ms, linestyle=":", color="grey", label=f"deadline of {OURS}")
-    return _svg(figure, axes)
+    return svg(figure, axes)
 
 
 def around_a_burst(turns: Sequence[Turn]) -> str:
@@ -128,10 +128,11 @@ def _bars(turns: Sequence[Turn], label: str, kinds: Sequence[tuple[Kind, str]], 
                 y = row - place * height + 0.4 - height / 2
                 axes.barh(y, middle, height, xerr=error, color=f"C{place}", label=words if row == 0 else None)
     axes.set_yticks(range(len(names)), names)
-    return _svg(figure, axes)
+    return svg(figure, axes)
 
 
-def _svg(figure: Figure, axes: Axes) -> str:
+def svg(figure: Figure, axes: Axes) -> str:
+    """Return a figure as text, the same for the same values, with a legend of what has a label."""
     if axes.get_legend_handles_labels()[1]:
         axes.legend(fontsize="x-small")
     buffer = io.StringIO()

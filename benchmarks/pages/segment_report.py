@@ -4,10 +4,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
-
 from benchmarks.machine import Machine
-from benchmarks.pages.page import spread_in_words
+from benchmarks.pages.page import fill, spread_in_words
 from benchmarks.pages.summary import Spread
 
 NAIVE = "one picture at a time"
@@ -71,7 +69,5 @@ class SegmentReport:
 
 def render(report: SegmentReport) -> str:
     """Return the page of a run, also of one that has just begun; it needs nothing beside it."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        report=report, rows=report.rows(), stages=STAGES, spread=spread_in_words
-    )
+    template = TEMPLATE.read_text(encoding="utf-8")
+    return fill(template, report=report, rows=report.rows(), stages=STAGES, spread=spread_in_words)

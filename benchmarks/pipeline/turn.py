@@ -208,13 +208,11 @@ class _Turn:
 
     def measured(self, duration_s: float, name: str, num_clients: int = 0) -> _Measured:
         """Put one load on the server and read what it says of it. Raises ServerFailedError if nothing is answered."""
-        log, before = self.process.log_path, read_counted(self.port)
-        start = log.stat().st_size
+        before = read_counted(self.port)
+        start = self.process.log_path.stat().st_size
         result = self.load(duration_s, num_clients)
         after = read_counted(self.port)
-        with log.open("rb") as file:
-            file.seek(start)
-            lines = answered(file.read().decode(errors="replace").splitlines())
+        lines = answered(self.process.log_since(start))
         if not lines:
             raise ServerFailedError(f"nothing was answered at {name}; the end of its log:\n{self.process.log_tail()}")
         return _Measured(result, lines, before, after)

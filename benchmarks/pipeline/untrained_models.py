@@ -2,9 +2,9 @@
 
     python -m benchmarks.pipeline.untrained_models --objects 6
 
-Puts both into the model store of `BENTOML_HOME` and prints their tags. Convolutions with drawn weights take the time
-that such networks take; the detector then finds the same number of objects in every picture, always in the same places,
-so that every request has the same work.
+Puts both into the model store of `BENTOML_HOME` and prints their tags and folders. Convolutions with drawn weights take
+the time that such networks take; the detector then finds the same number of objects in every picture, always in the
+same places, so that every request has the same work.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
 from evaluation.boxes.document import BoxResult, BoxResults, Precisions, SizeResult, WorstBoxes
 from evaluation.boxes.figures import NAMES
-from evaluation.crops.document import BehindDetector
+from evaluation.crops.document import BehindDetector, NamedObjects
 from evaluation.document import Estimate
 from evaluation.evaluation import Evaluation
 from evaluation.outlines.document import Kind
@@ -54,7 +54,7 @@ def behind_sections(behind: BehindDetector | None) -> tuple[s.Section, ...]:
     header = ("Object", "Found", "Named right, of those found", "Found and named right, of all")
     rows = tuple(
         (
-            s.Cell(one.name or _ANY, f"{counted(one.num_objects, 'object')}, {counted(one.num_groups, 'group')}"),
+            _name(one),
             f"{one.num_found}",
             s.measured(one.right_of_found),
             s.measured(one.right_of_all),
@@ -133,7 +133,7 @@ def _row(one: BoxResult) -> tuple[s.Line | s.Cell, ...]:
     return _name(one), *_cells(one.precisions)
 
 
-def _name(one: BoxResult) -> s.Cell:
+def _name(one: BoxResult | NamedObjects) -> s.Cell:
     counts = f"{counted(one.num_objects, 'object')}, {counted(one.num_groups, 'group')}"
     return s.Cell(one.name or _ANY, counts)
 

@@ -37,7 +37,7 @@ from runtime.serving.turn_queue import Outcome
 T = TypeVar("T")
 P = TypeVar("P", bound=Prediction)
 # Beyond it a batch gains no throughput on a CPU and only makes its first image wait: docs/BATCHING.md.
-_BATCH_IMAGES: dict[Device, int] = {"cpu": 4, "cuda": 64}
+BATCH_IMAGES: dict[Device, int] = {"cpu": 4, "cuda": 64}
 # Images in one batch, 0 for as many as otherwise, and how it is made; a request's crops are 1000 at most.
 _CROP_BATCHING = {
     "shared": (0, SHARED),
@@ -240,7 +240,7 @@ def local_batcher(served: ServedModel) -> Batcher[Any, Any]:
     most, way = _CROP_BATCHING[settings.crop_batching if is_of_crops else "shared"]
     return Batcher(
         num_sessions=len(predictor.sessions),
-        max_batch_images=most or settings.max_batch_images or _BATCH_IMAGES[predictor.device],
+        max_batch_images=most or settings.max_batch_images or BATCH_IMAGES[predictor.device],
         max_queued_images=settings.max_queued_crops if is_of_crops else settings.max_queued_images,
         on_batch=metrics.batch_done,
         on_queue=metrics.queue_images.set,

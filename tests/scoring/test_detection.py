@@ -15,8 +15,8 @@ from runtime.model.contract import CONTRACT_FILE, ONNX_FILE
 from runtime.model.crops import open_picture
 from runtime.model.session import Predictor
 from runtime.model.stated_filters import AbstainFilter, HookFilter
-from scoring import merge, rows, score, shard
-from tests.scoring.test_score import plan_run
+from scoring import merge, rows, shard
+from tests.scoring.test_score import plan_run, scored
 from tests.service.detecting_models import BLUE, DEEP, SHALLOW, detection_contract, detector_graph, draw_objects
 
 PICTURES: dict[str, dict[int, tuple[int, int, int]]] = {
@@ -49,12 +49,6 @@ def write_model(folder: Path, **changes: Any) -> Path:
 @pytest.fixture
 def detector_dir(tmp_path: Path) -> Path:
     return write_model(tmp_path / "detector")
-
-
-def scored(run_dir: Path, *options: str) -> pa.Table:
-    assert score.main([str(run_dir), *options]) == 0
-    assert merge.main([str(run_dir)]) == 0
-    return pq.read_table(run_dir / "scores.parquet")
 
 
 def test_rows_have_the_boxes_that_the_service_makes_of_the_same_picture(

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -27,6 +28,12 @@ REPOSITORY = Path(__file__).parent.parent.parent
 def plan_run(source: Path, run_dir: Path, model_dir: Path, size: int = 6, task: str = "classification") -> None:
     arguments = [str(source), str(run_dir), "--task", task, "--model", str(model_dir)]
     assert shard.main([*arguments, "--pictures-per-shard", str(size)]) == 0
+
+
+def scored(run_dir: Path, *options: str) -> pa.Table:
+    assert score.main([str(run_dir), *options]) == 0
+    assert merge.main([str(run_dir)]) == 0
+    return pq.read_table(run_dir / "scores.parquet")
 
 
 def results(run_dir: Path) -> dict[str, bytes]:

@@ -20,7 +20,7 @@ from scoring import merge, rows, score, shard
 from scoring.plan import PLAN_FILE, Plan
 from tests.onnx_fixture import write_tiny_model
 from tests.onnx_segmenter import Spot, draw_spots, segmentation_contract, write_segmenter
-from tests.scoring.test_score import plan_run
+from tests.scoring.test_score import plan_run, scored
 
 SPOTS: tuple[Spot, ...] = (("red", (20, 20, 70, 60)), ("blue", (75, 10, 95, 30)), ("red", (40, 4, 50, 14)))
 NUM_SPOTS = (0, 1, 2, 3, 3, 2, 1)
@@ -43,12 +43,6 @@ def spotted_dir(tmp_path: Path) -> Path:
     draw_spots(96, 72, SPOTS).resize((960, 720)).save(folder / "large.jpg")
     (folder / "broken.png").write_bytes(b"broken")
     return folder
-
-
-def scored(run_dir: Path, *options: str) -> pa.Table:
-    assert score.main([str(run_dir), *options]) == 0
-    assert merge.main([str(run_dir)]) == 0
-    return pq.read_table(run_dir / "scores.parquet")
 
 
 def test_rows_have_the_regions_that_the_service_makes_of_the_same_picture(
