@@ -111,7 +111,8 @@ def assert_read_or_refused(data: bytes, **options: Any) -> None:
     """Assert that damaged bytes give a picture or an ImageError, and nothing else."""
     with suppress(ImageError):
         decoded = decode_image(data, **options)
-        assert (decoded.ndim, decoded.shape[-1], decoded.dtype) == (3, 3, np.uint8)
+        assert decoded.dtype == np.uint8
+        assert decoded.ndim == decoded.shape[-1] == 3
 
 
 def assert_shows(data: bytes, truth: NDArray[np.uint8], mean: float = 0.0) -> None:
