@@ -10,7 +10,7 @@ from annotation.api import LabelStudio
 from annotation.home import PICTURES
 from annotation.pictures import TakenPicture, take_pictures
 from annotation.suggesting import Suggester, find_suggester
-from annotation.template import names_of_model, write_template
+from annotation.template import write_template
 from dataset.checks import named
 from dataset.label_studio.picture_files import find_picture
 from runtime.label_studio.template import Template, TemplateError, read_template
@@ -48,7 +48,7 @@ def push(server: LabelStudio, home: Path, task: Task, names: Sequence[str], pict
     tasks = list(server.tasks(project))
     taken, left_out = take_pictures(pictures, home, [one["data"] for one in tasks]) if pictures else ([], {})
     suggester = find_suggester(task, read_template(template))
-    if suggester and (missing := suggester.unknown(names_of_model(task))):
+    if suggester and (missing := suggester.unknown):
         logger.warning("the model knows %s, which people may not say here: never suggested", named(missing))
     num_old = _suggest_again(server, project, tasks, home, suggester)
     new = _with_suggestions(taken, suggester)

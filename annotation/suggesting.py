@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 
 import bentoml
 import numpy as np
-from bentoml.exceptions import NotFound
 
+from annotation.template import names_of, newest_model
 from project.progress import progress
 from runtime.answers.classification import ModelIdentity
 from runtime.answers.results import ANSWERS
 from runtime.label_studio.suggestions import model_version, suggest, unknown_names
 from runtime.label_studio.template import Template
-from runtime.model.contract import MODEL_NAMES, Task
+from runtime.model.contract import Task
 from runtime.model.preprocess import read_placed
 from runtime.model.session import Predictor
 
@@ -33,10 +33,9 @@ class Suggester:
     def __init__(self, model: bentoml.Model, template: Template) -> None:
         """Load the model. Raises ContractError if it cannot be."""
         self._predictor = Predictor.load(Path(model.path))
-        identity = ModelIdentity(
+        self._identity = ModelIdentity(
             name=model.tag.name, version=model.tag.version or "", sha256=self._predictor.sha256
-        )  # fmt: skip
-        self._identity = identity
+        )
         self._template = template
 
     @property
@@ -44,9 +43,10 @@ class Suggester:
         """What Label Studio calls the model."""
         return model_version(self._identity)
 
-    def unknown(self, names: Sequence[str]) -> list[str]:
-        """Return which of the model's names the template does not have, so that they are never suggested."""
-        return unknown_names(tuple(names), self._template)
+    @property
+    def unknown(self) -> list[str]:
+        """The model's names that the template does not have, so that they are never suggested."""
+        return unknown_names(names_of(self._predictor.contract), self._template)
 
     def of(self, files: Sequence[Path]) -> Iterator[Suggested]:
         """Yield what the model says of each picture, in order. Raises ImageError for one that cannot be decoded."""
@@ -64,8 +64,5 @@ class Suggester:
 
 def find_suggester(task: Task, template: Template) -> Suggester | None:
     """Return the newest model of a task, None if the store has none. Raises ContractError if it cannot be loaded."""
-    try:
-        model = bentoml.models.get(MODEL_NAMES[task])
-    except (NotFound, FileNotFoundError):
-        return None
-    return Suggester(model, template)
+    model = newest_model(task)
+    return Suggester(model, template) if model else None

@@ -47,7 +47,7 @@ def names_for(task: Task, params: AnnotationParams, data_dir: Path) -> tuple[str
     Raises ManifestError if none of them says it, or if a name is there twice.
     """
     stated: tuple[str, ...] = getattr(params, _KEYS[task])
-    names = stated or names_of_model(task) or _names_of_data(task, data_dir)
+    names = stated or _names_of_model(task) or _names_of_data(task, data_dir)
     key = f"annotation.{_KEYS[task]}"
     if not names:
         raise ManifestError(
@@ -74,19 +74,24 @@ def write_template(task: Task, names: Sequence[str]) -> str:
     return f"<View>{''.join(parts)}</View>"
 
 
-def names_of_model(task: Task) -> tuple[str, ...]:
-    """Return what the newest model of a task names; nothing if there is none."""
+def newest_model(task: Task) -> bentoml.Model | None:
+    """Return the newest model of a task, None if the store has none."""
     try:
-        model = bentoml.models.get(MODEL_NAMES[task])
+        return bentoml.models.get(MODEL_NAMES[task])
     except (NotFound, FileNotFoundError):
-        return ()
-    return _named_by(read_contract(Path(model.path_of(CONTRACT_FILE))))
+        return None
 
 
-def _named_by(contract: ModelContract) -> tuple[str, ...]:
+def names_of(contract: ModelContract) -> tuple[str, ...]:
+    """Return what a model names in pictures: its regions, its objects or else its classes."""
     if isinstance(contract, SegmentationContract):
         return contract.regions
     return contract.objects if isinstance(contract, DetectionContract) else contract.classes
+
+
+def _names_of_model(task: Task) -> tuple[str, ...]:
+    model = newest_model(task)
+    return names_of(read_contract(Path(model.path_of(CONTRACT_FILE)))) if model else ()
 
 
 def _names_of_data(task: Task, data_dir: Path) -> tuple[str, ...]:

@@ -91,6 +91,16 @@ def test_a_later_run_adds_new_pictures_and_a_newer_models_suggestions_for_what_i
     assert push(server.client(), home, "classification", CLASSES, None).num_suggested == 3
 
 
+def test_a_name_of_the_model_that_people_may_not_say_is_told_and_never_suggested(
+    tmp_path: Path, store: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, folder = RememberingServer(), _pictures(tmp_path / "unlabelled")
+    _store_model(scale=8)
+    push(server.client(), tmp_path / "labels", "classification", CLASSES[1:], folder)
+    assert "the model knows red, which people may not say here" in caplog.text
+    assert [one["result"] for one in server.predictions] == [[], [], []]
+
+
 def test_what_cannot_be_labelled_is_left_out_by_name(tmp_path: Path, store: Path) -> None:
     folder = _pictures(tmp_path / "unlabelled")
     (folder / "broken.png").write_bytes((folder / "line 1/sure.png").read_bytes()[:60])

@@ -13,6 +13,7 @@ import pytest
 from annotation.api import LabelStudioError
 from annotation.home import make_access
 from annotation.server import running, wait_for_end
+from benchmarks.load.server_process import free_port
 
 REPOSITORY = Path(__file__).parents[2]
 # As Label Studio is started: answers at the port that follows `--port`, and notes who it is.
@@ -62,17 +63,10 @@ def _environment(home: Path, stand_in: str) -> Path:
     return folder.parent
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_label_studio_does_not_outlive_what_started_it(number: signal.Signals, tmp_path: Path) -> None:
     _environment(tmp_path, STAND_IN)
-    command = [sys.executable, "-c", LABELLING, str(tmp_path), str(_free_port())]
+    command = [sys.executable, "-c", LABELLING, str(tmp_path), str(free_port())]
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE) as labelling:
         assert labelling.stdout
         assert labelling.stdout.readline() == b"runs\n"
@@ -95,7 +89,7 @@ def _is_alive(pid: int) -> bool:
 def test_server_that_ends_by_itself_is_not_waited_for_and_its_last_words_are_said(tmp_path: Path) -> None:
     home = tmp_path / "labels"
     access = make_access(home)
-    with running(home, access, _free_port(), _environment(tmp_path, ENDING)) as process:
+    with running(home, access, free_port(), _environment(tmp_path, ENDING)) as process:
         assert stat.S_IMODE((home / "server").stat().st_mode) == 0o700, "the token lies there"
         with pytest.raises(LabelStudioError, match=r"ended with status 1: .*server\.log ends with: .*no space left"):
             wait_for_end(process, home)

@@ -329,7 +329,7 @@ FILL = """async ([counts, height, width]) => {
   }
   context.fill(path, 'evenodd');
   const alpha = [...context.getImageData(0, 0, width, height).data].filter((_, place) => place % 4 === 3);
-  return {runs, area: masks.areaOf(runs), alpha};
+  return {runs, alpha};
 }"""
 
 
@@ -358,7 +358,7 @@ def test_masks_are_decoded_as_pycocotools_encodes_them_and_drawn_to_the_pixel(pa
     for name, mask in drawn_masks().items():
         encoded = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
         seen = page.evaluate(FILL, [encoded["counts"].decode(), *mask.shape])
-        assert seen["area"] == mask.sum(), name
+        assert sum(seen["runs"][1::2]) == mask.sum(), name
         assert sum(seen["runs"]) == mask.size, name
         assert set(seen["alpha"]) <= {0, 255}, name
         assert (np.reshape(seen["alpha"], mask.shape) == 255 * mask).all(), name

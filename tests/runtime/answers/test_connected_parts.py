@@ -11,7 +11,7 @@ from scipy import ndimage
 from runtime.answers.connected_parts import find_parts, mean_by_part
 
 
-def check(values: NDArray[np.uint8]) -> None:
+def assert_parts_of_scipy(values: NDArray[np.uint8]) -> None:
     parts = find_parts(values)
     assert parts.labels.shape == values.shape
     num_parts = 0
@@ -33,7 +33,7 @@ def check(values: NDArray[np.uint8]) -> None:
 @given(arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.sampled_from([0, 1, 1, 2, 254])))
 @settings(max_examples=200, deadline=None, derandomize=True)
 def test_parts_are_those_of_scipy(values: NDArray[np.uint8]) -> None:
-    check(values)
+    assert_parts_of_scipy(values)
 
 
 def spiral(side: int) -> NDArray[np.uint8]:
@@ -73,8 +73,8 @@ def nested_combs(side: int) -> NDArray[np.uint8]:
     ids=["full", "empty", "chequers", "diagonal", "three values", "noise", "spiral", "combs"],
 )
 def test_shapes_that_labelling_finds_hard(values: NDArray[np.uint8]) -> None:
-    check(values)
-    check(np.ascontiguousarray(values.T[:, ::-1]))
+    assert_parts_of_scipy(values)
+    assert_parts_of_scipy(np.ascontiguousarray(values.T[:, ::-1]))
 
 
 def test_mean_by_part_is_over_its_own_cells() -> None:

@@ -99,7 +99,7 @@ def p3_to_srgb(rgb: list[int]) -> NDArray[np.float64]:
     return result
 
 
-def refusal(data: bytes, code: ImageErrorCode, **options: Any) -> str:
+def assert_refused(data: bytes, code: ImageErrorCode, **options: Any) -> str:
     """Assert that bytes are refused with `code`; return the message."""
     with pytest.raises(ImageError) as caught:
         decode_image(data, **options)
@@ -107,11 +107,12 @@ def refusal(data: bytes, code: ImageErrorCode, **options: Any) -> str:
     return str(caught.value)
 
 
-def is_read(data: bytes, **options: Any) -> bool:
-    """Read damaged bytes; anything but pixels or an ImageError is raised."""
+def assert_read_or_refused(data: bytes, **options: Any) -> None:
+    """Assert that damaged bytes give a picture or an ImageError, and nothing else."""
     with suppress(ImageError):
-        return decode_image(data, **options).ndim == 3
-    return False
+        decoded = decode_image(data, **options)
+        assert decoded.dtype == np.uint8
+        assert decoded.ndim == decoded.shape[-1] == 3
 
 
 def assert_shows(data: bytes, truth: NDArray[np.uint8], mean: float = 0.0) -> None:

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from runtime.model.errors import ImageErrorCode
 from runtime.model.image import decode_image
-from tests.runtime.formats.drawn_pictures import assert_shows, drawn, encode, is_read, matrix_profile, refusal
+from tests.runtime.formats.drawn_pictures import (
+    assert_read_or_refused,
+    assert_refused,
+    assert_shows,
+    drawn,
+    encode,
+    matrix_profile,
+)
 
 CORRUPT, UNSUPPORTED = ImageErrorCode.CORRUPT, ImageErrorCode.UNSUPPORTED
 PICTURE = drawn(45, 67)
@@ -151,7 +158,7 @@ def test_embedded_profile_is_applied() -> None:
     ],
 )
 def test_kind_that_is_not_read_is_named(data: bytes, word: str) -> None:
-    assert word in refusal(data, UNSUPPORTED)
+    assert word in assert_refused(data, UNSUPPORTED)
 
 
 @pytest.mark.parametrize(
@@ -166,15 +173,15 @@ def test_kind_that_is_not_read_is_named(data: bytes, word: str) -> None:
     ],
 )
 def test_damage_is_refused(data: bytes) -> None:
-    refusal(data, CORRUPT)
+    assert_refused(data, CORRUPT)
 
 
 def test_size_is_checked_before_pixels() -> None:
     data = bytearray(bmp([b"\0" * 12] * 4, 24))
     struct.pack_into("<ii", data, 18, 60_000, 60_000)
-    refusal(bytes(data), ImageErrorCode.TOO_MANY_PIXELS)
+    assert_refused(bytes(data), ImageErrorCode.TOO_MANY_PIXELS)
     struct.pack_into("<ii", data, 18, 20_000, -(2**31))
-    refusal(bytes(data), ImageErrorCode.TOO_MANY_PIXELS)
+    assert_refused(bytes(data), ImageErrorCode.TOO_MANY_PIXELS)
 
 
 @settings(max_examples=100, deadline=None)
@@ -185,7 +192,7 @@ def test_any_damage_is_read_or_refused(at: int, value: int, other_at: int, other
         encode(small, "BMP", "P") if is_palette else bmp(packed(small, RGBA, 32), 32, size=124, masks=RGBA)
     )
     data[at], data[other_at] = value, other
-    is_read(bytes(data), max_pixels=10_000)
+    assert_read_or_refused(bytes(data), max_pixels=10_000)
 
 
 def narrow(bits: int, masks: Masks | None = None) -> bytes:
@@ -204,7 +211,7 @@ def test_last_row_may_lack_the_bytes_that_only_fill_it_up(bits: int) -> None:
     whole = decode_image(data)
     for missing in range(1, filling + 1):
         np.testing.assert_array_equal(decode_image(data[:-missing]), whole)
-    refusal(data[: -filling - 1], ImageErrorCode.CORRUPT)
+    assert_refused(data[: -filling - 1], ImageErrorCode.CORRUPT)
 
 
 @pytest.mark.parametrize("bits", [8, 16, 24, 32])
@@ -214,4 +221,4 @@ def test_pixels_without_a_stated_place_follow_the_header_and_none_lie_in_it(bits
     data = narrow(bits, masks)
     np.testing.assert_array_equal(decode_image(data[:10] + bytes(4) + data[14:]), decode_image(data))
     inside = data[:10] + struct.pack("<I", 30) + data[14:]
-    assert "begin at byte 30, inside its header" in refusal(inside, ImageErrorCode.CORRUPT)
+    assert "begin at byte 30, inside its header" in assert_refused(inside, ImageErrorCode.CORRUPT)

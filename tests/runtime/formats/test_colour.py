@@ -16,6 +16,7 @@ from runtime.formats import colour
 from runtime.model.errors import ImageErrorCode
 from runtime.model.image import ImageArray, decode_image
 from tests.runtime.formats.drawn_pictures import (
+    assert_refused,
     assert_shows,
     chunk,
     drawn,
@@ -23,7 +24,6 @@ from tests.runtime.formats.drawn_pictures import (
     jpeg,
     matrix_profile,
     p3_to_srgb,
-    refusal,
     rgb_png,
     segment,
 )
@@ -232,11 +232,11 @@ def test_chromaticities_of_display_p3_give_what_its_profile_gives() -> None:
 @pytest.mark.parametrize("is_full", [0, 1])
 def test_high_dynamic_range_is_refused_by_name(transfer: int, name: str, primaries: int, is_full: int) -> None:
     data = rgb_png(PICTURE, chunk(b"cICP", bytes([primaries, transfer, 0, is_full])))
-    assert name in refusal(data, ImageErrorCode.UNSUPPORTED)
+    assert name in assert_refused(data, ImageErrorCode.UNSUPPORTED)
 
 
 def test_samples_in_the_range_of_video_are_refused_and_not_shown_washed_out() -> None:
-    message = refusal(rgb_png(PICTURE, chunk(b"cICP", b"\x01\x01\0\0")), ImageErrorCode.UNSUPPORTED)
+    message = assert_refused(rgb_png(PICTURE, chunk(b"cICP", b"\x01\x01\0\0")), ImageErrorCode.UNSUPPORTED)
     assert "range of video" in message
     assert "sRGB" in message
 

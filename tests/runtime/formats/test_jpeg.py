@@ -15,7 +15,15 @@ from PIL import Image, ImageChops
 from runtime.formats.jpeg_segments import MAX_SEGMENTS, read_segments
 from runtime.model.errors import ImageError, ImageErrorCode
 from runtime.model.image import MAX_PIXELS, MAX_REDUCED_PIXELS, ImageArray, decode_image, decode_with_size
-from tests.runtime.formats.drawn_pictures import assert_shows, drawn, encode, is_read, jpeg, refusal, segment
+from tests.runtime.formats.drawn_pictures import (
+    assert_read_or_refused,
+    assert_refused,
+    assert_shows,
+    drawn,
+    encode,
+    jpeg,
+    segment,
+)
 
 CORRUPT, UNSUPPORTED = ImageErrorCode.CORRUPT, ImageErrorCode.UNSUPPORTED
 PICTURE = drawn(240, 320)
@@ -99,7 +107,7 @@ def test_picture_that_lacks_only_its_end_marker_is_whole(data: bytes, end: bytes
 def test_picture_whose_coded_data_end_early_is_refused_with_an_end_marker_or_without(share: float, end: bytes) -> None:
     start = WHOLE.index(b"\xff\xda")
     cut = WHOLE[: start + int(share * (len(WHOLE) - start))].rstrip(b"\xff")
-    assert "end before the picture" in refusal(cut + end, CORRUPT)
+    assert "end before the picture" in assert_refused(cut + end, CORRUPT)
 
 
 @pytest.mark.parametrize("end", [b"", END])
@@ -111,22 +119,22 @@ def test_cut_picture_is_refused_in_every_mode_and_scale(
     data = encode(PICTURE, "JPEG", mode, quality=90)
     start = data.index(b"\xff\xda")
     cut = data[: start + (len(data) - start) * 2 // 3].rstrip(b"\xff")
-    refusal(cut + end, CORRUPT, at_least=at_least)
+    assert_refused(cut + end, CORRUPT, at_least=at_least)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.8, 0.97])
 def test_progressive_picture_that_is_cut_is_refused(share: float) -> None:
-    refusal(PROGRESSIVE[: int(len(PROGRESSIVE) * share)], CORRUPT)
-    refusal(PROGRESSIVE[: int(len(PROGRESSIVE) * share)], CORRUPT, at_least=(28, 38))
+    assert_refused(PROGRESSIVE[: int(len(PROGRESSIVE) * share)], CORRUPT)
+    assert_refused(PROGRESSIVE[: int(len(PROGRESSIVE) * share)], CORRUPT, at_least=(28, 38))
 
 
 def test_progressive_picture_cut_within_a_scan_is_refused_and_one_that_ends_with_a_scan_is_taken() -> None:
     last = PROGRESSIVE.rindex(b"\xff\xda")
     before = PROGRESSIVE.rindex(b"\xff\xda", 0, last)
-    refusal(PROGRESSIVE[: (before + last) // 2] + END, CORRUPT)
+    assert_refused(PROGRESSIVE[: (before + last) // 2] + END, CORRUPT)
     without_last = PROGRESSIVE[: PROGRESSIVE.rindex(b"\xff\xc4", 0, last)] + END
     assert_shows(without_last, PICTURE, mean=4)
-    refusal(without_last[:-2], CORRUPT)  # nothing says that more was not meant to follow
+    assert_refused(without_last[:-2], CORRUPT)  # nothing says that more was not meant to follow
 
 
 def test_grey_picture_that_ends_as_missing_data_do_is_taken() -> None:
@@ -153,14 +161,14 @@ def frame_with(byte: int, value: int, data: bytes = WHOLE) -> bytes:
     ],
 )
 def test_kind_of_jpeg_that_is_not_read_is_named(data: bytes, name: str) -> None:
-    assert name in refusal(data, UNSUPPORTED)
+    assert name in assert_refused(data, UNSUPPORTED)
 
 
 def test_height_stated_behind_the_first_scan_is_found() -> None:
     at = WHOLE.index(b"\xff\xc0") + 5
     data = WHOLE[:at] + b"\0\0" + WHOLE[at + 2 : -2] + segment(0xDC, struct.pack(">H", 240)) + END
     assert_shows(data, decode_image(WHOLE))
-    refusal(WHOLE[:at] + b"\0\0" + WHOLE[at + 2 :], CORRUPT)
+    assert_refused(WHOLE[:at] + b"\0\0" + WHOLE[at + 2 :], CORRUPT)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +185,7 @@ def test_height_stated_behind_the_first_scan_is_found() -> None:
     ],
 )
 def test_damaged_structure_is_refused(data: bytes) -> None:
-    refusal(data, CORRUPT)
+    assert_refused(data, CORRUPT)
 
 
 def test_component_without_any_scan_is_refused() -> None:
@@ -188,7 +196,7 @@ def test_component_without_any_scan_is_refused() -> None:
     head = three + luma[frame + 13 : scan]
     scans = [luma[scan : scan + 5] + bytes([number]) + luma[scan + 6 : -2] for number in (1, 2, 3)]
     assert decode_image(head + b"".join(scans) + END).shape == PICTURE.shape
-    assert "component" in refusal(head + b"".join(scans[:2]) + END, CORRUPT)
+    assert "component" in assert_refused(head + b"".join(scans[:2]) + END, CORRUPT)
 
 
 def ycck(pixels: ImageArray) -> bytes:
@@ -231,8 +239,8 @@ def test_more_pixels_than_are_decoded_are_taken_at_reduced_scale_unless_a_bound_
     assert (reduced.shape, size) == ((1200, 1500, 3), (height, width))
     assert reduced[600, 10, 0] == 90
     assert reduced[600, -10, 0] == 200
-    refusal(data, ImageErrorCode.TOO_MANY_PIXELS)
-    refusal(data, ImageErrorCode.TOO_MANY_PIXELS, max_pixels=height * width - 1, at_least=(448, 448))
+    assert_refused(data, ImageErrorCode.TOO_MANY_PIXELS)
+    assert_refused(data, ImageErrorCode.TOO_MANY_PIXELS, max_pixels=height * width - 1, at_least=(448, 448))
     assert decode_image(data, height * width, (448, 448)).shape == (1200, 1500, 3)
 
 
@@ -240,11 +248,11 @@ def test_progressive_picture_counts_whole_and_there_is_an_end_to_what_is_reduced
     small = jpeg(PICTURE, progressive=True)
     at = small.index(b"\xff\xc2") + 5
     huge = small[:at] + struct.pack(">HH", 9_600, 12_000) + small[at + 4 :]
-    refusal(huge, ImageErrorCode.TOO_MANY_PIXELS, at_least=(448, 448))
+    assert_refused(huge, ImageErrorCode.TOO_MANY_PIXELS, at_least=(448, 448))
     at = WHOLE.index(b"\xff\xc0") + 5
     beyond = WHOLE[:at] + struct.pack(">HH", 20_000, 20_000) + WHOLE[at + 4 :]
     assert MAX_REDUCED_PIXELS < 20_000 * 20_000
-    assert "20000 x 20000" in refusal(beyond, ImageErrorCode.TOO_MANY_PIXELS, at_least=(448, 448))
+    assert "20000 x 20000" in assert_refused(beyond, ImageErrorCode.TOO_MANY_PIXELS, at_least=(448, 448))
 
 
 @pytest.mark.parametrize(
@@ -283,7 +291,7 @@ def test_any_damage_is_read_or_refused(data: st.DataObject) -> None:
                 changed[at:at] = data.draw(st.sampled_from([b"\xff\xd8", b"\xff\xda", b"\xff\xd9", b"\xff", b"\0\0"]))
         if len(changed) < 8:
             break
-    is_read(bytes(changed), max_pixels=10_000)
+    assert_read_or_refused(bytes(changed), max_pixels=10_000)
 
 
 def test_bytes_are_looked_at_about_once_however_many_markers_there_are(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from runtime.formats.primary_colours import primary_colours
 from runtime.formats.sniff import sniff
 from runtime.model.errors import ImageErrorCode
 from runtime.model.image import decode_image
-from tests.runtime.formats.drawn_pictures import assert_shows, drawn, encode, p3_to_srgb, refusal
+from tests.runtime.formats.drawn_pictures import assert_refused, assert_shows, drawn, encode, p3_to_srgb
 
 UNSUPPORTED = ImageErrorCode.UNSUPPORTED
 PICTURE = drawn()
@@ -69,7 +69,7 @@ HEIC = FTYP + b"heic\0\0\0\0mif1heic" + bytes(40)
     ids=lambda value: repr(value[:12]) if isinstance(value, bytes) else "",
 )
 def test_bytes_are_named_and_the_formats_that_are_read_are_listed(data: bytes, words: tuple[str, ...]) -> None:
-    message = refusal(data, UNSUPPORTED)
+    message = assert_refused(data, UNSUPPORTED)
     for word in words:
         assert word in message
     assert message.startswith("not an image in a supported format")
@@ -93,7 +93,7 @@ ALTERED = {
 @pytest.mark.parametrize("name", ALTERED)
 def test_picture_that_was_handled_as_text_is_told_from_bytes_of_unknown_kind(name: str) -> None:
     data, words = ALTERED[name]
-    assert words in refusal(data, UNSUPPORTED)
+    assert words in assert_refused(data, UNSUPPORTED)
 
 
 @given(st.binary(max_size=400))
@@ -109,8 +109,8 @@ def test_avif_is_read_by_pillow() -> None:
     frames = encode(PICTURE, "AVIF", quality=95, save_all=True, append_images=[Image.new("RGB", (128, 96))])
     assert_shows(frames, PICTURE, mean=4)
     for share in (0.1, 0.5, 0.95):
-        refusal(data[: int(len(data) * share)], ImageErrorCode.CORRUPT)
-    refusal(data, ImageErrorCode.TOO_MANY_PIXELS, max_pixels=96 * 128 - 1)
+        assert_refused(data[: int(len(data) * share)], ImageErrorCode.CORRUPT)
+    assert_refused(data, ImageErrorCode.TOO_MANY_PIXELS, max_pixels=96 * 128 - 1)
     pixels = np.dstack([PICTURE, np.zeros(PICTURE.shape[:2], np.uint8)])
     assert decode_image(encode(pixels, "AVIF")).min() >= 250
 
@@ -122,7 +122,7 @@ def test_colours_that_an_avif_states_are_used_and_high_dynamic_range_is_refused(
     assert struct.unpack_from(">HH", data, at) == (1, 13)
     wide = decode_image(data[:at] + struct.pack(">HH", 12, 13) + data[at + 4 :])
     np.testing.assert_allclose(wide[8, 8], p3_to_srgb([200, 100, 50]), atol=4)
-    assert "PQ" in refusal(data[:at] + struct.pack(">HH", 9, 16) + data[at + 4 :], UNSUPPORTED)
+    assert "PQ" in assert_refused(data[:at] + struct.pack(">HH", 9, 16) + data[at + 4 :], UNSUPPORTED)
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow was built without AVIF")
@@ -152,7 +152,7 @@ def test_damaged_boxes_state_nothing(data: st.DataObject) -> None:
 
 def test_avif_without_a_decoder_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "check", lambda name: False)
-    assert "AVIF is not accepted here" in refusal(FTYP + b"avif\0\0\0\0mif1avif" + bytes(40), UNSUPPORTED)
+    assert "AVIF is not accepted here" in assert_refused(FTYP + b"avif\0\0\0\0mif1avif" + bytes(40), UNSUPPORTED)
 
 
 def test_heic_is_read_where_its_package_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +177,7 @@ def test_heic_is_read_where_its_package_is_there(monkeypatch: pytest.MonkeyPatch
     package.__spec__ = types.SimpleNamespace(name="pillow_heif")  # type: ignore[assignment]
     monkeypatch.setitem(sys.modules, "pillow_heif", package)
     assert_shows(HEIC, PICTURE)
-    refusal(HEIC, ImageErrorCode.TOO_MANY_PIXELS, max_pixels=100)
+    assert_refused(HEIC, ImageErrorCode.TOO_MANY_PIXELS, max_pixels=100)
 
 
 @pytest.mark.filterwarnings("error")
@@ -189,9 +189,9 @@ def test_bound_that_is_set_holds_and_pillows_own_plays_no_part(
     data = encode(PICTURE, kind, **options if kind == "TIFF" else {})
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     assert decode_image(data, max_pixels=96 * 128).shape == PICTURE.shape
-    assert "12288" not in refusal(data, ImageErrorCode.TOO_MANY_PIXELS, max_pixels=96 * 128 - 1)
+    assert "12288" not in assert_refused(data, ImageErrorCode.TOO_MANY_PIXELS, max_pixels=96 * 128 - 1)
 
 
 def test_message_is_fit_for_json() -> None:
-    message = refusal(bytes(range(256)), UNSUPPORTED)
+    message = assert_refused(bytes(range(256)), UNSUPPORTED)
     assert json.loads(json.dumps(message)) == message

@@ -16,7 +16,16 @@ from PIL import Image
 from runtime.formats.png_chunks import SIGNATURE, read_chunks
 from runtime.model.errors import ImageError, ImageErrorCode
 from runtime.model.image import ImageArray, decode_image
-from tests.runtime.formats.drawn_pictures import assert_shows, chunk, drawn, encode, is_read, png, refusal, rgb_png
+from tests.runtime.formats.drawn_pictures import (
+    assert_read_or_refused,
+    assert_refused,
+    assert_shows,
+    chunk,
+    drawn,
+    encode,
+    png,
+    rgb_png,
+)
 
 CORRUPT, UNSUPPORTED = ImageErrorCode.CORRUPT, ImageErrorCode.UNSUPPORTED
 PICTURE = drawn()
@@ -114,9 +123,9 @@ def test_chunks_between_the_pixels_and_a_missing_end_are_passed_over() -> None:
 def test_wrong_checksum_of_a_chunk_that_makes_pixels_is_refused(name: bytes) -> None:
     at = WHOLE.index(name) - 4
     end = at + 8 + int.from_bytes(WHOLE[at : at + 4])
-    assert name.decode() in refusal(WHOLE[:end] + b"\1\2\3\4" + WHOLE[end + 4 :], CORRUPT)
+    assert name.decode() in assert_refused(WHOLE[:end] + b"\1\2\3\4" + WHOLE[end + 4 :], CORRUPT)
     palette = png([b"\0\1"], 2, 8, 3, chunk(b"PLTE", bytes(6), checksum=1))
-    assert "PLTE" in refusal(palette, CORRUPT)
+    assert "PLTE" in assert_refused(palette, CORRUPT)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +136,7 @@ def test_wrong_checksum_of_a_chunk_that_makes_pixels_is_refused(name: bytes) -> 
     ],
 )
 def test_unknown_chunk_that_pixels_need_is_named(data: bytes, word: str) -> None:
-    assert word in refusal(data, UNSUPPORTED)
+    assert word in assert_refused(data, UNSUPPORTED)
 
 
 def header(*values: int) -> bytes:
@@ -153,7 +162,7 @@ def header(*values: int) -> bytes:
     ],
 )
 def test_damaged_structure_is_refused(data: bytes) -> None:
-    refusal(data, CORRUPT)
+    assert_refused(data, CORRUPT)
 
 
 @pytest.mark.parametrize("interlaced", [0, 1])
@@ -167,9 +176,9 @@ def test_pixels_that_end_early_but_in_order_are_refused(depth: int, interlaced: 
     assert_shows(whole, np.zeros((64, 64, 3), np.uint8))
     for missing in (1, depth * 8, unpacked // 3, unpacked - 100):
         packed = zlib.compress(bytes(unpacked - missing))
-        refusal(png(rows, 64, depth, 0, packed=packed, interlaced=interlaced), CORRUPT)
+        assert_refused(png(rows, 64, depth, 0, packed=packed, interlaced=interlaced), CORRUPT)
     few = zlib.compress((b"\0" + bytes([200] * 30)) * 4)
-    assert "before the picture does" in refusal(png([bytes(30)] * 10, 10, 8, 2, packed=few), CORRUPT)
+    assert "before the picture does" in assert_refused(png([bytes(30)] * 10, 10, 8, 2, packed=few), CORRUPT)
 
 
 @pytest.mark.parametrize("colour", [171, 0, 255])
@@ -191,7 +200,7 @@ def test_sixteen_bits_are_scaled_by_a_stated_range() -> None:
     values = (DEEP // 16).astype(np.uint16)
     decoded = decode_image(deep_png(values, 2), max_value=4095)
     np.testing.assert_array_equal(decoded, np.rint(values / (4095 / 255)))
-    assert "4095" in refusal(deep_png(DEEP, 2), UNSUPPORTED, max_value=4095)
+    assert "4095" in assert_refused(deep_png(DEEP, 2), UNSUPPORTED, max_value=4095)
     assert_shows(WHOLE, decode_image(WHOLE, max_value=4095))  # 8 bits have their range
 
 
@@ -279,4 +288,4 @@ def test_any_damage_is_read_or_refused(data: st.DataObject) -> None:
             del changed[at : at + data.draw(st.integers(1, 20))]
         if len(changed) < 12:
             break
-    is_read(bytes(changed), max_pixels=10_000)
+    assert_read_or_refused(bytes(changed), max_pixels=10_000)

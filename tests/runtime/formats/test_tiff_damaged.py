@@ -23,7 +23,7 @@ RGB = np.random.default_rng(3).integers(0, 256, (24, 32, 3), dtype=np.uint8)
 SMALL = np.full((6, 8, 3), 255, np.uint8)
 
 
-def corrupt(data: bytes) -> str:
+def assert_corrupt(data: bytes) -> str:
     with pytest.raises(ImageError) as caught:
         decode_image(data)
     assert caught.value.code is ImageErrorCode.CORRUPT
@@ -79,7 +79,7 @@ def test_picture_marked_as_reduced_is_read_where_it_is_the_only_one() -> None:
 def test_preview_is_not_taken_where_the_picture_that_it_is_of_cannot_be_read() -> None:
     data = with_preview({}, {"t254": (4, [1])})
     place = data.index(struct.pack("<HHL", 330, 4, 1)) + 8
-    assert "it holds a preview" in corrupt(data[:place] + struct.pack("<L", 2**31) + data[place + 4 :])
+    assert "it holds a preview" in assert_corrupt(data[:place] + struct.pack("<L", 2**31) + data[place + 4 :])
 
 
 @pytest.mark.parametrize("in_sub", [True, False])
@@ -139,7 +139,7 @@ def test_metadata_whose_place_lies_outside_is_passed_over() -> None:
 def test_damaged_tag_that_the_pixels_need_is_an_error_and_not_a_guess(tag: int) -> None:
     data = tiff([tags_of(RGB, first_byte())], RGB.tobytes())
     at = data.index(struct.pack("<H", tag), first_byte() + RGB.size)
-    assert f"the tag {tag} is damaged" in corrupt(data[: at + 2] + struct.pack("<H", 99) + data[at + 4 :])
+    assert f"the tag {tag} is damaged" in assert_corrupt(data[: at + 2] + struct.pack("<H", 99) + data[at + 4 :])
 
 
 def test_directories_in_a_circle_end() -> None:
@@ -147,7 +147,7 @@ def test_directories_in_a_circle_end() -> None:
     start = first_byte() + RGB.size
     next_at = start + 2 + 12 * 8
     data[next_at : next_at + 4] = struct.pack("<L", start)
-    assert "it holds a preview" in corrupt(bytes(data))
+    assert "it holds a preview" in assert_corrupt(bytes(data))
     data[start + 2 : start + 4] = struct.pack("<H", 253)  # a tag that nobody knows instead of the mark of a preview
     np.testing.assert_array_equal(decode_image(bytes(data)), RGB)
 
@@ -157,7 +157,7 @@ def test_many_directories_cost_no_more_than_a_few() -> None:
     count = 50_000
     chain = b"".join(entry[:14] + struct.pack("<L", 8 + 18 * (i + 1)) for i in range(count))
     started = time.perf_counter()
-    corrupt(b"II*\0" + struct.pack("<L", 8) + chain)
+    assert_corrupt(b"II*\0" + struct.pack("<L", 8) + chain)
     assert time.perf_counter() - started < 1
 
 
@@ -183,7 +183,7 @@ def test_many_directories_cost_no_more_than_a_few() -> None:
     ],
 )
 def test_tags_that_lie_are_found_out(changes: dict[str, Tag], reason: str) -> None:
-    assert reason in corrupt(tiff([tags_of(RGB, first_byte(), **changes)], RGB.tobytes()))
+    assert reason in assert_corrupt(tiff([tags_of(RGB, first_byte(), **changes)], RGB.tobytes()))
 
 
 def test_strips_that_are_all_the_same_bytes_are_not_unpacked_over_and_over() -> None:
@@ -193,7 +193,7 @@ def test_strips_that_are_all_the_same_bytes_are_not_unpacked_over_and_over() -> 
     tags = {256: (4, [4000]), 257: (4, [rows]), 258: (3, [8]), 259: (3, [8]), 262: (3, [1]), 278: (4, [1])}
     tags |= {273: (4, [8] * rows), 279: (4, [size] * rows)}
     started = time.perf_counter()
-    assert "longer than the file" in corrupt(tiff([tags], data[8 : 8 + size]))
+    assert "longer than the file" in assert_corrupt(tiff([tags], data[8 : 8 + size]))
     assert time.perf_counter() - started < 1
 
 
@@ -217,10 +217,10 @@ def test_memory_is_bounded_by_the_limit_of_pixels_whatever_bands_and_tiles_claim
 @pytest.mark.parametrize("compression", [1, LZW, DEFLATE])
 def test_truncated_files_are_refused_wherever_the_directory_lies(share: float, compression: int) -> None:
     data = write(RGB, 2, 8, compression=compression, rows=5)
-    corrupt(data[: int(len(data) * share)])
+    assert_corrupt(data[: int(len(data) * share)])
     start = int.from_bytes(data[4:8], "little")
     moved = struct.pack("<L", 8) + directory({1: (3, [1])}, 8)  # what follows is data, and the directory is cut off
-    corrupt((data[:4] + moved + data[8:start])[: int(start * share)])
+    assert_corrupt((data[:4] + moved + data[8:start])[: int(start * share)])
 
 
 STRUCTURES = [

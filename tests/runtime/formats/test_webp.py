@@ -11,7 +11,14 @@ from PIL import Image
 
 from runtime.model.errors import ImageErrorCode
 from runtime.model.image import decode_image
-from tests.runtime.formats.drawn_pictures import assert_shows, drawn, encode, is_read, matrix_profile, refusal
+from tests.runtime.formats.drawn_pictures import (
+    assert_read_or_refused,
+    assert_refused,
+    assert_shows,
+    drawn,
+    encode,
+    matrix_profile,
+)
 
 CORRUPT = ImageErrorCode.CORRUPT
 PICTURE = drawn()
@@ -72,14 +79,14 @@ def test_profile_is_used_and_large_metadata_are_passed_over() -> None:
 def test_cut_picture_is_refused(options: dict[str, Any], share: float) -> None:
     data = encode(PICTURE, "WEBP", **options)
     cut = data[: max(12, int(len(data) * share))]
-    refusal(cut, CORRUPT)
-    refusal(cut[:4] + struct.pack("<I", len(cut) - 8) + cut[8:], CORRUPT)
+    assert_refused(cut, CORRUPT)
+    assert_refused(cut[:4] + struct.pack("<I", len(cut) - 8) + cut[8:], CORRUPT)
 
 
 def test_size_is_checked_before_pixels() -> None:
     canvas = chunk(b"VP8X", b"\0\0\0\0" + (16382).to_bytes(3, "little") + (16382).to_bytes(3, "little"))
-    refusal(riff(canvas + LOSSLESS[12:]), ImageErrorCode.TOO_MANY_PIXELS)
-    refusal(LOSSLESS, ImageErrorCode.TOO_MANY_PIXELS, max_pixels=PICTURE.shape[0] * PICTURE.shape[1] - 1)
+    assert_refused(riff(canvas + LOSSLESS[12:]), ImageErrorCode.TOO_MANY_PIXELS)
+    assert_refused(LOSSLESS, ImageErrorCode.TOO_MANY_PIXELS, max_pixels=PICTURE.shape[0] * PICTURE.shape[1] - 1)
 
 
 @settings(max_examples=150, deadline=None)
@@ -99,4 +106,4 @@ def test_any_damage_is_read_or_refused(data: st.DataObject) -> None:
             del changed[at : at + data.draw(st.integers(1, 20))]
         if len(changed) < 14:
             break
-    is_read(bytes(changed), max_pixels=10_000)
+    assert_read_or_refused(bytes(changed), max_pixels=10_000)

@@ -47,7 +47,7 @@ export class Detail {
   #loaded() {
     if (!this.#item) return;
     const { naturalWidth: width, naturalHeight: height } = this.#picture;
-    this.#item.size = { width, height };
+    this.#item.size ??= { width, height }; // an answer's, if there is one: see page.js
     this.#resize();
     this.#describe(this.#item);
   }
@@ -104,7 +104,7 @@ export class Detail {
   }
 
   #resize() {
-    const size = this.#sizeOfAnswer();
+    const size = this.#item?.size;
     const isActual = byId("actual-size").checked;
     byId("stage").classList.toggle("actual", isActual);
     const frame = byId("frame");
@@ -122,17 +122,8 @@ export class Detail {
     this.#draw();
   }
 
-  /** The picture's own size or, where it cannot be shown, that of the answer. */
-  #sizeOfAnswer() {
-    if (!this.#item) return null;
-    const { size, results } = this.#item;
-    const answer = Object.values(results).find((result) => result.answer?.width)?.answer;
-    return answer ? { width: answer.width, height: answer.height } : size;
-  }
-
   #draw(peeked = null) {
-    const size = this.#sizeOfAnswer();
-    const shapes = this.#item?.shapes ?? [];
+    const { size = null, shapes = [] } = this.#item ?? {};
     const width = byId("frame").clientWidth;
     const wanted = byId("with-shapes").checked && size && width && shapes.length;
     byId("shapes-choice").hidden = !shapes.length;

@@ -20,11 +20,6 @@ export function decodeCounts(text) {
   return counts;
 }
 
-/** Returns how many pixels are inside. */
-export function areaOf(counts) {
-  return counts.reduce((sum, count, place) => sum + (place % 2 ? count : 0), 0);
-}
-
 /** Returns the runs of each column that has any, in order: `[[x, [y, end, y, end, ...]], ...]`; ends are outside. */
 export function columnsOf(counts, height) {
   const columns = [];
