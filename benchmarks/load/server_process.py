@@ -1,6 +1,7 @@
 """Servers as processes: started from an empty folder, on given cores, their CPU time read, ended to the last child."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -16,6 +17,8 @@ START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 15.0
 POLL_INTERVAL_S = 0.1
 LOG_TAIL_LINES = 30
+PORTS = range(10_000, 32_768)  # below those that Linux gives to whoever connects or binds to port 0
+NUM_PORTS_TRIED = 100
 
 
 class ServerFailedError(RuntimeError):
@@ -122,9 +125,15 @@ def _ask(port: int, request: bytes, timeout_s: float) -> bytes:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of loopback that nobody has, and that nobody gets by chance until a server takes it.
+
+    Raises ServerFailedError if there is none.
+    """
+    for port in random.SystemRandom().sample(PORTS, NUM_PORTS_TRIED):  # not seeded: processes choose apart
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise ServerFailedError(f"none of {NUM_PORTS_TRIED} ports from {PORTS.start} to {PORTS.stop - 1} is free")
 
 
 def _stop(server: ServerProcess) -> None:

@@ -1,6 +1,5 @@
 """Filters that look at pixels, beside the event loop: what each says in time, and what happens where it does not."""
 
-import asyncio
 import logging
 import time
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from runtime.answers.classification import Prediction
 from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.image_filters.looking import Area, ImageFile, ImageStep
 from runtime.serving.hook_threads import HookThreads
+from runtime.serving.pipeline.time_left import together
 
 P = TypeVar("P", bound=Prediction)
 logger = logging.getLogger("vision.filters")
@@ -32,15 +32,12 @@ async def look_at_images(
     the one that is found first.
     """
     until = time.perf_counter() + left_s
-    work = [
-        asyncio.ensure_future(_look_at(steps, file, answer, index, threads, until))
-        for index, (file, answer) in enumerate(zip(files, answers, strict=True))
-    ]
-    try:
-        looked = await asyncio.gather(*work)
-    finally:
-        for one in work:
-            one.cancel()
+    looked = await together(
+        [
+            _look_at(steps, file, answer, index, threads, until)
+            for index, (file, answer) in enumerate(zip(files, answers, strict=True))
+        ]
+    )
     return LookedAt([answer for answer, _ in looked], [areas for _, areas in looked])
 
 

@@ -66,8 +66,8 @@ class Job(Generic[Item, Answer]):
         is_background: bool = False,
     ) -> "Job[Item, Answer]":
         """Cut a request into pieces as even as can be."""
-        job = cls(future, function, deque(), [()] * num_pieces, num_pieces, time.perf_counter())
-        job.is_background = is_background
+        enqueued_at = time.perf_counter()
+        job = cls(future, function, deque(), [()] * num_pieces, num_pieces, enqueued_at, is_background=is_background)
         bounds = [len(images) * i // num_pieces for i in range(num_pieces + 1)]
         for index in range(num_pieces):
             part = images if num_pieces == 1 else images[bounds[index] : bounds[index + 1]]

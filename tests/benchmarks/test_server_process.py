@@ -1,6 +1,7 @@
 """A server is a tree of processes: all of it is measured and nothing of it is left."""
 
 import os
+import socket
 import sys
 import time
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from benchmarks.load import server_process
 from benchmarks.load.server_process import ServerFailedError, ServerProcess, free_port, running, wait_until_ready
 
 # A child that ignores SIGTERM, one that leaves the session, and one whose parent is gone: what real servers leave.
@@ -87,3 +89,13 @@ def test_a_server_that_is_not_ready_in_time_is_reported(tmp_path: Path) -> None:
         pytest.raises(ServerFailedError, match=r"not ready after 0 s .*refused"),
     ):
         wait_until_ready(server, free_port(), b"GET / HTTP/1.1\r\n\r\n", timeout_s=0.3)
+
+
+def test_free_port_is_one_that_nobody_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    assert port in server_process.PORTS
+    monkeypatch.setattr(server_process, "PORTS", range(port, port + 1))
+    monkeypatch.setattr(server_process, "NUM_PORTS_TRIED", 1)
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(ServerFailedError, match=f"{port} is free"):
+        free_port()
+    assert free_port() == port

@@ -57,4 +57,4 @@ def test_sigterm_under_load_loses_no_request_and_the_server_ends_with_0(
         wait_for(lambda: status_of(port, "/readyz") == 503, "that it is not ready")
         assert status_of(port, "/livez") == 200
         assert server.process.wait(PATIENCE_S) == 0
-        load.check_since(asked_s, GRACE_S)
+        load.assert_none_lost_since(asked_s, GRACE_S)

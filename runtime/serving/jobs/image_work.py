@@ -1,6 +1,5 @@
 """One image of a job to its answer: the way of any image, behind all requests."""
 
-import json
 import logging
 import time
 from collections.abc import Collection, Mapping
@@ -23,6 +22,7 @@ from runtime.serving.hook_threads import HookHangsError
 from runtime.serving.intake.images import Reader
 from runtime.serving.intake.wanted_parts import Parts, WantedParts
 from runtime.serving.jobs.records import Claim
+from runtime.serving.pipeline.lines import failed_line, result_line
 from runtime.serving.pipeline.pipeline import Pipeline
 from runtime.serving.pipeline.sent_pictures import SentPicture
 from runtime.serving.pipeline.time_left import TimeLeft
@@ -48,6 +48,11 @@ class Line(NamedTuple):
 
     text: str
     is_failed: bool
+
+    @classmethod
+    def of_error(cls, index: int, error: Mapping[str, object]) -> Self:
+        """Say why an image has no answer."""
+        return cls(failed_line(index, error), True)
 
 
 class TryAgainError(Exception):
@@ -104,7 +109,7 @@ class ImageWork:
         try:
             result = await self._answer(claim)
         except RequestRefused as refusal:
-            failed = failed_line(index, problem(refusal.at(index), request_id))
+            failed = Line.of_error(index, problem(refusal.at(index), request_id))
             if refusal.code in _TO_TRY_LATER | _TO_TRY_AGAIN:
                 # A filter that hangs keeps its thread: tried for ever, one image would take all of them.
                 was_tried = refusal.code in _TO_TRY_AGAIN or isinstance(refusal, HookHangsError)
@@ -112,8 +117,8 @@ class ImageWork:
             return failed
         except Exception:
             logger.exception("image %d of a job failed; request %s", index, request_id)
-            return failed_line(index, internal_problem(index, request_id))
-        line = Line(f'{{"index":{index},"result":{result.model_dump_json()}}}', False)
+            return Line.of_error(index, internal_problem(index, request_id))
+        line = Line(result_line(index, result), False)
         if isinstance(result, PipelineResult) and {result.classified, result.masked} & _MISSING_FOR_NOW:
             raise TryAgainError(True, line, f"classified: {result.classified}, masked: {result.masked}")
         return line
@@ -166,11 +171,6 @@ def _say(handler: RequestHandler, rows: list[Row], places: list[Placement], part
     if isinstance(contract, SegmentationContract):
         return to_tiled_segmentation(outputs, places, contract, identity, parts.roi)
     return to_predictions(outputs, contract, identity)[0]
-
-
-def failed_line(index: int, error: Mapping[str, object]) -> Line:
-    """Return what is said of an image that has no answer."""
-    return Line(json.dumps({"index": index, "error": error}, separators=(",", ":")), True)
 
 
 def _time_left() -> TimeLeft:

@@ -9,7 +9,7 @@ from functools import partial
 
 from runtime.answers.refusals import JobErrorCode, RequestRefused
 from runtime.serving.error_bodies import problem
-from runtime.serving.jobs.image_work import ImageWork, Line, TryAgainError, failed_line
+from runtime.serving.jobs.image_work import ImageWork, Line, TryAgainError
 from runtime.serving.jobs.lock import FolderLock
 from runtime.serving.jobs.records import Claim
 from runtime.serving.jobs.store import JobStore
@@ -121,7 +121,7 @@ class JobRunner:
         if claim.num_attempts > MAX_ATTEMPTS:
             message = f"given up: {MAX_ATTEMPTS} times what worked on it ended before it was done"
             refusal = RequestRefused(JobErrorCode.GIVEN_UP, message, claim.place)
-            await self._keep(claim, failed_line(claim.place, problem(refusal, claim.request_id)))
+            await self._keep(claim, Line.of_error(claim.place, problem(refusal, claim.request_id)))
             return
         try:
             line = await self.work.line(claim)

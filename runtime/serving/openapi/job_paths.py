@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, get_args
 
 from runtime.answers.refusals import AnyCode, JobErrorCode, RequestErrorCode
 from runtime.serving.intake.body_forms import JSON
 from runtime.serving.intake.image_list import BASE64, LIST_FIELD, URL
 from runtime.serving.jobs.endpoints import AFTER, DEFAULT_LIMIT, LIMIT, LINES_TYPES, MAX_LIMIT, PATH
 from runtime.serving.jobs.new_job import KEY_HEADER, KEY_PATTERN, TASK
-from runtime.serving.jobs.records import STATES
+from runtime.serving.jobs.records import STATES, JobState
 from runtime.serving.openapi.bodies import LISTED, headers_of, object_of, ref
 from runtime.serving.openapi.endpoints import EXAMPLE_PICTURE
 from runtime.serving.openapi.errors import errors_of
@@ -90,7 +90,7 @@ def job_schemas(tasks: Sequence[str]) -> Json:
     status: Json = {
         "id": {"type": "string"},
         TASK: task,
-        "state": {"type": "string", "enum": ["queued", "running", "done"]},
+        "state": {"type": "string", "enum": list(get_args(JobState))},
         "images": whole,
         "counts": ref("JobCounts"),
         "created_at": time,

@@ -5,7 +5,7 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from runtime.answers.classification import Prediction
 from runtime.answers.pipeline import PipelineResult
 from runtime.answers.refusals import RequestRefused
 from runtime.serving.bentoml_app import BatchCallback
@@ -32,6 +33,16 @@ logger = logging.getLogger("vision.pipeline")
 
 JSON_LINES = "application/x-ndjson"
 IN_FLIGHT = 8  # images of one request that are worked on at a time: enough to fill batches, and others have their turn
+
+
+def result_line(index: int, result: Prediction) -> str:
+    """Return what is said of an image in a list, as JSON without the line's end. index: its place there, from 0."""
+    return f'{{"index":{index},"result":{result.model_dump_json()}}}'
+
+
+def failed_line(index: int, error: Mapping[str, object]) -> str:
+    """Return what is said, as `result_line` does, of an image that has no answer."""
+    return json.dumps({"index": index, "error": error}, separators=(",", ":"))
 
 
 async def answer_lines(pipeline: Pipeline, request: Request, compute: BatchCallback, record: RequestRecord) -> Response:
@@ -77,15 +88,13 @@ class _Batch:
             result = await self._look_at(index, image)
         except RequestRefused as refusal:
             metrics.refused(refusal.code.value)
-            return self._error(index, problem(refusal.at(index), self.request_id))
+            line = failed_line(index, problem(refusal.at(index), self.request_id))
         except Exception:
             logger.exception("image %d of a batch failed; request %s", index, self.request_id)
-            return self._error(index, internal_problem(index, self.request_id))
-        return b'{"index":%d,"result":%b}\n' % (index, result.model_dump_json().encode())
-
-    @staticmethod
-    def _error(index: int, error: dict[str, object]) -> bytes:
-        return json.dumps({"index": index, "error": error}, separators=(",", ":")).encode() + b"\n"
+            line = failed_line(index, internal_problem(index, self.request_id))
+        else:
+            line = result_line(index, result)
+        return line.encode() + b"\n"
 
     async def _look_at(self, index: int, image: SentImage) -> PipelineResult:
         detector = self.pipeline.detector

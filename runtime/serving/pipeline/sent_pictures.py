@@ -90,9 +90,7 @@ class SentPicture:
             picture._opened = opened
             # Also where the request is over before anyone holds the picture.
             picture._give_back = weakref.finalize(picture, reading.room.give_back, opened.num_bytes)
-        elif reading.is_cut:
-            picture._data = data
-        if reading.keeps_files:
+        if reading.keeps_files or (reading.is_cut and picture._opened is None):
             picture._data = data
         return picture
 

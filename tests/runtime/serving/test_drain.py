@@ -78,7 +78,7 @@ def test_an_accepted_request_is_answered_and_its_connection_closed() -> None:
         answer = rest(upload)
         assert answer.startswith(b"HTTP/1.1 200 OK")
         assert b"connection: close" in answer
-        process.wait(PATIENCE_S)
+        assert process.wait(PATIENCE_S) == -signal.SIGTERM
 
 
 def test_in_the_grace_all_goes_on_and_ctrl_c_cuts_it_short() -> None:
@@ -86,7 +86,7 @@ def test_in_the_grace_all_goes_on_and_ctrl_c_cuts_it_short() -> None:
         process.send_signal(signal.SIGTERM)
         wait_for(lambda: ask(port).endswith(b"10"), "the drain")
         process.send_signal(signal.SIGINT)
-        process.wait(PATIENCE_S)
+        assert process.wait(PATIENCE_S) == -signal.SIGINT, "what ended it was Ctrl-C, and no end of the grace"
 
 
 def test_what_is_not_answered_in_time_is_dropped() -> None:

@@ -40,6 +40,10 @@ class Work:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
         await send({"type": "http.response.body", "body": b"done"})
 
+    async def assert_departure_is_noticed(self) -> None:
+        """Fail where the client has gone and that is not noticed before the time of `run` is over."""
+        assert await self.gone.wait()
+
     async def close(self) -> None:
         """Leave nothing open, also where a test failed."""
         self.may_answer.set()
@@ -108,7 +112,7 @@ def test_who_has_gone_is_noticed_while_the_work_is_done(new_loop: NewLoop, num_r
         writer.write(REQUEST * num_requests)
         await work.begun.wait()
         writer.close()
-        await work.gone.wait()
+        await work.assert_departure_is_noticed()
 
     run(new_loop, talk)
 
@@ -122,6 +126,6 @@ def test_who_goes_after_it_has_finished_sending_is_noticed_if_it_has_not_read(ne
         writer.write_eof()
         await work.begun.wait()
         writer.transport.abort()
-        await work.gone.wait()
+        await work.assert_departure_is_noticed()
 
     run(new_loop, talk)

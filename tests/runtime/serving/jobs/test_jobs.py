@@ -3,8 +3,10 @@
 import asyncio
 import base64
 import json
+import math
 import threading
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from runtime.answers.refusals import RequestErrorCode, RequestRefused
 from runtime.answers.results import Prediction
 from runtime.image_filters.looking import Seen
 from runtime.model.image import ImageArray
+from runtime.model.roles import Role
 from runtime.serving.batching import Batcher
 from runtime.serving.fetching.allowed_hosts import parse_hosts
 from runtime.serving.handlers import Handlers
@@ -334,53 +337,57 @@ def test_image_that_ends_the_process_again_and_again_is_given_up(models: Models,
     with_jobs(models, tmp_path, scenario)
 
 
+@dataclass
+class Refusals:
+    """What a model's batcher says of the first images that it is given, before it takes others.
+
+    num_refused: how many these are. num_asked: how many it was given so far.
+    """
+
+    role: Role
+    code: RequestErrorCode
+    num_refused: float
+    num_asked: int = 0
+
+    def begin(self, handlers: Handlers) -> None:
+        batcher = handlers.by_role[self.role].batcher
+        submit = batcher.submit
+
+        async def refusing(*arguments: Any) -> Any:
+            self.num_asked += 1
+            if self.num_asked <= self.num_refused:
+                raise RequestRefused(self.code, "not now", retry_after_s=1)
+            return await submit(*arguments)
+
+        batcher.submit = refusing  # type: ignore[assignment]  # these handlers are the test's own
+
+
 def test_image_that_finds_no_place_is_tried_again(
     models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "PAUSE_S", 0.0)
-    num_asked = 0
-
-    def shut_the_door(handlers: Handlers) -> None:
-        batcher = handlers.by_role["classification"].batcher
-        submit = batcher.submit
-
-        async def refusing(*arguments: Any) -> Any:
-            nonlocal num_asked
-            num_asked += 1
-            if num_asked <= runner.MAX_ATTEMPTS + 2:  # which counts against nobody
-                raise RequestRefused(RequestErrorCode.OVERLOADED, "too much to do", retry_after_s=1)
-            return await submit(*arguments)
-
-        monkeypatch.setattr(batcher, "submit", refusing)
+    refusals = Refusals("classification", RequestErrorCode.OVERLOADED, runner.MAX_ATTEMPTS + 2)
 
     async def scenario(server: Server) -> None:
         made = await server.client.post("/jobs", json=listed(NONE, task="predict"))
-        assert (await server.finished(made.json()["id"]))["counts"]["done"] == 1
-        assert num_asked == runner.MAX_ATTEMPTS + 3
+        assert (await server.finished(made.json()["id"]))["counts"]["done"] == 1, "it counts against nobody"
+        assert refusals.num_asked == runner.MAX_ATTEMPTS + 3
 
-    with_jobs(models, tmp_path, scenario, change=shut_the_door)
+    with_jobs(models, tmp_path, scenario, change=refusals.begin)
 
 
 def test_image_that_fails_again_and_again_has_the_last_error(
     models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "PAUSE_S", 0.0)
-    num_asked = 0
-
-    def break_it(handlers: Handlers) -> None:
-        async def dying(*_: Any) -> Any:
-            nonlocal num_asked
-            num_asked += 1
-            raise RequestRefused(RequestErrorCode.UNAVAILABLE, "the inference worker ended", retry_after_s=1)
-
-        monkeypatch.setattr(handlers.by_role["classification"].batcher, "submit", dying)
+    refusals = Refusals("classification", RequestErrorCode.UNAVAILABLE, math.inf)
 
     async def scenario(server: Server) -> None:
         made = await server.client.post("/jobs", json=listed(NONE, task="predict"))
         [line] = (await server.finished(made.json()["id"]))["results"]
-        assert (line["error"]["code"], num_asked) == ("inference_unavailable", runner.MAX_ATTEMPTS)
+        assert (line["error"]["code"], refusals.num_asked) == ("inference_unavailable", runner.MAX_ATTEMPTS)
 
-    with_jobs(models, tmp_path, scenario, change=break_it)
+    with_jobs(models, tmp_path, scenario, change=refusals.begin)
 
 
 @pytest.mark.parametrize(("num_late", "expected"), [(2, "done"), (9, "deadline")])
@@ -388,28 +395,15 @@ def test_image_whose_crops_waited_too_long_is_tried_again_before_it_is_answered_
     models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_late: int, expected: str
 ) -> None:
     monkeypatch.setattr(runner, "PAUSE_S", 0.0)
-    num_asked = 0
-
-    def be_late(handlers: Handlers) -> None:
-        batcher = handlers.by_role["crop-classification"].batcher
-        submit = batcher.submit
-
-        async def late(*arguments: Any) -> Any:
-            nonlocal num_asked
-            num_asked += 1
-            if num_asked <= num_late:
-                raise RequestRefused(RequestErrorCode.DEADLINE_EXCEEDED, "no answer within the deadline")
-            return await submit(*arguments)
-
-        monkeypatch.setattr(batcher, "submit", late)
+    refusals = Refusals("crop-classification", RequestErrorCode.DEADLINE_EXCEEDED, num_late)
 
     async def scenario(server: Server) -> None:
         made = await server.client.post("/jobs", json=listed(TWO))
         [line] = (await server.finished(made.json()["id"]))["results"]
         assert line["result"]["classified"] == expected
-        assert num_asked == min(num_late + 1, runner.MAX_ATTEMPTS)
+        assert refusals.num_asked == min(num_late + 1, runner.MAX_ATTEMPTS)
 
-    with_jobs(models, tmp_path, scenario, change=be_late)
+    with_jobs(models, tmp_path, scenario, change=refusals.begin)
 
 
 def test_image_on_which_a_filter_hangs_is_not_tried_for_ever(
