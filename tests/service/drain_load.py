@@ -60,8 +60,11 @@ class Load:
             return f"503 {body['error']['code']}"
         return str(response.status)
 
-    def assert_none_lost_since(self, asked_s: float, grace_s: float) -> None:
-        """Assert that no request was lost since the server was asked to end, and none refused within the grace."""
+    def assert_none_lost_since(self, asked_s: float, grace_s: float) -> dict[str, int]:
+        """Assert that no request was lost since the server was asked to end, and none refused within the grace.
+
+        Return how many ended in which way.
+        """
         self.join()
         since = [(ended_s, outcome) for ended_s, outcome in self.outcomes if ended_s > asked_s]
         counts = {kind: sum(outcome == kind for _, outcome in since) for kind in (ANSWERED, REFUSED, NOT_ACCEPTED)}
@@ -69,3 +72,4 @@ class Load:
         assert counts[NOT_ACCEPTED] == NUM_CLIENTS
         assert counts[ANSWERED]
         assert min(ended_s for ended_s, outcome in since if outcome == REFUSED) > asked_s + grace_s
+        return counts

@@ -270,13 +270,19 @@ def test_document_describes_the_stream(document: Line) -> None:
 
 
 def test_fronts_have_crops_classified_with_those_of_other_images(url: str) -> None:
-    """While the first takes its time the others gather in the inference worker, which counts."""
-    before = read_metrics(url)
-    post(url, draw_objects({0: TROUBLE["slow"]}), *[TWO] * 7)
-    after = read_metrics(url)
-    requests = total(after, "vision_crop_batch_requests_sum") - total(before, "vision_crop_batch_requests_sum")
-    batches = total(after, "vision_crop_batch_requests_count") - total(before, "vision_crop_batch_requests_count")
-    assert batches < requests
+    """While the first takes its time the others gather in the inference worker, which counts.
+
+    A busy machine may decode the others too late, so they come again; alone in their batches they would never gather.
+    """
+    for _ in range(10):
+        before = read_metrics(url)
+        post(url, draw_objects({0: TROUBLE["slow"]}), *[TWO] * 7)
+        after = read_metrics(url)
+        requests = total(after, "vision_crop_batch_requests_sum") - total(before, "vision_crop_batch_requests_sum")
+        batches = total(after, "vision_crop_batch_requests_count") - total(before, "vision_crop_batch_requests_count")
+        if batches < requests:
+            return
+    pytest.fail(f"{requests:g} requests were classified in {batches:g} batches")
 
 
 def test_paths_exist_only_with_a_detector(url: str) -> None:
